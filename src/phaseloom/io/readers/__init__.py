@@ -1,0 +1,19 @@
+"""One module per file format family; a new format is one module and one line here.
+
+Each module has five names: ``format_name``, ``file_extensions``, ``describe`` (a line for the
+table of formats), ``reads_this(path)`` and ``read(path, *, detector, region, partial)``.
+"""
+
+from __future__ import annotations
+
+READERS = (
+    "nxstxm",
+    "mistral",
+    "cxi",
+    "sdf",
+    "axis_ncb",
+    "axis_stk",
+    "xradia",
+    "tiff",
+    "spectra",
+)

@@ -1,0 +1,88 @@
+"""Find the reader for a file and call it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from phaseloom.errors import InputError
+from phaseloom.io.readers import READERS
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def readers() -> list[ModuleType]:
+    """All reader modules, in the order in which they are tried."""
+    return [import_module(f"phaseloom.io.readers.{name}") for name in READERS]
+
+
+def find_reader(path: Path) -> ModuleType:
+    """The reader module for a file: by its extension first, then by its content.
+
+    Raises
+    ------
+    InputError
+        The file is absent or no reader knows it.
+    """
+    if not path.exists():
+        raise InputError("no such file", "check the path", source=path)
+    known = readers()
+    for module in known:
+        if path.suffix.lower() in module.file_extensions and module.reads_this(path):
+            return module
+    extensions = sorted({e for module in known for e in module.file_extensions})
+    if path.suffix.lower() in extensions:
+        raise InputError(
+            f"has the extension {path.suffix} but not the content of any format that uses it",
+            "the file may be truncated, or of another kind",
+            source=path,
+        )
+    raise InputError(
+        f"unknown format {path.suffix or '(no extension)'}",
+        f"known are {' '.join(extensions)}",
+        source=path,
+    )
+
+
+def read(
+    path: str | PathLike[str],
+    *,
+    detector: str | None = None,
+    region: int | None = None,
+    partial: bool = False,
+) -> xr.Dataset:
+    """Read one file of X-ray images or spectra into a labelled measurement.
+
+    Parameters
+    ----------
+    path
+        The file; for SDF the ``.hdr``, for aXis2000 ``.dat`` or ``.ncb``.
+    detector
+        Name of the detector channel; the first counter by default.
+    region
+        Spatial region (NXentry, SDF region), counted from 1; the first by default, with a
+        warning when there are more.
+    partial
+        Use an incomplete file as far as it can be read; what is missing is named in a warning.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``counts`` with dims (energy, y, x) for stacks and images, (energy, position) for line
+        scans, (energy, point) for point spectra, or ``absorption`` (spectrum, energy).
+        Energies in eV, lengths in µm, all axes ascending. ``attrs["kind"]`` says which it is.
+
+    Raises
+    ------
+    InputError
+        The file is absent, damaged, of an unknown format or of a kind that holds no map.
+    """
+    path = Path(path)
+    measurement: xr.Dataset = find_reader(path).read(
+        path, detector=detector, region=region, partial=partial
+    )
+    return measurement

@@ -1,0 +1,21 @@
+"""Shared fixtures: the measured data, which stay outside the repository."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def measured() -> Path:
+    """Folder of measured data; without it the test is skipped, loudly.
+
+    ``PHASELOOM_DATA`` names it; otherwise ``shared/data`` beside the repository is looked for.
+    """
+    named = os.environ.get("PHASELOOM_DATA")
+    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
+    if not (folder / "README.md").is_file():
+        pytest.skip(f"MEASURED DATA ABSENT: {folder} not found; set PHASELOOM_DATA to test on it")
+    return folder

@@ -1,0 +1,70 @@
+"""How far long work is: a bar with rate and time left, or nothing.
+
+Science takes a :class:`Progress` and never writes to the console itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """What long work reports to."""
+
+    def track(self, items: Iterable[T], label: str, *, total: int | None = None) -> Iterator[T]:
+        """Pass the items on, counting them under a label."""
+        ...
+
+
+class Silent:
+    """Reports nothing."""
+
+    def track(self, items: Iterable[T], label: str, *, total: int | None = None) -> Iterator[T]:
+        """Pass the items on."""
+        yield from items
+
+
+class Bars:
+    """Bars on the console with rate and time left (rich)."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+        from rich.progress import Progress as RichProgress
+
+        self._bars = RichProgress(
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:>9}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+
+    def track(self, items: Iterable[T], label: str, *, total: int | None = None) -> Iterator[T]:
+        """Pass the items on, moving a bar."""
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        task = self._bars.add_task(label, total=total, rate="")
+        for item in items:
+            yield item
+            self._bars.advance(task)
+            speed = self._bars.tasks[self._bars.task_ids.index(task)].speed
+            self._bars.update(task, rate="" if speed is None else f"{speed:.1f}/s")
+
+    @contextmanager
+    def shown(self) -> Iterator[Bars]:
+        """Draw the bars while inside."""
+        with self._bars:
+            yield self

@@ -1,0 +1,19 @@
+"""Measurements with known truth: spectra, particles, stacks, whole beamtimes."""
+
+from __future__ import annotations
+
+from phaseloom.simulate.particles import particle
+from phaseloom.simulate.spectra import (
+    dense_energies,
+    nvpf_references,
+    sparse_energies,
+)
+from phaseloom.simulate.stacks import measure
+
+__all__ = [
+    "dense_energies",
+    "measure",
+    "nvpf_references",
+    "particle",
+    "sparse_energies",
+]

@@ -1,0 +1,354 @@
+"""From detector counts to optical density, and the pixels that can be trusted.
+
+Optical density is −ln(I / I0): I0 the incident intensity per energy, from the empty part of the
+field, a region of it or a file. All functions work frame by frame, so that the memory needed on
+top of the stack is a few frames.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from phaseloom.compute.progress import Progress, Silent
+from phaseloom.errors import InputError, InputWarning
+
+PARTICLE, THIN, SATURATED, INVALID = 0, 1, 2, 3
+"""Values of ``mask_reason``: why a pixel is, or is not, mapped."""
+
+_SPIKE_LIMIT = 8.0
+
+
+def subtract_dark(counts: NDArray[np.float32], dark: float) -> None:
+    """Take the detector's dark level (counts) off, in place.
+
+    Raises
+    ------
+    InputError
+        Nothing is left above the dark level.
+    """
+    if dark == 0:
+        return
+    counts -= np.float32(dark)
+    if not np.any(counts > 0):
+        raise InputError(f"no reading is above the dark level of {dark:g}", "check --dark")
+
+
+def despike(counts: NDArray[np.float32], *, progress: Progress | None = None) -> int:
+    """Replace single wild readings by the median of their neighbours, in place.
+
+    A reading is wild when it differs from the median of its 3×3 neighbourhood by more than
+    8 standard deviations, the deviation being the larger of the frame's own robust spread
+    about that median and the counting noise.
+
+    Returns
+    -------
+    int
+        How many readings were replaced.
+    """
+    replaced = 0
+    for frame in (progress or Silent()).track(counts, "despike"):
+        median = ndimage.median_filter(frame, size=3, mode="nearest")
+        difference = np.abs(frame - median)
+        spread = 1.4826 * float(np.median(difference[:: max(1, frame.shape[0] // 256)]))
+        limit = _SPIKE_LIMIT * np.maximum(spread, np.sqrt(np.maximum(median, 1.0)))
+        wild = difference > limit
+        # A spike has nothing like it beside it; the rim of a particle has.
+        alone = ndimage.uniform_filter(wild.astype(np.float32), 3, mode="constant") < 2.5 / 9
+        wild &= alone
+        frame[wild] = median[wild]
+        replaced += int(np.count_nonzero(wild))
+    return replaced
+
+
+def empty_area(counts: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Pixels where the beam meets no particle, from the stack (energy, y, x) alone.
+
+    The brightest mode of the energy-averaged picture: what lies within three of its noise
+    widths, measured on its bright side where no particle can be, away from rims.
+
+    Raises
+    ------
+    InputError
+        There is no such area of at least 16 pixels.
+    """
+    level = np.log(np.maximum(_mean_image(counts), 1e-6))
+    finite = np.isfinite(level)
+    bright = finite & (level > _otsu(level[finite]))
+    values = level[bright]
+    mode = _mode(values)
+    width = float(np.sqrt(np.mean(np.square(values[values >= mode] - mode))))
+    chosen = finite & (np.abs(level - mode) <= 3.0 * max(width, 1e-4))
+    eroded = ndimage.binary_erosion(chosen, iterations=2)
+    if np.count_nonzero(eroded) >= 16:
+        chosen = eroded
+    if np.count_nonzero(chosen) < 16:
+        raise InputError(
+            "no empty area for I0 was found in the field",
+            "give I0 as a file or a region (--i0 FILE or --i0 y0:y1,x0:x1)",
+        )
+    return np.asarray(chosen, dtype=bool)
+
+
+def incident_intensity(counts: NDArray[np.float32], area: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean counts (energy,) over the empty area, outliers beyond four deviations left out.
+
+    Raises
+    ------
+    InputError
+        The intensity is zero or not finite at some energy.
+    """
+    intensity = np.empty(counts.shape[0])
+    for e, frame in enumerate(counts):
+        values = frame[area].astype(np.float64)
+        median = np.median(values)
+        spread = 1.4826 * np.median(np.abs(values - median))
+        intensity[e] = values[np.abs(values - median) <= 4.0 * spread + 1e-12].mean()
+    check_incident(intensity)
+    return intensity
+
+
+def check_incident(intensity: NDArray[np.float64]) -> None:
+    """Refuse an incident intensity that is zero, negative or missing at any energy."""
+    bad = ~(np.isfinite(intensity) & (intensity > 0))
+    if np.any(bad):
+        raise InputError(
+            f"I0 is zero or missing at {np.count_nonzero(bad)} of {bad.size} energies "
+            f"(first: frame {int(np.argmax(bad))})",
+            "choose another region or file for I0",
+        )
+
+
+def incident_from_spectrum(spectrum: xr.DataArray, energy: xr.DataArray) -> NDArray[np.float64]:
+    """I0 (energy,) of a measured spectrum, linearly between its points.
+
+    Raises
+    ------
+    InputError
+        The spectrum does not reach over all energies of the stack, or is not positive.
+    """
+    grid = spectrum["energy"].to_numpy()
+    wanted = energy.to_numpy()
+    tolerance = 1e-3
+    if wanted.min() < grid[0] - tolerance or wanted.max() > grid[-1] + tolerance:
+        raise InputError(
+            f"I0 spectrum covers {grid[0]:g}–{grid[-1]:g} eV but the stack needs "
+            f"{wanted.min():g}–{wanted.max():g} eV",
+            "give an I0 that covers the stack",
+            source=spectrum.attrs.get("source"),
+        )
+    intensity: NDArray[np.float64] = np.interp(wanted, grid, spectrum.to_numpy().astype(float))
+    check_incident(intensity)
+    return intensity
+
+
+def to_optical_density(
+    counts: NDArray[np.float32],
+    intensity: NDArray[np.float64],
+    *,
+    progress: Progress | None = None,
+) -> None:
+    """Turn counts (energy, y, x) into −ln(counts / I0), in place; NaN where counts are not > 0."""
+    for e, frame in enumerate((progress or Silent()).track(counts, "optical density")):
+        frame[~(frame > 0)] = np.nan
+        np.divide(frame, np.float32(intensity[e]), out=frame)
+        np.log(frame, out=frame)
+        np.negative(frame, out=frame)
+
+
+def particle_mask(
+    optical_density: NDArray[np.float32],
+    intensity: NDArray[np.float64],
+    *,
+    thin: float = 0.15,
+    thick: float = 3.0,
+) -> NDArray[np.int8]:
+    """Why each pixel is, or is not, mapped (``mask_reason``).
+
+    The relative thickness of a pixel is the projection of its spectrum on the mean spectrum of
+    the absorbing part of the field, both centred, so that what has no edge (membrane, an I0 off
+    by a factor) does not count. 1 is the median particle.
+
+    Parameters
+    ----------
+    optical_density
+        (energy, y, x), NaN where nothing was transmitted.
+    intensity
+        I0 in counts (energy,): gives the noise of the thickness.
+    thin
+        Pixels below this relative thickness, or below three standard deviations of its noise,
+        are too thin.
+    thick
+        Pixels whose optical density exceeds this at any energy are saturated: stray light and
+        higher orders, not the particle, set their spectrum.
+
+    Returns
+    -------
+    ndarray of int8
+        0 particle, 1 too thin or empty, 2 saturated, 3 no valid reading.
+
+    Raises
+    ------
+    InputError
+        No pixel is left.
+    """
+    relative, noise = _relative_thickness(optical_density, intensity)
+    with np.errstate(invalid="ignore"):
+        highest = _frame_reduce(optical_density, np.fmax)
+        reason = np.full(relative.shape, PARTICLE, dtype=np.int8)
+        reason[~(relative >= np.maximum(thin, 3.0 * noise))] = THIN
+        missing = np.zeros(relative.shape, dtype=np.int32)
+        for frame in optical_density:
+            missing += np.isnan(frame)
+        dense = highest > thick
+    reason[dense | ((missing > 0) & (missing < len(optical_density)) & (highest > 1.0))] = SATURATED
+    reason[missing == len(optical_density)] = INVALID
+    reason[(missing > 0) & (reason != SATURATED)] = INVALID
+    particle = reason == PARTICLE
+    labels, n = ndimage.label(particle, structure=np.ones((3, 3)))
+    size = np.bincount(labels.ravel(), minlength=n + 1)
+    specks = particle & (size[labels] < 9)
+    reason[specks] = THIN
+    if not np.any(reason == PARTICLE):
+        raise InputError(
+            "the particle mask is empty: no pixel shows an absorption edge above the noise",
+            "check I0 and the energies, or lower --thin / raise --thick",
+        )
+    return reason
+
+
+def pre_edge(spectrum: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which energies lie before the edge of a mean spectrum (energy,).
+
+    Those before the first rise above 8 % of the spectrum's range over its first value.
+    """
+    rise = spectrum - spectrum[0]
+    above = np.flatnonzero(rise > 0.08 * np.ptp(spectrum))
+    before = np.zeros(spectrum.size, dtype=bool)
+    if above.size and np.all(np.abs(rise[: above[0]]) <= 0.08 * np.ptp(spectrum)):
+        before[: above[0]] = True
+    return before
+
+
+def subtract_baseline(
+    optical_density: NDArray[np.float32], before: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Take each pixel's mean pre-edge optical density off, in place; returns it as (y, x)."""
+    baseline = np.zeros(optical_density.shape[1:], dtype=np.float32)
+    for frame in optical_density[before]:
+        baseline += frame
+    baseline /= np.float32(max(1, int(before.sum())))
+    optical_density -= baseline
+    return baseline
+
+
+def check_frames(counts: NDArray[np.float32], energy: NDArray[np.float64], source: str) -> None:
+    """Refuse frames without a single usable reading, naming their energies.
+
+    Raises
+    ------
+    InputError
+        A frame is all zero, all NaN or constant.
+    """
+    bad = [
+        f"{value:g} eV"
+        for value, frame in zip(energy, counts, strict=True)
+        if not np.any(np.isfinite(frame)) or np.nanmin(frame) == np.nanmax(frame)
+    ]
+    if bad:
+        raise InputError(
+            f"{len(bad)} of {len(energy)} frames are empty or constant ({', '.join(bad[:5])}"
+            f"{' …' if len(bad) > 5 else ''})",
+            "an aborted scan? drop them with --partial",
+            source=source,
+        )
+
+
+def warn_if_not_empty(
+    intensity: NDArray[np.float64], optical_density: NDArray[np.float64], source: str
+) -> None:
+    """Warn when I0 dips where the particle absorbs: the area was not empty.
+
+    Parameters
+    ----------
+    intensity
+        I0 (energy,) found in the field.
+    optical_density
+        Mean optical density of the particles (energy,).
+    """
+    dip = -np.log(intensity)
+    index = np.arange(dip.size)
+    detrended = dip - np.polyval(np.polyfit(index, dip, 1), index)
+    spectrum = optical_density - np.polyval(np.polyfit(index, optical_density, 1), index)
+    similarity = float(np.corrcoef(detrended, spectrum)[0, 1])
+    size = float(detrended.std() / spectrum.std())
+    if similarity > 0.8 and size > 0.1:
+        warnings.warn(
+            f"{source}: I0 taken from the field dips where the particles absorb "
+            f"(correlation {similarity:.2f}): the brightest area may not be empty; "
+            "give I0 as a file or a region if there is one",
+            InputWarning,
+            stacklevel=2,
+        )
+
+
+def _mean_image(counts: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean over energies of the frames, each scaled to its own median."""
+    total = np.zeros(counts.shape[1:])
+    for frame in counts:
+        total += frame / max(float(np.nanmedian(frame)), 1e-12)
+    return total / len(counts)
+
+
+def _relative_thickness(
+    optical_density: NDArray[np.float32], intensity: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    mean = _frame_reduce(optical_density, np.add) / len(optical_density)
+    finite = np.isfinite(mean)
+    if not np.any(finite):
+        raise InputError("no pixel has a reading at every energy", "check the stack and I0")
+    absorbing = finite & (mean >= _otsu(mean[finite]))
+    template = np.array([float(np.mean(frame[absorbing], dtype=np.float64))
+                         for frame in optical_density])  # fmt: skip
+    template -= template.mean()
+    norm = float(template @ template)
+    if norm < 1e-12:
+        raise InputError("the spectrum of the particles is flat", "check the energies and I0")
+    weight = template / norm
+    projection = np.zeros(mean.shape)
+    variance = np.zeros(mean.shape)
+    for w, i0, frame in zip(weight, intensity, optical_density, strict=True):
+        projection += w * frame
+        variance += w**2 * np.exp(np.minimum(frame, 20.0)) / max(float(i0), 1e-12)
+    scale = float(np.median(projection[absorbing]))
+    scale = scale if scale > 0 else 1.0
+    return projection / scale, np.sqrt(variance) / scale
+
+
+def _frame_reduce(stack: NDArray[np.float32], ufunc: np.ufunc) -> NDArray[np.float64]:
+    result: NDArray[np.float64] = stack[0].astype(np.float64)
+    for frame in stack[1:]:
+        ufunc(result, frame, out=result)
+    return result
+
+
+def _otsu(values: NDArray[np.float64]) -> float:
+    from skimage.filters import threshold_otsu
+
+    low, high = np.percentile(values, [0.1, 99.9])
+    if high <= low:
+        return float(low)
+    return float(threshold_otsu(np.clip(values, low, high)))
+
+
+def _mode(values: NDArray[np.float64]) -> float:
+    """Position of the highest point of a smoothed histogram."""
+    bins = int(np.clip(np.sqrt(values.size), 16, 256))
+    density, edges = np.histogram(values, bins=bins)
+    smooth = ndimage.gaussian_filter1d(density.astype(float), 1.5)
+    peak = int(np.argmax(smooth))
+    return float(0.5 * (edges[peak] + edges[peak + 1]))

@@ -1,0 +1,1 @@
+"""Results to files: orientation data, spectra, maps."""

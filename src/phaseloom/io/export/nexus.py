@@ -1,0 +1,166 @@
+"""Write measurements as NXstxm files, the NeXus HDF5 of STXM beamlines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from phaseloom.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_COUNTER = "counter0"
+_DIMS = ("energy", "y", "x")
+_AXES = {"energy": "energy", "y": "sample_y", "x": "sample_x"}
+_UNITS = {"energy": "eV", "y": "µm", "x": "µm"}
+
+
+def write_nxstxm(
+    path: str | PathLike[str], measurement: xr.Dataset, *, title: str | None = None
+) -> Path:
+    """Write an image or stack as a NXstxm file with one entry and one counter.
+
+    Counts keep their dtype, axes are float64 in eV and µm, so that reading the file gives the
+    measurement back exactly. ``dwell`` and ``ring_current`` are written when there; other
+    variables are not. Frames are written one by one, so a dask-backed stack stays small in
+    memory; the file appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path
+        The file to write; ``.hdf5`` or ``.nxs`` is usual.
+    measurement
+        ``counts`` (energy, y, x) with coordinates ``energy`` in eV, ``y`` and ``x`` in µm.
+    title
+        Title of the entry; that of the measurement by default.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written.
+
+    Raises
+    ------
+    InputError
+        The measurement is no image or stack of counts, its lengths are not in µm, or the
+        folder does not exist.
+
+    References
+    ----------
+    https://manual.nexusformat.org/classes/applications/NXstxm.html
+    """
+    path = Path(path)
+    _require_image_or_stack(measurement, path)
+    if not path.parent.is_dir():
+        raise InputError("its folder does not exist", "create it first", source=path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with h5py.File(unfinished, "w") as file:
+            file.attrs["NX_class"] = "NXroot"
+            file.attrs["default"] = "entry1"
+            _write_entry(file, measurement, title)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def _require_image_or_stack(measurement: xr.Dataset, path: Path) -> None:
+    if "counts" not in measurement or set(measurement["counts"].dims) != set(_DIMS):
+        raise InputError(
+            "only counts with dimensions energy, y and x make a NXstxm file",
+            "give an image or a stack",
+            source=path,
+        )
+    if not measurement["counts"].size:
+        raise InputError("the measurement is empty", source=path)
+    for name, unit in _UNITS.items():
+        if name not in measurement.coords or measurement[name].attrs.get("units") != unit:
+            raise InputError(
+                f"the coordinate {name} is not in {unit}",
+                f"give it values in {unit} and set its attribute units",
+                source=path,
+            )
+    if measurement["counts"].dtype.kind not in "iuf":
+        raise InputError(
+            f"counts of type {measurement['counts'].dtype} are no numbers", source=path
+        )
+
+
+def _write_entry(file: h5py.File, measurement: xr.Dataset, title: str | None) -> None:
+    counts = measurement["counts"].transpose(*_DIMS)
+    n = counts.sizes["energy"]
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    start = str(measurement.attrs.get("start_time", now))
+    entry = _group(file, "entry1", "NXentry")
+    entry.attrs["default"] = _COUNTER
+    entry["definition"] = "NXstxm"
+    entry["title"] = str(measurement.attrs.get("title", "")) if title is None else title
+    entry["start_time"] = start
+    entry["end_time"] = str(measurement.attrs.get("end_time", start))
+
+    instrument = _group(entry, "instrument", "NXinstrument")
+    source = _group(instrument, "source", "NXsource")
+    source["type"] = "Synchrotron X-ray Source"
+    source["name"] = str(measurement.attrs.get("beamline", "unknown"))
+    source["probe"] = "x-ray"
+    monochromator = _group(instrument, "monochromator", "NXmonochromator")
+    energy = _numbers(monochromator, "energy", measurement["energy"], "eV")
+    sample = _group(entry, "sample", "NXsample")
+    _numbers(sample, "rotation_angle", measurement.attrs.get("rotation_angle", 0.0), "deg")
+
+    data = _group(entry, _COUNTER, "NXdata")
+    _describe(data, [_AXES[name] for name in _DIMS])
+    data["stxm_scan_type"] = "sample image stack" if n > 1 else "sample image"
+    target = data.create_dataset(
+        "data",
+        shape=counts.shape,
+        dtype=counts.dtype.newbyteorder("="),
+        chunks=(1, *counts.shape[1:]),
+        compression="gzip",
+        compression_opts=1,
+        shuffle=True,
+    )
+    target.attrs["units"] = "counts"
+    for i in range(n):
+        target[i] = counts[i].to_numpy()
+    data["energy"] = energy
+    for name in ("y", "x"):
+        _numbers(data, _AXES[name], measurement[name], "µm")
+    if "dwell" in measurement:
+        _numbers(data, "count_time", measurement["dwell"], "s")
+    detector = _group(instrument, _COUNTER, "NXdetector")
+    detector["data"] = target
+
+    if "ring_current" in measurement:
+        control = _group(entry, "control", "NXmonitor")
+        _describe(control, ["energy"])
+        _numbers(control, "data", measurement["ring_current"], "mA")
+        control["energy"] = energy
+
+
+def _group(parent: h5py.Group, name: str, nx_class: str) -> h5py.Group:
+    group = parent.create_group(name)
+    group.attrs["NX_class"] = nx_class
+    return group
+
+
+def _describe(group: h5py.Group, axes: Sequence[str]) -> None:
+    group.attrs["signal"] = "data"
+    group.attrs["axes"] = axes
+    for number, axis in enumerate(axes):
+        group.attrs[f"{axis}_indices"] = np.uint32(number)
+
+
+def _numbers(group: h5py.Group, name: str, values: Any, unit: str) -> h5py.Dataset:
+    item = group.create_dataset(name, data=np.asarray(values, dtype=np.float64))
+    item.attrs["units"] = unit
+    return item

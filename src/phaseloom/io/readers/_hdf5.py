@@ -1,0 +1,237 @@
+"""HDF5 files, with their faults turned into sentences.
+
+A damaged file shows itself in h5py as any of half a dozen exceptions, and a file that was never
+finished not at all: HDF5 hands out the fill value (zero) wherever nothing was written. Every
+access to a file goes through the functions here, which name the first and look for the second.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil, prod
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from phaseloom.errors import InputError
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+# What h5py raises on damaged files, as found by flipping bytes; KeyError and RuntimeError carry
+# errors of the HDF5 library itself, MemoryError and OverflowError absurd sizes.
+_FAULTS = (
+    OSError,
+    KeyError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    MemoryError,
+    OverflowError,
+    SystemError,
+)
+
+
+@contextmanager
+def _named(source: str | PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except _FAULTS as fault:
+        cause = str(fault).strip("'\"").splitlines()[0] if str(fault) else type(fault).__name__
+        raise InputError(
+            f"damaged HDF5 file ({cause})",
+            "copy it again from where it was measured",
+            source=source,
+        ) from fault
+
+
+def has_signature(path: Path) -> bool:
+    """Whether the file is marked as HDF5, whatever its state.
+
+    The mark is at the start, or behind a preamble of 512, 1024, 2048 … bytes (as at PolLux).
+    """
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            for place in (0, *(512 << i for i in range(40))):
+                if place >= size:
+                    return False
+                file.seek(place)
+                if file.read(len(SIGNATURE)) == SIGNATURE:
+                    return True
+    except OSError:
+        return False
+    return False
+
+
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading.
+
+    Raises
+    ------
+    InputError
+        The file is no HDF5 file, is truncated, or was not closed by the program that wrote it.
+    """
+    try:
+        file = h5py.File(path, "r")
+    except _FAULTS as fault:
+        if not has_signature(path):
+            raise InputError("not an HDF5 file", source=path) from fault
+        raise InputError(
+            f"truncated, half-written or damaged HDF5 file ({fault})",
+            "copy it again, or wait until the scan has ended",
+            source=path,
+        ) from fault
+    with file:
+        yield file
+
+
+def names(group: h5py.Group) -> list[str]:
+    """Names in a group, numbers in them in numerical order (entry2 before entry10)."""
+    with _named(group.file.filename):
+        return sorted(group, key=_natural)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def subgroup(group: h5py.Group, name: str) -> h5py.Group | None:
+    """The group of that name, or None."""
+    found = _member(group, name)
+    return found if isinstance(found, h5py.Group) else None
+
+
+def dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
+    """The dataset of that name (a path may be given), or None."""
+    found = _member(group, name)
+    return found if isinstance(found, h5py.Dataset) else None
+
+
+def _member(group: h5py.Group, name: str) -> Any:
+    with _named(group.file.filename):
+        return group[name] if name in group else None  # noqa: SIM401 - get() hides damage
+
+
+def attribute(item: h5py.Group | h5py.Dataset, name: str) -> Any:
+    """Value of an attribute, or None."""
+    with _named(item.file.filename):
+        return item.attrs[name] if name in item.attrs else None  # noqa: SIM401 - as above
+
+
+def texts(value: Any) -> list[str]:
+    """Strings in an attribute or dataset, however they were stored.
+
+    Fixed or variable length, bytes (UTF-8 or Latin-1) or str, scalar or array, padded or not;
+    numbers become their text, an absent or empty value an empty list.
+    """
+    if value is None or isinstance(value, h5py.Empty):
+        return []
+    if isinstance(value, np.ndarray | list | tuple):
+        return [text for item in np.asarray(value).ravel().tolist() for text in texts(item)]
+    if isinstance(value, bytes):
+        try:
+            value = value.decode("utf-8")
+        except UnicodeDecodeError:
+            value = value.decode("latin-1")
+    return [str(value).strip(" \0\t\r\n")]
+
+
+def attribute_text(item: h5py.Group | h5py.Dataset, name: str) -> str:
+    """First string of an attribute, or an empty one."""
+    return next(iter(texts(attribute(item, name))), "")
+
+
+def dataset_text(group: h5py.Group, name: str) -> str:
+    """First string of a dataset, or an empty one."""
+    found = dataset(group, name)
+    if found is None:
+        return ""
+    with _named(group.file.filename):
+        return next(iter(texts(found[()])), "")
+
+
+def require_numbers(item: h5py.Dataset) -> None:
+    """Raise an InputError unless the dataset holds real numbers, at least one."""
+    with _named(item.file.filename):
+        kind, size = item.dtype.kind, item.size
+    if kind not in "iuf" or not size:
+        raise InputError(f"{item.name} holds no numbers", source=item.file.filename)
+
+
+def written(item: h5py.Dataset) -> NDArray[np.bool_]:
+    """Which indices along the first dimension were written completely.
+
+    HDF5 reads what was never written as zeros; this asks the file which blocks it really has.
+    A scalar counts as one index.
+    """
+    with _named(item.file.filename):
+        shape: tuple[int, ...] = item.shape or (1,)
+        if item.is_virtual:
+            folder = Path(item.file.filename).parent
+            here = all(
+                source.file_name == "." or (folder / source.file_name).is_file()
+                for source in item.virtual_sources()
+            )
+            return np.full(shape[0], here)
+        if item.chunks is None:
+            size = item.id.get_storage_size()
+            whole = size == item.nbytes and size <= Path(item.file.filename).stat().st_size
+            return np.full(shape[0], whole)
+        per_block = prod(ceil(n / c) for n, c in zip(shape[1:], item.chunks[1:], strict=True))
+        n_blocks = ceil(shape[0] / item.chunks[0])
+        if item.id.get_num_chunks() == n_blocks * per_block:
+            return np.ones(shape[0], bool)
+        if shape[0] > Path(item.file.filename).stat().st_size:
+            raise ValueError(f"{item.name} claims the shape {shape}")
+        stored: set[tuple[int, ...]] = set()
+        item.id.chunk_iter(lambda chunk: stored.add(chunk.chunk_offset))
+        count = np.zeros(n_blocks, int)
+        for offset in stored:
+            count[offset[0] // item.chunks[0]] += 1
+        return np.repeat(count == per_block, item.chunks[0])[: shape[0]]
+
+
+def values(item: h5py.Dataset) -> NDArray[np.float64]:
+    """A small dataset (an axis, a monitor) as float64, whole.
+
+    Raises
+    ------
+    InputError
+        It holds no numbers, is damaged or was not written completely.
+    """
+    require_numbers(item)
+    if not written(item).all():
+        raise InputError(
+            f"{item.name} was not written completely",
+            "the file is half-written: copy it again, or wait until the scan has ended",
+            source=item.file.filename,
+        )
+    with _named(item.file.filename):
+        return np.asarray(item[()], dtype=np.float64)
+
+
+def frames(item: h5py.Dataset, n: int) -> NDArray[Any]:
+    """The first `n` frames of a large dataset, in its own dtype and native byte order.
+
+    Read straight into the result: no second copy is made.
+    """
+    with _named(item.file.filename):
+        result = np.empty((n, *item.shape[1:]), dtype=item.dtype.newbyteorder("="))
+        item.read_direct(result, source_sel=np.s_[:n])
+        return result
+
+
+def frame(item: h5py.Dataset, index: int) -> NDArray[np.float64]:
+    """One frame of a dataset as float64."""
+    with _named(item.file.filename):
+        return np.asarray(item[index], dtype=np.float64)

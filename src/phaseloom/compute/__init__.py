@@ -1,0 +1,1 @@
+"""How long work is done: device, progress, checkpoints."""

@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+
+from phaseloom.errors import InputWarning
 
 _MARK = "finished_"
 
@@ -82,6 +85,8 @@ class Checkpoints:
     ) -> xr.Dataset:
         """The stage's variables: from the store when finished with this key, else computed.
 
+        What the stage warned of is warned of again when it comes from the store.
+
         Parameters
         ----------
         group
@@ -103,9 +108,25 @@ class Checkpoints:
             return self._read(group, name)
         if first and path.exists():
             shutil.rmtree(path)
-        result = compute()
-        self._write(group, name, key, result)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            result = compute()
+        said = [str(w.message) for w in caught if issubclass(w.category, InputWarning)]
+        for warning in caught:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+        self._write(group, name, key, result, said)
         return result
+
+    def finish(self, attributes: dict[str, dict[str, Any]]) -> None:
+        """Add attributes to groups of the store (the root is ``""``)."""
+        import zarr
+
+        if self.store is None:
+            return
+        for group, values in attributes.items():
+            zarr.open_group(self.store, path=group, mode="a").attrs.update(values)
 
     def _finished(self, path: Path, name: str) -> str | None:
         try:
@@ -119,12 +140,16 @@ class Checkpoints:
         assert self.store is not None
         with xr.open_zarr(self.store, group=group, consolidated=False) as kept:
             mark = json.loads(kept.attrs[_MARK + name])
+            for message in mark["warnings"]:
+                warnings.warn(message, InputWarning, stacklevel=3)
             others = [v for v in kept.variables if v not in mark["variables"]]
             result = _native(kept.drop_vars(others).load())
             result.attrs = {a: kept.attrs[a] for a in mark["attributes"]}
             return result
 
-    def _write(self, group: str, name: str, key: str, result: xr.Dataset) -> None:
+    def _write(
+        self, group: str, name: str, key: str, result: xr.Dataset, said: list[str]
+    ) -> None:
         import zarr
 
         assert self.store is not None
@@ -138,6 +163,7 @@ class Checkpoints:
             "key": key,
             "variables": [str(v) for v in result.variables],
             "attributes": [str(a) for a in result.attrs],
+            "warnings": said,
         }
         node.attrs.update({**earlier, **result.attrs, _MARK + name: json.dumps(mark)})
 

@@ -52,7 +52,7 @@ def despike(counts: NDArray[np.float32], *, progress: Progress | None = None) ->
     """
     replaced = 0
     for frame in (progress or Silent()).track(counts, "despike"):
-        median = ndimage.median_filter(frame, size=3, mode="nearest")
+        median = median_3x3(frame)
         difference = np.abs(frame - median)
         spread = 1.4826 * float(np.median(difference[:: max(1, frame.shape[0] // 256)]))
         limit = _SPIKE_LIMIT * np.maximum(spread, np.sqrt(np.maximum(median, 1.0)))
@@ -63,6 +63,30 @@ def despike(counts: NDArray[np.float32], *, progress: Progress | None = None) ->
         frame[wild] = median[wild]
         replaced += int(np.count_nonzero(wild))
     return replaced
+
+
+def median_3x3(frame: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Median of each pixel and its eight neighbours, the rim repeated outwards.
+
+    Equal to ``scipy.ndimage.median_filter(frame, 3, mode="nearest")`` and some ten times
+    faster: nine shifted pictures go through a sorting network of 19 exchanges.
+    """
+    padded = np.pad(frame, 1, mode="edge")
+    ny, nx = frame.shape
+    p = [padded[dy : dy + ny, dx : dx + nx].copy() for dy in range(3) for dx in range(3)]
+    smaller = np.empty_like(frame)
+    for a, b in _NETWORK:
+        np.minimum(p[a], p[b], out=smaller)
+        np.maximum(p[a], p[b], out=p[b])
+        p[a], smaller = smaller, p[a]
+    return p[4]
+
+
+_NETWORK = (
+    (1, 2), (4, 5), (7, 8), (0, 1), (3, 4), (6, 7), (1, 2), (4, 5), (7, 8), (0, 3),
+    (5, 8), (4, 7), (3, 6), (1, 4), (2, 5), (4, 7), (4, 2), (6, 4), (4, 2),
+)  # fmt: skip
+"""Exchanges that bring the median of nine to place 4 (A. W. Paeth, Graphics Gems, 1990)."""
 
 
 def empty_area(counts: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -1,0 +1,1 @@
+"""What to do (recipe) and doing it (run)."""

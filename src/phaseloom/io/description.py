@@ -1,0 +1,67 @@
+"""What is in a measurement, in words and numbers: ``phaseloom info``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+
+def describe(measurement: xr.Dataset) -> dict[str, Any]:
+    """Kind, shape, axes with units, detectors and energies of a measurement, JSON-able.
+
+    Parameters
+    ----------
+    measurement
+        From :func:`phaseloom.read`.
+
+    Returns
+    -------
+    dict
+        ``kind``, ``format``, ``title``, ``quantities`` (name → dims, shape, dtype, range),
+        ``axes`` (name → n, first, last, step or None when not uniform, units), ``energies`` in
+        eV, and the measurement's other attributes.
+    """
+    axes = {str(name): _axis(measurement[name]) for name in measurement.dims if name in measurement}
+    facts: dict[str, Any] = {
+        "kind": measurement.attrs.get("kind"),
+        "format": measurement.attrs.get("format"),
+        "source": measurement.attrs.get("source"),
+        "title": measurement.attrs.get("title"),
+        "quantities": {str(n): _quantity(v) for n, v in measurement.data_vars.items()},
+        "axes": axes,
+    }
+    if "energy" in measurement:
+        facts["energies"] = np.atleast_1d(measurement["energy"].to_numpy()).tolist()
+    for name, value in measurement.attrs.items():
+        facts.setdefault(str(name), value.item() if isinstance(value, np.generic) else value)
+    return facts
+
+
+def _axis(axis: xr.DataArray) -> dict[str, Any]:
+    values = axis.to_numpy()
+    if values.dtype.kind not in "fiu":
+        return {"n": values.size, "labels": [str(v) for v in values]}
+    steps = np.diff(values)
+    uniform = steps.size > 0 and bool(np.ptp(steps) <= 1e-3 * np.abs(steps).max())
+    return {
+        "n": values.size,
+        "first": float(values[0]),
+        "last": float(values[-1]),
+        "step": float(steps.mean()) if uniform else None,
+        "units": axis.attrs.get("units", ""),
+    }
+
+
+def _quantity(variable: xr.DataArray) -> dict[str, Any]:
+    values = variable.to_numpy()
+    facts = {
+        "dims": [str(d) for d in variable.dims],
+        "shape": list(variable.shape),
+        "dtype": str(variable.dtype),
+        "units": variable.attrs.get("units", ""),
+    }
+    if values.dtype.kind in "fiub" and np.any(np.isfinite(values)):
+        facts |= {"min": float(np.nanmin(values)), "max": float(np.nanmax(values))}
+    return facts

@@ -1,0 +1,266 @@
+"""One stack made ready for mapping: dark level, spikes, drift, I0, optical density, mask."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phaseloom.compute.progress import Progress, Silent
+from phaseloom.errors import InputError
+from phaseloom.stxm import absorption
+from phaseloom.stxm.alignment import align as align_frames
+from phaseloom.stxm.alignment import estimate_drift
+
+Region = tuple[slice, slice]
+"""Rows and columns (y, x) in pixels of the stack as read, half-open."""
+
+
+def prepare(
+    measurement: xr.Dataset,
+    *,
+    i0: Literal["auto"] | Region | xr.DataArray = "auto",
+    dark: float = 0.0,
+    despike: bool = True,
+    align: bool = True,
+    baseline: bool = True,
+    thin: float = 0.15,
+    thick: float = 3.0,
+    name: str | None = None,
+    progress: Progress | None = None,
+) -> xr.Dataset:
+    """Optical density and particle mask of a stack.
+
+    Parameters
+    ----------
+    measurement
+        A stack from :func:`phaseloom.read`: ``counts`` (energy, y, x), or ``transmission`` or
+        ``optical_density`` when the file holds those.
+    i0
+        Incident intensity: "auto" takes it from the file when it carries one, else from the
+        empty area of the field; or a region; or a spectrum (energy,).
+    dark
+        Detector counts without beam.
+    despike
+        Replace single wild readings.
+    align
+        Remove drift between the energies and crop to the common field.
+    baseline
+        Take each pixel's mean pre-edge optical density off, where there are pre-edge energies.
+    thin, thick
+        See :func:`phaseloom.stxm.absorption.particle_mask`.
+    name
+        How messages call this stack.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``optical_density`` (energy, y, x) float32; ``mask``, ``mask_reason``, ``baseline``
+        (y, x); ``i0`` (energy); ``i0_area`` (y, x) when I0 comes from the field; ``shift_y``,
+        ``shift_x`` (energy) in px. attrs count what was done.
+
+    Raises
+    ------
+    InputError
+        Not a stack, frames without readings, no I0, an empty mask.
+    """
+    name = name or str(measurement.attrs.get("source", "stack"))
+    bars = progress or Silent()
+    stack, quantity = _stack(measurement, name)
+    values = stack.to_numpy()
+    absorption.check_frames(values, stack["energy"].to_numpy(), name)
+
+    attributes: dict[str, float | int | str] = {"source": name, "spikes": 0}
+    if quantity == "counts":
+        absorption.subtract_dark(values, dark)
+        if despike:
+            attributes["spikes"] = absorption.despike(values, progress=bars)
+    shifts = None
+    if align and stack.sizes["energy"] > 1:
+        shifts = estimate_drift(stack, progress=bars)
+        stack = align_frames(stack, shifts)
+        values = stack.to_numpy()
+
+    intensity, area = _incident(stack, measurement, quantity, i0, name)
+    if quantity == "counts":
+        absorption.to_optical_density(values, intensity, progress=bars)
+    elif quantity == "transmission":
+        absorption.to_optical_density(values, np.ones(len(values)), progress=bars)
+    reason = absorption.particle_mask(values, intensity, thin=thin, thick=thick)
+    mask = reason == absorption.PARTICLE
+    mean = _mean_spectrum(values, mask)
+    if area is not None:
+        absorption.warn_if_not_empty(intensity, mean, name)
+    before = absorption.pre_edge(mean) if baseline else np.zeros(len(values), dtype=bool)
+    subtracted = absorption.subtract_baseline(values, before)
+
+    attributes.update(
+        pre_edge_energies=int(before.sum()),
+        thin_pixels=int(np.count_nonzero(reason == absorption.THIN)),
+        saturated_pixels=int(np.count_nonzero(reason == absorption.SATURATED)),
+        invalid_pixels=int(np.count_nonzero(reason == absorption.INVALID)),
+        particle_pixels=int(np.count_nonzero(mask)),
+        pixel_area=_pixel_area(stack),
+        length_unit=str(stack["x"].attrs.get("units", "px")),
+        quantity=quantity,
+    )
+    result = xr.Dataset(
+        {
+            "optical_density": (("energy", "y", "x"), values, {"units": "1"}),
+            "mask": (("y", "x"), mask),
+            "mask_reason": (("y", "x"), reason, _reasons()),
+            "baseline": (("y", "x"), subtracted, {"units": "1"}),
+            "i0": ("energy", intensity, {"units": "counts" if quantity == "counts" else "1"}),
+        },
+        coords={axis: stack[axis] for axis in ("energy", "y", "x")},
+        attrs=attributes,
+    )
+    if area is not None:
+        result["i0_area"] = (("y", "x"), area)
+    if shifts is not None:
+        result = result.assign(
+            {v: ("energy", shifts[v].to_numpy(), {"units": "px"}) for v in ("shift_y", "shift_x")}
+        )
+    return result
+
+
+def mean_spectrum(
+    prepared: xr.Dataset, region: Region | None = None, *, label: str | None = None
+) -> xr.Dataset:
+    """Mean optical density of the particles, or of a region, with its spread over the pixels.
+
+    Parameters
+    ----------
+    prepared
+        From :func:`prepare`.
+    region
+        Rows and columns of the prepared (aligned, cropped) stack; the particle mask otherwise.
+    label
+        Name of the spectrum.
+
+    Returns
+    -------
+    xarray.Dataset
+        A measurement of kind "spectra": ``absorption`` and ``spread`` (standard deviation over
+        pixels) with dims (spectrum, energy), ``pixels`` (spectrum).
+
+    Raises
+    ------
+    InputError
+        No pixel of the region has a reading.
+    """
+    density = prepared["optical_density"].to_numpy()
+    if region is None:
+        chosen = prepared["mask"].to_numpy()
+    else:
+        chosen = np.zeros(density.shape[1:], dtype=bool)
+        chosen[region] = True
+        chosen &= np.isfinite(density).all(axis=0)
+    if not np.any(chosen):
+        raise InputError(
+            "the region holds no pixel with a reading at every energy",
+            f"the aligned field has {density.shape[1]} rows and {density.shape[2]} columns",
+            source=prepared.attrs.get("source"),
+        )
+    spectra = density[:, chosen].astype(np.float64)
+    return xr.Dataset(
+        {
+            "absorption": (("spectrum", "energy"), spectra.mean(axis=1)[None]),
+            "spread": (("spectrum", "energy"), spectra.std(axis=1)[None]),
+            "pixels": ("spectrum", [int(chosen.sum())]),
+        },
+        coords={
+            "spectrum": [label or str(prepared.attrs.get("source", "spectrum"))],
+            "energy": prepared["energy"],
+        },
+        attrs={"kind": "spectra", "source": prepared.attrs.get("source", "")},
+    )
+
+
+def variance(prepared: xr.Dataset, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Counting variance of the optical density of the masked pixels, (energy, pixel): 1/counts."""
+    density = prepared["optical_density"].to_numpy()
+    baseline = prepared["baseline"].to_numpy()[mask]
+    result = np.empty((density.shape[0], baseline.size), dtype=np.float32)
+    for e, frame in enumerate(density):
+        np.exp(frame[mask] + baseline, out=result[e])
+    result /= prepared["i0"].to_numpy().astype(np.float32)[:, None]
+    return result
+
+
+def _stack(measurement: xr.Dataset, name: str) -> tuple[xr.DataArray, str]:
+    """A float32 copy of what the measurement holds, and what that is."""
+    kind = measurement.attrs.get("kind", "stack")
+    if kind not in ("stack", "image"):
+        raise InputError(f"is of kind {kind!r}, not a stack of images", None, source=name)
+    for quantity in ("counts", "transmission", "optical_density"):
+        if quantity in measurement:
+            stack = measurement[quantity]
+            break
+    else:
+        raise InputError("holds no counts, transmission or optical density", None, source=name)
+    if stack.sizes["energy"] < 3:
+        raise InputError(
+            f"has {stack.sizes['energy']} energy(ies); a phase map needs at least 3",
+            "give a stack",
+            source=name,
+        )
+    return stack.astype(np.float32, copy=True), quantity
+
+
+def _incident(
+    stack: xr.DataArray,
+    measurement: xr.Dataset,
+    quantity: str,
+    i0: Literal["auto"] | Region | xr.DataArray,
+    name: str,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+    """I0 (energy,) and, when it comes from the field, from which pixels."""
+    if quantity != "counts":
+        # Counts are unknown: 1000 stands for them, and χ² says how far off that is.
+        return np.full(stack.sizes["energy"], 1000.0), None
+    if isinstance(i0, xr.DataArray):
+        return absorption.incident_from_spectrum(i0, stack["energy"]), None
+    if isinstance(i0, tuple):
+        area = _region_mask(stack, measurement, i0, name)
+    elif "i0" in measurement:
+        recorded = measurement["i0"].to_numpy().astype(np.float64)
+        absorption.check_incident(recorded)
+        return recorded, None
+    else:
+        area = absorption.empty_area(stack.to_numpy())
+    return absorption.incident_intensity(stack.to_numpy(), area), area
+
+
+def _region_mask(
+    stack: xr.DataArray, measurement: xr.Dataset, region: Region, name: str
+) -> NDArray[np.bool_]:
+    rows = np.isin(stack["y"].to_numpy(), measurement["y"].to_numpy()[region[0]])
+    columns = np.isin(stack["x"].to_numpy(), measurement["x"].to_numpy()[region[1]])
+    area = rows[:, None] & columns[None, :]
+    if not np.any(area):
+        raise InputError(
+            f"the I0 region {region[0].start}:{region[0].stop},{region[1].start}:{region[1].stop}"
+            f" lies outside the field of {measurement.sizes['y']}×{measurement.sizes['x']} pixels",
+            "give rows and columns as y0:y1,x0:x1",
+            source=name,
+        )
+    return area
+
+
+def _mean_spectrum(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.array([float(frame[mask].mean(dtype=np.float64)) for frame in values])
+
+
+def _pixel_area(stack: xr.DataArray) -> float:
+    steps = [float(np.mean(np.diff(stack[a]))) if stack.sizes[a] > 1 else 1.0 for a in ("y", "x")]
+    return abs(steps[0] * steps[1])
+
+
+def _reasons() -> dict[str, object]:
+    return {
+        "flag_values": [0, 1, 2, 3],
+        "flag_meanings": "particle too_thin_or_empty saturated invalid",
+    }

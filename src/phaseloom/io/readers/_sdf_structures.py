@@ -23,7 +23,9 @@ Value: TypeAlias = Union[int, float, str, "Structure", "list[Value]"]
 Structure: TypeAlias = "dict[str, Value]"
 Source: TypeAlias = str | PathLike[str]
 
-_TOKEN = re.compile(r'\s*(?:([{}()=;,])|"([^"]*)"|([^\s{}()=;,"][^{}()=;,"]*))')
+# ASCII only: other blanks and control characters are damage.
+_BLANKS = " \t\r\n\f\v"
+_TOKEN = re.compile(r'\s*(?:([{}()=;,])|"([^"]*)"|([^\s{}()=;,"][^{}()=;,"]*))', re.ASCII)
 # float() alone would also take "1_0", "nan" and digits of other scripts.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _DEEPEST = 16
@@ -44,7 +46,7 @@ class _Token:
 def _tokens(text: str) -> list[_Token]:
     tokens: list[_Token] = []
     position, line = 0, 1
-    end = len(text.rstrip())
+    end = len(text.rstrip(_BLANKS))
     while position < end:
         match = _TOKEN.match(text, position)
         if match is None:
@@ -52,7 +54,7 @@ def _tokens(text: str) -> list[_Token]:
             tokens.append(_Token('"', '"', False, line))
             break
         mark, quoted, word = match.groups()
-        token_text = quoted if quoted is not None else (word or mark).strip()
+        token_text = quoted if quoted is not None else (word or mark).strip(_BLANKS)
         line += text.count("\n", position, match.end())
         tokens.append(_Token(mark or "", token_text, quoted is not None, line))
         position = match.end()

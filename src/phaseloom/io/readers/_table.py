@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from phaseloom.errors import InputError, InputWarning
 
 COMMENT = ("#", "*", "%")
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?", re.ASCII)
+_STARTS_WITH_NUMBER = re.compile(r"\s*[+-]?\.?\d", re.ASCII)
 _MISSING = {"", "nan", "na", "n/a", "null", "-", "--"}
 _NO_TEXT = re.compile(r"[^\t\n\v\f\r\x1a -~\x85\xa0-\U0010ffff]")
 _ENERGY_FIRST = re.compile(r"(?:photon[ _]?)?(?:energy|e|ev)\b|energy_", re.IGNORECASE)
@@ -76,17 +78,21 @@ def read_table(text: str, path: Path) -> Table:
     comments: list[str] = []
     headings: list[str] = []
     rows: list[list[float]] = []
-    for number, raw_line in enumerate(text.split("\n"), start=1):
-        line = raw_line.strip(" \ufeff")
+    lines = [line.strip(" ") for line in text.split("\n")]
+    separator = _separator(lines)
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         if line.lstrip().startswith(COMMENT):
             comments.append(line.lstrip()[1:].strip())
             continue
-        cells = _cells(line, path)
-        row = [_as_number(cell) for cell in cells]
+        cells = _cells(line, separator, path)
+        # Columns separated by semicolons may have decimal commas.
+        texts = [cell.replace(",", ".") for cell in cells] if separator == ";" else cells
+        row = [_as_number(cell) for cell in texts]
         if None in row:
-            if rows or headings:
+            # A line that starts with a number is a spoilt row, not headings.
+            if rows or headings or NUMBER.fullmatch(texts[0].strip()):
                 raise InputError(
                     f"line {number} is no row of numbers: {line[:60]!r}",
                     "comments start with #; above the numbers one line of headings may stand",
@@ -128,20 +134,21 @@ def read_table(text: str, path: Path) -> Table:
     return Table(comments, headings, numbers)
 
 
-def _cells(line: str, path: Path) -> list[str]:
-    """Split a line at semicolons, else commas, else tabs, else blanks."""
+def _separator(lines: Sequence[str]) -> str | None:
+    """What separates the columns, by the first line that starts with a number; None for blanks."""
+    line = next((line for line in lines if _STARTS_WITH_NUMBER.match(line)), "")
+    return next((mark for mark in (";", ",", "\t") if mark in line.strip("\t")), None)
+
+
+def _cells(line: str, separator: str | None, path: Path) -> list[str]:
+    if separator is None:
+        return line.split()
+    if separator == "\t":
+        return line.split("\t")
     try:
-        if ";" in line:
-            # Columns separated by semicolons may have decimal commas.
-            decimal = re.sub(r"(?<=\d),(?=\d)", ".", line)
-            return next(csv.reader([decimal], delimiter=";", skipinitialspace=True))
-        if "," in line:
-            return next(csv.reader([line], skipinitialspace=True))
+        return next(csv.reader([line], delimiter=separator, skipinitialspace=True))
     except csv.Error as fault:
         raise InputError(f"is no table ({fault})", source=path) from fault
-    if "\t" in line.strip("\t"):
-        return line.split("\t")
-    return line.split()
 
 
 def _as_number(cell: str) -> float | None:

@@ -1,0 +1,134 @@
+"""Neighbours speak for each other: a Potts field on the phase posteriors that keeps thin layers.
+
+Grains are larger than pixels, so a pixel's neighbours tell about it. A Potts field (Besag 1986,
+*J. R. Stat. Soc. B* 48, 259) adds to each phase's log posterior ``strength`` times the
+neighbours in that phase. Counting all eight neighbours erases a layer one pixel wide (two
+neighbours against six) and rounds corners. Here only the *three best* neighbours of each phase
+count: an isolated pixel has no one to speak for it (0 against 3), a pixel in a one-pixel line is
+one short (2 against 3), a pixel at a straight edge none (3 against 3). What the spectra say
+clearly stays; what they leave open follows the neighbours.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from phaseloom.errors import InputError
+
+#: Posteriors below this are as good as zero (27 nats); keeps the logarithm finite.
+FLOOR = 1e-12
+#: The field has settled when no probability moves more than this in a sweep.
+SETTLED = 0.01
+
+
+def smooth(
+    posterior: xr.DataArray,
+    mask: xr.DataArray | NDArray[np.bool_] | None = None,
+    *,
+    strength: float = 1.5,
+    iterations: int = 10,
+) -> xr.Dataset:
+    """Posterior of the phases given the pixel's spectrum and its neighbours.
+
+    Mean field: every pixel's posterior becomes softmax(log posterior + strength · support),
+    support of a phase being the sum of its three largest probabilities among the eight
+    neighbours. Pixels are updated in four interleaved sets, so that no two neighbours move at
+    once, until the field settles or after ``iterations`` sweeps.
+
+    Parameters
+    ----------
+    posterior
+        (phase, y, x) from the spectra alone. Pixels with NaN count as outside.
+    mask
+        (y, x), true where there is sample; all pixels with a posterior when left out.
+    strength
+        Log odds (nats) that one neighbour is worth; 0 changes nothing. Measured on simulated
+        particles of Voronoi grains, accuracy rises up to 2 and is flat beyond; 1.5 keeps
+        pixels of a one-pixel line at odds of 4.5 to 1 or better.
+    iterations
+        Most sweeps.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``posterior`` (phase, y, x) float32, NaN outside; ``phase`` (y, x) int8, −1 outside.
+
+    Raises
+    ------
+    InputError
+        If the strength is negative or the mask has another shape.
+    """
+    if strength < 0:
+        raise InputError(f"the smoothing strength is {strength}", "give 0 or more")
+    ordered = posterior.transpose("phase", "y", "x")
+    values = ordered.to_numpy().astype(np.float32)
+    inside: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=0))
+    if mask is not None:
+        if np.shape(mask) != inside.shape:
+            raise InputError(
+                f"the mask has shape {np.shape(mask)}, the posterior {inside.shape}", source="mask"
+            )
+        inside &= np.asarray(mask, dtype=bool)
+
+    field = np.zeros((len(values), inside.shape[0] + 2, inside.shape[1] + 2), dtype=np.float32)
+    field[:, 1:-1, 1:-1] = np.where(inside, values, 0.0)
+    evidence = np.log(np.maximum(field[:, 1:-1, 1:-1], FLOOR))
+    if strength > 0:
+        for _ in range(iterations):
+            moves = [
+                _update(field, evidence, inside, strength, corner)
+                for corner in ((0, 0), (0, 1), (1, 0), (1, 1))
+            ]
+            if max(moves) < SETTLED:
+                break
+
+    result = field[:, 1:-1, 1:-1]
+    phase = np.where(inside, result.argmax(axis=0), -1).astype(np.int8)
+    kept = {name: c for name, c in ordered.coords.items() if name != "phase"}
+    return xr.Dataset(
+        {
+            "posterior": (("phase", "y", "x"), np.where(inside, result, np.float32(np.nan))),
+            "phase": (("y", "x"), phase),
+        },
+        coords=kept,
+    )
+
+
+def _update(
+    field: NDArray[np.float32],
+    evidence: NDArray[np.float32],
+    inside: NDArray[np.bool_],
+    strength: float,
+    corner: tuple[int, int],
+) -> float:
+    """One set of pixels given all others, in place; the largest change of a probability."""
+    y, x = corner
+    rows, columns = inside.shape
+    own = (slice(None), slice(1 + y, 1 + rows, 2), slice(1 + x, 1 + columns, 2))
+    support = np.stack([_three_best(layer, inside.shape, corner) for layer in field])
+    new = softmax(evidence[:, y::2, x::2] + np.float32(strength) * support, axis=0)
+    new *= inside[y::2, x::2]
+    moved = float(np.abs(new - field[own]).max(initial=0.0))
+    field[own] = new
+    return moved
+
+
+def _three_best(
+    layer: NDArray[np.float32], shape: tuple[int, ...], corner: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Sum of the three largest of eight neighbours, by insertion into a sorted triple."""
+    y, x = corner
+    triple: list[NDArray[np.float32]] = []
+    for dy in (0, 1, 2):
+        for dx in (0, 1, 2):
+            if dy == dx == 1:
+                continue
+            rest = layer[y + dy : shape[0] + dy : 2, x + dx : shape[1] + dx : 2]
+            for k, held in enumerate(triple):
+                triple[k], rest = np.maximum(held, rest), np.minimum(held, rest)
+            if len(triple) < 3:
+                triple.append(rest)
+    return triple[0] + triple[1] + triple[2]

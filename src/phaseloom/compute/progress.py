@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 T = TypeVar("T")
 
@@ -29,10 +32,9 @@ class Silent:
 
 
 class Bars:
-    """Bars on the console with rate and time left (rich)."""
+    """Bars on a console with rate and time left (rich)."""
 
-    def __init__(self) -> None:
-        from rich.console import Console
+    def __init__(self, console: Console) -> None:
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -49,7 +51,7 @@ class Bars:
             TextColumn("{task.fields[rate]:>9}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=console,
         )
 
     def track(self, items: Iterable[T], label: str, *, total: int | None = None) -> Iterator[T]:

@@ -103,6 +103,8 @@ def prepare(
         invalid_pixels=int(np.count_nonzero(reason == absorption.INVALID)),
         particle_pixels=int(np.count_nonzero(mask)),
         pixel_area=_pixel_area(stack),
+        row_offset=_offset(measurement["y"], stack["y"]),
+        column_offset=_offset(measurement["x"], stack["x"]),
         length_unit=str(stack["x"].attrs.get("units", "px")),
         quantity=quantity,
     )
@@ -136,7 +138,7 @@ def mean_spectrum(
     prepared
         From :func:`prepare`.
     region
-        Rows and columns of the prepared (aligned, cropped) stack; the particle mask otherwise.
+        Rows and columns of the stack as read; the particle mask otherwise.
     label
         Name of the spectrum.
 
@@ -155,8 +157,9 @@ def mean_spectrum(
     if region is None:
         chosen = prepared["mask"].to_numpy()
     else:
-        chosen = np.zeros(density.shape[1:], dtype=bool)
-        chosen[region] = True
+        rows = np.arange(density.shape[1]) + prepared.attrs["row_offset"]
+        columns = np.arange(density.shape[2]) + prepared.attrs["column_offset"]
+        chosen = _within(rows, region[0])[:, None] & _within(columns, region[1])[None, :]
         chosen &= np.isfinite(density).all(axis=0)
     if not np.any(chosen):
         raise InputError(
@@ -237,9 +240,10 @@ def _incident(
 def _region_mask(
     stack: xr.DataArray, measurement: xr.Dataset, region: Region, name: str
 ) -> NDArray[np.bool_]:
-    rows = np.isin(stack["y"].to_numpy(), measurement["y"].to_numpy()[region[0]])
-    columns = np.isin(stack["x"].to_numpy(), measurement["x"].to_numpy()[region[1]])
-    area = rows[:, None] & columns[None, :]
+    rows, columns = (
+        np.arange(stack.sizes[a]) + _offset(measurement[a], stack[a]) for a in ("y", "x")
+    )
+    area = _within(rows, region[0])[:, None] & _within(columns, region[1])[None, :]
     if not np.any(area):
         raise InputError(
             f"the I0 region {region[0].start}:{region[0].stop},{region[1].start}:{region[1].stop}"
@@ -248,6 +252,15 @@ def _region_mask(
             source=name,
         )
     return area
+
+
+def _offset(recorded: xr.DataArray, kept: xr.DataArray) -> int:
+    """How many pixels of the axis as read lie before its first one kept by the cropping."""
+    return int(np.argmin(np.abs(recorded.to_numpy() - float(kept[0]))))
+
+
+def _within(index: NDArray[np.int_], part: slice) -> NDArray[np.bool_]:
+    return np.asarray((index >= part.start) & (index < part.stop))
 
 
 def _mean_spectrum(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float64]:

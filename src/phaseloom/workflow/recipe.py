@@ -43,7 +43,6 @@ class Reference(_Part):
 
     file: Path = Field(description="spectra (.csv .xas .xdi two-column text), or a dense stack")
     label: str | None = Field(None, description="name of the phase (from the file by default)")
-    value: float | None = Field(None, description="number of the phase, e.g. its sodium content")
 
 
 class Preparation(_Part):
@@ -89,6 +88,9 @@ class StxmRecipe(_Part):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where torch computes")
     preparation: Preparation = Field(default_factory=Preparation)
     mapping: Mapping = Field(default_factory=Mapping)
+    values: dict[str, float] = Field(
+        default_factory=dict, description="number of each phase, such as its sodium content"
+    )
     stack: tuple[Stack, ...] = Field(min_length=1)
     reference: tuple[Reference, ...] = Field(min_length=1)
 
@@ -144,6 +146,9 @@ def to_toml(recipe: BaseModel) -> str:
         value = getattr(recipe, name)
         if isinstance(value, BaseModel):
             tables += ["", f"[{name}]", *_lines(value)]
+        elif isinstance(value, dict):
+            tables += ["", f"[{name}]  # {field.description}"]
+            tables += [f"{_toml(label)} = {_toml(number)}" for label, number in value.items()]
         elif isinstance(value, tuple):
             for item in value:
                 tables += ["", f"[[{name}]]", *_lines(item)]
@@ -158,9 +163,10 @@ def example() -> StxmRecipe:
         out=Path("results"),
         stack=(Stack(file=Path("particle.hdf5"), name="particle"),),
         reference=(
-            Reference(file=Path("reduced.csv"), label="reduced", value=1.0),
-            Reference(file=Path("oxidised.csv"), label="oxidised", value=0.0),
+            Reference(file=Path("reduced.csv"), label="reduced"),
+            Reference(file=Path("oxidised.csv"), label="oxidised"),
         ),
+        values={"reduced": 1.0, "oxidised": 0.0},
     )
 
 

@@ -82,8 +82,10 @@ def run_stxm(
     InputError
         A file or a value is at fault.
     """
-    from phaseloom.stxm import map_phases
-    from phaseloom.view.report import write_figures, write_report
+    from phaseloom.stxm.phasemap import map_phases
+    from phaseloom.stxm.references import attach_values
+    from phaseloom.view.figures import write_figures
+    from phaseloom.view.report import write_report
     from phaseloom.workflow.tables import stxm_tables, write_tables
 
     folder = recipe.out
@@ -92,6 +94,7 @@ def run_stxm(
     keep = Checkpoints(folder / "results.zarr", fresh=fresh)
     with _collected() as notes:
         references = [r for entry in recipe.reference for r in _references(entry, recipe, bars)]
+        references = attach_values(references, recipe.values)
         stacks = _Stacks(recipe.stack)
         results = map_phases(
             stacks,
@@ -115,7 +118,7 @@ def run_stxm(
         keep.finish({"": facts, **{f"stxm/{n}": dict(results["stxm"][n].attrs) for n in stacks}})
         results.attrs.update(facts)
         tables = stxm_tables(results, seed=recipe.seed)
-        write_tables(folder / "tables", tables)
+        write_tables(folder / "tables", tables, results)
         write_recipe(recipe, folder / "recipe.toml")
         figures = write_figures(folder / "figures", results, tables=tables)
     write_report(
@@ -213,14 +216,6 @@ def _references(entry: Reference, recipe: StxmRecipe, bars: Progress) -> list[xr
         )
         spectrum = mean_spectrum(prepared, label=label)["absorption"].isel(spectrum=0, drop=True)
         found = [spectrum.rename(label)]
-    if entry.value is not None:
-        if len(found) > 1:
-            raise InputError(
-                f"holds {len(found)} spectra but one value is given",
-                "give values by label (--value LABEL=NUMBER)",
-                source=entry.file,
-            )
-        found[0].attrs["value"] = entry.value
     return found
 
 

@@ -1,0 +1,259 @@
+"""What the spectra of prepared stacks say, and which phase each pixel gets.
+
+:func:`judge` looks at one stack alone, :func:`in_latent_space` at all together,
+:func:`complete` turns the assignment into the maps of the results contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phaseloom.compute.progress import Progress
+from phaseloom.maps.regions import label_particles
+from phaseloom.stxm.correlation import correlate
+from phaseloom.stxm.energy_shift import fit_energy_shift
+from phaseloom.stxm.likelihood import likelihood
+from phaseloom.stxm.neighbourhood import smooth as smooth_posterior
+from phaseloom.stxm.preparation import variance
+from phaseloom.stxm.references import sample_references
+
+_LARGE_SHIFT = 0.03
+"""Stacks whose energy shifts differ by more are brought to a common one, in eV."""
+
+UNKNOWN = -2
+
+
+def judge(
+    prepared: xr.Dataset,
+    references: Sequence[xr.DataArray],
+    *,
+    shift: Literal["auto"] | float = "auto",
+    margin: float | Literal["noise"] = 0.005,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Energy shift, references at the stack's energies, correlation and likelihood maps.
+
+    Parameters
+    ----------
+    prepared
+        From :func:`phaseloom.stxm.prepare`.
+    references
+        (energy,) each.
+    shift
+        In eV, or "auto": fitted, applied when significant, reported in any case.
+    margin
+        See :func:`phaseloom.stxm.correlation.correlate`.
+
+    Returns
+    -------
+    xarray.Dataset
+        What :func:`correlate` returns; ``likelihood`` (phase, y, x), the posterior of the
+        count-weighted fits, ``abundance``, ``chi2``; ``reference`` (phase, energy);
+        ``energy_shift_trial``, ``energy_shift_trial_chi2``; attrs ``energy_shift`` …
+    """
+    density = prepared["optical_density"]
+    mask = prepared["mask"]
+    fitted = fit_energy_shift(
+        density, references, mask=mask.to_numpy(), i0=prepared["i0"].to_numpy(), seed=seed
+    )
+    applied = (fitted.shift if fitted.significant else 0.0) if shift == "auto" else float(shift)
+    sampled = sample_references(references, density["energy"].to_numpy(), shift=applied)
+    noise = variance(prepared, mask.to_numpy()) if margin == "noise" else None
+    maps = correlate(density, sampled, mask, margin=margin, variance=noise)
+    fits = likelihood(
+        density,
+        sampled,
+        i0=prepared["i0"],
+        baseline=prepared["baseline"],
+        noise="counts" if prepared.attrs["quantity"] == "counts" else "residuals",
+        mask=mask,
+    )
+    result = maps.assign(
+        likelihood=fits["posterior"],
+        abundance=fits["abundance"],
+        chi2=fits["chi2"],
+        reference=sampled,
+        energy_shift_trial=("trial", fitted.curve["shift"].to_numpy(), {"units": "eV"}),
+        energy_shift_trial_chi2=("trial", fitted.curve.to_numpy()),
+    ).assign_coords(phase_value=sampled["phase_value"])
+    return result.assign_attrs(
+        energy_shift=applied,
+        energy_shift_applied=int(applied != 0.0),
+        energy_shift_fitted=fitted.shift,
+        energy_shift_error=fitted.error,
+        energy_shift_chi2=fitted.chi2,
+        energy_shift_chi2_at_zero=fitted.chi2_at_zero,
+        stray_light_fitted=fitted.stray_light,
+    )
+
+
+def in_latent_space(
+    prepared: Mapping[str, xr.Dataset],
+    judged: Mapping[str, xr.Dataset],
+    references: Sequence[xr.DataArray],
+    *,
+    latent_dims: int = 2,
+    covariance: Literal["pooled", "noise"] = "pooled",
+    seed: int = 0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    progress: Progress | None = None,
+) -> dict[str, xr.Dataset]:
+    """Phases of all stacks' pixels from one latent space.
+
+    Returns
+    -------
+    dict of xarray.Dataset
+        By name of the stack: ``phase``, ``posterior``, ``false_assignment``, ``transition``,
+        ``latent`` as maps.
+    """
+    from phaseloom.stxm.resolution import resolve
+
+    mean_shift = float(np.mean([maps.attrs["energy_shift"] for maps in judged.values()]))
+    insides = {name: data["mask"].to_numpy() for name, data in prepared.items()}
+    spectra = np.concatenate(
+        [_common_spectra(prepared[n], judged[n], references, mean_shift).T for n in prepared]
+    )
+    first = next(iter(judged.values()))
+    resolution = resolve(
+        spectra,
+        _of_pixels(judged, insides, "phase_pearson"),
+        _of_pixels(judged, insides, "ambiguous"),
+        variance=np.concatenate([variance(prepared[n], m).T for n, m in insides.items()]),
+        phase_names=[str(label) for label in first["phase_name"].to_numpy()],
+        references=sample_references(
+            references, first["reference"]["energy"].to_numpy(), shift=mean_shift
+        ).to_numpy(),
+        latent_dims=latent_dims,
+        covariance=covariance,
+        seed=seed,
+        device=device,
+        progress=progress,
+    )
+    ends = np.cumsum([int(inside.sum()) for inside in insides.values()])
+    return {
+        name: _as_maps(resolution.isel(pixel=slice(end - int(inside.sum()), end)), inside)
+        for (name, inside), end in zip(insides.items(), ends.tolist(), strict=True)
+    }
+
+
+def by_argmax(judged: xr.Dataset, by: Literal["likelihood", "pearson"]) -> xr.Dataset:
+    """Phases without a latent space: the likeliest, or the best correlated.
+
+    The posterior is that of the count-weighted fits either way. A confident Pearson label is a
+    false assignment when the fits give it less than one chance in twenty; a pixel is of a
+    transition phase when two phases share it more evenly than four to one.
+    """
+    posterior = judged["likelihood"]
+    first = judged["phase_pearson"].to_numpy()
+    inside = first >= 0
+    chances = posterior.to_numpy()
+    known = inside & np.isfinite(chances).all(axis=0)
+    likeliest = np.where(known, np.argmax(np.nan_to_num(chances), axis=0), -1)
+    of_first = np.take_along_axis(chances, np.maximum(first, 0)[None].astype(np.intp), 0)[0]
+    contradicted = known & (of_first < 0.05) & ~judged["ambiguous"].to_numpy()
+    shares = np.sort(judged["abundance"].to_numpy(), axis=0)
+    with np.errstate(invalid="ignore"):
+        mixed = known & (shares[-1] < 0.8)
+    phase = first if by == "pearson" else likeliest
+    return xr.Dataset(
+        {
+            "phase": (("y", "x"), phase.astype(np.int8)),
+            "posterior": posterior,
+            "false_assignment": (("y", "x"), contradicted),
+            "transition": (("y", "x"), mixed),
+        }
+    )
+
+
+def complete(
+    prepared: xr.Dataset, judged: xr.Dataset, assigned: xr.Dataset, *, smooth: float = 0.0
+) -> xr.Dataset:
+    """All maps of one stack: spatial prior, values, particles, fit residual.
+
+    Parameters
+    ----------
+    smooth
+        Strength of the Potts field on the posterior; unknown pixels stay unknown.
+    """
+    result = judged.drop_vars("likelihood").assign(assigned.variables)
+    if smooth > 0:
+        field = smooth_posterior(result["posterior"], prepared["mask"], strength=smooth)
+        labels = np.where(
+            result["phase"].to_numpy() >= 0, field["phase"].to_numpy(), result["phase"].to_numpy()
+        )
+        result = result.assign(
+            phase=(("y", "x"), labels.astype(np.int8)), posterior=field["posterior"]
+        )
+    labels = result["phase"].to_numpy()
+    values = result["phase_value"].to_numpy().astype(np.float32)
+    value = np.where(labels >= 0, values[np.maximum(labels, 0)], np.float32(np.nan))
+    mean = np.tensordot(values, result["posterior"].to_numpy(), axes=1)
+    result = result.assign(
+        phase=(("y", "x"), labels, _flags(result["phase_name"])),
+        value=(("y", "x"), value.astype(np.float32)),
+        value_mean=(("y", "x"), np.where(labels >= 0, mean, np.nan).astype(np.float32)),
+        particle=(("y", "x"), label_particles(prepared["mask"].to_numpy(), minimum_pixels=9)),
+    )
+    return result.assign_attrs(residual=residual(prepared, result), smooth=smooth)
+
+
+def _of_pixels(
+    judged: Mapping[str, xr.Dataset], insides: Mapping[str, NDArray[np.bool_]], name: str
+) -> NDArray[np.generic]:
+    """One map of all stacks as a row of their particles' pixels."""
+    return np.concatenate([judged[n][name].to_numpy()[inside] for n, inside in insides.items()])
+
+
+def _common_spectra(
+    prepared: xr.Dataset,
+    judged: xr.Dataset,
+    references: Sequence[xr.DataArray],
+    shift: float,
+) -> NDArray[np.float32]:
+    """Spectra (energy, pixel) as they would be at a common energy shift.
+
+    Sparse spectra cannot be interpolated, so what moves is the fitted mixture of references:
+    the difference between it at the common shift and at the stack's own is added.
+    """
+    inside = prepared["mask"].to_numpy()
+    spectra = prepared["optical_density"].to_numpy()[:, inside]
+    if abs(judged.attrs["energy_shift"] - shift) <= _LARGE_SHIFT:
+        return spectra
+    abundance = judged["abundance"].to_numpy()[:, inside]
+    mixture, scale = _fitted(spectra, abundance, judged["reference"])
+    moved = sample_references(references, prepared["energy"].to_numpy(), shift=shift)
+    spectra += scale * (moved.to_numpy().T.astype(np.float32) @ abundance - mixture)
+    return spectra
+
+
+def residual(prepared: xr.Dataset, judged: xr.Dataset) -> float:
+    """Root-mean-square of optical density less the fitted phases, over the particles' pixels."""
+    mask = prepared["mask"].to_numpy()
+    spectra = prepared["optical_density"].to_numpy()[:, mask]
+    mixture, scale = _fitted(spectra, judged["abundance"].to_numpy()[:, mask], judged["reference"])
+    rest = spectra - spectra.mean(axis=0) - scale * (mixture - mixture.mean(axis=0))
+    return float(np.sqrt(np.nanmean(np.square(rest, dtype=np.float64))))
+
+
+def _fitted(
+    spectra: NDArray[np.float32], abundance: NDArray[np.float32], reference: xr.DataArray
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """References mixed by abundance (energy, pixel), and how much of that is in each pixel."""
+    mixture = reference.to_numpy().T.astype(np.float32) @ abundance
+    centred = mixture - mixture.mean(axis=0)
+    scale = np.einsum("ep,ep->p", centred, spectra) / np.einsum("ep,ep->p", centred, centred)
+    return mixture, scale
+
+
+def _flags(names: xr.DataArray) -> dict[str, object]:
+    """What the numbers of the phase map mean, after the CF conventions."""
+    labels = [str(n) for n in names.to_numpy()]
+    return {
+        "flag_values": [*range(len(labels)), -1, -2],
+        "flag_meanings": [*labels, "outside", "unknown"],
+    }

@@ -1,0 +1,206 @@
+"""The chain from stacks and references to phase maps.
+
+For every stack: preparation → energy shift → references at the stack's energies → Pearson
+correlation → likelihood. Then for all together: one latent space in which the ambiguous
+pixels are resolved. Then for every stack: values, particles.
+
+Source: Adrar et al., arXiv 2603.07666; where this departs from it, the modules say why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+
+from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.compute.progress import Progress, Silent
+from phaseloom.errors import InputError
+from phaseloom.stxm.assignment import by_argmax, complete, in_latent_space, judge
+from phaseloom.stxm.preparation import Region, prepare
+from phaseloom.stxm.references import sample_references
+
+_VERSION = 1
+"""Raised when a stage computes something else from the same input."""
+
+_SAME_ENERGY = 0.2
+"""Stacks share a latent space when their energies agree to this, in eV."""
+
+Incident = Literal["auto"] | Region | xr.DataArray
+
+
+def map_phases(
+    stacks: xr.Dataset | Mapping[str, xr.Dataset],
+    references: Sequence[xr.DataArray],
+    *,
+    i0: Incident | Mapping[str, Incident] = "auto",
+    dark: float = 0.0,
+    despike: bool = True,
+    align: bool = True,
+    baseline: bool = True,
+    thin: float = 0.15,
+    thick: float = 3.0,
+    shift: Literal["auto"] | float = "auto",
+    margin: float | Literal["noise"] = 0.005,
+    resolve: Literal["gmvae", "likelihood", "pearson"] = "gmvae",
+    latent_dims: int = 2,
+    covariance: Literal["pooled", "noise"] = "pooled",
+    smooth: float = 0.0,
+    seed: int = 0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    keep: Checkpoints | None = None,
+    progress: Progress | None = None,
+) -> xr.DataTree:
+    """Map the phases of one stack, or of several in one shared latent space.
+
+    Parameters
+    ----------
+    stacks
+        A stack from :func:`phaseloom.read`, or several by name. A mapping may read its stacks
+        when asked for them: they are taken one at a time.
+    references
+        Two or more spectra (energy,) in optical density of any scale, named by phase;
+        ``attrs["value"]`` may hold the phase's number, such as its sodium content.
+    i0
+        Incident intensity, for all stacks or by name: see :func:`phaseloom.stxm.prepare`.
+    dark, despike, align, baseline, thin, thick
+        See :func:`phaseloom.stxm.prepare`.
+    shift
+        How far the stacks' energies read too high against the references, in eV; "auto" fits it
+        for every stack and applies it when significant.
+    margin
+        See :func:`phaseloom.stxm.correlation.correlate`.
+    resolve
+        How ambiguous pixels get their phase: "gmvae" (latent space, as published),
+        "likelihood" (count-weighted fits) or "pearson" (the better correlation).
+    latent_dims, covariance
+        See :func:`phaseloom.stxm.resolution.resolve`.
+    smooth
+        Strength of the spatial prior (Potts field) on the phases; 0 is none.
+    seed
+        Same seed, same result.
+    keep
+        Where finished stages are kept, and taken from when nothing they depend on changed.
+
+    Returns
+    -------
+    xarray.DataTree
+        A group ``stxm/NAME`` per stack with the variables of the results contract.
+
+    Raises
+    ------
+    InputError
+        Stacks, references or options are at fault.
+    """
+    if isinstance(stacks, xr.Dataset):
+        stacks = {"stack": stacks}
+    if not stacks:
+        raise InputError("no stack was given")
+    keep = keep or Checkpoints()
+    bars = progress or Silent()
+    options = [dark, despike, align, baseline, thin, thick]
+    prepared: dict[str, xr.Dataset] = {}
+    keys: dict[str, str] = {}
+    for name in stacks:
+        measurement = stacks[name]
+        incident = i0[name] if isinstance(i0, Mapping) else i0
+        keys[name] = fingerprint(_VERSION, measurement, options, _plain(incident))
+        sample_references(references, measurement["energy"].to_numpy())
+        prepared[name] = keep.stage(
+            f"stxm/{name}",
+            "preparation",
+            keys[name],
+            partial(
+                prepare,
+                measurement,
+                i0=incident,
+                dark=dark,
+                despike=despike,
+                align=align,
+                baseline=baseline,
+                thin=thin,
+                thick=thick,
+                name=name,
+                progress=bars,
+            ),
+            first=True,
+        )
+    _check_energies(prepared)
+
+    key = fingerprint(
+        _VERSION, list(keys.values()), list(references), [_value(r) for r in references],
+        shift, margin, resolve, latent_dims, covariance, smooth, seed,
+    )  # fmt: skip
+
+    @cache
+    def mapped() -> dict[str, xr.Dataset]:
+        judged = {
+            name: judge(data, references, shift=shift, margin=margin, seed=seed)
+            for name, data in bars.track(prepared.items(), "correlation", total=len(prepared))
+        }
+        if resolve == "gmvae":
+            assigned = in_latent_space(
+                prepared,
+                judged,
+                references,
+                latent_dims=latent_dims,
+                covariance=covariance,
+                seed=seed,
+                device=device,
+                progress=bars,
+            )
+        else:
+            assigned = {name: by_argmax(maps, resolve) for name, maps in judged.items()}
+        return {
+            name: complete(prepared[name], judged[name], assigned[name], smooth=smooth)
+            for name in prepared
+        }
+
+    tree: dict[str, xr.Dataset] = {}
+    for name, data in prepared.items():
+        maps = keep.stage(f"stxm/{name}", "phases", key, partial(_entry, mapped, name))
+        tree[f"/stxm/{name}"] = data.assign(maps.variables).assign_attrs(maps.attrs)
+    for reference in references:
+        group = f"references/{str(reference.name).replace('/', '_')}"
+        spectrum = reference.rename("absorption").to_dataset()
+        tree[f"/{group}"] = keep.stage(
+            group, "reference", fingerprint(reference), partial(_same, spectrum), first=True
+        )
+    return xr.DataTree.from_dict(tree)
+
+
+def _entry(mapped: Callable[[], dict[str, xr.Dataset]], name: str) -> xr.Dataset:
+    return mapped()[name]
+
+
+def _same(dataset: xr.Dataset) -> xr.Dataset:
+    return dataset
+
+
+def _check_energies(prepared: Mapping[str, xr.Dataset]) -> None:
+    """Refuse stacks that cannot share a latent space: their energies differ."""
+    (first, one), *others = prepared.items()
+    energy = one["energy"].to_numpy()
+    for name, other in others:
+        again = other["energy"].to_numpy()
+        if again.size != energy.size or np.max(np.abs(again - energy)) > _SAME_ENERGY:
+            raise InputError(
+                f"the energies of {name} ({again.size}, {again[0]:g}–{again[-1]:g} eV) are not "
+                f"those of {first} ({energy.size}, {energy[0]:g}–{energy[-1]:g} eV)",
+                "stacks mapped together need the same energies; map them in separate runs",
+            )
+
+
+def _value(reference: xr.DataArray) -> float | None:
+    value = reference.attrs.get("value")
+    return None if value is None else float(value)
+
+
+def _plain(incident: Incident) -> object:
+    """An I0 argument in a form that can be fingerprinted."""
+    if isinstance(incident, tuple):
+        return [[part.start, part.stop] for part in incident]
+    return incident

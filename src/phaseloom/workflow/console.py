@@ -1,0 +1,88 @@
+"""Results and descriptions as text on the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def show_description(facts: dict[str, Any], console: Console) -> None:
+    """Print what :func:`phaseloom.io.description.describe` found."""
+    console.print(f"[bold]{facts['source']}[/]  {facts['kind']}, {facts['format']}")
+    for name in ("title", "start_time", "detector", "detectors"):
+        if facts.get(name):
+            value = facts[name]
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            console.print(f"{name.replace('_', ' ')}: {shown}", markup=False, highlight=False)
+    quantities = Table("quantity", "dims", "shape", "type", "range")
+    for name, q in facts["quantities"].items():
+        span = f"{q['min']:g} to {q['max']:g} {q['units']}" if "min" in q else ""
+        quantities.add_row(
+            name, ", ".join(q["dims"]), "×".join(map(str, q["shape"])), q["dtype"], span
+        )
+    console.print(quantities)
+    axes = Table("axis", "n", "first", "last", "step", "units")
+    for name, a in facts["axes"].items():
+        if "labels" in a:
+            axes.add_row(name, str(a["n"]), *a["labels"][:1], *a["labels"][-1:], "", "")
+            continue
+        step = "not uniform" if a["step"] is None else f"{a['step']:.6g}"
+        axes.add_row(
+            name,
+            str(a["n"]),
+            f"{a['first']:.6g}",
+            f"{a['last']:.6g}",
+            step if a["n"] > 1 else "",
+            a["units"],
+        )
+    console.print(axes)
+    energies = facts.get("energies", [])
+    if energies:
+        shown = energies if len(energies) <= 30 else [*energies[:12], "…", *energies[-12:]]
+        text = " ".join(f"{e:.8g}" if isinstance(e, float) else e for e in shown)
+        console.print(f"energies (eV): {text}", highlight=False)
+
+
+def show_summary(summary: dict[str, Any], console: Console) -> None:
+    """Print the phase fractions of every stack, and what was done to get them."""
+    stacks = summary["stacks"]
+    labels = list(next(iter(stacks.values()))["fractions"])
+    table = Table("stack", *labels, "unknown", "ambiguous", "energy shift (eV)", "residual")
+    for name, s in stacks.items():
+        table.add_row(
+            name,
+            *(f"{s['fractions'][label]:.1%}" for label in labels),
+            f"{s['unknown']:.1%}",
+            f"{s['ambiguous']:.1%}",
+            f"{s['energy_shift']:+.3f} ± {s['energy_shift_error']:.3f}",
+            f"{s['residual']:.4f}",
+        )
+    console.print(table)
+
+
+def show_scores(scores: dict[str, dict[str, float]], console: Console) -> None:
+    """Print how the maps compare with the simulated truth."""
+    table = Table(
+        "stack",
+        "accuracy: all",
+        "ambiguous",
+        "mixed",
+        "Pearson alone: all",
+        "ambiguous",
+        "mixed",
+        "value rmse",
+        "shift error (eV)",
+        "drift rms (px)",
+    )
+    for name, s in scores.items():
+        table.add_row(
+            name,
+            *(f"{s[k]:.3f}" for k in ("all", "ambiguous", "mixed")),
+            *(f"{s['pearson_' + k]:.3f}" for k in ("all", "ambiguous", "mixed")),
+            f"{s['value_rmse']:.3f}",
+            f"{s['energy_shift_error']:+.3f}",
+            f"{s['drift_rms']:.3f}",
+        )
+    console.print(table)

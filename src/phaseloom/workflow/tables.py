@@ -1,0 +1,107 @@
+"""Results as tables: phase fractions, particles, interfaces, spectra per phase."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+
+from phaseloom.io.export.spectra import write_spectra
+from phaseloom.maps.boundaries import interface_lengths
+from phaseloom.maps.regions import particle_table
+from phaseloom.maps.statistics import phase_fractions, spectra_per_phase
+
+
+def stxm_tables(results: xr.DataTree, *, seed: int = 0) -> dict[str, pd.DataFrame]:
+    """Tables of all stacks.
+
+    Parameters
+    ----------
+    results
+        From :func:`phaseloom.stxm.map_phases`.
+    seed
+        Of the bootstrap behind the confidence intervals.
+
+    Returns
+    -------
+    dict of pandas.DataFrame
+        ``phase_fractions`` (a row per stack and phase), ``particles`` (a row per stack and
+        particle), ``interfaces`` (a row per stack and pair of phases; length in the unit of the
+        stack's axes).
+    """
+    fractions, particles, interfaces = [], [], []
+    for name, node in results["stxm"].children.items():
+        data = node.to_dataset()
+        names = [str(n) for n in data["phase_name"].to_numpy()]
+        phase = data["phase"].to_numpy()
+        area = float(data.attrs["pixel_area"])
+        table = phase_fractions(
+            phase,
+            names=names,
+            pixel_area=area,
+            posterior=data["posterior"].to_numpy(),
+            ambiguous=data["ambiguous"].to_numpy(),
+            mask=data["mask"].to_numpy(),
+            seed=seed,
+        )
+        fractions.append(_with_stack(table.rename_axis("phase").reset_index(), name, data))
+        table = particle_table(
+            data["particle"].to_numpy(),
+            phase,
+            names=names,
+            y=data["y"].to_numpy(),
+            x=data["x"].to_numpy(),
+            pixel_area=area,
+            value=data["value_mean"].to_numpy(),
+            posterior=data["posterior"].to_numpy(),
+        )
+        particles.append(_with_stack(table.reset_index(), name, data))
+        steps = [abs(float(data[a][1] - data[a][0])) for a in ("y", "x")]
+        lengths = interface_lengths(phase, names=names, pixel_size=(steps[0], steps[1]))
+        rows = [
+            {"phase": a, "other": b, "length": lengths.loc[a, b]}
+            for i, a in enumerate(names)
+            for b in names[i + 1 :]
+        ]
+        interfaces.append(_with_stack(pd.DataFrame(rows), name, data))
+    return {
+        "phase_fractions": pd.concat(fractions, ignore_index=True),
+        "particles": pd.concat(particles, ignore_index=True),
+        "interfaces": pd.concat(interfaces, ignore_index=True),
+    }
+
+
+def write_tables(folder: Path, tables: dict[str, pd.DataFrame], results: xr.DataTree) -> None:
+    """Write the tables as CSV, and each stack's spectra per phase in the form that -r reads."""
+    folder.mkdir(exist_ok=True)
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    for name, node in results["stxm"].children.items():
+        data = node.to_dataset()
+        names = [str(n) for n in data["phase_name"].to_numpy()]
+        means = spectra_per_phase(data["optical_density"], data["phase"].to_numpy(), names=names)
+        present = means.isel(phase=means["pixels"].to_numpy() > 0)
+        spectra = xr.Dataset(
+            {
+                "absorption": (("spectrum", "energy"), present["mean"].to_numpy()),
+                "spread": (("spectrum", "energy"), present["sd"].to_numpy()),
+            },
+            coords={
+                "spectrum": [str(n) for n in present["phase_name"].to_numpy()],
+                "energy": data["energy"],
+                "value": (
+                    "spectrum",
+                    data["phase_value"].to_numpy()[means["pixels"].to_numpy() > 0],
+                ),
+            },
+        )
+        if spectra.sizes["spectrum"]:
+            write_spectra(folder / f"{name}_spectra.csv", spectra)
+
+
+def _with_stack(table: pd.DataFrame, name: str, data: xr.Dataset) -> pd.DataFrame:
+    table.insert(0, "stack", name)
+    if "state_of_charge" in data.attrs:
+        table.insert(1, "state_of_charge", data.attrs["state_of_charge"])
+    return table

@@ -1,0 +1,214 @@
+"""What figures and the report read from a result tree."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phaseloom.view.style import field_of_view, spread
+
+
+def stxm_stacks(tree: xr.DataTree) -> dict[str, xr.Dataset]:
+    """The stacks of a result tree by name, in order of state of charge when all have one.
+
+    Parameters
+    ----------
+    tree
+        The whole result (with a group ``/stxm``), or the group ``/stxm`` itself.
+    """
+    group = tree.children.get("stxm", tree)
+    stacks = {str(name): node.to_dataset() for name, node in group.children.items()}
+    stacks = {name: dataset for name, dataset in stacks.items() if "phase" in dataset}
+    if all(state_of_charge(dataset) is not None for dataset in stacks.values()):
+        stacks = dict(sorted(stacks.items(), key=lambda item: state_of_charge(item[1]) or 0.0))
+    return stacks
+
+
+def state_of_charge(dataset: xr.Dataset) -> float | None:
+    """The stack's ``state_of_charge`` attribute; None when it is absent or not a number."""
+    value = dataset.attrs.get("state_of_charge")
+    if value is None or isinstance(value, str) or not np.isfinite(value):
+        return None
+    return float(value)
+
+
+def phase_names(dataset: xr.Dataset) -> list[str]:
+    """Names of the phases in the order of their labels."""
+    return [str(name) for name in dataset["phase_name"].to_numpy()]
+
+
+def pixel_counts(dataset: xr.Dataset, variable: str = "phase") -> tuple[NDArray[np.int64], int]:
+    """Pixels per phase, and unknown pixels, of a label map."""
+    labels = dataset[variable].to_numpy()
+    counts = np.bincount(labels[labels >= 0].ravel(), minlength=dataset.sizes["phase"])
+    return counts.astype(np.int64), int((labels == -2).sum())
+
+
+def value_map(dataset: xr.Dataset) -> xr.DataArray | None:
+    """The value map to draw (posterior mean if there is one), None without any finite value."""
+    for name in ("value_mean", "value"):
+        if name in dataset and bool(np.isfinite(dataset[name]).any()):
+            return dataset[name]
+    return None
+
+
+def value_limits(datasets: Sequence[xr.Dataset]) -> tuple[float, float]:
+    """Ends of the value scale shared by the stacks: the references' smallest and largest."""
+    values = np.concatenate([np.ravel(dataset["phase_value"]) for dataset in datasets])
+    return spread(values.astype(float), low=0.0, high=100.0)
+
+
+def value_label(dataset: xr.Dataset) -> str:
+    """What the value is, with its unit, from its attributes; "Value" when they are silent."""
+    array = value_map(dataset)
+    attrs = {} if array is None else array.attrs
+    name = str(attrs.get("long_name", "") or dataset["phase_value"].attrs.get("long_name", ""))
+    units = str(attrs.get("units", ""))
+    return (name or "Value") + (f" ({units})" if units not in ("", "1") else "")
+
+
+def thinned(dataset: xr.Dataset, *, most: int = 20_000, seed: int = 0) -> NDArray[np.intp]:
+    """Flat indices of at most ``most`` pixels inside the mask, ascending, by a seeded choice."""
+    inside = np.flatnonzero(dataset["mask"].to_numpy())
+    if inside.size > most:
+        inside = np.sort(np.random.default_rng(seed).choice(inside, most, replace=False))
+    return inside
+
+
+def spectra_of(dataset: xr.Dataset, pixels: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Optical density (energy, pixel) of the pixels with these flat indices."""
+    y, x = np.unravel_index(pixels, dataset["mask"].shape)
+    chosen = dataset["optical_density"].isel(
+        y=xr.DataArray(y, dims="pixel"), x=xr.DataArray(x, dims="pixel")
+    )
+    return np.asarray(chosen.transpose("energy", "pixel").to_numpy(), dtype=float)
+
+
+def peak_energy(dataset: xr.Dataset) -> int:
+    """Index of the energy at which the particle absorbs most."""
+    density = spectra_of(dataset, thinned(dataset, most=2000))
+    if density.size == 0 or not np.isfinite(density).any():
+        return 0
+    return int(np.nanargmax(np.nanmedian(density, axis=1)))
+
+
+def resolution_method(tree: xr.DataTree) -> str | None:
+    """How ambiguous pixels were resolved: "gmvae", "likelihood" or "pearson".
+
+    As the recipe (TOML) in the attributes of the tree or its group ``/stxm`` says; without a
+    recipe a latent space says "gmvae", and None is what nothing tells.
+    """
+    group = tree.children.get("stxm", tree)
+    recipe = tree.attrs.get("recipe", group.attrs.get("recipe"))
+    if isinstance(recipe, str):
+        stated = tomllib.loads(recipe).get("mapping", {}).get("resolve")
+        if stated is not None:
+            return str(stated)
+    return "gmvae" if any("latent" in dataset for dataset in stxm_stacks(tree).values()) else None
+
+
+def numbers(dataset: xr.Dataset) -> dict[str, str]:
+    """The numbers that decide how far a map can be trusted, as text by their label.
+
+    Parameters
+    ----------
+    dataset
+        Result of one stack. What it does not hold is left out.
+    """
+    mask = dataset["mask"].to_numpy()
+    inside = max(1, int(mask.sum()))
+    energy = dataset["energy"].to_numpy()
+    ny, nx = mask.shape
+    charge = state_of_charge(dataset)
+    said = {} if charge is None else {"State of charge": f"{charge:.4g}"}
+    said |= {
+        "Field": f"{nx} × {ny} pixels{_size(dataset)}",
+        "Energies": f"{energy.size}, {energy[0]:.1f} to {energy[-1]:.1f} eV",
+        "Particle pixels": f"{int(mask.sum()):,}",
+    }
+    if "mask_reason" in dataset:
+        reason = dataset["mask_reason"].to_numpy()
+        for code, label in (
+            (1, "Too thin or empty"),
+            (2, "Saturated"),
+            (3, "Invalid or not common to all frames"),
+        ):
+            said[f"{label}, left out"] = f"{int((reason == code).sum()):,} pixels"
+    if "i0" in dataset:
+        i0 = dataset["i0"].to_numpy()
+        units = str(dataset["i0"].attrs.get("units", "counts")).replace("1", "").strip()
+        said["Incident intensity, median"] = f"{np.nanmedian(i0):.4g} {units}".strip()
+    if "shift_y" in dataset:
+        size = np.hypot(dataset["shift_y"].to_numpy(), dataset["shift_x"].to_numpy())
+        said["Drift"] = (
+            f"{np.sqrt(np.nanmean(size**2)):.2f} px rms, {np.nanmax(size):.2f} px at most"
+        )
+    if "energy_shift" in dataset.attrs:
+        said["Energy shift"] = energy_shift_text(dataset)
+    for name, label, form in (
+        ("energy_shift_chi2", "Reduced χ² at this shift", ".2f"),
+        ("energy_shift_chi2_at_zero", "Reduced χ² without it", ".2f"),
+        ("stray_light_fitted", "Stray light fitted", ".1%"),
+    ):
+        number = float(dataset.attrs.get(name, np.nan))
+        if np.isfinite(number):
+            said[label] = format(number, form).replace("%", " %")
+    if "margin" in dataset.attrs:
+        margin = dataset.attrs["margin"]
+        said["Margin of ambiguity"] = f"{margin:.3g}" if isinstance(margin, float) else str(margin)
+    for name, label in (
+        ("ambiguous", "Ambiguous"),
+        ("false_assignment", "False assignments"),
+        ("transition", "Transition pixels"),
+    ):
+        if name in dataset:
+            share = int((dataset[name].to_numpy() & mask).sum()) / inside
+            said[label] = f"{100 * share:.2f} %"
+    said["Unknown"] = f"{100 * int((dataset['phase'] == -2).sum()) / inside:.2f} %"
+    if "chi2" in dataset:
+        chi2 = dataset["chi2"].to_numpy()[mask]
+        if np.isfinite(chi2).any():
+            said["Fit residual, median reduced χ²"] = f"{np.nanmedian(chi2):.2f}"
+    if np.isfinite(dataset.attrs.get("residual", np.nan)):
+        said["Fit residual, rms"] = f"{dataset.attrs['residual']:.4f} optical density"
+    if "posterior" in dataset:
+        winner = dataset["posterior"].max("phase").to_numpy()[mask]
+        if np.isfinite(winner).any():
+            said["Mean posterior of the likeliest phase"] = f"{np.nanmean(winner):.3f}"
+    return said
+
+
+def energy_shift(dataset: xr.Dataset) -> tuple[float, float, float]:
+    """The shift found, its standard error, and the shift applied (0 when none was), in eV.
+
+    From the attributes ``energy_shift_fitted`` (or ``energy_shift``), ``energy_shift_error``,
+    ``energy_shift`` and ``energy_shift_applied``; NaN where they are silent.
+    """
+    attrs = dataset.attrs
+    stated = float(attrs.get("energy_shift", np.nan))
+    found = float(attrs.get("energy_shift_fitted", stated))
+    applied = stated if attrs.get("energy_shift_applied") else 0.0
+    return found, float(attrs.get("energy_shift_error", np.nan)), applied
+
+
+def energy_shift_text(dataset: xr.Dataset) -> str:
+    """The energy shift in words: found, with its error, and what of it was applied."""
+    found, error, applied = energy_shift(dataset)
+    text = f"{found:+.3f} eV" if not np.isfinite(error) else f"{found:+.3f} ± {error:.3f} eV"
+    if applied == 0.0:
+        return f"{text}, not applied" if np.isfinite(found) else "not fitted"
+    if abs(applied - found) < 5e-4:
+        return f"{text}, applied"
+    return f"{text}; {applied:+.3f} eV applied" if np.isfinite(found) else f"{applied:+.3f} eV"
+
+
+def _size(dataset: xr.Dataset) -> str:
+    units = str(dataset["x"].attrs.get("units", "px"))
+    if units == "px":
+        return ""
+    left, right, bottom, top = field_of_view(dataset)
+    return f", {right - left:.4g} × {top - bottom:.4g} {units}"

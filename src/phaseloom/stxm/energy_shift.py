@@ -135,7 +135,8 @@ def fit_energy_shift(
     Raises
     ------
     InputError
-        The mask holds too few pixels, or the references cannot be sampled.
+        The mask is of another shape or holds too few pixels, ``i0`` is not one positive number
+        per energy, a frame holds no number, or the references cannot be sampled.
 
     Warns
     -----
@@ -153,7 +154,13 @@ def fit_energy_shift(
             stacklevel=2,
         )
         return _unfitted()
-    tiles = _tiles(optical_density, references, np.asarray(mask, dtype=bool), i0, seed)
+    inside = np.asarray(mask, dtype=bool)
+    if inside.shape != optical_density.shape[1:]:
+        raise InputError(
+            f"the mask is {inside.shape} pixels but the stack's frames {optical_density.shape[1:]}",
+            "give one value per pixel",
+        )
+    tiles = _tiles(optical_density, references, inside, _incident(i0, energy), seed)
     steps = max(round(limit / _STEP), 1)
     trial: Array = np.linspace(-steps, steps, 2 * steps + 1) * _STEP
 
@@ -166,7 +173,7 @@ def fit_energy_shift(
         shift, stray = _minimise(tiles, shift, stray, limit)
     curve = np.array([_profile(tiles, s, stray) for s in trial])
     best = _chi2(tiles, shift, stray, stray)
-    if curve.min() < best:
+    if curve.min() < 0.99 * best:  # another, deeper valley
         shift, stray = _minimise(tiles, float(trial[np.argmin(curve)]), stray, limit)
         curve = np.array([_profile(tiles, s, stray) for s in trial])
         best = _chi2(tiles, shift, stray, stray)
@@ -207,6 +214,18 @@ def _curve(trial: Array, chi2: Array) -> xr.DataArray:
     )
 
 
+def _incident(i0: ArrayLike | None, energy: Array) -> Array:
+    """Incident counts (energy), infinite when they are not known: no counting noise."""
+    if i0 is None:
+        return np.full(energy.shape, np.inf)
+    incident = np.asarray(i0, dtype=float)
+    if incident.shape != energy.shape or not np.all(incident > 0):
+        raise InputError(
+            "the incident intensity is not one positive number per energy", "check the I0"
+        )
+    return incident
+
+
 def _unfitted() -> EnergyShift:
     nan = float("nan")
     return EnergyShift(nan, nan, nan, nan, nan, False, (), _curve(np.empty(0), np.empty(0)))
@@ -219,7 +238,7 @@ def _tiles(
     optical_density: xr.DataArray,
     references: Sequence[xr.DataArray],
     mask: NDArray[np.bool_],
-    i0: ArrayLike | None,
+    incident: Array,
     seed: int,
 ) -> _Tiles:
     """Average pixels into tiles: transmissions within 3 x 3 pixels, optical densities beyond.
@@ -233,17 +252,22 @@ def _tiles(
     tile_of_block = np.zeros(block.max() + 1, dtype=np.intp)
     tile_of_block[block] = tile
     energy = optical_density["energy"].to_numpy().astype(float)
-    incident = np.full(energy.size, np.inf) if i0 is None else np.asarray(i0, dtype=float)
 
     spectra = np.empty((tile.max() + 1, energy.size))
     variance = np.empty_like(spectra)
     for e in range(energy.size):
         frame = optical_density[e].to_numpy()[y, x].astype(float)
         spectra[:, e], variance[:, e] = _average(frame, block, tile_of_block, incident[e])
+    blank = ~np.isfinite(spectra).any(axis=0)
+    if blank.any():
+        raise InputError(
+            f"the sample has no optical density at {energy[blank][0]:.2f} eV",
+            "leave that energy out",
+        )
     full = np.isfinite(spectra).all(axis=1)
     if not full.any():
         raise InputError(
-            "no part of the sample has a spectrum without gaps", "check mask and optical density"
+            "no part of the sample has a spectrum without gaps", "leave out the damaged frames"
         )
     spectra, variance = spectra[full], variance[full]
     contrast = np.ptp(spectra, axis=1, keepdims=True)

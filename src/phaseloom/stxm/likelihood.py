@@ -111,7 +111,8 @@ def likelihood(
             continue
         density = _block(data[:, rows], here)
         sums = _sums(density, readings.weights(density, rows, here) / scale, model)
-        *per_phase, chi2[rows][here] = _judge(sums, model)
+        with np.errstate(invalid="ignore", divide="ignore"):  # NaN of pixels short of readings
+            *per_phase, chi2[rows][here] = _judge(sums, model)
         for values, found in zip(maps.values(), per_phase, strict=True):
             values[:, rows][:, here] = found
 

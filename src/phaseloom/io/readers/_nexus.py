@@ -91,6 +91,10 @@ def dimensions(
     """
     shape: tuple[int, ...] = counts.shape
     sizes = {role: item.size for role, item in axes.items()}
+    if not 1 <= len(shape) <= 3:
+        raise InputError(
+            f"counts of shape {shape} make no map of the sample", source=group.file.filename
+        )
     short = _line_or_point(shape, sizes, scan_type)
     if short:
         return short

@@ -214,7 +214,7 @@ def i0_figure(dataset: xr.Dataset) -> Figure:
         colour_bar(left, drawn, f"Optical density, {float(dataset['energy'][index]):.1f} eV")
         _outline(left, dataset["mask"], dataset, "#E69F00")
         if "i0_area" in dataset:
-            _outline(left, dataset["i0_area"], dataset, "#56B4E9")
+            _tint(left, dataset["i0_area"], dataset, "#0072B2")
         else:
             left.set_title("Particle outline", loc="left")
         right.plot(dataset["energy"], dataset["i0"], "o-", color="#0072B2", markersize=2.5)
@@ -278,6 +278,15 @@ def _spectra_legend(figure: Figure) -> None:
         ncols=3,
         borderaxespad=0.2,
     )
+
+
+def _tint(axes: Axes, area: xr.DataArray, dataset: xr.Dataset, colour: str) -> None:
+    """Lay a colour over an area: one of scattered pixels has no readable outline."""
+    from matplotlib.colors import to_rgb
+
+    layer = np.zeros((*area.shape, 4))
+    layer[area.to_numpy()] = (*to_rgb(colour), 0.55)
+    axes.imshow(layer, extent=field_of_view(dataset), interpolation="nearest")
 
 
 def _outline(axes: Axes, area: xr.DataArray, dataset: xr.Dataset, colour: str) -> None:

@@ -41,8 +41,8 @@ CAPTIONS = {
     "the reference as used, scaled and offset to the mean by least squares.",
     "quality": "Where the map can be trusted: fit residual, posterior probability of the "
     "likeliest phase, flagged pixels, and why pixels were left out.",
-    "i0": "Outline of the particle pixels (orange) and of the area the incident intensity was "
-    "taken from (blue), when it comes from the field; the incident spectrum.",
+    "i0": "Outline of the particle pixels (orange) and, when the incident intensity comes from "
+    "the field, the pixels it was taken from (blue); the incident spectrum.",
     "drift": "Displacement of the sample in every frame against the common frame; removed before "
     "the optical density was analysed.",
     "energy_shift": "Reduced χ² against a trial shift between the stack's and the references' "
@@ -292,7 +292,7 @@ def _workflow_caption(dataset: xr.Dataset) -> str:
     if "value" in dataset and bool(np.isfinite(dataset["value"]).any()):
         parts.append("value map")
     if "posterior" in dataset:
-        parts.append("posterior probability of the likeliest phase")
+        parts.append("posterior probability of the likeliest phase, if a place is left for it")
     return "; ".join(parts) + "."
 
 
@@ -315,7 +315,7 @@ def _cell(column: object, value: object) -> str:
     if isinstance(value, float | np.floating):
         if not np.isfinite(value):
             return "–"
-        if str(column).startswith("fraction"):
+        if "fraction" in str(column):
             return f"{100 * value:.2f} %"
         return f"{value:.4g}"
     return str(value)

@@ -31,7 +31,7 @@ from phaseloom.view.panels import (
     phase_legend,
 )
 from phaseloom.view.quality import quality_figure
-from phaseloom.view.results import peak_energy, phase_names, value_map
+from phaseloom.view.results import energy_shift, peak_energy, phase_names, value_map
 from phaseloom.view.style import (
     CORRELATION_MAP,
     OPTICAL_DENSITY_MAP,
@@ -86,8 +86,8 @@ def workflow_figure(
         ``component_covariance`` (phase, latent, latent) are drawn as ellipses of two standard
         deviations.
     references
-        References on their own grids, drawn as lines under the dots at the stack's energies;
-        without them the dots are joined.
+        References on their own grids, drawn as lines (moved by the energy shift applied) under
+        the dots at the stack's energies; without them the dots are joined.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def workflow_figure(
         correlation_columns = _correlation_columns(len(names), columns)
         small = equal_boxes(correlation_columns, columns=correlation_columns)
         small_rows = -(-len(names) // correlation_columns)
-        flow = _flow(dataset, latent)
+        flow = _flow(dataset, latent, columns=columns)
         extra = {
             "ambiguous": "ambiguous" in dataset,
             "unknown": bool((dataset["phase"] == -2).any()),
@@ -167,6 +167,7 @@ def _draw_density(axes: Axes, dataset: xr.Dataset) -> None:
 def _draw_references(axes: Axes, dataset: xr.Dataset, references: Sequence[xr.DataArray]) -> None:
     """References one above the other, each scaled to its range on the stack's energies."""
     energy = dataset["energy"].to_numpy()
+    _, _, shift = energy_shift(dataset)
     sampled = dataset["reference"].to_numpy()
     names = phase_names(dataset)
     step = 0.45
@@ -181,7 +182,8 @@ def _draw_references(axes: Axes, dataset: xr.Dataset, references: Sequence[xr.Da
         low, high = spread(sampled[index], low=0, high=100)
         base = (len(names) - 1 - index) * step
         full = references[index] if index < len(references) else None
-        line = (energy, sampled[index]) if full is None else (full["energy"], full)
+        # The stack reads too high by the shift: so stand the references in its energies.
+        line = (energy, sampled[index]) if full is None else (full["energy"] + shift, full)
         axes.plot(line[0], (line[1] - low) / (high - low) + base, color=colour, zorder=2)
         if dots:
             scaled = (sampled[index] - low) / (high - low) + base
@@ -238,7 +240,7 @@ def _draw_correlation(
             colour_bar(first, drawn, "Pearson correlation", width=2.4, extend="min")
 
 
-def _flow(dataset: xr.Dataset, latent: xr.Dataset | None) -> list[Step]:
+def _flow(dataset: xr.Dataset, latent: xr.Dataset | None, *, columns: int) -> list[Step]:
     """What is drawn after the correlation maps, in the order of the work."""
     mask = dataset["mask"].to_numpy()
     first = dataset["phase_pearson"].to_numpy()
@@ -261,6 +263,7 @@ def _flow(dataset: xr.Dataset, latent: xr.Dataset | None) -> list[Step]:
     )
     if value_map(dataset) is not None:
         steps.append(Step(lambda axes: draw_value(axes, dataset), 0.36))
-    if "posterior" in dataset:
+    # The quality figure shows it too: it gets no row of its own here.
+    if "posterior" in dataset and len(steps) % columns:
         steps.append(Step(lambda axes: draw_confidence(axes, dataset), 0.36))
     return steps

@@ -95,4 +95,4 @@ def _into_pixels(
     number = np.bincount(index, minlength=n_lines * n_pixels)
     meant = samples.shape[1] / n_pixels
     mean = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
-    return (mean * meant).reshape(n_lines, n_pixels)
+    return np.asarray(mean * meant, dtype=np.float64).reshape(n_lines, n_pixels)

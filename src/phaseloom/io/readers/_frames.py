@@ -76,8 +76,8 @@ def unmeasured(
     A frame without any counts; one with a line that is all NaN; one the file does not hold; and
     the last measured one when it has lines without counts where every other frame has counts.
     """
-    bad = (zero | absent).all(axis=1) | absent.any(axis=1)
-    bad |= missing
+    bad = np.asarray((zero | absent).all(axis=1) | absent.any(axis=1))
+    bad[:] |= missing
     good = np.flatnonzero(~bad)
     if good.size > 1:
         bad[good[-1]] = bool((zero[good[-1]] & ~zero[good[:-1]].any(axis=0)).any())

@@ -78,6 +78,7 @@ def stxm(
         list[str] | None,
         typer.Option(help="LABEL=NUMBER: the phase's number, such as its sodium content"),
     ] = None,
+    value_name: Annotated[str, typer.Option(help="what the numbers are")] = "value",
     state_of_charge: Annotated[
         list[str] | None, typer.Option(help="NAME=NUMBER: the stack's state of charge")
     ] = None,
@@ -98,10 +99,14 @@ def stxm(
     baseline: Annotated[
         bool, typer.Option("--baseline/--no-baseline", help="take the pre-edge off")
     ] = True,
-    thin: Annotated[float, typer.Option(help="least relative thickness of a mapped pixel")] = 0.15,
+    thin: Annotated[float, typer.Option(help="least relative thickness of a mapped pixel")] = 0.1,
     thick: Annotated[float, typer.Option(help="largest optical density of a mapped pixel")] = 3.0,
     detector: Annotated[str | None, typer.Option(help="detector channel")] = None,
     region: Annotated[int | None, typer.Option(help="spatial region of the file, from 1")] = None,
+    quantity: Annotated[
+        str | None,
+        typer.Option(help="counts, transmission or optical_density, where a file does not say"),
+    ] = None,
     partial: Annotated[bool, typer.Option("--partial", help="use aborted scans")] = False,
     out: OutFolder = Path("phaseloom-stxm"),
     workers: Workers = None,
@@ -117,6 +122,7 @@ def stxm(
     values = _numbers(value, "--value")
     charges = _numbers(state_of_charge, "--state-of-charge")
     common = {"i0": i0, "detector": detector, "region": region, "partial": partial}
+    common["quantity"] = quantity
     entries = [_named(text, "name") | common for text in stacks]
     for entry in entries:
         name = entry.setdefault("name", Path(entry["file"]).stem)
@@ -143,6 +149,7 @@ def stxm(
                 "latent_dims": latent_dims,
                 "covariance": covariance,
                 "smooth": smooth,
+                "value_name": value_name,
             },
             "stack": entries,
             "reference": [_named(text, "label") for text in reference],

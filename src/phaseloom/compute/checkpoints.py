@@ -147,9 +147,7 @@ class Checkpoints:
             result.attrs = {a: kept.attrs[a] for a in mark["attributes"]}
             return result
 
-    def _write(
-        self, group: str, name: str, key: str, result: xr.Dataset, said: list[str]
-    ) -> None:
+    def _write(self, group: str, name: str, key: str, result: xr.Dataset, said: list[str]) -> None:
         import zarr
 
         assert self.store is not None

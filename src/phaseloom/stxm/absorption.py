@@ -188,14 +188,14 @@ def particle_mask(
     optical_density: NDArray[np.float32],
     intensity: NDArray[np.float64],
     *,
-    thin: float = 0.15,
+    thin: float = 0.1,
     thick: float = 3.0,
 ) -> NDArray[np.int8]:
     """Why each pixel is, or is not, mapped (``mask_reason``).
 
     The relative thickness of a pixel is the projection of its spectrum on the mean spectrum of
     the absorbing part of the field, both centred, so that what has no edge (membrane, an I0 off
-    by a factor) does not count. 1 is the median particle.
+    by a factor) does not count. 1 is the median of the pixels that stand out of the noise.
 
     Parameters
     ----------
@@ -348,9 +348,11 @@ def _relative_thickness(
     for w, i0, frame in zip(weight, intensity, optical_density, strict=True):
         projection += w * frame
         variance += w**2 * np.exp(np.minimum(frame, 20.0)) / max(float(i0), 1e-12)
-    scale = float(np.median(projection[absorbing]))
-    scale = scale if scale > 0 else 1.0
-    return projection / scale, np.sqrt(variance) / scale
+    noise = np.sqrt(variance)
+    with np.errstate(invalid="ignore"):
+        seen = projection > 3.0 * noise
+    scale = float(np.median(projection[seen])) if np.any(seen) else 1.0
+    return projection / scale, noise / scale
 
 
 def _frame_reduce(stack: NDArray[np.float32], ufunc: np.ufunc) -> NDArray[np.float64]:

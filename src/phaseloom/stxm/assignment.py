@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -25,7 +26,8 @@ from phaseloom.stxm.references import sample_references
 _LARGE_SHIFT = 0.03
 """Stacks whose energy shifts differ by more are brought to a common one, in eV."""
 
-UNKNOWN = -2
+_COUNTING = 0.6
+"""Least median reduced χ² of readings that are counts."""
 
 
 def judge(
@@ -63,16 +65,11 @@ def judge(
     )
     applied = (fitted.shift if fitted.significant else 0.0) if shift == "auto" else float(shift)
     sampled = sample_references(references, density["energy"].to_numpy(), shift=applied)
-    noise = variance(prepared, mask.to_numpy()) if margin == "noise" else None
+    fits = _fits(prepared, sampled)
+    noise = None
+    if margin == "noise":
+        noise = variance(prepared, mask.to_numpy()) * np.float32(fits.attrs["noise_scale"])
     maps = correlate(density, sampled, mask, margin=margin, variance=noise)
-    fits = likelihood(
-        density,
-        sampled,
-        i0=prepared["i0"],
-        baseline=prepared["baseline"],
-        noise="counts" if prepared.attrs["quantity"] == "counts" else "residuals",
-        mask=mask,
-    )
     result = maps.assign(
         likelihood=fits["posterior"],
         abundance=fits["abundance"],
@@ -89,7 +86,29 @@ def judge(
         energy_shift_chi2=fitted.chi2,
         energy_shift_chi2_at_zero=fitted.chi2_at_zero,
         stray_light_fitted=fitted.stray_light,
+        noise_scale=fits.attrs["noise_scale"],
     )
+
+
+def _fits(prepared: xr.Dataset, sampled: xr.DataArray) -> xr.Dataset:
+    """Count-weighted fits; where counts are no counts, the noise is taken from the residuals.
+
+    Readings that scatter far less than counting allows (a scaled voltage, frames interpolated
+    before they came here) have a median reduced χ² well below 1.
+    """
+    fit = partial(
+        likelihood,
+        prepared["optical_density"],
+        sampled,
+        i0=prepared["i0"],
+        baseline=prepared["baseline"],
+        mask=prepared["mask"],
+    )
+    if prepared.attrs["quantity"] == "counts":
+        fits = fit(noise="counts")
+        if float(fits["chi2"].median()) > _COUNTING:
+            return fits
+    return fit(noise="residuals")
 
 
 def in_latent_space(
@@ -123,7 +142,12 @@ def in_latent_space(
         spectra,
         _of_pixels(judged, insides, "phase_pearson"),
         _of_pixels(judged, insides, "ambiguous"),
-        variance=np.concatenate([variance(prepared[n], m).T for n, m in insides.items()]),
+        variance=np.concatenate(
+            [
+                variance(prepared[n], inside).T * np.float32(judged[n].attrs["noise_scale"])
+                for n, inside in insides.items()
+            ]
+        ),
         phase_names=[str(label) for label in first["phase_name"].to_numpy()],
         references=sample_references(
             references, first["reference"]["energy"].to_numpy(), shift=mean_shift
@@ -171,7 +195,12 @@ def by_argmax(judged: xr.Dataset, by: Literal["likelihood", "pearson"]) -> xr.Da
 
 
 def complete(
-    prepared: xr.Dataset, judged: xr.Dataset, assigned: xr.Dataset, *, smooth: float = 0.0
+    prepared: xr.Dataset,
+    judged: xr.Dataset,
+    assigned: xr.Dataset,
+    *,
+    smooth: float = 0.0,
+    value_name: str = "value",
 ) -> xr.Dataset:
     """All maps of one stack: spatial prior, values, particles, fit residual.
 
@@ -179,6 +208,8 @@ def complete(
     ----------
     smooth
         Strength of the Potts field on the posterior; unknown pixels stay unknown.
+    value_name
+        What the phases' numbers are, for figures.
     """
     result = judged.drop_vars("likelihood").assign(assigned.variables)
     if smooth > 0:
@@ -195,8 +226,12 @@ def complete(
     mean = np.tensordot(values, result["posterior"].to_numpy(), axes=1)
     result = result.assign(
         phase=(("y", "x"), labels, _flags(result["phase_name"])),
-        value=(("y", "x"), value.astype(np.float32)),
-        value_mean=(("y", "x"), np.where(labels >= 0, mean, np.nan).astype(np.float32)),
+        value=(("y", "x"), value.astype(np.float32), {"long_name": value_name}),
+        value_mean=(
+            ("y", "x"),
+            np.where(labels >= 0, mean, np.nan).astype(np.float32),
+            {"long_name": value_name},
+        ),
         particle=(("y", "x"), label_particles(prepared["mask"].to_numpy(), minimum_pixels=9)),
     )
     return result.assign_attrs(residual=residual(prepared, result), smooth=smooth)

@@ -41,7 +41,7 @@ def map_phases(
     despike: bool = True,
     align: bool = True,
     baseline: bool = True,
-    thin: float = 0.15,
+    thin: float = 0.1,
     thick: float = 3.0,
     shift: Literal["auto"] | float = "auto",
     margin: float | Literal["noise"] = 0.005,
@@ -49,6 +49,7 @@ def map_phases(
     latent_dims: int = 2,
     covariance: Literal["pooled", "noise"] = "pooled",
     smooth: float = 0.0,
+    value_name: str = "value",
     seed: int = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     keep: Checkpoints | None = None,
@@ -80,6 +81,8 @@ def map_phases(
         See :func:`phaseloom.stxm.resolution.resolve`.
     smooth
         Strength of the spatial prior (Potts field) on the phases; 0 is none.
+    value_name
+        What the phases' numbers are, such as "sodium content x".
     seed
         Same seed, same result.
     keep
@@ -132,7 +135,7 @@ def map_phases(
 
     key = fingerprint(
         _VERSION, list(keys.values()), list(references), [_value(r) for r in references],
-        shift, margin, resolve, latent_dims, covariance, smooth, seed,
+        shift, margin, resolve, latent_dims, covariance, smooth, value_name, seed,
     )  # fmt: skip
 
     @cache
@@ -155,7 +158,13 @@ def map_phases(
         else:
             assigned = {name: by_argmax(maps, resolve) for name, maps in judged.items()}
         return {
-            name: complete(prepared[name], judged[name], assigned[name], smooth=smooth)
+            name: complete(
+                prepared[name],
+                judged[name],
+                assigned[name],
+                smooth=smooth,
+                value_name=value_name,
+            ).assign_attrs(resolve=resolve)
             for name in prepared
         }
 

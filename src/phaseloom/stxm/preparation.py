@@ -17,6 +17,9 @@ from phaseloom.stxm.alignment import estimate_drift
 Region = tuple[slice, slice]
 """Rows and columns (y, x) in pixels of the stack as read, half-open."""
 
+_FEWEST_COUNTS = 20.0
+"""A stack without a brighter reading holds no counts."""
+
 
 def prepare(
     measurement: xr.Dataset,
@@ -26,7 +29,7 @@ def prepare(
     despike: bool = True,
     align: bool = True,
     baseline: bool = True,
-    thin: float = 0.15,
+    thin: float = 0.1,
     thick: float = 3.0,
     name: str | None = None,
     progress: Progress | None = None,
@@ -74,6 +77,7 @@ def prepare(
 
     attributes: dict[str, float | int | str] = {"source": name, "spikes": 0}
     if quantity == "counts":
+        _check_counts(values, name)
         absorption.subtract_dark(values, dark)
         if despike:
             attributes["spikes"] = absorption.despike(values, progress=bars)
@@ -211,6 +215,16 @@ def _stack(measurement: xr.Dataset, name: str) -> tuple[xr.DataArray, str]:
             source=name,
         )
     return stack.astype(np.float32, copy=True), quantity
+
+
+def _check_counts(values: NDArray[np.float32], name: str) -> None:
+    highest = float(np.nanmax(values))
+    if highest < _FEWEST_COUNTS:
+        raise InputError(
+            f"its numbers reach only {highest:.3g}: too few for counts",
+            "if they are something else, say so with --quantity optical_density or transmission",
+            source=name,
+        )
 
 
 def _incident(

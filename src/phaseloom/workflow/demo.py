@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from phaseloom.compute.progress import Progress, Silent
 from phaseloom.simulate.beamtime import write_beamtime
-from phaseloom.workflow.recipe import Reference, Stack, StxmRecipe
+from phaseloom.workflow.recipe import Mapping, Reference, Stack, StxmRecipe
 from phaseloom.workflow.references import reference_from_stack
 from phaseloom.workflow.run import Outcome, run_stxm
 
@@ -61,6 +61,7 @@ def demo_stxm(
             for name, file in beamtime.sparse.items()
         ),
         reference=tuple(references),
+        mapping=Mapping(value_name="sodium content x"),
     )
     outcome = run_stxm(recipe, fresh=fresh, progress=bars)
     scores = {

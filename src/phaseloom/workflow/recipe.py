@@ -27,6 +27,9 @@ class Stack(_Part):
     i0: str = Field("auto", description='incident intensity: "auto", a file, or "y0:y1,x0:x1"')
     detector: str | None = Field(None, description="detector channel (the first by default)")
     region: int | None = Field(None, description="spatial region of the file, from 1")
+    quantity: Literal["counts", "transmission", "optical_density"] | None = Field(
+        None, description="what the numbers are, where the file does not say"
+    )
     partial: bool = Field(False, description="use an aborted scan as far as it goes")
     state_of_charge: float | None = Field(None, description="state of charge, in any unit")
 
@@ -53,7 +56,7 @@ class Preparation(_Part):
     align: bool = Field(True, description="remove drift between the energies")
     baseline: bool = Field(True, description="take the pre-edge optical density off")
     thin: float = Field(
-        0.15, description="pixels below this part of the median thickness are left out", ge=0
+        0.1, description="pixels below this part of the median thickness are left out", ge=0
     )
     thick: float = Field(
         3.0, description="pixels above this optical density are saturated, left out", gt=0
@@ -76,6 +79,7 @@ class Mapping(_Part):
     covariance: Literal["pooled", "noise"] = Field(
         "pooled", description="covariance of the Mahalanobis distance"
     )
+    value_name: str = Field("value", description="what the phases' numbers are")
     smooth: float = Field(0.0, description="strength of the spatial prior (Potts); 0: none", ge=0)
 
 

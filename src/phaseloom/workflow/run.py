@@ -191,6 +191,8 @@ class _Stacks(Mapping[str, xr.Dataset]):
                 "a phase map needs one image per energy",
                 source=entry.file,
             )
+        if entry.quantity is not None and "counts" in stack:
+            stack = stack.rename(counts=entry.quantity)
         self.fingerprints[name] = fingerprint(stack)
         return stack
 

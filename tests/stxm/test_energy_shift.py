@@ -18,7 +18,7 @@ REFERENCES = nvpf_references()
 def simulate(
     shift: float,
     *,
-    size: int = 96,
+    size: int = 64,
     share: tuple[float, ...] = (1, 1, 1, 1, 1),
     energies: np.ndarray | None = None,
     seed: int = 3,
@@ -26,7 +26,7 @@ def simulate(
 ) -> tuple[xr.DataArray, np.ndarray, np.ndarray]:
     """Optical density, mask and I0 (from the empty area) of a stack with a known shift."""
     names = [str(r.name) for r in REFERENCES]
-    sample = particle(names, share, shape=(size, size), n_grains=20, seed=seed)
+    sample = particle(names, share, shape=(size, size), n_grains=15, seed=seed)
     energies = sparse_energies() if energies is None else energies
     stack, truth = measure(sample, REFERENCES, energies, energy_shift=shift, seed=seed, **options)
     inside = truth["phase"].to_numpy() >= 0
@@ -37,7 +37,7 @@ def simulate(
     return density, ndimage.binary_erosion(inside, iterations=2), i0
 
 
-@pytest.mark.parametrize("shift", [-0.5, -0.15, 0.05, 0.5])
+@pytest.mark.parametrize("shift", [-0.5, -0.05, 0.3])
 def test_shift_is_found_within_target_and_error(shift: float) -> None:
     density, mask, i0 = simulate(shift)
     fit = fit_energy_shift(density, REFERENCES, mask=mask, i0=i0)
@@ -57,8 +57,8 @@ def test_shift_is_found_within_target_and_error(shift: float) -> None:
         ({"drift": 0.7}, None),
         ({"share": (0, 1, 0, 0, 0)}, 0.0),
         ({"share": (0, 0, 0, 1, 1)}, 0.0),
-        ({"energies": dense_energies(), "size": 64}, 0.0),
-        ({"energies": sparse_energies()[::3], "size": 64}, None),
+        ({"energies": dense_energies()}, 0.0),
+        ({"energies": sparse_energies()[::3]}, None),
     ],
     ids=["stray", "low counts", "substrate", "drift", "one phase", "two", "dense", "8 energies"],
 )
@@ -118,7 +118,7 @@ def test_errors_are_calibrated() -> None:
 
 
 def test_no_shift_is_not_significant_and_scale_does_not_matter() -> None:
-    density, mask, i0 = simulate(0.0, size=64)
+    density, mask, i0 = simulate(0.0)
     fit = fit_energy_shift(density, REFERENCES, mask=mask, i0=i0)
     assert abs(fit.shift) < 0.006
     assert not fit.significant
@@ -128,7 +128,7 @@ def test_no_shift_is_not_significant_and_scale_does_not_matter() -> None:
 
 
 def test_curve_has_its_minimum_at_the_shift() -> None:
-    density, mask, i0 = simulate(0.3, size=64)
+    density, mask, i0 = simulate(0.3)
     fit = fit_energy_shift(density, REFERENCES, mask=mask, i0=i0, limit=0.6)
     assert fit.curve["shift"].values[0] == pytest.approx(-0.6)
     assert fit.curve.idxmin("shift").item() == pytest.approx(0.3)
@@ -137,7 +137,7 @@ def test_curve_has_its_minimum_at_the_shift() -> None:
 
 
 def test_a_shift_beyond_the_search_is_not_applied() -> None:
-    density, mask, i0 = simulate(0.5, size=64)
+    density, mask, i0 = simulate(0.5)
     with pytest.warns(InputWarning, match="at the edge of the range searched"):
         fit = fit_energy_shift(density, REFERENCES, mask=mask, i0=i0, limit=0.4)
     assert not fit.significant
@@ -156,7 +156,7 @@ def test_noise_has_no_shift() -> None:
 
 
 def test_missing_pixels_are_left_out_and_dask_gives_the_same() -> None:
-    density, mask, i0 = simulate(0.2, size=64)
+    density, mask, i0 = simulate(0.2)
     density[:, ::7, ::5] = np.nan
     fit = fit_energy_shift(density, REFERENCES, mask=mask, i0=i0)
     assert fit.shift == pytest.approx(0.2, abs=0.006)
@@ -165,7 +165,7 @@ def test_missing_pixels_are_left_out_and_dask_gives_the_same() -> None:
 
 
 def test_bad_input_is_refused_in_one_sentence() -> None:
-    density, mask, i0 = simulate(0.2, size=64)
+    density, mask, i0 = simulate(0.2)
     with pytest.raises(InputError, match="mask holds 0 pixels"):
         fit_energy_shift(density, REFERENCES, mask=np.zeros_like(mask), i0=i0)
     with pytest.raises(InputError, match=r"mask is \(3, 3\) pixels"):

@@ -17,6 +17,9 @@ The uncertainty. With 10⁵ pixels counting noise is negligible; what remains ar
 all pixels: a frame's incident intensity, the references' own shape. Their effect is what the
 shift does when parts of the spectrum, or of the field, are left out: a block jackknife
 (J. W. Tukey 1958), over energies and over tiles; the larger of the two is reported.
+
+The limit. A stack of nothing but one phase beyond the ends of the reference series (nor between
+any two) cannot be told from a shifted stack; a χ² far above that of similar stacks says so.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ from phaseloom.stxm.references import interpolator, sample_references
 
 Array = NDArray[np.float64]
 
-_TILES = 200
+_TILES = 120
 _TILE_WIDTH = 20
 _BLOCK = 3
 # Spectra are reproducible to about half a per cent of their contrast at best.
@@ -44,6 +47,9 @@ _FEWEST_ENERGIES = 6
 _STEP = 0.05
 # No monochromator axis is read better than this (eV).
 _READBACK = 0.001
+# Slopes are taken over this (eV) to either side. Taken closer, they follow the noise of a finely
+# sampled reference: with 1 % noise the shift scatters by 7 meV instead of 4.
+_HALF_WIDTH = 0.2
 _SIGMA = 3.0
 # A frame that misfits by this much more than the median one does not take part in full.
 _OUTLIER = 3.0
@@ -286,7 +292,7 @@ def _tiles(
 def _choose(
     mask: NDArray[np.bool_], seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Pixels (y, x) of at most 200 square tiles, and the tile of each."""
+    """Pixels (y, x) of at most 120 square tiles, and the tile of each."""
     y, x = np.nonzero(mask)
     if y.size < _BLOCK**2:
         raise InputError(
@@ -463,7 +469,7 @@ def _slopes(tiles: _Tiles, fit: _Fit, basis: Array, shift: float, stray: float) 
 
     After the tiles' own parameters have followed (Kaufman's form of variable projection).
     """
-    half = 0.02
+    half = _HALF_WIDTH
     rise = tiles.references(tiles.energy - shift - half) - tiles.references(
         tiles.energy - shift + half
     )

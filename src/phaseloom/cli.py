@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -44,7 +44,9 @@ Seed = Annotated[int, typer.Option("--seed", help="same seed, same result", min=
 Workers = Annotated[
     int | None, typer.Option("--workers", help="threads to compute with (all cores)", min=1)
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="where torch computes")
+]
 
 
 @app.command()
@@ -92,8 +94,8 @@ def stxm(
     ] = "auto",
     align: Annotated[bool, typer.Option("--align/--no-align", help="remove drift")] = True,
     smooth: Annotated[float, typer.Option(help="strength of the spatial prior", min=0)] = 0.0,
-    latent_dims: Annotated[int, typer.Option(help="dimensions of the latent space")] = 2,
-    covariance: Annotated[str, typer.Option(help="pooled or noise")] = "pooled",
+    latent_dims: Annotated[int, typer.Option(help="dimensions of the latent space")] = 3,
+    covariance: Annotated[str, typer.Option(help="noise or pooled")] = "noise",
     dark: Annotated[float, typer.Option(help="detector counts without beam")] = 0.0,
     despike: Annotated[bool, typer.Option("--despike/--no-despike", help="wild readings")] = True,
     baseline: Annotated[

@@ -5,6 +5,7 @@ Science takes a :class:`Progress` and never writes to the console itself.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 T = TypeVar("T")
+
+_SHORT = 2.0
+"""Bars of work that took less, in seconds, do not stay on the console."""
 
 
 class Progress(Protocol):
@@ -26,7 +30,13 @@ class Progress(Protocol):
 class Silent:
     """Reports nothing."""
 
-    def track(self, items: Iterable[T], label: str, *, total: int | None = None) -> Iterator[T]:
+    def track(
+        self,
+        items: Iterable[T],
+        label: str,  # noqa: ARG002
+        *,
+        total: int | None = None,  # noqa: ARG002
+    ) -> Iterator[T]:
         """Pass the items on."""
         yield from items
 
@@ -59,11 +69,18 @@ class Bars:
         if total is None and isinstance(items, Sized):
             total = len(items)
         task = self._bars.add_task(label, total=total, rate="")
-        for item in items:
-            yield item
-            self._bars.advance(task)
-            speed = self._bars.tasks[self._bars.task_ids.index(task)].speed
-            self._bars.update(task, rate="" if speed is None else f"{speed:.1f}/s")
+        begun = time.monotonic()
+        try:
+            for item in items:
+                yield item
+                self._bars.advance(task)
+                speed = self._bars.tasks[self._bars.task_ids.index(task)].speed
+                self._bars.update(task, rate="" if speed is None else f"{speed:.1f}/s")
+        finally:
+            if time.monotonic() - begun < _SHORT:
+                self._bars.remove_task(task)
+            else:
+                self._bars.stop_task(task)
 
     @contextmanager
     def shown(self) -> Iterator[Bars]:

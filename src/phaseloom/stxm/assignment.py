@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -22,6 +22,9 @@ from phaseloom.stxm.likelihood import likelihood
 from phaseloom.stxm.neighbourhood import smooth as smooth_posterior
 from phaseloom.stxm.preparation import variance
 from phaseloom.stxm.references import sample_references
+
+if TYPE_CHECKING:
+    from phaseloom.stxm.resolution import Resolution
 
 _LARGE_SHIFT = 0.03
 """Stacks whose energy shifts differ by more are brought to a common one, in eV."""
@@ -116,19 +119,23 @@ def in_latent_space(
     judged: Mapping[str, xr.Dataset],
     references: Sequence[xr.DataArray],
     *,
-    latent_dims: int = 2,
-    covariance: Literal["pooled", "noise"] = "pooled",
+    latent_dims: int = 3,
+    covariance: Literal["noise", "pooled"] = "noise",
     seed: int = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     progress: Progress | None = None,
-) -> dict[str, xr.Dataset]:
+) -> tuple[dict[str, xr.Dataset], xr.Dataset]:
     """Phases of all stacks' pixels from one latent space.
 
     Returns
     -------
-    dict of xarray.Dataset
+    maps : dict of xarray.Dataset
         By name of the stack: ``phase``, ``posterior``, ``false_assignment``, ``transition``,
         ``latent`` as maps.
+    components : xarray.Dataset
+        The shared latent space: ``component_mean`` (phase, latent), ``component_covariance``
+        (phase, latent, other_latent), NaN for phases that have no cluster;
+        ``cluster_spectrum`` (phase, energy), centred and scaled.
     """
     from phaseloom.stxm.resolution import resolve
 
@@ -158,11 +165,12 @@ def in_latent_space(
         device=device,
         progress=progress,
     )
-    ends = np.cumsum([int(inside.sum()) for inside in insides.values()])
-    return {
-        name: _as_maps(resolution.isel(pixel=slice(end - int(inside.sum()), end)), inside)
-        for (name, inside), end in zip(insides.items(), ends.tolist(), strict=True)
+    ends = np.cumsum([int(inside.sum()) for inside in insides.values()]).tolist()
+    maps = {
+        name: _as_maps(resolution, slice(end - int(inside.sum()), end), inside)
+        for (name, inside), end in zip(insides.items(), ends, strict=True)
     }
+    return maps, _components(resolution, first["phase_name"])
 
 
 def by_argmax(judged: xr.Dataset, by: Literal["likelihood", "pearson"]) -> xr.Dataset:
@@ -239,9 +247,48 @@ def complete(
 
 def _of_pixels(
     judged: Mapping[str, xr.Dataset], insides: Mapping[str, NDArray[np.bool_]], name: str
-) -> NDArray[np.generic]:
+) -> NDArray[Any]:
     """One map of all stacks as a row of their particles' pixels."""
     return np.concatenate([judged[n][name].to_numpy()[inside] for n, inside in insides.items()])
+
+
+def _as_maps(resolution: Resolution, pixels: slice, inside: NDArray[np.bool_]) -> xr.Dataset:
+    """The part of a resolution that belongs to one stack, as maps."""
+
+    def painted(values: NDArray[np.generic], outside: float | bool) -> NDArray[np.generic]:
+        picture = np.full((*values.shape[1:], *inside.shape), outside, dtype=values.dtype)
+        picture[..., inside] = values[pixels].T
+        return picture
+
+    return xr.Dataset(
+        {
+            "phase": (("y", "x"), painted(resolution.phase, -1)),
+            "posterior": (("phase", "y", "x"), painted(resolution.posterior, np.nan)),
+            "false_assignment": (("y", "x"), painted(resolution.false_assignment, False)),
+            "transition": (("y", "x"), painted(resolution.transition, False)),
+            "latent": (("latent", "y", "x"), painted(resolution.latent, np.nan)),
+        }
+    )
+
+
+def _components(resolution: Resolution, names: xr.DataArray) -> xr.Dataset:
+    centre, covariance = resolution.model.components
+    n, dims = names.size, centre.shape[1]
+    means, covariances = np.full((n, dims), np.nan), np.full((n, dims, dims), np.nan)
+    means[resolution.present], covariances[resolution.present] = centre, covariance
+    return xr.Dataset(
+        {
+            "component_mean": (("phase", "latent"), means),
+            "component_covariance": (("phase", "latent", "other_latent"), covariances),
+            "cluster_spectrum": (("phase", "energy"), resolution.cluster),
+        },
+        coords={"phase_name": ("phase", names.to_numpy())},
+        attrs={
+            "noise_scale": resolution.noise_scale,
+            "restarts": resolution.model.restarts,
+            "absent": [str(n) for n in names.to_numpy()[~resolution.present]],
+        },
+    )
 
 
 def _common_spectra(

@@ -46,8 +46,8 @@ def map_phases(
     shift: Literal["auto"] | float = "auto",
     margin: float | Literal["noise"] = 0.005,
     resolve: Literal["gmvae", "likelihood", "pearson"] = "gmvae",
-    latent_dims: int = 2,
-    covariance: Literal["pooled", "noise"] = "pooled",
+    latent_dims: int = 3,
+    covariance: Literal["noise", "pooled"] = "noise",
     smooth: float = 0.0,
     value_name: str = "value",
     seed: int = 0,
@@ -139,13 +139,14 @@ def map_phases(
     )  # fmt: skip
 
     @cache
-    def mapped() -> dict[str, xr.Dataset]:
+    def mapped() -> tuple[dict[str, xr.Dataset], xr.Dataset]:
         judged = {
             name: judge(data, references, shift=shift, margin=margin, seed=seed)
             for name, data in bars.track(prepared.items(), "correlation", total=len(prepared))
         }
+        space = xr.Dataset()
         if resolve == "gmvae":
-            assigned = in_latent_space(
+            assigned, space = in_latent_space(
                 prepared,
                 judged,
                 references,
@@ -157,7 +158,7 @@ def map_phases(
             )
         else:
             assigned = {name: by_argmax(maps, resolve) for name, maps in judged.items()}
-        return {
+        maps = {
             name: complete(
                 prepared[name],
                 judged[name],
@@ -167,26 +168,24 @@ def map_phases(
             ).assign_attrs(resolve=resolve)
             for name in prepared
         }
+        return maps, space
+
+    def maps_of(name: str) -> Callable[[], xr.Dataset]:
+        return lambda: mapped()[0][name]
 
     tree: dict[str, xr.Dataset] = {}
     for name, data in prepared.items():
-        maps = keep.stage(f"stxm/{name}", "phases", key, partial(_entry, mapped, name))
+        maps = keep.stage(f"stxm/{name}", "phases", key, maps_of(name))
         tree[f"/stxm/{name}"] = data.assign(maps.variables).assign_attrs(maps.attrs)
+    if resolve == "gmvae":
+        tree["/latent"] = keep.stage("latent", "space", key, lambda: mapped()[1], first=True)
     for reference in references:
         group = f"references/{str(reference.name).replace('/', '_')}"
         spectrum = reference.rename("absorption").to_dataset()
         tree[f"/{group}"] = keep.stage(
-            group, "reference", fingerprint(reference), partial(_same, spectrum), first=True
+            group, "reference", fingerprint(reference), spectrum.copy, first=True
         )
     return xr.DataTree.from_dict(tree)
-
-
-def _entry(mapped: Callable[[], dict[str, xr.Dataset]], name: str) -> xr.Dataset:
-    return mapped()[name]
-
-
-def _same(dataset: xr.Dataset) -> xr.Dataset:
-    return dataset
 
 
 def _check_energies(prepared: Mapping[str, xr.Dataset]) -> None:

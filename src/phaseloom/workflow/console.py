@@ -66,23 +66,21 @@ def show_scores(scores: dict[str, dict[str, float]], console: Console) -> None:
     """Print how the maps compare with the simulated truth."""
     table = Table(
         "stack",
-        "accuracy: all",
-        "ambiguous",
-        "mixed",
-        "Pearson alone: all",
-        "ambiguous",
-        "mixed",
+        "accuracy",
+        "of Pearson alone",
         "value rmse",
-        "shift error (eV)",
-        "drift rms (px)",
+        "shift error",
+        "drift rms",
+        title="against the truth (accuracy: all / ambiguous / mixed pixels)",
     )
+    groups = ("all", "ambiguous", "mixed")
     for name, s in scores.items():
         table.add_row(
             name,
-            *(f"{s[k]:.3f}" for k in ("all", "ambiguous", "mixed")),
-            *(f"{s['pearson_' + k]:.3f}" for k in ("all", "ambiguous", "mixed")),
+            " / ".join(f"{s[g]:.3f}" for g in groups),
+            " / ".join(f"{s['pearson_' + g]:.3f}" for g in groups),
             f"{s['value_rmse']:.3f}",
-            f"{s['energy_shift_error']:+.3f}",
-            f"{s['drift_rms']:.3f}",
+            f"{s['energy_shift_error']:+.3f} eV",
+            f"{s['drift_rms']:.3f} px",
         )
     console.print(table)

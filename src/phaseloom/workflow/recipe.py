@@ -75,9 +75,9 @@ class Mapping(_Part):
     resolve: Literal["gmvae", "likelihood", "pearson"] = Field(
         "gmvae", description="how ambiguous pixels get their phase"
     )
-    latent_dims: int = Field(2, description="dimensions of the latent space", ge=2, le=16)
-    covariance: Literal["pooled", "noise"] = Field(
-        "pooled", description="covariance of the Mahalanobis distance"
+    latent_dims: int = Field(3, description="dimensions of the latent space", ge=2, le=16)
+    covariance: Literal["noise", "pooled"] = Field(
+        "noise", description="covariance of the Mahalanobis distance"
     )
     value_name: str = Field("value", description="what the phases' numbers are")
     smooth: float = Field(0.0, description="strength of the spatial prior (Potts); 0: none", ge=0)

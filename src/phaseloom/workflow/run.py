@@ -107,15 +107,19 @@ def run_stxm(
             keep=keep,
             progress=bars,
         )
-        for stack in recipe.stack:
-            if stack.state_of_charge is not None:
-                results["stxm"][stack.name].attrs["state_of_charge"] = stack.state_of_charge
+        charges = {
+            s.name: {"state_of_charge": s.state_of_charge}
+            for s in recipe.stack
+            if s.state_of_charge is not None
+        }
+        for name, charge in charges.items():
+            results["stxm"][name].attrs.update(charge)
         facts = {
             "recipe": to_toml(recipe.model_copy(update={"out": Path()})),
             "versions": json.dumps(versions()),
             "inputs": json.dumps({**stacks.fingerprints, "references": fingerprint(references)}),
         }
-        keep.finish({"": facts, **{f"stxm/{n}": dict(results["stxm"][n].attrs) for n in stacks}})
+        keep.finish({"": facts, **{f"stxm/{n}": c for n, c in charges.items()}})
         results.attrs.update(facts)
         tables = stxm_tables(results, seed=recipe.seed)
         write_tables(folder / "tables", tables, results)

@@ -88,7 +88,7 @@ def test_a_field_without_edges_has_an_empty_mask() -> None:
     rng = np.random.default_rng(0)
     counts = rng.poisson(1000, (8, 32, 32)).astype(np.float32)
     absorption.to_optical_density(counts, np.full(8, 1000.0))
-    with pytest.raises(InputError, match="mask is empty|flat"):
+    with pytest.raises(InputError, match=r"mask is empty|flat"):
         absorption.particle_mask(counts, np.full(8, 1000.0), thin=1e3)
 
 

@@ -109,7 +109,7 @@ def test_errors_are_calibrated() -> None:
     pulls = []
     rng = np.random.default_rng(5)
     for seed in range(2):
-        density, mask, _ = simulate(0.1, size=48, seed=seed)
+        density, mask, _ = simulate(0.1, size=32, seed=seed)
         for _ in range(4):
             noise = xr.DataArray(rng.normal(0, 0.01, density.sizes["energy"]), dims="energy")
             fit = fit_energy_shift(density + noise, REFERENCES, mask=mask)

@@ -3,15 +3,12 @@
 An error of 0.15 eV costs a phase map a third of its pixels, so the shift is fitted before
 anything is compared, with an uncertainty and a χ² that say whether to believe it.
 
-The fit. The field is cut into tiles of neighbouring pixels: averages over many counts, chosen
-without a look at their spectra, so that no noise is selected. Each tile is a mixture of at
-most three references with non-negative weights (a tile may hold several phases, and a
-transition phase resembles its neighbours) plus a constant and a slope (incident intensity,
-substrate). Two numbers are common to all tiles: the energy shift, and the stray light, which
-compresses strong absorption and would otherwise pass for another edge position. For a trial
-shift and stray light the rest is linear, so both follow from a few Gauss-Newton steps on the
-projected problem (variable projection: G. H. Golub, V. Pereyra, SIAM J. Numer. Anal. 10 (1973)
-413). The start is the best of a grid.
+The fit. The field is cut into tiles, averages over many counts, each a mixture of references and
+a background (:mod:`phaseloom.stxm.tiles`). Two numbers are common to all tiles: the energy
+shift, and the stray light, which compresses strong absorption and would otherwise pass for
+another edge position. For a trial shift and stray light the rest is linear, so both follow from
+a few Gauss-Newton steps on the projected problem (variable projection: G. H. Golub, V. Pereyra,
+SIAM J. Numer. Anal. 10 (1973) 413). The start is the best of a grid.
 
 The uncertainty. With 10⁵ pixels counting noise is negligible; what remains are errors shared by
 all pixels: a frame's incident intensity, the references' own shape. Their effect is what the
@@ -25,24 +22,26 @@ any two) cannot be told from a shifted stack; a χ² far above that of similar s
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.errors import InputError, InputWarning
-from phaseloom.stxm.references import interpolator, sample_references
+from phaseloom.stxm.references import sample_references
+from phaseloom.stxm.tiles import (
+    Fit,
+    Tiles,
+    average_tiles,
+    fit_mixtures,
+    project,
+    without_stray,
+)
 
 Array = NDArray[np.float64]
 
-_TILES = 120
-_TILE_WIDTH = 20
-_BLOCK = 3
-# Spectra are reproducible to about half a per cent of their contrast at best.
-_REPRODUCIBLE = 0.005
 _FEWEST_ENERGIES = 6
 _STEP = 0.05
 # No monochromator axis is read better than this (eV).
@@ -91,18 +90,6 @@ class EnergyShift:
     significant: bool
     doubted: tuple[float, ...]
     curve: xr.DataArray
-
-
-@dataclass(frozen=True)
-class _Tiles:
-    """Averaged spectra (tile, energy), their variance, and what may be fitted to them."""
-
-    spectra: Array
-    variance: Array
-    energy: Array
-    background: Array  # (term, energy)
-    references: Callable[[Array], Array]
-    most_stray: float
 
 
 def fit_energy_shift(
@@ -166,7 +153,7 @@ def fit_energy_shift(
             f"the mask is {inside.shape} pixels but the stack's frames {optical_density.shape[1:]}",
             "give one value per pixel",
         )
-    tiles = _tiles(optical_density, references, inside, _incident(i0, energy), seed)
+    tiles = average_tiles(optical_density, references, inside, _incident(i0, energy), seed)
     steps = max(round(limit / _STEP), 1)
     trial: Array = np.linspace(-steps, steps, 2 * steps + 1) * _STEP
 
@@ -237,204 +224,34 @@ def _unfitted() -> EnergyShift:
     return EnergyShift(nan, nan, nan, nan, nan, False, (), _curve(np.empty(0), np.empty(0)))
 
 
-# --- from pixels to tiles ---------------------------------------------------------------------
-
-
-def _tiles(
-    optical_density: xr.DataArray,
-    references: Sequence[xr.DataArray],
-    mask: NDArray[np.bool_],
-    incident: Array,
-    seed: int,
-) -> _Tiles:
-    """Average pixels into tiles: transmissions within 3 x 3 pixels, optical densities beyond.
-
-    Averaging transmissions first keeps the logarithm away from single counts; averaging optical
-    densities beyond that keeps thickness gradients linear.
-    """
-    y, x, tile = _choose(mask, seed)
-    _, block = np.unique(np.stack([tile, y // _BLOCK, x // _BLOCK]), axis=1, return_inverse=True)
-    block = block.reshape(-1)
-    tile_of_block = np.zeros(block.max() + 1, dtype=np.intp)
-    tile_of_block[block] = tile
-    energy = optical_density["energy"].to_numpy().astype(float)
-
-    spectra = np.empty((tile.max() + 1, energy.size))
-    variance = np.empty_like(spectra)
-    for e in range(energy.size):
-        frame = optical_density[e].to_numpy()[y, x].astype(float)
-        spectra[:, e], variance[:, e] = _average(frame, block, tile_of_block, incident[e])
-    blank = ~np.isfinite(spectra).any(axis=0)
-    if blank.any():
-        raise InputError(
-            f"the sample has no optical density at {energy[blank][0]:.2f} eV",
-            "leave that energy out",
-        )
-    full = np.isfinite(spectra).all(axis=1)
-    if not full.any():
-        raise InputError(
-            "no part of the sample has a spectrum without gaps", "leave out the damaged frames"
-        )
-    spectra, variance = spectra[full], variance[full]
-    contrast = np.ptp(spectra, axis=1, keepdims=True)
-    variance += (_REPRODUCIBLE * np.maximum(contrast, np.median(contrast) / 4)) ** 2
-    centred = (energy - energy.mean()) / np.ptp(energy)
-    return _Tiles(
-        spectra=spectra,
-        variance=variance,
-        energy=energy,
-        background=np.stack([np.ones_like(energy), centred]),
-        references=interpolator(references),
-        most_stray=min(0.2, 0.7 * float(np.exp(-np.percentile(spectra, 99)))),
-    )
-
-
-def _choose(
-    mask: NDArray[np.bool_], seed: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Pixels (y, x) of at most 120 square tiles, and the tile of each."""
-    y, x = np.nonzero(mask)
-    if y.size < _BLOCK**2:
-        raise InputError(
-            f"the sample mask holds {y.size} pixels", "lower the thickness it asks for"
-        )
-    width = int(np.clip(np.sqrt(y.size / _TILES), _BLOCK, _TILE_WIDTH))
-    across = mask.shape[1] // width + 1
-    _, tile, size = np.unique(
-        y // width * across + x // width, return_inverse=True, return_counts=True
-    )
-    # Slivers at the rim weigh little and are mostly edge.
-    whole = np.nonzero(size >= 0.3 * size.max())[0]
-    if whole.size > _TILES:
-        whole = np.random.default_rng(seed).choice(whole, _TILES, replace=False)
-    number = np.full(size.size, -1, dtype=np.intp)
-    number[whole] = np.arange(whole.size)
-    tile = number[tile]
-    kept = tile >= 0
-    return y[kept], x[kept], tile[kept]
-
-
-def _average(
-    frame: Array, block: NDArray[np.intp], tile_of_block: NDArray[np.intp], incident: float
-) -> tuple[Array, Array]:
-    """Mean optical density (tile) of one frame and its counting variance."""
-    good = ~np.isnan(frame) & (frame > -np.inf)
-    size = np.bincount(block[good], minlength=tile_of_block.size).astype(float)
-    transmitted = np.bincount(
-        block[good], np.exp(-frame[good]), minlength=tile_of_block.size
-    ) / np.maximum(size, 1.0)
-    usable = (size > 0) & (transmitted > 0)
-    size, transmitted, tile = size[usable], transmitted[usable], tile_of_block[usable]
-    counts = np.maximum(incident * transmitted * size, 1.0)
-    # E[−ln N] lies above −ln E[N] by 1/(2N).
-    density = -np.log(transmitted) - 0.5 / counts
-    n_tiles = int(tile_of_block.max()) + 1
-    pixels = np.bincount(tile, size, minlength=n_tiles)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.bincount(tile, density * size, minlength=n_tiles) / pixels
-        variance = np.bincount(tile, size**2 / counts, minlength=n_tiles) / pixels**2
-    return mean, variance
-
-
-# --- from tiles to the shift ------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """Mixtures fitted to all tiles at one shift and stray light; everything weighted."""
-
-    residual: Array  # (tile, energy)
-    weight: Array  # (tile, energy), one over the standard deviation
-    amount: Array  # (tile, phase)
-    design: Array  # (tile, energy, phase + background), zero where a phase is not used
-
-
-def _fit(tiles: _Tiles, shift: float, stray: float, stray_of_weights: float) -> _Fit:
-    """Fit each tile by up to three references and the background, by counted weights."""
-    transmission = np.exp(-tiles.spectra)
-    data = -np.log(_without(transmission, stray))
-    gain = (1 + stray_of_weights) * transmission / _without(transmission, stray_of_weights)
-    weight = 1.0 / (np.sqrt(tiles.variance) * gain)
-
-    background = tiles.background.T[None] * weight[:, :, None]
-    basis, _ = np.linalg.qr(background)
-    reference = tiles.references(tiles.energy - shift).T[None] * weight[:, :, None]
-    free = _project(basis, reference)
-    target = _project(basis, (data * weight)[:, :, None])[..., 0]
-    gram = np.einsum("tep,teq->tpq", free, free)
-    moment = np.einsum("tep,te->tp", free, target)
-    amount = _non_negative(gram, moment)
-    return _Fit(
-        residual=target - np.einsum("tep,tp->te", free, amount),
-        weight=weight,
-        amount=amount,
-        design=np.concatenate([reference * (amount > 0)[:, None, :], background], axis=2),
-    )
-
-
-def _without(transmission: Array, stray: float) -> Array:
-    """Transmission of the sample alone, stray light taken off sample and empty beam."""
-    return np.maximum((1 + stray) * transmission - stray, 1e-4)
-
-
-def _project(basis: Array, vectors: Array) -> Array:
-    """Part (tile, energy, n) of vectors that an orthonormal basis (tile, energy, m) lacks."""
-    return vectors - basis @ (np.swapaxes(basis, 1, 2) @ vectors)
-
-
-def _doubt_outliers(tiles: _Tiles, shift: float, stray: float) -> _Tiles:
+def _doubt_outliers(tiles: Tiles, shift: float, stray: float) -> Tiles:
     """Raise the variance of energies that fit far worse than most: a beam loss, a wrong I0."""
-    fit = _fit(tiles, shift, stray, stray)
+    fit = fit_mixtures(tiles, shift, stray, stray)
     left = 1.0 - (_orthonormal(fit) ** 2).sum(axis=2)
     misfit = (fit.residual**2).mean(axis=0) / np.maximum(left.mean(axis=0), 0.1)
     excess = misfit / (_OUTLIER**2 * np.median(misfit))
     return replace(tiles, variance=tiles.variance * np.maximum(excess, 1.0))
 
 
-def _non_negative(gram: Array, moment: Array) -> Array:
-    """Best non-negative amounts (tile, phase) of at most three phases, by trying all sets.
-
-    Few enough sets, and all tiles at once: exact where an iteration over nearly parallel
-    spectra is slow.
-    """
-    n_tiles, n_phases = moment.shape
-    most = 3 if n_phases <= 8 else 2
-    amount = np.zeros((n_tiles, n_phases))
-    best = np.zeros(n_tiles)
-    ridge = 1e-10 * np.einsum("tpp->t", gram)[:, None, None]
-    for size in range(1, most + 1):
-        for chosen in combinations(range(n_phases), size):
-            pick = np.array(chosen)
-            part = gram[:, pick[:, None], pick] + ridge * np.eye(size)
-            solution = np.linalg.solve(part, moment[:, pick, None])[..., 0]
-            gain = np.einsum("tp,tp->t", solution, moment[:, pick])
-            better = (gain > best) & (solution > 0).all(axis=1)
-            best = np.where(better, gain, best)
-            candidate = np.zeros_like(amount)
-            candidate[:, pick] = solution
-            amount = np.where(better[:, None], candidate, amount)
-    return amount
-
-
-def _chi2(tiles: _Tiles, shift: float, stray: float, stray_of_weights: float) -> float:
+def _chi2(tiles: Tiles, shift: float, stray: float, stray_of_weights: float) -> float:
     """Reduced χ² of all tiles."""
-    fit = _fit(tiles, shift, stray, stray_of_weights)
+    fit = fit_mixtures(tiles, shift, stray, stray_of_weights)
     parameters = (fit.amount > 0).sum() + fit.amount.shape[0] * tiles.background.shape[0] + 2
     return float((fit.residual**2).sum() / max(fit.residual.size - int(parameters), 1))
 
 
-def _profile(tiles: _Tiles, shift: float, stray: float) -> float:
+def _profile(tiles: Tiles, shift: float, stray: float) -> float:
     """Reduced χ² at a shift, at the stray light that suits it."""
-    fit = _fit(tiles, shift, stray, stray)
+    fit = fit_mixtures(tiles, shift, stray, stray)
     slope = _slopes(tiles, fit, _orthonormal(fit), shift, stray)[..., 1]
     step = (slope * fit.residual).sum() / max((slope**2).sum(), 1e-30)
     return _chi2(tiles, shift, _bounded(tiles, stray - float(step)), stray)
 
 
-def _minimise(tiles: _Tiles, shift: float, stray: float, limit: float) -> tuple[float, float]:
+def _minimise(tiles: Tiles, shift: float, stray: float, limit: float) -> tuple[float, float]:
     """Gauss-Newton steps in shift and stray light together."""
     for _ in range(20):
-        fit = _fit(tiles, shift, stray, stray)
+        fit = fit_mixtures(tiles, shift, stray, stray)
         slopes = _slopes(tiles, fit, _orthonormal(fit), shift, stray)
         curvature = np.einsum("tep,teq->pq", slopes, slopes)
         downhill = -np.einsum("tep,te->p", slopes, fit.residual)
@@ -448,11 +265,11 @@ def _minimise(tiles: _Tiles, shift: float, stray: float, limit: float) -> tuple[
     return shift, stray
 
 
-def _bounded(tiles: _Tiles, stray: float) -> float:
+def _bounded(tiles: Tiles, stray: float) -> float:
     return float(np.clip(stray, -0.05, tiles.most_stray))
 
 
-def _orthonormal(fit: _Fit) -> Array:
+def _orthonormal(fit: Fit) -> Array:
     """Orthonormal basis (tile, energy, n) of what each tile fits on its own."""
     gram = np.einsum("tep,teq->tpq", fit.design, fit.design)
     unused = np.einsum("tpp->tp", gram) == 0
@@ -464,7 +281,7 @@ def _orthonormal(fit: _Fit) -> Array:
     return np.swapaxes(np.linalg.solve(lower, np.swapaxes(design, 1, 2)), 1, 2)
 
 
-def _slopes(tiles: _Tiles, fit: _Fit, basis: Array, shift: float, stray: float) -> Array:
+def _slopes(tiles: Tiles, fit: Fit, basis: Array, shift: float, stray: float) -> Array:
     """Change (tile, energy, 2) of the residual with shift and stray light.
 
     After the tiles' own parameters have followed (Kaufman's form of variable projection).
@@ -475,15 +292,15 @@ def _slopes(tiles: _Tiles, fit: _Fit, basis: Array, shift: float, stray: float) 
     )
     with_shift = -(fit.amount @ (rise / (2 * half))) * fit.weight
     # At the fitted, not the measured transmission: its noise would correlate with the residual's.
-    data = -np.log(_without(np.exp(-tiles.spectra), stray))
+    data = -np.log(without_stray(np.exp(-tiles.spectra), stray))
     transmission = np.exp(fit.residual / fit.weight - data)
     with_stray = (1 - transmission) / (transmission * (1 + stray)) * fit.weight
-    return _project(basis, np.stack([with_shift, with_stray], axis=-1))
+    return project(basis, np.stack([with_shift, with_stray], axis=-1))
 
 
-def _jackknife(tiles: _Tiles, shift: float, stray: float) -> float:
+def _jackknife(tiles: Tiles, shift: float, stray: float) -> float:
     """Standard uncertainty of the shift from leaving out blocks of energies, or of tiles."""
-    fit = _fit(tiles, shift, stray, stray)
+    fit = fit_mixtures(tiles, shift, stray, stray)
     basis = _orthonormal(fit)
     slopes = _slopes(tiles, fit, basis, shift, stray)
     curvature = np.einsum("tep,teq->pq", slopes, slopes)

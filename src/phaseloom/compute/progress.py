@@ -41,6 +41,10 @@ class Silent:
         yield from items
 
 
+SILENT: Progress = Silent()
+"""What work reports to that nobody watches."""
+
+
 class Bars:
     """Bars on a console with rate and time left (rich)."""
 

@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from phaseloom.compute.progress import Progress, Silent
+from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError, InputWarning
 
 PARTICLE, THIN, SATURATED, INVALID = 0, 1, 2, 3
@@ -38,7 +38,7 @@ def subtract_dark(counts: NDArray[np.float32], dark: float) -> None:
         raise InputError(f"no reading is above the dark level of {dark:g}", "check --dark")
 
 
-def despike(counts: NDArray[np.float32], *, progress: Progress | None = None) -> int:
+def despike(counts: NDArray[np.float32], *, progress: Progress = SILENT) -> int:
     """Replace single wild readings by the median of their neighbours, in place.
 
     A reading is wild when it differs from the median of its 3×3 neighbourhood by more than
@@ -51,7 +51,7 @@ def despike(counts: NDArray[np.float32], *, progress: Progress | None = None) ->
         How many readings were replaced.
     """
     replaced = 0
-    for frame in (progress or Silent()).track(counts, "despike"):
+    for frame in progress.track(counts, "despike"):
         median = median_3x3(frame)
         difference = np.abs(frame - median)
         spread = 1.4826 * float(np.median(difference[:: max(1, frame.shape[0] // 256)]))
@@ -174,10 +174,10 @@ def to_optical_density(
     counts: NDArray[np.float32],
     intensity: NDArray[np.float64],
     *,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> None:
     """Turn counts (energy, y, x) into −ln(counts / I0), in place; NaN where counts are not > 0."""
-    for e, frame in enumerate((progress or Silent()).track(counts, "optical density")):
+    for e, frame in enumerate(progress.track(counts, "optical density")):
         frame[~(frame > 0)] = np.nan
         np.divide(frame, np.float32(intensity[e]), out=frame)
         np.log(frame, out=frame)

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phaseloom.compute.progress import Progress
+from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.maps.regions import label_particles
 from phaseloom.stxm.correlation import correlate
 from phaseloom.stxm.energy_shift import fit_energy_shift
@@ -123,7 +123,7 @@ def in_latent_space(
     covariance: Literal["noise", "pooled"] = "noise",
     seed: int = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> tuple[dict[str, xr.Dataset], xr.Dataset]:
     """Phases of all stacks' pixels from one latent space.
 

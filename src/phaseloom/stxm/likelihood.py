@@ -26,7 +26,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from phaseloom.compute.progress import Progress, Silent
+from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
 from phaseloom.stxm.evidence import PARAMETERS, Array, Model, fit, judge, sums_over_energy
 
@@ -44,7 +44,7 @@ def likelihood(
     noise: Literal["counts", "residuals"] = "counts",
     mask: xr.DataArray | NDArray[np.bool_] | None = None,
     mixed: float = 0.2,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> xr.Dataset:
     """Posterior of the phases and their abundance in every pixel, from count-weighted fits.
 
@@ -100,7 +100,7 @@ def likelihood(
         for name in ("posterior", "abundance")
     }
     chi2 = np.full(shape, np.nan, dtype=np.float32)
-    for rows in (progress or Silent()).track(list(_slabs(shape)), "likelihood"):
+    for rows in progress.track(list(_slabs(shape)), "likelihood"):
         here = inside[rows]
         if not here.any():
             continue

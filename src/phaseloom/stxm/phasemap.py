@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
-from phaseloom.compute.progress import Progress, Silent
+from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
 from phaseloom.stxm.assignment import by_argmax, complete, in_latent_space, judge
 from phaseloom.stxm.preparation import Region, prepare
@@ -53,7 +53,7 @@ def map_phases(
     seed: int = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     keep: Checkpoints | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> xr.DataTree:
     """Map the phases of one stack, or of several in one shared latent space.
 
@@ -103,7 +103,6 @@ def map_phases(
     if not stacks:
         raise InputError("no stack was given")
     keep = keep or Checkpoints()
-    bars = progress or Silent()
     options = [dark, despike, align, baseline, thin, thick]
     prepared: dict[str, xr.Dataset] = {}
     keys: dict[str, str] = {}
@@ -127,7 +126,7 @@ def map_phases(
                 thin=thin,
                 thick=thick,
                 name=name,
-                progress=bars,
+                progress=progress,
             ),
             first=True,
         )
@@ -142,7 +141,7 @@ def map_phases(
     def mapped() -> tuple[dict[str, xr.Dataset], xr.Dataset]:
         judged = {
             name: judge(data, references, shift=shift, margin=margin, seed=seed)
-            for name, data in bars.track(prepared.items(), "correlation", total=len(prepared))
+            for name, data in progress.track(prepared.items(), "correlation", total=len(prepared))
         }
         space = xr.Dataset()
         if resolve == "gmvae":
@@ -154,7 +153,7 @@ def map_phases(
                 covariance=covariance,
                 seed=seed,
                 device=device,
-                progress=bars,
+                progress=progress,
             )
         else:
             assigned = {name: by_argmax(maps, resolve) for name, maps in judged.items()}

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
-from phaseloom.errors import InputWarning
+from phaseloom.errors import InputError, InputWarning
 
 
 def maps() -> xr.Dataset:
@@ -80,6 +80,101 @@ def test_fresh_forgets(tmp_path: Path) -> None:
     Checkpoints(tmp_path / "r.zarr").stage("g", "one", "key", maps)
     with pytest.raises(AssertionError, match="computed again"):
         Checkpoints(tmp_path / "r.zarr", fresh=True).stage("g", "one", "key", never)
+    kept = Checkpoints(tmp_path / "r.zarr").stage("g", "one", "key", never)
+    assert kept.identical(maps()), "a fresh run that made nothing costs nothing"
+    Checkpoints(tmp_path / "r.zarr").stage("other", "one", "key", maps)
+    Checkpoints(tmp_path / "r.zarr", fresh=True).stage("g", "one", "key", maps)
+    assert not (tmp_path / "r.zarr" / "other").exists()
+
+
+def frame(**variables: object) -> xr.Dataset:
+    return xr.Dataset(dict(variables), coords={"y": [0.0, 0.5]})
+
+
+def test_a_later_stage_computed_anew_replaces_its_variables_and_no_others(tmp_path: Path) -> None:
+    store = tmp_path / "r.zarr"
+    keep = Checkpoints(store)
+    mask = frame(mask=("y", [True, False]))
+    keep.stage("g", "first", "key", lambda: mask, first=True)
+    old = frame(latent=(("latent", "y"), np.ones((3, 2))), chi2=("y", [1.0, 2.0]))
+    keep.stage("g", "second", "key", lambda: old.assign_attrs(dims=3, old=1))
+    new = frame(latent=(("latent", "y"), np.ones((5, 2)))).assign_attrs(dims=5)
+    Checkpoints(store).stage("g", "second", "other", lambda: new)
+    kept = xr.open_zarr(store, group="g", consolidated=False)
+    assert set(kept.variables) == {"y", "mask", "latent"}
+    assert kept.sizes["latent"] == kept.attrs["dims"] == 5
+    assert "old" not in kept.attrs
+    again = Checkpoints(store)
+    assert again.stage("g", "first", "key", never, first=True).identical(mask)
+    assert again.stage("g", "second", "other", never).identical(new)
+
+
+def test_a_stage_killed_while_it_replaces_another_is_not_taken_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "r.zarr"
+    Checkpoints(store).stage("g", "one", "key", maps, first=True)
+    Checkpoints(store).stage("g", "two", "old", lambda: frame(z=("y", [1.0, 1.0])))
+
+    def killed(self: xr.Dataset, *args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(xr.Dataset, "to_zarr", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Checkpoints(store).stage("g", "two", "new", lambda: frame(z=("y", [2.0, 2.0])))
+    with pytest.raises(AssertionError, match="computed again"):
+        Checkpoints(store).stage("g", "two", "old", never)
+    assert Checkpoints(store).stage("g", "one", "key", never, first=True).identical(maps())
+
+
+@pytest.mark.parametrize("damage", ["chunk lost", "chunk cut", "metadata", "group", "attribute"])
+def test_a_damaged_stage_is_computed_again(tmp_path: Path, damage: str) -> None:
+    store = tmp_path / "r.zarr"
+    Checkpoints(store).stage("g", "one", "key", maps, first=True)
+    chunk = next(f for f in (store / "g" / "correlation" / "c").rglob("*") if f.is_file())
+    if damage == "chunk lost":
+        chunk.unlink()
+    elif damage == "chunk cut":
+        chunk.write_bytes(chunk.read_bytes()[:-5])
+    elif damage == "metadata":
+        (store / "g" / "phase" / "zarr.json").write_text("[1, 2")
+    elif damage == "group":
+        (store / "g" / "zarr.json").write_bytes(b"\xff\x00 garbage")
+    else:
+        text = (store / "g" / "zarr.json").read_text()
+        (store / "g" / "zarr.json").write_text(text.replace("0.005", "0.007"))
+    again = Checkpoints(store)
+    assert again.stage("g", "one", "key", maps, first=True).identical(maps())
+    assert again.reused == []
+    assert Checkpoints(store).stage("g", "one", "key", never, first=True).identical(maps())
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_finished_store_opens_as_a_tree_of_this_run_alone(tmp_path: Path) -> None:
+    store = tmp_path / "r.zarr"
+    keep = Checkpoints(store)
+    for group in ("stxm/a", "stxm/b", "latent", "other"):
+        keep.stage(group, "one", "key", maps, first=True)
+    keep.finish({"": {"recipe": "…"}, "stxm/a": {"charge": 30.0}})
+    again = Checkpoints(store)
+    again.stage("stxm/a", "one", "key", never, first=True)
+    (store / "zarr.json").write_text("garbage")
+    (store / "stxm" / "zarr.json").write_text("garbage")
+    again.finish({"": {"recipe": "new"}, "stxm/a": {"charge": None}}, owned=("stxm", "latent"))
+    with xr.open_datatree(store, engine="zarr") as tree:
+        assert set(tree.groups) == {"/", "/stxm", "/stxm/a", "/other"}
+        assert tree.attrs == {"recipe": "new"}
+        assert "charge" not in tree["stxm/a"].attrs
+
+
+def test_a_file_in_place_of_the_store_is_named(tmp_path: Path) -> None:
+    (tmp_path / "r.zarr").write_text("notes")
+    with pytest.raises(InputError, match=r"r\.zarr: is a file"):
+        Checkpoints(tmp_path / "r.zarr")
+    (tmp_path / "s.zarr").mkdir()
+    (tmp_path / "s.zarr" / "g").write_text("notes")
+    assert Checkpoints(tmp_path / "s.zarr").stage("g", "one", "k", maps).identical(maps())
 
 
 def test_fingerprint_sees_values_names_and_types() -> None:

@@ -11,15 +11,18 @@ import json
 import shutil
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from phaseloom.errors import InputWarning
+from phaseloom.errors import InputError, InputWarning
 
 _MARK = "finished_"
+_METADATA = "zarr.json"
+_PARTS = {"key", "warnings", "variables", "attributes", "content"}
 
 
 def fingerprint(*parts: Any) -> str:
@@ -65,14 +68,26 @@ class Checkpoints:
     store
         Path of ``results.zarr``; None keeps nothing.
     fresh
-        Forget what an earlier run finished.
+        Compute every stage again. What an earlier run left stays until the first new stage is
+        there to be written.
+
+    Raises
+    ------
+    InputError
+        The store is a file.
     """
 
     def __init__(self, store: Path | None = None, *, fresh: bool = False) -> None:
+        if store is not None and store.exists() and not store.is_dir():
+            raise InputError(
+                "is a file where the folder of results should be",
+                "move it away or give another --out",
+                source=store,
+            )
         self.store = store
         self.reused: list[str] = []
-        if store is not None and fresh and store.exists():
-            shutil.rmtree(store)
+        self._groups: set[str] = set()
+        self._fresh = fresh
 
     def stage(
         self,
@@ -92,7 +107,7 @@ class Checkpoints:
         group
             Group of the store, such as ``stxm/particle``.
         name
-            Name of the stage; several stages may share a group.
+            Name of the stage; several stages may share a group and its coordinates.
         key
             Fingerprint of everything that the result depends on.
         compute
@@ -102,12 +117,12 @@ class Checkpoints:
         """
         if self.store is None:
             return compute()
+        self._groups.add(group)
         path = self.store / group
-        if self._finished(path, name) == key:
+        mark = {} if self._fresh else _marks(path).get(name, {})
+        if mark.get("key") == key and mark["content"] == _content(path, mark):
             self.reused.append(f"{group}: {name}")
-            return self._read(group, name)
-        if first and path.exists():
-            shutil.rmtree(path)
+            return self._read(group, mark)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             result = compute()
@@ -116,54 +131,129 @@ class Checkpoints:
             warnings.warn_explicit(
                 warning.message, warning.category, warning.filename, warning.lineno
             )
-        self._write(group, name, key, result, said)
+        self._write(group, name, {"key": key, "warnings": said}, result, first=first)
         return result
 
-    def finish(self, attributes: dict[str, dict[str, Any]]) -> None:
-        """Add attributes to groups of the store (the root is ``""``)."""
+    def finish(self, attributes: dict[str, dict[str, Any]], *, owned: tuple[str, ...] = ()) -> None:
+        """Add attributes, remove what no stage of this run stands behind, index the store.
+
+        Parameters
+        ----------
+        attributes
+            By group (the root is ``""``); an attribute that is None is removed.
+        owned
+            Groups below which only the groups of this run's stages stay.
+        """
         import zarr
 
         if self.store is None:
             return
-        for group, values in attributes.items():
-            zarr.open_group(self.store, path=group, mode="a").attrs.update(values)
+        parts = {"/".join(g.split("/")[:n]) for g in self._groups for n in range(1, 10)}
+        for path in [p for o in owned for p in (self.store / o, *(self.store / o).glob("*"))]:
+            group = path.relative_to(self.store).as_posix()
+            if path.is_dir() and group not in parts and path.parent.name not in self._groups:
+                shutil.rmtree(path)
+        for group in sorted({"", *parts, *attributes}):
+            if _attributes(self.store / group) is None:
+                (self.store / group / _METADATA).unlink(missing_ok=True)
+            node = zarr.open_group(self.store, path=group, mode="a", zarr_format=3)
+            known = {**node.attrs, **attributes.get(group, {})}
+            node.attrs.put({name: value for name, value in known.items() if value is not None})
+        with warnings.catch_warnings():
+            # That other zarr libraries may pass over the index is no news to the user.
+            warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
+            zarr.consolidate_metadata(self.store, zarr_format=3)
 
-    def _finished(self, path: Path, name: str) -> str | None:
-        try:
-            attributes = json.loads((path / "zarr.json").read_text()).get("attributes", {})
-            mark = json.loads(attributes[_MARK + name])
-        except (FileNotFoundError, NotADirectoryError, KeyError, json.JSONDecodeError):
-            return None
-        return str(mark["key"])
-
-    def _read(self, group: str, name: str) -> xr.Dataset:
+    def _read(self, group: str, mark: dict[str, Any]) -> xr.Dataset:
         assert self.store is not None
+        for message in mark["warnings"]:
+            warnings.warn(message, InputWarning, stacklevel=3)
         with xr.open_zarr(self.store, group=group, consolidated=False) as kept:
-            mark = json.loads(kept.attrs[_MARK + name])
-            for message in mark["warnings"]:
-                warnings.warn(message, InputWarning, stacklevel=3)
             others = [v for v in kept.variables if v not in mark["variables"]]
             result = _native(kept.drop_vars(others).load())
             result.attrs = {a: kept.attrs[a] for a in mark["attributes"]}
             return result
 
-    def _write(self, group: str, name: str, key: str, result: xr.Dataset, said: list[str]) -> None:
+    def _write(
+        self, group: str, name: str, mark: dict[str, Any], result: xr.Dataset, *, first: bool
+    ) -> None:
         import zarr
 
         assert self.store is not None
-        self.store.parent.mkdir(parents=True, exist_ok=True)
+        path = self.store / group
+        if self._fresh:
+            _remove(self.store)
+            self._fresh = False
+        # The index of an earlier run would describe what is about to change.
+        (self.store / _METADATA).unlink(missing_ok=True)
+        marks = {} if first else _marks(path)
+        marks.pop(name, None)
+        attributes = _attributes(path) or {}
+        others = {a: attributes[a] for m in marks.values() for a in m["attributes"]}
+        others |= {_MARK + n: json.dumps(m) for n, m in marks.items()}
+        claimed = {v for m in marks.values() for v in m["variables"]}
+        if not marks:
+            _remove(path)
         node = zarr.open_group(self.store, path=group, mode="a", zarr_format=3)
-        earlier = dict(node.attrs)
-        _portable(result).to_zarr(
-            self.store, group=group, mode="a", consolidated=False, encoding=_chunks(result)
-        )
-        mark = {
-            "key": key,
+        # From here to the new mark the stage counts as unfinished.
+        node.attrs.put(others)
+        for child in path.iterdir():
+            if child.is_dir() and child.name not in claimed:
+                shutil.rmtree(child)
+        new = _portable(result.drop_vars([c for c in result.coords if c in claimed]))
+        new.to_zarr(self.store, group=group, mode="a", consolidated=False, encoding=_chunks(new))
+        mark |= {
             "variables": [str(v) for v in result.variables],
             "attributes": [str(a) for a in result.attrs],
-            "warnings": said,
         }
-        node.attrs.update({**earlier, **result.attrs, _MARK + name: json.dumps(mark)})
+        node.attrs.put({**others, **result.attrs})
+        mark["content"] = _content(path, mark)
+        node.attrs.update({_MARK + name: json.dumps(mark)})
+
+
+def _attributes(path: Path) -> dict[str, Any] | None:
+    """Attributes of a group; None when it has no metadata, or damaged ones."""
+    try:
+        found = json.loads((path / _METADATA).read_text(encoding="utf-8"))
+        known = found["attributes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return known if isinstance(known, dict) else None
+
+
+def _marks(path: Path) -> dict[str, dict[str, Any]]:
+    """By stage, what is known of those finished in a group."""
+    found = {}
+    for name, text in (_attributes(path) or {}).items():
+        if name.startswith(_MARK):
+            with suppress(ValueError, TypeError):
+                mark = json.loads(text)
+                if mark.keys() >= _PARTS:
+                    found[name.removeprefix(_MARK)] = mark
+    return found
+
+
+def _content(path: Path, mark: dict[str, Any]) -> str:
+    """A hash of the files of a stage's variables and of its attributes: damage shows in it.
+
+    Chunks that are lost would otherwise read as fill values.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    known = _attributes(path) or {}
+    digest.update(json.dumps([known.get(a) for a in mark["attributes"]]).encode())
+    for variable in sorted(mark["variables"]):
+        for file in sorted(f for f in (path / variable).rglob("*") if f.is_file()):
+            digest.update(file.relative_to(path).as_posix().encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or a file in its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _portable(result: xr.Dataset) -> xr.Dataset:

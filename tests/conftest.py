@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The first example pays for imports and compilation: time says nothing of the code.
+settings.register_profile("phaseloom", deadline=None)
+settings.load_profile("phaseloom")
 
 
 @pytest.fixture(scope="session")

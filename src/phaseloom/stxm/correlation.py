@@ -13,7 +13,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-_BLOCK = 1 << 16
+from phaseloom.compute.blocks import slabs
+
 _ONE_SIDED_95 = 1.645
 
 
@@ -32,18 +33,10 @@ def pearson(spectra: NDArray[np.float32], references: NDArray[np.float64]) -> ND
     ndarray
         −1 to 1; NaN for a spectrum with a missing value or without variation.
     """
-    unit = references - references.mean(axis=1, keepdims=True)
-    unit = (unit / np.linalg.norm(unit, axis=1, keepdims=True)).astype(np.float32)
-    result = np.empty((len(unit), spectra.shape[1]), dtype=np.float32)
-    for start in range(0, spectra.shape[1], _BLOCK):
-        block = spectra[:, start : start + _BLOCK]
-        centred = block - block.mean(axis=0)
-        length = np.sqrt(np.einsum("ep,ep->p", centred, centred))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            result[:, start : start + _BLOCK] = (unit @ centred) / np.where(
-                length > 0, length, np.nan
-            )
-    return result
+    centred = spectra - spectra.mean(axis=0)
+    length = np.sqrt(np.einsum("ep,ep->p", centred, centred))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((_unit(references) @ centred) / np.where(length > 0, length, np.nan))
 
 
 def noise_margin(
@@ -66,22 +59,21 @@ def noise_margin(
     correlation
         From :func:`pearson`.
     """
-    unit = references - references.mean(axis=1, keepdims=True)
-    unit = (unit / np.linalg.norm(unit, axis=1, keepdims=True)).astype(np.float32)
-    order = np.argsort(correlation, axis=0)
-    best, second = order[-1], order[-2]
-    margin = np.empty(spectra.shape[1], dtype=np.float32)
-    for start in range(0, spectra.shape[1], _BLOCK):
-        part = slice(start, start + _BLOCK)
-        centred = spectra[:, part] - spectra[:, part].mean(axis=0)
-        length = np.linalg.norm(centred, axis=0)
-        a, b = best[part], second[part]
-        pixel = np.arange(a.size)
-        gap = correlation[:, part][a, pixel] - correlation[:, part][b, pixel]
-        slope = (unit[a] - unit[b]).T - gap * centred / length
-        slope -= slope.mean(axis=0)
-        margin[part] = _ONE_SIDED_95 * np.sqrt((slope**2 * variance[:, part]).sum(axis=0)) / length
-    return margin
+    unit = _unit(references)
+    best, second = np.argsort(correlation, axis=0)[:-3:-1]
+    gap = np.take_along_axis(correlation, np.stack([best, second]), 0)
+    centred = spectra - spectra.mean(axis=0)
+    length = np.sqrt(np.einsum("ep,ep->p", centred, centred))
+    slope = (unit[best] - unit[second]).T - (gap[0] - gap[1]) * centred / length
+    slope -= slope.mean(axis=0)
+    return np.asarray(_ONE_SIDED_95 * np.sqrt((slope**2 * variance).sum(axis=0)) / length)
+
+
+def _unit(references: NDArray[np.float64]) -> NDArray[np.float32]:
+    """References centred and of unit length."""
+    centred = references - references.mean(axis=1, keepdims=True)
+    unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    return np.asarray(unit, dtype=np.float32)
 
 
 def correlate(
@@ -115,25 +107,25 @@ def correlate(
         ``ambiguous`` (y, x).
     """
     inside = mask.to_numpy()
-    spectra = optical_density.to_numpy()[:, inside]
-    coefficients = pearson(spectra, references.to_numpy())
-    ordered = np.sort(coefficients, axis=0)
-    gap = ordered[-1] - ordered[-2]
-    if margin == "noise":
-        if variance is None:
-            raise ValueError("margin='noise' needs the variance of the optical density")
-        limit: NDArray[np.float32] | float = noise_margin(
-            spectra, references.to_numpy(), coefficients, variance
-        )
-    else:
-        limit = margin
-
+    spectra_of_references = references.to_numpy()
     maps = np.full((references.sizes["phase"], *inside.shape), np.nan, dtype=np.float32)
-    maps[:, inside] = coefficients
     first = np.full(inside.shape, -1, dtype=np.int8)
-    first[inside] = np.argmax(coefficients, axis=0)
     ambiguous = np.zeros(inside.shape, dtype=bool)
-    ambiguous[inside] = gap <= limit
+    for rows, chosen in slabs(inside):
+        here = inside[rows]
+        spectra = optical_density[:, rows].to_numpy()[:, here]
+        coefficients = pearson(spectra, spectra_of_references)
+        limit: NDArray[np.float32] | float
+        if margin != "noise":
+            limit = margin
+        elif variance is None:
+            raise ValueError("margin='noise' needs the variance of the optical density")
+        else:
+            limit = noise_margin(spectra, spectra_of_references, coefficients, variance[:, chosen])
+        ordered = np.sort(coefficients, axis=0)
+        maps[:, rows][:, here] = coefficients
+        first[rows][here] = np.argmax(coefficients, axis=0)
+        ambiguous[rows][here] = ordered[-1] - ordered[-2] <= limit
     return xr.Dataset(
         {
             "correlation": (("phase", "y", "x"), maps, {"long_name": "Pearson correlation"}),

@@ -18,7 +18,6 @@ are divided by it (tempering), so that misfit widens the posterior instead of sh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,12 +25,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from phaseloom.compute.blocks import slabs
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
 from phaseloom.stxm.evidence import PARAMETERS, Array, Model, fit, judge, sums_over_energy
-
-#: Pixels fitted at once; keeps a block of 120 energies below 100 MB.
-BLOCK = 16384
 
 
 def likelihood(
@@ -100,10 +97,8 @@ def likelihood(
         for name in ("posterior", "abundance")
     }
     chi2 = np.full(shape, np.nan, dtype=np.float32)
-    for rows in progress.track(list(_slabs(shape)), "likelihood"):
+    for rows, _ in progress.track(list(slabs(inside)), "likelihood"):
         here = inside[rows]
-        if not here.any():
-            continue
         density = _block(data[:, rows], here)
         sums = sums_over_energy(density, readings.weights(density, rows, here) / scale, model)
         with np.errstate(invalid="ignore", divide="ignore"):  # NaN of pixels short of readings
@@ -182,9 +177,9 @@ def _residual_scale(
     data: xr.DataArray, readings: _Noise, model: Model, inside: NDArray[np.bool_]
 ) -> float:
     """Median reduced χ² of the best fits, over slabs spread through the map."""
-    slabs = [rows for rows in _slabs(inside.shape) if inside[rows].any()]
+    all_rows = [rows for rows, _ in slabs(inside)]
     found = []
-    for rows in slabs[:: max(1, len(slabs) // 8)]:
+    for rows in all_rows[:: max(1, len(all_rows) // 8)]:
         here = inside[rows]
         density = _block(data[:, rows], here)
         sums = sums_over_energy(density, readings.weights(density, rows, here), model)
@@ -203,13 +198,6 @@ def _residual_scale(
 def _block(slab: xr.DataArray, here: NDArray[np.bool_]) -> Array:
     """Pixels of a slab of rows, (energy, pixel)."""
     return np.asarray(slab.to_numpy()[:, here], dtype=np.float64)
-
-
-def _slabs(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Rows in groups of about ``BLOCK`` pixels."""
-    step = max(1, BLOCK // shape[1])
-    for start in range(0, shape[0], step):
-        yield slice(start, min(start + step, shape[0]))
 
 
 def _on_energy_y_x(optical_density: xr.DataArray) -> xr.DataArray:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.maps.regions import label_particles
+from phaseloom.stxm import pixels
 from phaseloom.stxm.correlation import correlate
 from phaseloom.stxm.energy_shift import fit_energy_shift
 from phaseloom.stxm.likelihood import likelihood
@@ -25,9 +26,6 @@ from phaseloom.stxm.references import sample_references
 
 if TYPE_CHECKING:
     from phaseloom.stxm.resolution import Resolution
-
-_LARGE_SHIFT = 0.03
-"""Stacks whose energy shifts differ by more are brought to a common one, in eV."""
 
 _COUNTING = 0.6
 """Least median reduced χ² of readings that are counts."""
@@ -71,7 +69,8 @@ def judge(
     fits = _fits(prepared, sampled)
     noise = None
     if margin == "noise":
-        noise = variance(prepared, mask.to_numpy()) * np.float32(fits.attrs["noise_scale"])
+        noise = variance(prepared, mask.to_numpy())
+        noise *= np.float32(fits.attrs["noise_scale"])
     maps = correlate(density, sampled, mask, margin=margin, variance=noise)
     result = maps.assign(
         likelihood=fits["posterior"],
@@ -140,21 +139,15 @@ def in_latent_space(
     from phaseloom.stxm.resolution import resolve
 
     mean_shift = float(np.mean([maps.attrs["energy_shift"] for maps in judged.values()]))
-    insides = {name: data["mask"].to_numpy() for name, data in prepared.items()}
-    spectra = np.concatenate(
-        [_common_spectra(prepared[n], judged[n], references, mean_shift).T for n in prepared]
-    )
+    places = pixels.places(prepared)
+    spectra = pixels.common_spectra(prepared, judged, references, mean_shift)
+    noise = pixels.counting_variance(prepared, judged, spectra)
     first = next(iter(judged.values()))
     resolution = resolve(
         spectra,
-        _of_pixels(judged, insides, "phase_pearson"),
-        _of_pixels(judged, insides, "ambiguous"),
-        variance=np.concatenate(
-            [
-                variance(prepared[n], inside).T * np.float32(judged[n].attrs["noise_scale"])
-                for n, inside in insides.items()
-            ]
-        ),
+        _of_pixels(prepared, judged, "phase_pearson"),
+        _of_pixels(prepared, judged, "ambiguous"),
+        variance=noise(slice(None)),
         phase_names=[str(label) for label in first["phase_name"].to_numpy()],
         references=sample_references(
             references, first["reference"]["energy"].to_numpy(), shift=mean_shift
@@ -165,10 +158,9 @@ def in_latent_space(
         device=device,
         progress=progress,
     )
-    ends = np.cumsum([int(inside.sum()) for inside in insides.values()]).tolist()
     maps = {
-        name: _as_maps(resolution, slice(end - int(inside.sum()), end), inside)
-        for (name, inside), end in zip(insides.items(), ends, strict=True)
+        name: _as_maps(resolution, place, prepared[name]["mask"].to_numpy())
+        for name, place in places.items()
     }
     return maps, _components(resolution, first["phase_name"])
 
@@ -242,22 +234,24 @@ def complete(
         ),
         particle=(("y", "x"), label_particles(prepared["mask"].to_numpy(), minimum_pixels=9)),
     )
-    return result.assign_attrs(residual=residual(prepared, result), smooth=smooth)
+    return result.assign_attrs(residual=pixels.residual(prepared, result), smooth=smooth)
 
 
 def _of_pixels(
-    judged: Mapping[str, xr.Dataset], insides: Mapping[str, NDArray[np.bool_]], name: str
+    prepared: Mapping[str, xr.Dataset], judged: Mapping[str, xr.Dataset], name: str
 ) -> NDArray[Any]:
     """One map of all stacks as a row of their particles' pixels."""
-    return np.concatenate([judged[n][name].to_numpy()[inside] for n, inside in insides.items()])
+    return np.concatenate(
+        [judged[n][name].to_numpy()[data["mask"].to_numpy()] for n, data in prepared.items()]
+    )
 
 
-def _as_maps(resolution: Resolution, pixels: slice, inside: NDArray[np.bool_]) -> xr.Dataset:
+def _as_maps(resolution: Resolution, place: slice, inside: NDArray[np.bool_]) -> xr.Dataset:
     """The part of a resolution that belongs to one stack, as maps."""
 
     def painted(values: NDArray[np.generic], outside: float | bool) -> NDArray[np.generic]:
         picture = np.full((*values.shape[1:], *inside.shape), outside, dtype=values.dtype)
-        picture[..., inside] = values[pixels].T
+        picture[..., inside] = values[place].T
         return picture
 
     return xr.Dataset(
@@ -289,47 +283,6 @@ def _components(resolution: Resolution, names: xr.DataArray) -> xr.Dataset:
             "absent": [str(n) for n in names.to_numpy()[~resolution.present]],
         },
     )
-
-
-def _common_spectra(
-    prepared: xr.Dataset,
-    judged: xr.Dataset,
-    references: Sequence[xr.DataArray],
-    shift: float,
-) -> NDArray[np.float32]:
-    """Spectra (energy, pixel) as they would be at a common energy shift.
-
-    Sparse spectra cannot be interpolated, so what moves is the fitted mixture of references:
-    the difference between it at the common shift and at the stack's own is added.
-    """
-    inside = prepared["mask"].to_numpy()
-    spectra = prepared["optical_density"].to_numpy()[:, inside]
-    if abs(judged.attrs["energy_shift"] - shift) <= _LARGE_SHIFT:
-        return spectra
-    abundance = judged["abundance"].to_numpy()[:, inside]
-    mixture, scale = _fitted(spectra, abundance, judged["reference"])
-    moved = sample_references(references, prepared["energy"].to_numpy(), shift=shift)
-    spectra += scale * (moved.to_numpy().T.astype(np.float32) @ abundance - mixture)
-    return spectra
-
-
-def residual(prepared: xr.Dataset, judged: xr.Dataset) -> float:
-    """Root-mean-square of optical density less the fitted phases, over the particles' pixels."""
-    mask = prepared["mask"].to_numpy()
-    spectra = prepared["optical_density"].to_numpy()[:, mask]
-    mixture, scale = _fitted(spectra, judged["abundance"].to_numpy()[:, mask], judged["reference"])
-    rest = spectra - spectra.mean(axis=0) - scale * (mixture - mixture.mean(axis=0))
-    return float(np.sqrt(np.nanmean(np.square(rest, dtype=np.float64))))
-
-
-def _fitted(
-    spectra: NDArray[np.float32], abundance: NDArray[np.float32], reference: xr.DataArray
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """References mixed by abundance (energy, pixel), and how much of that is in each pixel."""
-    mixture = reference.to_numpy().T.astype(np.float32) @ abundance
-    centred = mixture - mixture.mean(axis=0)
-    scale = np.einsum("ep,ep->p", centred, spectra) / np.einsum("ep,ep->p", centred, centred)
-    return mixture, scale
 
 
 def _flags(names: xr.DataArray) -> dict[str, object]:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from phaseloom.compute.device import torch_device
-from phaseloom.compute.progress import Progress, Silent
+from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
 from phaseloom.latent.diagnostics import one_to_one
 from phaseloom.latent.network import MixtureAutoencoder
@@ -150,7 +150,7 @@ def fit(
     restarts: int = 3,
     seed: int = 0,
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Model:
     """Train a Gaussian-mixture variational autoencoder seeded from confident labels.
 
@@ -209,7 +209,7 @@ def fit(
             epochs=epochs,
             seed=seed + 7919 * attempt,
             device=where,
-            progress=progress or Silent(),
+            progress=progress,
         )
         model.restarts = attempt
         component = model.component_probability(spectra).argmax(axis=1)

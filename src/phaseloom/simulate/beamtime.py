@@ -24,6 +24,8 @@ CHARGE_SERIES = {
 """State of charge (%) and shares of the grains for each particle."""
 
 _BINNING = 4
+_BLUR = 1.0
+_WINDOW = 3
 
 
 class PureArea(NamedTuple):
@@ -49,9 +51,9 @@ def write_beamtime(
     folder: Path,
     *,
     size: int = 256,
-    counts: float = 3000.0,
+    counts: float = 1500.0,
     energy_shift: float = 0.15,
-    stray_light: float = 0.02,
+    stray_light: float = 0.03,
     drift: float = 0.5,
     seed: int = 0,
     progress: Progress | None = None,
@@ -89,7 +91,7 @@ def write_beamtime(
             shares,
             shape=(size, size),
             margin=32,
-            n_grains=max(20, size * size // 1500),
+            n_grains=max(30, size * size // 700),
             seed=seed + number,
         )
         stack, truth[name] = measure(
@@ -97,6 +99,7 @@ def write_beamtime(
             references,
             sparse_energies(),
             counts=counts,
+            blur=_BLUR,
             stray_light=stray_light,
             drift=drift,
             energy_shift=energy_shift,
@@ -108,6 +111,7 @@ def write_beamtime(
             dense_energies(),
             counts=4 * counts,
             binning=_BINNING,
+            blur=_BLUR,
             stray_light=stray_light,
             drift=drift / _BINNING,
             seed=seed + 200 + number,
@@ -125,14 +129,15 @@ def write_beamtime(
 def _pure_area(
     index: int, reference: xr.DataArray, truth: dict[str, xr.Dataset], dense: dict[str, Path]
 ) -> PureArea:
-    """The rectangle of 5×5 dense pixels that is purest, and among the pure ones thickest."""
+    """The square of 3×3 dense pixels that is purest, and among the pure ones thickest."""
     best: tuple[float, str, int, int] = (-1.0, "", 0, 0)
     for name, maps in truth.items():
         share = np.nan_to_num(maps["abundance"].to_numpy()[index])
-        purest = ndimage.minimum_filter(share, 5, mode="constant")
+        purest = ndimage.minimum_filter(share, _WINDOW, mode="constant")
         score = purest + 0.01 * maps["thickness"].to_numpy()
         row, column = divmod(int(np.argmax(score)), score.shape[1])
         best = max(best, (float(score[row, column]), name, row, column))
     _, name, y, x = best
-    region = f"{y - 2}:{y + 3},{x - 2}:{x + 3}"
+    half = _WINDOW // 2
+    region = f"{y - half}:{y + half + 1},{x - half}:{x + half + 1}"
     return PureArea(str(reference.name), float(reference.attrs["value"]), dense[name], region)

@@ -123,7 +123,7 @@ def energy_shift_figure(dataset: xr.Dataset) -> Figure:
 
 
 def spectra_figure(dataset: xr.Dataset, *, seed: int = 0) -> Figure:
-    """Mean spectrum of every phase with the spread of its pixels, and the reference scaled to it.
+    """Mean spectrum of each phase found, the spread of its pixels, the reference scaled to it.
 
     The scale and offset of a reference are those of least squares on the mean spectrum.
 
@@ -140,29 +140,30 @@ def spectra_figure(dataset: xr.Dataset, *, seed: int = 0) -> Figure:
     spectra = spectra_of(dataset, pixels)
     labels = dataset["phase"].to_numpy().ravel()
     total = np.bincount(labels[labels >= 0], minlength=len(names))
+    present = np.flatnonzero(total) if total.any() else np.arange(len(names))
     energy = dataset["energy"].to_numpy()
     with publication():
-        columns = min(3, len(names))
+        columns = min(3, len(present))
         boxes = equal_boxes(columns, columns=columns, left=0.5, right=EDGE, gap=0.36)
         height = min(1.5, 0.7 * boxes[0][1])
         rows = []
-        for first in range(0, len(names), columns):
-            last = first + columns >= len(names)
+        for first in range(0, len(present), columns):
+            last = first + columns >= len(present)
             rows.append(
                 Row(
-                    boxes=boxes[: len(names) - first][:columns],
+                    boxes=boxes[: len(present) - first][:columns],
                     height=height,
                     below=0.36 if last else 0.14,
                 )
             )
         figure, axes = page(rows, below=0.22)
         panels = [panel for row in axes for panel in row]
-        for index, panel in enumerate(panels):
-            chosen = spectra[:, labels[pixels] == index]
-            panel.set_title(f"{names[index]}, {total[index]:,} pixels", loc="left")
+        for index, (panel, phase) in enumerate(zip(panels, present, strict=True)):
+            chosen = spectra[:, labels[pixels] == phase]
+            panel.set_title(f"{names[phase]}, {total[phase]:,} pixels", loc="left")
             if chosen.shape[1]:
                 _draw_spectrum(
-                    panel, energy, chosen, dataset["reference"].to_numpy()[index], colours[index]
+                    panel, energy, chosen, dataset["reference"].to_numpy()[phase], colours[phase]
                 )
             if index + columns >= len(panels):
                 panel.set_xlabel("Energy (eV)")

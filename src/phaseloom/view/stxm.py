@@ -251,18 +251,20 @@ def _flow(dataset: xr.Dataset, latent: xr.Dataset | None, *, columns: int) -> li
         steps.append(
             Step(lambda axes: draw_phases(axes, first, dataset, title=title, ambiguous=grey))
         )
+    maps = [Step(lambda axes: draw_phases(axes, dataset["phase"], dataset, title="Final phases"))]
+    if value_map(dataset) is not None:
+        maps.append(Step(lambda axes: draw_value(axes, dataset), 0.36))
     view = latent_view(dataset, latent)
     if view is not None:
-        steps += [
+        space = [
             Step(lambda axes: view.draw(axes, "confident", title="Latent space, confident"), 0.16),
             Step(lambda axes: view.draw(axes, "ambiguous", title="with ambiguous pixels"), 0.16),
             Step(lambda axes: view.draw(axes, "final", title="after their assignment"), 0.16),
         ]
-    steps.append(
-        Step(lambda axes: draw_phases(axes, dataset["phase"], dataset, title="Final phases"))
-    )
-    if value_map(dataset) is not None:
-        steps.append(Step(lambda axes: draw_value(axes, dataset), 0.36))
+        # In four columns the maps fill one row and the latent space the next.
+        steps += [*maps, *space] if columns == 4 else [*space, *maps]
+    else:
+        steps += maps
     # The quality figure shows it too: it gets no row of its own here.
     if "posterior" in dataset and len(steps) % columns:
         steps.append(Step(lambda axes: draw_confidence(axes, dataset), 0.36))

@@ -249,7 +249,7 @@ def _train(
     if variance is not None:
         v = torch.from_numpy(np.ascontiguousarray(variance, dtype=np.float32)).to(device)
 
-    batch = min(BATCH, n)
+    batch = min(BATCH, max(n // 8, 512), n)
     steps = max(epochs * -(-n // batch), 300)
     first = int(_PRETRAINING * steps)
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)

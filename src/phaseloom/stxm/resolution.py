@@ -41,6 +41,12 @@ _TRAINED = 60_000
 _BLOCK = 32_768
 _SURE = 0.99
 _CONTRADICTED = 0.95
+_CLEAR = 0.5
+_NO_SIGNAL = 0.7
+"""Noise as part of a spectrum's variance over energy: below the first a pixel may seed clusters,
+above the second there is nothing to name."""
+_MISSED = 0.06
+"""Part of a spectrum's variance over energy that an unknown pixel keeps to itself."""
 
 
 @dataclass
@@ -121,8 +127,8 @@ def resolve(
     phase_names
         (phase,) for messages.
     variance
-        (n, energy) variance of the optical density (1/counts for Poisson counts). Without it one
-        value per energy is estimated from what few components cannot explain.
+        (n, energy) variance of the optical density (1/counts for Poisson counts). Without it a
+        level per energy is estimated from what few components cannot explain.
     latent_dims
         Dimensions of the latent space; 3 lose nothing for 5 phases, 2 lose a little.
     covariance
@@ -148,15 +154,22 @@ def resolve(
             f"{n} pixels are too few for a latent space (at least {MIN_PIXELS})",
             "take a larger region, or use --resolve likelihood",
         )
-    noise = _noise(spectra) if variance is None else variance
+    noise = _noise(spectra, len(references)) if variance is None else variance
     v = np.asarray(noise / scale[:, None] ** 2, dtype=np.float32)
     expected, contrast = _centred_and_scaled(references)
 
-    sample = rng.choice(n, min(n, _REGISTERED), replace=False)
+    noise_part = v.mean(axis=1)
+    heard = np.flatnonzero(noise_part <= _CLEAR)
+    if heard.size < MIN_PIXELS:
+        raise InputError(
+            f"only {heard.size} of {n} spectra stand out of the noise",
+            "bin the pixels, or check the incident intensity",
+        )
+    sample = rng.choice(heard, min(heard.size, _REGISTERED), replace=False)
     seeds = register(x[sample], v[sample], expected)
     kept = np.flatnonzero(seeds.present)
     likely, confident = _confident(x, v, seeds)
-    chosen = _balanced(likely, rng)
+    chosen = heard[_balanced(likely[heard], rng)]
     model = fit(
         x[chosen],
         np.where(confident, likely, -1)[chosen],
@@ -192,6 +205,7 @@ def resolve(
     mixed = np.empty(n, dtype=np.float32)
     nearest = np.empty(n, dtype=np.float32)
     misfit = np.empty(n, dtype=np.float32)
+    excess = np.empty(n, dtype=np.float32)
     two = paths.abundance.max(axis=1) < 0.89
     blocks = [slice(i, min(i + _BLOCK, n)) for i in range(0, n, _BLOCK)]
     for rows in progress.track(blocks, "phases in latent space"):
@@ -204,9 +218,11 @@ def resolve(
         mixed[rows] = weight[:, two].sum(axis=1)
         nearest[rows] = d2.min(axis=1)
         best = paths.spectra[weight.argmax(axis=1)]
-        misfit[rows] = ((x[rows] - best) ** 2 / v[rows]).mean(axis=1)
+        residual = (x[rows] - best) ** 2
+        misfit[rows] = (residual / v[rows]).mean(axis=1)
+        excess[rows] = residual.mean(axis=1) - noise_part[rows]
 
-    unknown = _unknown(misfit)
+    unknown = _unknown(misfit, excess, noise_part)
     far = nearest > _chi2_quantile(0.9999, latent_dims)
     return _decide(
         labels,
@@ -276,20 +292,26 @@ def _centred_and_scaled(spectra: NDArray[np.floating]) -> tuple[NDArray[np.float
     return values / scale[:, None], scale
 
 
-def _noise(spectra: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Variance (1, energy) left when the strongest half of the components is taken away."""
+def _noise(spectra: NDArray[np.floating], n_phases: int) -> NDArray[np.float64]:
+    """Variance (n, energy) of optical densities whose counts are not known.
+
+    Poisson: exp(optical density) times a level per energy, taken from what is left when a phase
+    each and three more components are taken away.
+    """
     values = np.asarray(spectra, dtype=float)
-    values = values[:: max(1, len(values) // _REGISTERED)]
-    values = values - values.mean(axis=0)
-    n_energies = values.shape[1]
-    axes = np.linalg.eigh(values.T @ values)[1]
-    weak = axes[:, : max(1, n_energies // 2)]
-    # A weak axis holds the noise of every energy by its squared weight; undone by least squares.
-    power = np.median((values @ weak) ** 2, axis=0) / 0.455
-    level = np.full(n_energies, power.mean())
+    some = values[:: max(1, len(values) // _REGISTERED)]
+    centred = some - some.mean(axis=0)
+    n_energies = some.shape[1]
+    axes = np.linalg.eigh(centred.T @ centred)[1]
+    weak = axes[:, : max(n_energies - n_phases - 3, n_energies // 3, 1)]
+    left = (centred @ weak @ weak.T) ** 2 / np.exp(some)
     part = (weak**2).sum(axis=1)
-    own = ((values @ weak @ weak.T) ** 2).mean(axis=0) / np.maximum(part, 0.2)
-    return np.maximum(own, 0.1 * level)[None, :]
+    level = left.mean(axis=0) / np.maximum(part, 1e-3)
+    # Where the phases themselves take nearly all there is left, the other energies speak.
+    known = part >= min(0.5, float(np.median(part)))
+    level[~known] = np.median(level[known])
+    noise: NDArray[np.float64] = level * np.exp(values)
+    return noise
 
 
 def _confident(
@@ -331,8 +353,8 @@ def _pooled(
 
 
 def _noise_scale(squared: Array, likely: NDArray[np.intp], latent_dims: int) -> float:
-    own = squared[np.arange(len(likely)), likely]
-    return float(np.sqrt(max(np.median(own) / _chi2_quantile(0.5, latent_dims), 1.0)))
+    own = float(np.median(squared[np.arange(len(likely)), likely]))
+    return math.sqrt(max(own / _chi2_quantile(0.5, latent_dims), 1.0))
 
 
 def _chi2_quantile(probability: float, freedom: int) -> float:
@@ -341,9 +363,14 @@ def _chi2_quantile(probability: float, freedom: int) -> float:
     return float(chdtri(freedom, 1.0 - probability))
 
 
-def _unknown(misfit: Array) -> NDArray[np.bool_]:
-    """Pixels whose reduced χ² stands far out from the others', on a logarithmic scale."""
+def _unknown(misfit: Array, excess: Array, noise: Array) -> NDArray[np.bool_]:
+    """Pixels no phase explains: a misfit far out from the others' and large, or no signal at all.
+
+    The fit has to miss a part of the spectrum's contrast (squared) beyond the noise, so that high
+    counts alone, which make every small error of the model significant, call nothing unknown.
+    """
     level = np.log(misfit)
     middle = float(np.median(level))
     spread = 1.4826 * float(np.median(np.abs(level - middle)))
-    return np.asarray(level > middle + max(10.0 * spread, math.log(4.0)))
+    strange = (level > middle + max(5.0 * spread, math.log(4.0))) & (excess > _MISSED)
+    return np.asarray(strange | (noise > _NO_SIGNAL))

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from phaseloom.compute.progress import Progress, Silent
+from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.errors import InputError
 
 Float = NDArray[np.floating[Any]]
 Images = NDArray[np.float32]
@@ -218,7 +219,7 @@ def refine_shifts(
     *,
     faint: bool = False,
     iterations: int = 4,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Shifts:
     """Shifts to a few hundredths of a pixel, each image against a template of the others.
 
@@ -244,14 +245,14 @@ def refine_shifts(
 
     Raises
     ------
-    ValueError
-        The images have no field in common.
+    InputError
+        The images have no field in common that is large enough to compare.
 
     Notes
     -----
     With A the images sampled at the present shifts and ρ their correlation, the template of image
-    e is Σ_{j≠e} ρ_ej A_j/|A_j|. Then A_e ≈ b M + g·∇M is solved for b and g and the shift moves
-    by −g/b. Pixels weigh by their mean transmission: the variance of −ln(counts) is 1/counts.
+    e is M = Σ_{j≠e} ρ_ej A_j/|A_j|. Then A_e ≈ b M + g·∇A_e is solved for b and g, with M and ∇M as
+    instruments, and the shift moves by −g. Pixels weigh by their mean transmission: the variance of −ln(counts) is 1/counts.
     """
     n, ny, nx = images.shape
     shape = (ny, nx)
@@ -262,10 +263,13 @@ def refine_shifts(
     spectra = np.stack([feature(image) for image in images])
 
     state = Shifts(start - start.mean(axis=0), np.full(n, np.inf), np.zeros(n), np.zeros(n))
-    for _ in (progress or Silent()).track(range(iterations), "Aligning"):
+    for _ in progress.track(range(iterations), "Aligning"):
         field = common_field(state.shift, shape, border=_FINE_BORDER)
-        if field is None:
-            raise ValueError("no field in common")
+        if field is None or min(part.stop - part.start for part in field) < 8:
+            raise InputError(
+                "the images share no field that could be compared",
+                "check that they show the same place, or align fewer of them",
+            )
         state, step = _gauss_newton(spectra, state.shift, transmission, field, shape, valid, faint)
         if state.found.any() and np.abs(step[state.found]).max() < 0.01:
             break

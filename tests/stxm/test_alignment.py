@@ -270,3 +270,9 @@ def test_wrong_input_is_refused() -> None:
         estimate_drift(stack, mask=np.ones((3, 3), dtype=bool))
     with pytest.raises(InputError, match="dimensions"):
         estimate_drift(stack.rename(energy="position"))
+
+
+def test_images_of_different_places_are_refused() -> None:
+    images = np.stack([blobs(size=24), blobs(9.0, 0, size=24)])
+    with pytest.raises(InputError, match="no field that could be compared"):
+        estimate_drift(stack_of(images))

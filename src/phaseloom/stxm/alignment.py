@@ -264,9 +264,10 @@ def _register(images: Images, valid: NDArray[np.bool_] | None, progress: Progres
     inside = np.ones(small.shape, dtype=bool)
     if valid is not None:
         inside = np.stack([bin_image(v.astype(np.float32), factor) > 0.99 for v in valid])
-    rough = _with_faint(small, coarse_shifts(small, inside), inside)
+    start = coarse_shifts(small, inside)
     if factor == 1:
-        return rough
+        return _with_faint(images, start, valid, progress)
+    rough = _with_faint(small, start, inside)
     return _with_faint(images, rough.shift * factor, valid, progress)
 
 

@@ -252,7 +252,8 @@ def refine_shifts(
     -----
     With A the images sampled at the present shifts and ρ their correlation, the template of image
     e is M = Σ_{j≠e} ρ_ej A_j/|A_j|. Then A_e ≈ b M + g·∇A_e is solved for b and g, with M and ∇M as
-    instruments, and the shift moves by −g. Pixels weigh by their mean transmission: the variance of −ln(counts) is 1/counts.
+    instruments, and the shift moves by −g. Pixels weigh by their mean transmission: the variance of
+    −ln(counts) is 1/counts.
     """
     n, ny, nx = images.shape
     shape = (ny, nx)

@@ -141,13 +141,12 @@ def in_latent_space(
     mean_shift = float(np.mean([maps.attrs["energy_shift"] for maps in judged.values()]))
     places = pixels.places(prepared)
     spectra = pixels.common_spectra(prepared, judged, references, mean_shift)
-    noise = pixels.counting_variance(prepared, judged, spectra)
     first = next(iter(judged.values()))
     resolution = resolve(
         spectra,
         _of_pixels(prepared, judged, "phase_pearson"),
         _of_pixels(prepared, judged, "ambiguous"),
-        variance=noise(slice(None)),
+        variance=pixels.counting_variance(prepared, judged, spectra),
         phase_names=[str(label) for label in first["phase_name"].to_numpy()],
         references=sample_references(
             references, first["reference"]["energy"].to_numpy(), shift=mean_shift

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.compute.blocks import slabs
+from phaseloom.stxm.points import Rows, Variance
 from phaseloom.stxm.references import sample_references
 
 Array = NDArray[np.float32]
-Rows = slice | NDArray[np.intp]
 
 _LARGE_SHIFT = 0.03
 """Stacks whose energy shifts differ by more are brought to a common one, in eV."""
@@ -71,7 +71,7 @@ def common_spectra(
 
 def counting_variance(
     prepared: Mapping[str, xr.Dataset], judged: Mapping[str, xr.Dataset], spectra: Array
-) -> Callable[[Rows], Array]:
+) -> Variance:
     """Variance (pixel, energy) of any rows of the spectra: 1 / counts, at the noise's scale.
 
     Worked out when asked for: held for all pixels it would be as large as the stack.

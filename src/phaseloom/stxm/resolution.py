@@ -23,11 +23,18 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseloom.compute.progress import Progress, Silent
+from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
 from phaseloom.latent.diagnostics import mahalanobis_squared
 from phaseloom.latent.mixtures import learn_shares, member_posterior, mixture_paths
 from phaseloom.latent.seeding import Seeds, log_likelihood, register
+from phaseloom.stxm.points import (
+    Points,
+    Variance,
+    blocks,
+    centred_and_scaled,
+    estimated_variance,
+)
 
 if TYPE_CHECKING:
     from phaseloom.latent.training import Model
@@ -36,13 +43,12 @@ Covariance = Literal["noise", "pooled"]
 Array = NDArray[np.float32]
 
 MIN_PIXELS = 200
-_REGISTERED = 20_000
+_REGISTERED = 30_000
 _TRAINED = 60_000
-_BLOCK = 32_768
 _SURE = 0.99
 _CONTRADICTED = 0.95
 _CLEAR = 0.5
-_NO_SIGNAL = 0.7
+_NO_SIGNAL = 0.8
 """Noise as part of a spectrum's variance over energy: below the first a pixel may seed clusters,
 above the second there is nothing to name."""
 _MISSED = 0.06
@@ -106,12 +112,12 @@ def resolve(
     *,
     references: NDArray[np.floating],
     phase_names: Sequence[str],
-    variance: NDArray[np.floating] | None = None,
+    variance: NDArray[np.floating] | Variance | None = None,
     latent_dims: int = 3,
     covariance: Covariance = "noise",
     seed: int = 0,
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Resolution:
     """Resolve ambiguous pixels in a latent space.
 
@@ -127,8 +133,9 @@ def resolve(
     phase_names
         (phase,) for messages.
     variance
-        (n, energy) variance of the optical density (1/counts for Poisson counts). Without it a
-        level per energy is estimated from what few components cannot explain.
+        (n, energy) variance of the optical density (1/counts for Poisson counts), or a function
+        that gives it for the rows asked for. Without it a level per energy is estimated from what
+        few components cannot explain.
     latent_dims
         Dimensions of the latent space; 3 lose nothing for 5 phases, 2 lose a little.
     covariance
@@ -145,20 +152,20 @@ def resolve(
     """
     from phaseloom.latent.training import fit
 
-    progress = progress or Silent()
     rng = np.random.default_rng(seed)
-    x, scale = _centred_and_scaled(spectra)
-    n = len(x)
+    n = len(spectra)
     if n < MIN_PIXELS:
         raise InputError(
             f"{n} pixels are too few for a latent space (at least {MIN_PIXELS})",
             "take a larger region, or use --resolve likelihood",
         )
-    noise = _noise(spectra, len(references)) if variance is None else variance
-    v = np.asarray(noise / scale[:, None] ** 2, dtype=np.float32)
-    expected, contrast = _centred_and_scaled(references)
+    if variance is None:
+        points = Points.of(spectra, estimated_variance(spectra, len(references)))
+    else:
+        points = Points.of(spectra, variance if callable(variance) else variance.__getitem__)
+    expected, contrast = centred_and_scaled(references)
 
-    noise_part = v.mean(axis=1)
+    noise_part = np.concatenate([points[rows][1].mean(axis=1) for rows in blocks(n)])
     heard = np.flatnonzero(noise_part <= _CLEAR)
     if heard.size < MIN_PIXELS:
         raise InputError(
@@ -166,14 +173,15 @@ def resolve(
             "bin the pixels, or check the incident intensity",
         )
     sample = rng.choice(heard, min(heard.size, _REGISTERED), replace=False)
-    seeds = register(x[sample], v[sample], expected)
+    seeds = register(*points[sample], expected)
     kept = np.flatnonzero(seeds.present)
-    likely, confident = _confident(x, v, seeds)
+    likely, confident = _confident(points, seeds)
     chosen = heard[_balanced(likely[heard], rng)]
+    trained, their_variance = points[chosen]
     model = fit(
-        x[chosen],
+        trained,
         np.where(confident, likely, -1)[chosen],
-        variance=v[chosen],
+        variance=their_variance,
         n_components=kept.size,
         names=[phase_names[int(k)] for k in kept],
         latent_dims=latent_dims,
@@ -186,16 +194,16 @@ def resolve(
     members = model.embed(paths.spectra)[0]
     pooled = None
     if covariance == "pooled":
-        pooled = _pooled(model, x[chosen], members[likely[chosen]], confident[chosen])
+        pooled = _pooled(model, trained, members[likely[chosen]], confident[chosen])
 
-    def squared(rows: NDArray[np.intp] | slice) -> tuple[Array, Array]:
-        latent = model.embed(x[rows])[0]
-        spread = model.propagate(x[rows], v[rows]) if pooled is None else pooled
+    def squared(x: Array, v: Array) -> tuple[Array, Array]:
+        latent = model.embed(x)[0]
+        spread = model.propagate(x, v) if pooled is None else pooled
         return latent, mahalanobis_squared(latent, members, spread)
 
     sure = sample[confident[sample]]
-    noise_scale = _noise_scale(squared(sure)[1], likely[sure], latent_dims)
-    prior = learn_shares(squared(sample)[1] / noise_scale**2, paths)
+    noise_scale = _noise_scale(squared(*points[sure])[1], likely[sure], latent_dims)
+    prior = learn_shares(squared(*points[sample])[1] / noise_scale**2, paths)
 
     n_phases = len(references)
     posterior = np.zeros((n, n_phases), dtype=np.float32)
@@ -207,9 +215,9 @@ def resolve(
     misfit = np.empty(n, dtype=np.float32)
     excess = np.empty(n, dtype=np.float32)
     two = paths.abundance.max(axis=1) < 0.89
-    blocks = [slice(i, min(i + _BLOCK, n)) for i in range(0, n, _BLOCK)]
-    for rows in progress.track(blocks, "phases in latent space"):
-        latent[rows], d2 = squared(rows)
+    for rows in progress.track(blocks(n), "phases in latent space"):
+        x, v = points[rows]
+        latent[rows], d2 = squared(x, v)
         d2 /= noise_scale**2
         weight = member_posterior(d2, prior)
         posterior[rows, kept] = weight @ paths.owner
@@ -218,8 +226,8 @@ def resolve(
         mixed[rows] = weight[:, two].sum(axis=1)
         nearest[rows] = d2.min(axis=1)
         best = paths.spectra[weight.argmax(axis=1)]
-        residual = (x[rows] - best) ** 2
-        misfit[rows] = (residual / v[rows]).mean(axis=1)
+        residual = (x - best) ** 2
+        misfit[rows] = (residual / v).mean(axis=1)
         excess[rows] = residual.mean(axis=1) - noise_part[rows]
 
     unknown = _unknown(misfit, excess, noise_part)
@@ -278,47 +286,10 @@ def _decide(
     )
 
 
-def _centred_and_scaled(spectra: NDArray[np.floating]) -> tuple[NDArray[np.float64], Array]:
-    """Each spectrum without its mean and over its standard deviation, and that deviation."""
-    values = np.asarray(spectra, dtype=np.float32)
-    values = values - values.mean(axis=1, keepdims=True)
-    scale = values.std(axis=1)
-    wrong = ~np.isfinite(scale) | (scale <= 0)
-    if wrong.any():
-        raise InputError(
-            f"{int(wrong.sum())} of {len(scale)} spectra are flat or not finite",
-            "mask those pixels",
-        )
-    return values / scale[:, None], scale
-
-
-def _noise(spectra: NDArray[np.floating], n_phases: int) -> NDArray[np.float64]:
-    """Variance (n, energy) of optical densities whose counts are not known.
-
-    Poisson: exp(optical density) times a level per energy, taken from what is left when a phase
-    each and three more components are taken away.
-    """
-    values = np.asarray(spectra, dtype=float)
-    some = values[:: max(1, len(values) // _REGISTERED)]
-    centred = some - some.mean(axis=0)
-    n_energies = some.shape[1]
-    axes = np.linalg.eigh(centred.T @ centred)[1]
-    weak = axes[:, : max(n_energies - n_phases - 3, n_energies // 3, 1)]
-    left = (centred @ weak @ weak.T) ** 2 / np.exp(some)
-    part = (weak**2).sum(axis=1)
-    level = left.mean(axis=0) / np.maximum(part, 1e-3)
-    # Where the phases themselves take nearly all there is left, the other energies speak.
-    known = part >= min(0.5, float(np.median(part)))
-    level[~known] = np.median(level[known])
-    noise: NDArray[np.float64] = level * np.exp(values)
-    return noise
-
-
-def _confident(
-    x: NDArray[np.floating], v: Array, seeds: Seeds
-) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def _confident(points: Points, seeds: Seeds) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Nearest cluster (n,) among those present, and where it is sure and the spectrum pure."""
-    score = log_likelihood(x, v, seeds.centres[seeds.present].astype(np.float32))
+    centres = seeds.centres[seeds.present].astype(np.float32)
+    score = np.concatenate([log_likelihood(*points[rows], centres) for rows in blocks(len(points))])
     likely = score.argmax(axis=1)
     best = score.max(axis=1)
     sure = best - np.log(np.exp(score - best[:, None]).sum(axis=1)) - best > np.log(_SURE)

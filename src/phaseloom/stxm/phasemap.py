@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.progress import SILENT, Progress
@@ -102,15 +103,21 @@ def map_phases(
         stacks = {"stack": stacks}
     if not stacks:
         raise InputError("no stack was given")
+    for reference in references:
+        _check_name(_group(reference), "reference")
     keep = keep or Checkpoints()
     options = [dark, despike, align, baseline, thin, thick]
     prepared: dict[str, xr.Dataset] = {}
     keys: dict[str, str] = {}
+    energies: dict[str, NDArray[np.float64]] = {}
     for name in stacks:
+        _check_name(name, "stack")
         measurement = stacks[name]
+        energies[name] = measurement["energy"].to_numpy()
+        _check_energies(energies)
         incident = i0[name] if isinstance(i0, Mapping) else i0
         keys[name] = fingerprint(_VERSION, measurement, options, _plain(incident))
-        sample_references(references, measurement["energy"].to_numpy())
+        sample_references(references, energies[name])
         prepared[name] = keep.stage(
             f"stxm/{name}",
             "preparation",
@@ -125,12 +132,11 @@ def map_phases(
                 baseline=baseline,
                 thin=thin,
                 thick=thick,
-                name=name,
+                name=str(measurement.attrs.get("source", name)),
                 progress=progress,
             ),
             first=True,
         )
-    _check_energies(prepared)
 
     key = fingerprint(
         _VERSION, list(keys.values()), list(references), [_value(r) for r in references],
@@ -179,7 +185,7 @@ def map_phases(
     if resolve == "gmvae":
         tree["/latent"] = keep.stage("latent", "space", key, lambda: mapped()[1], first=True)
     for reference in references:
-        group = f"references/{str(reference.name).replace('/', '_')}"
+        group = f"references/{_group(reference)}"
         spectrum = reference.rename("absorption").to_dataset()
         tree[f"/{group}"] = keep.stage(
             group, "reference", fingerprint(reference), spectrum.copy, first=True
@@ -187,18 +193,29 @@ def map_phases(
     return xr.DataTree.from_dict(tree)
 
 
-def _check_energies(prepared: Mapping[str, xr.Dataset]) -> None:
+def _check_energies(energies: Mapping[str, NDArray[np.float64]]) -> None:
     """Refuse stacks that cannot share a latent space: their energies differ."""
-    (first, one), *others = prepared.items()
-    energy = one["energy"].to_numpy()
-    for name, other in others:
-        again = other["energy"].to_numpy()
+    (first, energy), *others = energies.items()
+    for name, again in others:
         if again.size != energy.size or np.max(np.abs(again - energy)) > _SAME_ENERGY:
             raise InputError(
                 f"the energies of {name} ({again.size}, {again[0]:g}–{again[-1]:g} eV) are not "
                 f"those of {first} ({energy.size}, {energy[0]:g}–{energy[-1]:g} eV)",
                 "stacks mapped together need the same energies; map them in separate runs",
             )
+
+
+def _group(reference: xr.DataArray) -> str:
+    """A reference's name without the slash that a group cannot hold."""
+    return str(reference.name).replace("/", "_")
+
+
+def _check_name(name: str, what: str) -> None:
+    """Refuse a name that cannot be the name of a group of the results."""
+    if not name or name.startswith((".", "__")) or "/" in name or "\\" in name:
+        raise InputError(
+            f"a {what} cannot be called {name!r}", "use letters, digits, - and _ for its name"
+        )
 
 
 def _value(reference: xr.DataArray) -> float | None:

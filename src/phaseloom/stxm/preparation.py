@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phaseloom.compute.progress import Progress, Silent
-from phaseloom.errors import InputError
+from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.errors import InputError, InputWarning
 from phaseloom.stxm import absorption
 from phaseloom.stxm.alignment import align as align_frames
 from phaseloom.stxm.alignment import estimate_drift
 
 Region = tuple[slice, slice]
 """Rows and columns (y, x) in pixels of the stack as read, half-open."""
+
+_QUANTITIES = ("counts", "transmission", "optical_density")
 
 _FEWEST_COUNTS = 20.0
 """A stack without a brighter reading holds no counts."""
@@ -32,7 +37,7 @@ def prepare(
     thin: float = 0.1,
     thick: float = 3.0,
     name: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> xr.Dataset:
     """Optical density and particle mask of a stack.
 
@@ -70,35 +75,34 @@ def prepare(
         Not a stack, frames without readings, no I0, an empty mask.
     """
     name = name or str(measurement.attrs.get("source", "stack"))
-    bars = progress or Silent()
-    stack, quantity = _stack(measurement, name)
-    values = stack.to_numpy()
-    absorption.check_frames(values, stack["energy"].to_numpy(), name)
-
     attributes: dict[str, float | int | str] = {"source": name, "spikes": 0}
-    if quantity == "counts":
-        _check_counts(values, name)
-        absorption.subtract_dark(values, dark)
-        if despike:
-            attributes["spikes"] = absorption.despike(values, progress=bars)
     shifts = None
-    if align and stack.sizes["energy"] > 1:
-        shifts = estimate_drift(stack, progress=bars)
-        stack = align_frames(stack, shifts)
+    with _about(name):
+        stack, quantity = _stack(measurement)
         values = stack.to_numpy()
+        absorption.check_frames(values, stack["energy"].to_numpy(), name)
+        if quantity == "counts":
+            _check_counts(values)
+            absorption.subtract_dark(values, dark)
+            if despike:
+                attributes["spikes"] = absorption.despike(values, progress=progress)
+        if align:
+            shifts = estimate_drift(stack, progress=progress)
+            stack = align_frames(stack, shifts, in_place=True, progress=progress)
+            values = stack.to_numpy()
 
-    intensity, area = _incident(stack, measurement, quantity, i0, name)
-    if quantity == "counts":
-        absorption.to_optical_density(values, intensity, progress=bars)
-    elif quantity == "transmission":
-        absorption.to_optical_density(values, np.ones(len(values)), progress=bars)
-    reason = absorption.particle_mask(values, intensity, thin=thin, thick=thick)
-    mask = reason == absorption.PARTICLE
-    mean = _mean_spectrum(values, mask)
-    if area is not None:
-        absorption.warn_if_not_empty(intensity, mean, name)
-    before = absorption.pre_edge(mean) if baseline else np.zeros(len(values), dtype=bool)
-    subtracted = absorption.subtract_baseline(values, before)
+        intensity, area = _incident(stack, measurement, quantity, i0)
+        if quantity == "counts":
+            absorption.to_optical_density(values, intensity, progress=progress)
+        elif quantity == "transmission":
+            absorption.to_optical_density(values, np.ones(len(values)), progress=progress)
+        reason = absorption.particle_mask(values, intensity, thin=thin, thick=thick)
+        mask = reason == absorption.PARTICLE
+        mean = _mean_spectrum(values, mask)
+        if area is not None:
+            absorption.warn_if_not_empty(intensity, mean, name)
+        before = absorption.pre_edge(mean) if baseline else np.zeros(len(values), dtype=bool)
+        subtracted = absorption.subtract_baseline(values, before)
 
     attributes.update(
         pre_edge_energies=int(before.sum()),
@@ -158,17 +162,27 @@ def mean_spectrum(
         No pixel of the region has a reading.
     """
     density = prepared["optical_density"].to_numpy()
+    rows = np.arange(density.shape[1]) + prepared.attrs["row_offset"]
+    columns = np.arange(density.shape[2]) + prepared.attrs["column_offset"]
     if region is None:
         chosen = prepared["mask"].to_numpy()
     else:
-        rows = np.arange(density.shape[1]) + prepared.attrs["row_offset"]
-        columns = np.arange(density.shape[2]) + prepared.attrs["column_offset"]
         chosen = _within(rows, region[0])[:, None] & _within(columns, region[1])[None, :]
         chosen &= np.isfinite(density).all(axis=0)
+        asked = (region[0].stop - region[0].start) * (region[1].stop - region[1].start)
+        if 0 < np.count_nonzero(chosen) < asked:
+            warnings.warn(
+                f"{prepared.attrs.get('source')}: {np.count_nonzero(chosen)} of the {asked} pixels "
+                "of the region are in the field common to all energies and have readings; "
+                "the mean is theirs",
+                InputWarning,
+                stacklevel=2,
+            )
     if not np.any(chosen):
         raise InputError(
             "the region holds no pixel with a reading at every energy",
-            f"the aligned field has {density.shape[1]} rows and {density.shape[2]} columns",
+            f"the field common to all energies is {rows[0]}:{rows[-1] + 1},"
+            f"{columns[0]}:{columns[-1] + 1}",
             source=prepared.attrs.get("source"),
         )
     spectra = density[:, chosen].astype(np.float64)
@@ -197,33 +211,52 @@ def variance(prepared: xr.Dataset, mask: NDArray[np.bool_]) -> NDArray[np.float3
     return result
 
 
-def _stack(measurement: xr.Dataset, name: str) -> tuple[xr.DataArray, str]:
+@contextmanager
+def _about(name: str) -> Iterator[None]:
+    """Let errors and warnings that name no file say which stack they are about."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InputWarning)
+        try:
+            yield
+        except InputError as error:
+            if error.source not in (None, *_QUANTITIES):
+                raise
+            raise InputError(error.fault, error.remedy, source=name) from error
+    for warning in caught:
+        text = str(warning.message)
+        if issubclass(warning.category, InputWarning) and not text.startswith(name):
+            text = f"{name}: {text}"
+        warnings.warn(text, warning.category, stacklevel=4)
+
+
+def _stack(measurement: xr.Dataset) -> tuple[xr.DataArray, str]:
     """A float32 copy of what the measurement holds, and what that is."""
     kind = measurement.attrs.get("kind", "stack")
     if kind not in ("stack", "image"):
-        raise InputError(f"is of kind {kind!r}, not a stack of images", None, source=name)
-    for quantity in ("counts", "transmission", "optical_density"):
-        if quantity in measurement:
-            stack = measurement[quantity]
-            break
-    else:
-        raise InputError("holds no counts, transmission or optical density", None, source=name)
+        raise InputError(f"is of kind {kind!r}, not a stack of images", "give a stack")
+    quantity = next((q for q in _QUANTITIES if q in measurement), None)
+    if quantity is None:
+        raise InputError("holds no counts, transmission or optical density", "give a stack")
+    stack = measurement[quantity].transpose("energy", "y", "x")
     if stack.sizes["energy"] < 3:
         raise InputError(
-            f"has {stack.sizes['energy']} energy(ies); a phase map needs at least 3",
-            "give a stack",
-            source=name,
+            f"has images at {stack.sizes['energy']} energies only",
+            "spectra can be told apart at 3 or more",
+        )
+    if min(stack.shape) < 3:
+        raise InputError(
+            f"its images have {stack.sizes['y']}×{stack.sizes['x']} pixels",
+            "a map needs 3 or more each way",
         )
     return stack.astype(np.float32, copy=True), quantity
 
 
-def _check_counts(values: NDArray[np.float32], name: str) -> None:
+def _check_counts(values: NDArray[np.float32]) -> None:
     highest = float(np.nanmax(values))
     if highest < _FEWEST_COUNTS:
         raise InputError(
             f"its numbers reach only {highest:.3g}: too few for counts",
             "if they are something else, say so with --quantity optical_density or transmission",
-            source=name,
         )
 
 
@@ -232,7 +265,6 @@ def _incident(
     measurement: xr.Dataset,
     quantity: str,
     i0: Literal["auto"] | Region | xr.DataArray,
-    name: str,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
     """I0 (energy,) and, when it comes from the field, from which pixels."""
     if quantity != "counts":
@@ -241,7 +273,7 @@ def _incident(
     if isinstance(i0, xr.DataArray):
         return absorption.incident_from_spectrum(i0, stack["energy"]), None
     if isinstance(i0, tuple):
-        area = _region_mask(stack, measurement, i0, name)
+        area = _region_mask(stack, measurement, i0)
     elif "i0" in measurement:
         recorded = measurement["i0"].to_numpy().astype(np.float64)
         absorption.check_incident(recorded)
@@ -251,9 +283,7 @@ def _incident(
     return absorption.incident_intensity(stack.to_numpy(), area), area
 
 
-def _region_mask(
-    stack: xr.DataArray, measurement: xr.Dataset, region: Region, name: str
-) -> NDArray[np.bool_]:
+def _region_mask(stack: xr.DataArray, measurement: xr.Dataset, region: Region) -> NDArray[np.bool_]:
     rows, columns = (
         np.arange(stack.sizes[a]) + _offset(measurement[a], stack[a]) for a in ("y", "x")
     )
@@ -263,7 +293,6 @@ def _region_mask(
             f"the I0 region {region[0].start}:{region[0].stop},{region[1].start}:{region[1].stop}"
             f" lies outside the field of {measurement.sizes['y']}×{measurement.sizes['x']} pixels",
             "give rows and columns as y0:y1,x0:x1",
-            source=name,
         )
     return area
 

@@ -8,17 +8,20 @@ before it is needed. Exit status: 0 done, 1 the input is at fault, 2 wrong usage
 from __future__ import annotations
 
 import json
+import math
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.workflow import options
 
 if TYPE_CHECKING:
     from phaseloom.compute.progress import Progress
@@ -36,26 +39,14 @@ _err = Console(stderr=True)
 # click's exception in older typer, typer's own copy of it in newer.
 _UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
-OutFolder = Annotated[Path, typer.Option("--out", help="folder of the results")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="no progress, no summary")]
-AsJson = Annotated[bool, typer.Option("--json", help="print the summary as JSON")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="compute everything again")]
-Seed = Annotated[int, typer.Option("--seed", help="same seed, same result", min=0)]
-Workers = Annotated[
-    int | None, typer.Option("--workers", help="threads to compute with (all cores)", min=1)
-]
-Device = Annotated[
-    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="where torch computes")
-]
-
 
 @app.command()
 def info(
-    file: Annotated[Path, typer.Argument(help="a stack, image, scan or spectra")],
-    detector: Annotated[str | None, typer.Option(help="detector channel")] = None,
-    region: Annotated[int | None, typer.Option(help="spatial region, from 1")] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="use an aborted scan")] = False,
-    as_json: AsJson = False,
+    file: options.File,
+    detector: options.Detector = None,
+    region: options.FileRegion = None,
+    partial: options.Partial = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """What is in a file: kind, shape, axes with units, detectors, energies."""
     from phaseloom.io import read
@@ -71,57 +62,39 @@ def info(
 
 @app.command()
 def stxm(
-    stacks: Annotated[list[str], typer.Argument(help="FILE or NAME=FILE, one or more")],
-    reference: Annotated[
-        list[str],
-        typer.Option("-r", "--reference", help="FILE or LABEL=FILE: spectra, or a dense stack"),
-    ],
-    value: Annotated[
-        list[str] | None,
-        typer.Option(help="LABEL=NUMBER: the phase's number, such as its sodium content"),
-    ] = None,
-    value_name: Annotated[str, typer.Option(help="what the numbers are")] = "value",
-    state_of_charge: Annotated[
-        list[str] | None, typer.Option(help="NAME=NUMBER: the stack's state of charge")
-    ] = None,
-    i0: Annotated[str, typer.Option(help='"auto", FILE or y0:y1,x0:x1')] = "auto",
-    resolve: Annotated[str, typer.Option(help="gmvae, likelihood or pearson")] = "gmvae",
-    margin: Annotated[
-        str, typer.Option(help='ambiguous when the two best correlations are closer; or "noise"')
-    ] = "0.005",
-    shift: Annotated[
-        str, typer.Option(help='eV the stacks read too high; "auto": fitted')
-    ] = "auto",
-    align: Annotated[bool, typer.Option("--align/--no-align", help="remove drift")] = True,
-    smooth: Annotated[float, typer.Option(help="strength of the spatial prior", min=0)] = 0.0,
-    latent_dims: Annotated[int, typer.Option(help="dimensions of the latent space")] = 3,
-    covariance: Annotated[str, typer.Option(help="noise or pooled")] = "noise",
-    dark: Annotated[float, typer.Option(help="detector counts without beam")] = 0.0,
-    despike: Annotated[bool, typer.Option("--despike/--no-despike", help="wild readings")] = True,
-    baseline: Annotated[
-        bool, typer.Option("--baseline/--no-baseline", help="take the pre-edge off")
-    ] = True,
-    thin: Annotated[float, typer.Option(help="least relative thickness of a mapped pixel")] = 0.1,
-    thick: Annotated[float, typer.Option(help="largest optical density of a mapped pixel")] = 3.0,
-    detector: Annotated[str | None, typer.Option(help="detector channel")] = None,
-    region: Annotated[int | None, typer.Option(help="spatial region of the file, from 1")] = None,
-    quantity: Annotated[
-        str | None,
-        typer.Option(help="counts, transmission or optical_density, where a file does not say"),
-    ] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="use aborted scans")] = False,
-    out: OutFolder = Path("phaseloom-stxm"),
-    workers: Workers = None,
-    device: Device = "auto",
-    seed: Seed = 0,
-    fresh: Fresh = False,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    stacks: options.Stacks,
+    reference: options.References,
+    value: options.Values = None,
+    value_name: options.ValueName = "value",
+    state_of_charge: options.StatesOfCharge = None,
+    resolve: options.Resolve = "gmvae",
+    margin: options.Margin = "0.005",
+    shift: options.Shift = "auto",
+    smooth: options.Smooth = 0.0,
+    latent_dims: options.LatentDims = 3,
+    covariance: options.Covariance = "noise",
+    i0: options.Incident = "auto",
+    align: options.Align = True,
+    despike: options.Despike = True,
+    baseline: options.Baseline = True,
+    dark: options.Dark = 0.0,
+    thin: options.Thin = 0.1,
+    thick: options.Thick = 3.0,
+    detector: options.Detector = None,
+    region: options.FileRegion = None,
+    quantity: options.Quantity = None,
+    partial: options.Partial = False,
+    out: options.Out = Path("phaseloom-stxm"),
+    workers: options.Workers = None,
+    device: options.Device = "auto",
+    seed: options.Seed = 0,
+    fresh: options.Fresh = False,
+    quiet: options.Quiet = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Phase maps from spectra: several stacks share one latent space."""
     from phaseloom.workflow.recipe import StxmRecipe, validated
 
-    values = _numbers(value, "--value")
     charges = _numbers(state_of_charge, "--state-of-charge")
     common = {"i0": i0, "detector": detector, "region": region, "partial": partial}
     common["quantity"] = quantity
@@ -145,8 +118,8 @@ def stxm(
                 "thick": thick,
             },
             "mapping": {
-                "shift": _number_or_word(shift),
-                "margin": _number_or_word(margin),
+                "shift": _number_or("auto", shift, "--shift"),
+                "margin": _number_or("noise", margin, "--margin"),
                 "resolve": resolve,
                 "latent_dims": latent_dims,
                 "covariance": covariance,
@@ -155,7 +128,7 @@ def stxm(
             },
             "stack": entries,
             "reference": [_named(text, "label") for text in reference],
-            "values": values,
+            "values": _numbers(value, "--value"),
         },
     )
     _run(recipe, workers=workers, fresh=fresh, quiet=quiet, as_json=as_json)
@@ -163,37 +136,38 @@ def stxm(
 
 @app.command()
 def spectra(
-    stack: Annotated[Path, typer.Argument(help="a stack, usually dense in energy")],
-    region: Annotated[
-        str | None, typer.Option(help="y0:y1,x0:x1 in pixels as read; else the particles")
-    ] = None,
-    label: Annotated[str | None, typer.Option(help="name of the spectrum")] = None,
-    value: Annotated[float | None, typer.Option(help="its number (sodium content)")] = None,
-    out: Annotated[Path | None, typer.Option(help="FILE.csv")] = None,
-    i0: Annotated[str, typer.Option(help='"auto", FILE or y0:y1,x0:x1')] = "auto",
-    align: Annotated[bool, typer.Option("--align/--no-align", help="remove drift")] = True,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    stack: options.DenseStack,
+    region: options.Area = None,
+    label: options.Label = None,
+    value: options.Value = None,
+    out: options.OutFile = None,
+    i0: options.Incident = "auto",
+    align: options.Align = True,
+    detector: options.Detector = None,
+    quantity: options.Quantity = None,
+    partial: options.Partial = False,
+    quiet: options.Quiet = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Mean optical density, and its spread, of particles or of a region: a file for -r."""
+    from phaseloom.workflow.recipe import Stack, validated
     from phaseloom.workflow.references import reference_from_stack
 
-    target = out or Path(f"{label or stack.stem}.csv")
+    entry = {"file": stack, "i0": i0, "detector": detector, "quantity": quantity}
     with _bars(quiet) as progress:
         facts = reference_from_stack(
-            stack,
-            target,
+            validated(Stack, entry | {"partial": partial}),
+            out or Path(f"{label or stack.stem + '_spectrum'}.csv"),
             region=region,
             label=label,
             value=value,
-            i0=i0,
             align=align,
             progress=progress,
         )
     if as_json:
         _print_json(facts)
     elif not quiet:
-        _out.print(
+        _say(
             f"{facts['label']}: mean of {facts['pixels']} pixels at {facts['energies']} energies "
             f"→ {facts['file']}"
         )
@@ -201,12 +175,12 @@ def spectra(
 
 @app.command()
 def run(
-    recipe: Annotated[Path, typer.Argument(help="a recipe (phaseloom new prints one)")],
-    out: Annotated[Path | None, typer.Option(help="folder of the results")] = None,
-    workers: Workers = None,
-    fresh: Fresh = False,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    recipe: options.Recipe,
+    out: options.OtherOut = None,
+    workers: options.Workers = None,
+    fresh: options.Fresh = False,
+    quiet: options.Quiet = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Do what a recipe says; a finished run's recipe repeats it."""
     from phaseloom.workflow.recipe import read_recipe
@@ -218,36 +192,32 @@ def run(
 
 
 @app.command()
-def new(kind: Annotated[str, typer.Argument(help="stxm")]) -> None:
+def new(kind: options.Kind) -> None:
     """Print a commented recipe."""
     from phaseloom.workflow.recipe import example, to_toml
 
-    if kind != "stxm":
-        raise typer.BadParameter(f"{kind!r} is not one of: stxm", param_hint="KIND")
-    _out.print(to_toml(example()), end="", markup=False, highlight=False, soft_wrap=True)
+    sys.stdout.write(to_toml({"stxm": example}[kind]()))
 
 
 @app.command()
 def demo(
-    kind: Annotated[str, typer.Argument(help="stxm")] = "stxm",
-    out: OutFolder = Path("phaseloom-demo"),
-    size: Annotated[int, typer.Option(help="pixels along a side", min=96, max=2048)] = 256,
-    workers: Workers = None,
-    device: Device = "auto",
-    seed: Seed = 0,
-    fresh: Fresh = False,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    kind: options.Kind = "stxm",
+    out: options.Out = Path("phaseloom-demo"),
+    size: options.Size = 256,
+    workers: options.Workers = None,
+    device: options.Device = "auto",
+    seed: options.Seed = 0,
+    fresh: options.Fresh = False,
+    quiet: options.Quiet = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """The whole thing on simulated data with known truth; prints how well it did."""
     from phaseloom.workflow.console import show_scores
     from phaseloom.workflow.demo import demo_stxm
 
-    if kind != "stxm":
-        raise typer.BadParameter(f"{kind!r} is not one of: stxm", param_hint="KIND")
     _use_threads(workers)
     with _bars(quiet) as progress:
-        outcome, scores = demo_stxm(
+        outcome, scores = {"stxm": demo_stxm}[kind](
             out, size=size, seed=seed, device=device, fresh=fresh, progress=progress
         )
     if as_json:
@@ -259,20 +229,30 @@ def demo(
 
 def main() -> None:
     """Entry point: errors of the input become one line and exit status 1."""
-    warnings.showwarning = _show_warning
-    try:
-        app(standalone_mode=False)
-    except InputError as error:
-        _err.print(f"[bold red]error[/] {_escaped(str(error))}", soft_wrap=True)
-        sys.exit(1)
-    except (KeyboardInterrupt, typer.Abort):
-        _err.print("interrupted: what is finished is kept; run the same again to continue")
-        sys.exit(130)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except _UsageError as error:
-        error.show()
-        sys.exit(2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", InputWarning)
+        warnings.showwarning = _warning_shower()
+        try:
+            status = app(standalone_mode=False)
+        except InputError as error:
+            status = _fault(str(error))
+        except MemoryError as error:
+            status = _fault(f"not enough memory ({error})")
+        except OSError as error:
+            place = "" if error.filename is None else f"{error.filename}: "
+            status = _fault(f"{place}{error.strerror or error}")
+        except (KeyboardInterrupt, typer.Abort):
+            _err.print("interrupted: what is finished is kept; run the same again to continue")
+            status = 130
+        except _UsageError as error:
+            error.show()
+            status = 2
+    sys.exit(status or 0)
+
+
+def _fault(sentence: str) -> int:
+    _err.print(f"[bold red]error[/] {escape(sentence)}", soft_wrap=True, highlight=False)
+    return 1
 
 
 def _run(recipe: Any, *, workers: int | None, fresh: bool, quiet: bool, as_json: bool) -> None:
@@ -291,16 +271,22 @@ def _run(recipe: Any, *, workers: int | None, fresh: bool, quiet: bool, as_json:
 
 def _closing(outcome: Outcome) -> None:
     if outcome.reused:
-        _out.print(f"kept from an earlier run: {len(outcome.reused)} stages (--fresh: none)")
-    _out.print(f"report: {outcome.folder / 'report.html'}", soft_wrap=True)
+        _say(
+            f"kept from an earlier run: {len(outcome.reused)} stages (--fresh computes them again)"
+        )
+    _say(f"report: {outcome.folder / 'report.html'}")
+
+
+def _say(text: str) -> None:
+    _out.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
 @contextmanager
 def _bars(quiet: bool) -> Iterator[Progress]:
-    from phaseloom.compute.progress import Bars, Silent
+    from phaseloom.compute.progress import SILENT, Bars
 
     if quiet:
-        yield Silent()
+        yield SILENT
         return
     with Bars(_err).shown() as bars:
         yield bars
@@ -342,23 +328,35 @@ def _none_left(left: dict[str, float], option: str, what: str) -> None:
         raise InputError(f"{option} names {', '.join(left)}, but there is no such {what}")
 
 
-def _number_or_word(text: str) -> float | str:
+def _number_or(word: str, text: str, option: str) -> float | str:
     try:
-        return float(text)
+        return text if text == word else float(text)
     except ValueError:
-        return text
+        raise typer.BadParameter(
+            f"{text!r} is no number, nor {word!r}", param_hint=option
+        ) from None
 
 
 def _print_json(facts: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(_finite(facts), indent=2, ensure_ascii=False) + "\n")
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    if issubclass(category, InputWarning):
-        _err.print(f"[yellow]warning[/] {_escaped(str(message))}", soft_wrap=True)
+def _finite(fact: Any) -> Any:
+    """JSON has no word for what is not a number: null."""
+    if isinstance(fact, dict):
+        return {key: _finite(value) for key, value in fact.items()}
+    if isinstance(fact, list):
+        return [_finite(value) for value in fact]
+    return None if isinstance(fact, float) and not math.isfinite(fact) else fact
 
 
-def _escaped(text: str) -> str:
-    from rich.markup import escape
+def _warning_shower() -> Callable[..., None]:
+    said: set[str] = set()
 
-    return escape(text)
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        text = str(message)
+        if issubclass(category, InputWarning) and text not in said:
+            said.add(text)
+            _err.print(f"[yellow]warning[/] {escape(text)}", soft_wrap=True, highlight=False)
+
+    return show

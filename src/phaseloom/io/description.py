@@ -19,7 +19,8 @@ def describe(measurement: xr.Dataset) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``kind``, ``format``, ``title``, ``quantities`` (name → dims, shape, dtype, range),
+        ``kind``, ``format``, ``title``, ``quantities`` (name → dims, shape, dtype, range and,
+        where there are any, how many numbers are ``missing``),
         ``axes`` (name → n, first, last, step or None when not uniform, units), ``energies`` in
         eV, and the measurement's other attributes.
     """
@@ -35,7 +36,8 @@ def describe(measurement: xr.Dataset) -> dict[str, Any]:
     if "energy" in measurement:
         facts["energies"] = np.atleast_1d(measurement["energy"].to_numpy()).tolist()
     for name, value in measurement.attrs.items():
-        facts.setdefault(str(name), value.item() if isinstance(value, np.generic) else value)
+        plain = value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
+        facts.setdefault(str(name), plain)
     return facts
 
 
@@ -62,6 +64,11 @@ def _quantity(variable: xr.DataArray) -> dict[str, Any]:
         "dtype": str(variable.dtype),
         "units": variable.attrs.get("units", ""),
     }
-    if values.dtype.kind in "fiub" and np.any(np.isfinite(values)):
-        facts |= {"min": float(np.nanmin(values)), "max": float(np.nanmax(values))}
+    if values.dtype.kind == "f":
+        missing = ~np.isfinite(values)
+        if np.any(missing):
+            facts["missing"] = int(np.count_nonzero(missing))
+            values = values[~missing]
+    if values.dtype.kind in "fiub" and values.size:
+        facts |= {"min": float(values.min()), "max": float(values.max())}
     return facts

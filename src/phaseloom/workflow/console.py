@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
 def show_description(facts: dict[str, Any], console: Console) -> None:
     """Print what :func:`phaseloom.io.description.describe` found."""
-    console.print(f"[bold]{facts['source']}[/]  {facts['kind']}, {facts['format']}")
+    title = f"[bold]{escape(str(facts['source']))}[/]  {facts['kind']}, {facts['format']}"
+    console.print(title, highlight=False)
     for name in ("title", "start_time", "detector", "detectors"):
         if facts.get(name):
             value = facts[name]
@@ -20,13 +22,14 @@ def show_description(facts: dict[str, Any], console: Console) -> None:
     for name, q in facts["quantities"].items():
         span = f"{q['min']:g} to {q['max']:g} {q['units']}" if "min" in q else ""
         quantities.add_row(
-            name, ", ".join(q["dims"]), "×".join(map(str, q["shape"])), q["dtype"], span
+            escape(name), ", ".join(q["dims"]), "×".join(map(str, q["shape"])), q["dtype"], span
         )
     console.print(quantities)
     axes = Table("axis", "n", "first", "last", "step", "units")
     for name, a in facts["axes"].items():
         if "labels" in a:
-            axes.add_row(name, str(a["n"]), *a["labels"][:1], *a["labels"][-1:], "", "")
+            first, last = escape(a["labels"][0]), escape(a["labels"][-1])
+            axes.add_row(name, str(a["n"]), first, last, "", "")
             continue
         step = "not uniform" if a["step"] is None else f"{a['step']:.6g}"
         axes.add_row(
@@ -48,17 +51,17 @@ def show_description(facts: dict[str, Any], console: Console) -> None:
 def show_summary(summary: dict[str, Any], console: Console) -> None:
     """Print the phase fractions of every stack, and what was done to get them."""
     stacks = summary["stacks"]
-    labels = list(next(iter(stacks.values()))["fractions"])
-    table = Table("stack", *labels, "unknown", "ambiguous", "energy shift (eV)", "residual")
-    for name, s in stacks.items():
-        table.add_row(
-            name,
-            *(f"{s['fractions'][label]:.1%}" for label in labels),
-            f"{s['unknown']:.1%}",
-            f"{s['ambiguous']:.1%}",
-            f"{s['energy_shift']:+.3f} ± {s['energy_shift_error']:.3f}",
-            f"{s['residual']:.4f}",
-        )
+    # A column per stack: names of phases are long, and there are more of them than stacks.
+    table = Table("", *(escape(name) for name in stacks))
+    shown = list(stacks.values())
+    for label in shown[0]["fractions"]:
+        table.add_row(escape(label), *(f"{s['fractions'][label]:.1%}" for s in shown))
+    table.add_section()
+    for name, form in (("unknown", ".1%"), ("ambiguous", ".1%"), ("residual", ".4f")):
+        table.add_row(name, *(format(s[name], form) for s in shown))
+    found = (f"{s['energy_shift_fitted']:+.3f} ± {s['energy_shift_error']:.3f}" for s in shown)
+    table.add_row("energy shift found (eV)", *found)
+    table.add_row("… taken off (eV)", *(f"{s['energy_shift']:+.3f}" for s in shown))
     console.print(table)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phaseloom.compute.progress import Progress, Silent
+from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.simulate.beamtime import write_beamtime
 from phaseloom.workflow.recipe import Mapping, Reference, Stack, StxmRecipe
 from phaseloom.workflow.references import reference_from_stack
@@ -23,7 +23,7 @@ def demo_stxm(
     seed: int = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     fresh: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> tuple[Outcome, dict[str, dict[str, float]]]:
     """Simulate a beamtime's files, map them as a user would, and score the maps.
 
@@ -37,19 +37,18 @@ def demo_stxm(
     scores : dict
         Per stack: see :func:`score`.
     """
-    bars = progress or Silent()
-    beamtime = write_beamtime(folder / "beamtime", size=size, seed=seed, progress=bars)
+    beamtime = write_beamtime(folder / "beamtime", size=size, seed=seed, progress=progress)
     references = []
     for area in beamtime.pure_areas:
         target = folder / "references" / f"{area.label}.csv"
         target.parent.mkdir(exist_ok=True)
         reference_from_stack(
-            area.file,
+            Stack(file=area.file),
             target,
             region=area.region,
             label=area.label,
             value=area.value,
-            progress=bars,
+            progress=progress,
         )
         references.append(Reference(file=target, label=area.label))
     recipe = StxmRecipe(
@@ -63,7 +62,7 @@ def demo_stxm(
         reference=tuple(references),
         mapping=Mapping(value_name="sodium content x"),
     )
-    outcome = run_stxm(recipe, fresh=fresh, progress=bars)
+    outcome = run_stxm(recipe, fresh=fresh, progress=progress)
     scores = {
         name: score(outcome.results[f"stxm/{name}"].to_dataset(), truth)
         for name, truth in beamtime.truth.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -14,19 +15,24 @@ from phaseloom.errors import InputError
 
 T = TypeVar("T", bound=BaseModel)
 
+_NAME = r"^([^./\\_]|_[^_/\\])[^/\\]*$"
+"""Names of stacks become names of groups and files."""
+
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Stack(_Part):
     """One stack of X-ray images."""
 
     file: Path = Field(description="the stack: NXstxm, SDF .hdr, aXis2000, .txrm, TIFF …")
-    name: str = Field("", description="its name in the results (the file's stem by default)")
+    name: str = Field(
+        "", description="its name in the results (the file's stem by default)", pattern=_NAME
+    )
     i0: str = Field("auto", description='incident intensity: "auto", a file, or "y0:y1,x0:x1"')
     detector: str | None = Field(None, description="detector channel (the first by default)")
-    region: int | None = Field(None, description="spatial region of the file, from 1")
+    region: int | None = Field(None, description="spatial region of the file, from 1", ge=1)
     quantity: Literal["counts", "transmission", "optical_density"] | None = Field(
         None, description="what the numbers are, where the file does not say"
     )
@@ -36,8 +42,10 @@ class Stack(_Part):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, data: Any) -> Any:
-        if isinstance(data, dict) and not data.get("name") and "file" in data:
-            return {**data, "name": Path(data["file"]).stem}
+        if isinstance(data, dict) and not data.get("name"):
+            file = data.get("file")
+            if isinstance(file, (str, Path)):
+                return {**data, "name": Path(file).stem}
         return data
 
 
@@ -88,7 +96,7 @@ class StxmRecipe(_Part):
 
     method: Literal["stxm"] = Field("stxm", description="")
     out: Path = Field(Path("phaseloom-stxm"), description="folder of the results")
-    seed: int = Field(0, description="same seed, same result", ge=0)
+    seed: int = Field(0, description="same seed, same result", ge=0, lt=2**32)
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where torch computes")
     preparation: Preparation = Field(default_factory=Preparation)
     mapping: Mapping = Field(default_factory=Mapping)
@@ -117,23 +125,72 @@ def read_recipe(path: Path) -> StxmRecipe:
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+    except FileNotFoundError as error:
         raise InputError("no such recipe", "phaseloom new prints one", source=path) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"is not valid TOML ({error})", None, source=path) from error
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", None, source=path) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(
+            f"is not a recipe in TOML ({error})", "phaseloom new prints one", source=path
+        ) from error
     recipe = validated(StxmRecipe, data, source=path)
     return _with_paths(recipe, lambda p: path.parent / p)
 
 
 def validated(model: type[T], data: dict[str, Any], *, source: Path | None = None) -> T:
-    """The model of some data; what is wrong becomes one clear sentence."""
+    """The model of some data; what is wrong becomes one clear sentence.
+
+    Raises
+    ------
+    InputError
+        A value is missing, wrong or unknown.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "recipe"
-        said = f" (is {first['input']!r})" if not isinstance(first["input"], dict) else ""
-        raise InputError(f"{place}: {first['msg']}{said}", None, source=source) from error
+        raise InputError(_sentence(error), None, source=source) from error
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first thing that pydantic finds wrong, in words; choices of one value together."""
+    faults = error.errors()
+    first = faults[0]
+    place = _place(first["loc"])
+    wrong = first["input"]
+    match first["type"]:
+        case "missing":
+            return f"{place} is missing"
+        case "extra_forbidden":
+            return f"{place} is not a key of the recipe"
+        case "string_pattern_mismatch":
+            return f"{place} cannot be {wrong!r}: use letters, digits, - and _"
+        case "too_short" | "tuple_type":
+            return f"{place} must be one or more tables [[{place}]]"
+        case "model_type" | "dict_type":
+            return f"{place} must be a table"
+        case "value_error":
+            return first["msg"].removeprefix("Value error, ")
+    said = dict.fromkeys(_lower(f["msg"]) for f in faults if _place(f["loc"]) == place)
+    return f"{place} must be {' or '.join(said)}, not {wrong!r}"
+
+
+def _lower(message: str) -> str:
+    """What pydantic wants, to follow "must be"."""
+    if "path" in message:
+        return "a path"
+    wanted = re.sub(r", (unable|got) .*", "", message.removeprefix("Input should be "))
+    return wanted.replace("valid integer", "whole number").replace("valid ", "")
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Where in the recipe: "stack 2.file", "mapping.margin"; names of choices left out."""
+    names: list[str] = []
+    for part in location:
+        if isinstance(part, int):
+            names[-1] = f"{names[-1]} {part + 1}"
+        elif not part.endswith(("float", "]")):
+            names.append(part)
+    return ".".join(names)
 
 
 def write_recipe(recipe: StxmRecipe, path: Path) -> None:

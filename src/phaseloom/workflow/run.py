@@ -15,7 +15,7 @@ import xarray as xr
 
 import phaseloom
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
-from phaseloom.compute.progress import Progress, Silent
+from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.workflow.recipe import Reference, Stack, StxmRecipe, to_toml, write_recipe
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from phaseloom.stxm.preparation import Region
+
+_OWNED = ("stxm", "dense", "references", "latent")
+"""Groups of the results that belong to this method."""
 
 _LIBRARIES = ("numpy", "scipy", "xarray", "zarr", "torch", "scikit-learn", "scikit-image")
 
@@ -52,15 +55,14 @@ class Outcome:
                 "unknown": float((phase[inside] == -2).mean()),
                 "ambiguous": float(data["ambiguous"].to_numpy()[inside].mean()),
                 "energy_shift": data.attrs["energy_shift"],
+                "energy_shift_fitted": data.attrs["energy_shift_fitted"],
                 "energy_shift_error": data.attrs["energy_shift_error"],
                 "residual": data.attrs["residual"],
             }
         return {"folder": str(self.folder), "stacks": stacks, "notes": self.notes}
 
 
-def run_stxm(
-    recipe: StxmRecipe, *, fresh: bool = False, progress: Progress | None = None
-) -> Outcome:
+def run_stxm(recipe: StxmRecipe, *, fresh: bool = False, progress: Progress = SILENT) -> Outcome:
     """Phase maps of all stacks of a recipe.
 
     Parameters
@@ -89,11 +91,12 @@ def run_stxm(
     from phaseloom.workflow.tables import stxm_tables, write_tables
 
     folder = recipe.out
-    folder.mkdir(parents=True, exist_ok=True)
-    bars = progress or Silent()
+    _make_folder(folder)
     keep = Checkpoints(folder / "results.zarr", fresh=fresh)
     with _collected() as notes:
-        references = [r for entry in recipe.reference for r in _references(entry, recipe, bars)]
+        references = [
+            r for entry in recipe.reference for r in _references(entry, recipe, keep, progress)
+        ]
         references = attach_values(references, recipe.values)
         stacks = _Stacks(recipe.stack)
         results = map_phases(
@@ -105,21 +108,18 @@ def run_stxm(
             seed=recipe.seed,
             device=recipe.device,
             keep=keep,
-            progress=bars,
+            progress=progress,
         )
-        charges = {
-            s.name: {"state_of_charge": s.state_of_charge}
-            for s in recipe.stack
-            if s.state_of_charge is not None
-        }
-        for name, charge in charges.items():
-            results["stxm"][name].attrs.update(charge)
+        for s in recipe.stack:
+            if s.state_of_charge is not None:
+                results["stxm"][s.name].attrs["state_of_charge"] = s.state_of_charge
         facts = {
             "recipe": to_toml(recipe.model_copy(update={"out": Path()})),
             "versions": json.dumps(versions()),
             "inputs": json.dumps({**stacks.fingerprints, "references": fingerprint(references)}),
         }
-        keep.finish({"": facts, **{f"stxm/{n}": c for n, c in charges.items()}})
+        charges = {f"stxm/{s.name}": {"state_of_charge": s.state_of_charge} for s in recipe.stack}
+        keep.finish({"": facts, **charges}, owned=_OWNED)
         results.attrs.update(facts)
         tables = stxm_tables(results, seed=recipe.seed)
         write_tables(folder / "tables", tables, results)
@@ -144,9 +144,10 @@ def incident(text: str) -> Literal["auto"] | Region | xr.DataArray:
         return region(text)
     from phaseloom.io.spectra import read_references
 
-    spectrum = read_references(text)[0]
-    spectrum.attrs["source"] = text
-    return spectrum
+    spectrum, *others = read_references(text)
+    if others:
+        raise InputError(f"holds {1 + len(others)} spectra", "a file for I0 holds one", source=text)
+    return spectrum.assign_attrs(source=text)
 
 
 def region(text: str) -> Region:
@@ -164,6 +165,28 @@ def region(text: str) -> Region:
     if y1 <= y0 or x1 <= x0:
         raise InputError(f"the region {text} is empty", "write rows and columns as y0:y1,x0:x1")
     return slice(y0, y1), slice(x0, x1)
+
+
+def read_stack(entry: Stack) -> xr.Dataset:
+    """The stack of a recipe's entry, named in messages by its path as given there.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or holds something other than a stack.
+    """
+    stack = phaseloom.read(
+        entry.file, detector=entry.detector, region=entry.region, partial=entry.partial
+    ).assign_attrs(source=str(entry.file))
+    if stack.attrs["kind"] != "stack":
+        raise InputError(
+            f"holds a measurement of kind {stack.attrs['kind']!r}, not a stack of images",
+            "a phase map needs one image per energy",
+            source=entry.file,
+        )
+    if entry.quantity is not None and "counts" in stack:
+        stack = stack.rename(counts=entry.quantity)
+    return stack
 
 
 def versions() -> dict[str, str]:
@@ -185,18 +208,7 @@ class _Stacks(Mapping[str, xr.Dataset]):
         self.fingerprints: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> xr.Dataset:
-        entry = self._entries[name]
-        stack = phaseloom.read(
-            entry.file, detector=entry.detector, region=entry.region, partial=entry.partial
-        )
-        if stack.attrs["kind"] != "stack":
-            raise InputError(
-                f"holds a measurement of kind {stack.attrs['kind']!r}, not a stack of images",
-                "a phase map needs one image per energy",
-                source=entry.file,
-            )
-        if entry.quantity is not None and "counts" in stack:
-            stack = stack.rename(counts=entry.quantity)
+        stack = read_stack(self._entries[name])
         self.fingerprints[name] = fingerprint(stack)
         return stack
 
@@ -207,22 +219,36 @@ class _Stacks(Mapping[str, xr.Dataset]):
         return len(self._entries)
 
 
-def _references(entry: Reference, recipe: StxmRecipe, bars: Progress) -> list[xr.DataArray]:
+def _references(
+    entry: Reference, recipe: StxmRecipe, keep: Checkpoints, progress: Progress
+) -> list[xr.DataArray]:
     """The reference spectra of one file: as they are, or the mean of a dense stack."""
     from phaseloom.io.spectra import read_references
     from phaseloom.stxm.preparation import mean_spectrum, prepare
 
-    measurement = phaseloom.read(entry.file)
+    measurement = phaseloom.read(entry.file).assign_attrs(source=str(entry.file))
     if measurement.attrs["kind"] == "spectra":
-        found = read_references(entry.file, label=entry.label)
-    else:
-        label = entry.label or entry.file.stem
-        prepared = prepare(
-            measurement, **recipe.preparation.model_dump(), name=label, progress=bars
-        )
-        spectrum = mean_spectrum(prepared, label=label)["absorption"].isel(spectrum=0, drop=True)
-        found = [spectrum.rename(label)]
-    return found
+        return read_references(entry.file, label=entry.label)
+    label = entry.label or entry.file.stem
+    options = recipe.preparation.model_dump()
+
+    def mean() -> xr.Dataset:
+        prepared = prepare(measurement, **options, progress=progress)
+        return mean_spectrum(prepared, label=label).isel(spectrum=0, drop=True)
+
+    kept = keep.stage(f"dense/{label}", "mean", fingerprint(measurement, options), mean, first=True)
+    return [kept["absorption"].rename(label)]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot be the folder of the results ({error.strerror})",
+            "give another --out",
+            source=folder,
+        ) from error
 
 
 class _collected:  # noqa: N801 - reads as a verb at its one place of use
@@ -236,9 +262,11 @@ class _collected:  # noqa: N801 - reads as a verb at its one place of use
         show = warnings.showwarning
 
         def collect(message: Warning | str, category: type[Warning], *rest: Any) -> None:
-            if issubclass(category, InputWarning) and str(message) not in self._notes:
+            if not issubclass(category, InputWarning):
+                show(message, category, *rest)
+            elif str(message) not in self._notes:
                 self._notes.append(str(message))
-            show(message, category, *rest)
+                show(message, category, *rest)
 
         warnings.showwarning = collect  # type: ignore[assignment]
         return self._notes

@@ -72,7 +72,8 @@ class Resolution:
         (n, phase) Mahalanobis distance from each phase's centre in the latent space; NaN for an
         absent phase.
     false_assignment
-        (n,) a confident Pearson label contradicted with more than 95 %.
+        (n,) a confident Pearson label contradicted with more than 95 %, or naming a phase that
+        is absent.
     transition
         (n,) two-phase pixels (largest fraction below 0.9), and those far from every phase and
         mixture.
@@ -264,10 +265,10 @@ def _decide(
     model: Model,
 ) -> Resolution:
     best = posterior.argmax(axis=1)
-    contradicted = (best != labels) & (posterior.max(axis=1) > _CONTRADICTED)
-    # A rare phase without a cluster cannot win in the latent space: where the pixel lies far from
-    # every cluster, Pearson's word stands.
-    contradicted &= seeds.present[labels] | ~far
+    sure = posterior.max(axis=1) > _CONTRADICTED
+    # A phase without a cluster of its own cannot win in the latent space. Near the clusters that
+    # contradicts Pearson; far from all of them it may be a rare phase, and Pearson's word stands.
+    contradicted = (best != labels) & np.where(seeds.present[labels], sure, ~far)
     false_assignment = contradicted & ~ambiguous & ~unknown
     phase = np.where(ambiguous | false_assignment, best, labels)
     return Resolution(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
+# One thread per test process: several processes whose pools share two cores crawl.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest  # noqa: E402
 from hypothesis import settings
 
 # The first example pays for imports and compilation: time says nothing of the code.

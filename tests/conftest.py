@@ -8,7 +8,7 @@ from pathlib import Path
 # One thread per test process: several processes whose pools share two cores crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import pytest  # noqa: E402
+import pytest
 from hypothesis import settings
 
 # The first example pays for imports and compilation: time says nothing of the code.

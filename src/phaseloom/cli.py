@@ -33,6 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+_INTERRUPTED = 130
 _out = Console()
 _err = Console(stderr=True)
 
@@ -242,11 +243,13 @@ def main() -> None:
             place = "" if error.filename is None else f"{error.filename}: "
             status = _fault(f"{place}{error.strerror or error}")
         except (KeyboardInterrupt, typer.Abort):
-            _err.print("interrupted: what is finished is kept; run the same again to continue")
-            status = 130
+            status = _INTERRUPTED
         except _UsageError as error:
             error.show()
             status = 2
+    # Newer typer turns Ctrl-C into this status itself.
+    if status == _INTERRUPTED:
+        _err.print("interrupted: what is finished is kept; run the same again to continue")
     sys.exit(status or 0)
 
 

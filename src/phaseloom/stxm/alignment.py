@@ -13,15 +13,8 @@ from scipy import ndimage
 
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError, InputWarning
-from phaseloom.stxm.registration import (
-    Images,
-    Shifts,
-    bin_image,
-    coarse_shifts,
-    common_field,
-    refine_shifts,
-    without_spikes,
-)
+from phaseloom.stxm.placement import Images, bin_image, coarse_shifts, without_spikes
+from phaseloom.stxm.registration import Shifts, common_field, refine_shifts
 
 Stack = TypeVar("Stack", xr.Dataset, xr.DataArray)
 
@@ -74,9 +67,9 @@ def estimate_drift(
 
     Notes
     -----
-    See :mod:`phaseloom.stxm.registration` for the method. Error left on simulated stacks (512²
-    pixels, 24 energies, walks over up to 25 px; benchmarks/alignment.py): 0.02 px rms at 3000
-    counts, 0.03 at 1000, 0.06 at 300.
+    See :mod:`phaseloom.stxm.placement` and :mod:`phaseloom.stxm.registration` for the method.
+    Error left on simulated stacks (512² pixels, 24 energies, walks over up to 25 px;
+    benchmarks/alignment.py): 0.02 px rms at 3000 counts, 0.03 at 1000, 0.06 at 300.
     """
     data = _checked(optical_density_or_counts)
     n, ny, nx = data.shape

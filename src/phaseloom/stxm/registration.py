@@ -1,8 +1,7 @@
-"""Relative shifts of the images of a stack, on plain arrays.
+"""Relative shifts of the images of a stack to a few hundredths of a pixel, on plain arrays.
 
-Coarse: correlation of many pairs of images, solved together by robust least squares, so that a
-few wrong pairs do no harm. Fine: each image against a template made from all the *other* images,
-Gauss–Newton to a few hundredths of a pixel.
+From rough shifts (:mod:`phaseloom.stxm.placement`) on: each image against a template made from all
+the *other* images, by Gauss–Newton.
 
 What drives the design is chemistry: between two energies the contrast changes, may even invert in
 one phase and not in the other, and a least-squares shift of intensities follows that change.
@@ -19,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,21 +25,19 @@ from scipy import fft
 
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
+from phaseloom.stxm.placement import (
+    COARSE_BAND,
+    WORKERS,
+    Images,
+    band_pass,
+    frequencies,
+    low_pass,
+)
 
-Float = NDArray[np.floating[Any]]
-Images = NDArray[np.float32]
-
-_COARSE_BAND = (1.0, 4.0)
 # Gaussian before the gradient, and the band kept of the double-angle gradient
 _FINE_SMOOTHING = 1.3
 _FINE_BAND = (0.5, 4.0)
 _FINE_BORDER = 11
-# a correlation surface of pure noise peaks near 8 times its noise
-_NOISE_PEAK = 8.0
-_WORKERS = 2
-# Distances (in images) between the images of a pair: neighbours look alike, far ones stop the
-# errors of the neighbours from adding up.
-_DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
 
 @dataclass(frozen=True)
@@ -70,146 +66,6 @@ class Shifts:
     def found(self) -> NDArray[np.bool_]:
         """Which images show structure enough to be placed to half a pixel."""
         return (self.error < 0.5) & (self.significance > 5.0)
-
-
-def bin_image(image: Images, factor: int) -> Images:
-    """Mean over blocks of ``factor`` × ``factor`` pixels; a remainder at the end is left out."""
-    ny, nx = image.shape[0] // factor, image.shape[1] // factor
-    if factor == 1:
-        return image
-    blocks = image[: ny * factor, : nx * factor].reshape(ny, factor, nx, factor)
-    return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
-
-
-def without_spikes(image: Images, *, limit: float = 8.0) -> Images:
-    """Replace pixels that stand out from their four neighbours by the neighbours' median.
-
-    ``limit`` is in robust standard deviations of that difference over the image; the noise has to
-    be alike over the image (counts: pass their square root).
-    """
-    padded = np.pad(image, 1, mode="reflect")
-    up, down = padded[:-2, 1:-1], padded[2:, 1:-1]
-    left, right = padded[1:-1, :-2], padded[1:-1, 2:]
-    highest = np.maximum(np.maximum(up, down), np.maximum(left, right))
-    lowest = np.minimum(np.minimum(up, down), np.minimum(left, right))
-    middle = (up + down + left + right - highest - lowest) / 2
-    deviation = np.abs(image - middle)
-    scale = 1.4826 * float(np.median(deviation[::3, ::3]))
-    return np.where(deviation > limit * scale, middle, image)
-
-
-def coarse_shifts(images: Images, valid: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Shifts to about a quarter of a pixel from the correlation of pairs of images.
-
-    Parameters
-    ----------
-    images
-        (image, y, x), finite.
-    valid
-        (image, y, x), False where a pixel must not count.
-
-    Returns
-    -------
-    ndarray
-        (image, 2) shifts with mean 0. Images without structure follow their neighbours.
-
-    Notes
-    -----
-    Two correlations per pair: of the band-passed images (taken by magnitude, a phase may go from
-    bright to dark across an edge) and of the gradient magnitudes (the same whichever way the
-    contrast goes). Each is divided by its own noise, then they are added.
-    """
-    n, ny, nx = images.shape
-    spectra = _features(images, valid)
-    first, second = (
-        np.concatenate(side)
-        for side in zip(
-            *((np.arange(n - d), np.arange(d, n)) for d in _DISTANCES if d < n), strict=True
-        )
-    )
-    offset = np.empty((first.size, 2))
-    strength = np.empty(first.size)
-    for pair, (i, j) in enumerate(zip(first, second, strict=True)):
-        crosses = [feature[j] * np.conj(feature[i]) for feature in spectra]
-        offset[pair], strength[pair] = _peak(_surface(crosses, (ny, nx)))
-    return _solve_graph(n, first, second, offset, strength)
-
-
-def _surface(crosses: Sequence[NDArray[Any]], shape: tuple[int, int]) -> Images:
-    """Sum of the correlations of both features, each in units of its noise."""
-    image, steepness = (fft.irfft2(cross, s=shape, workers=_WORKERS) for cross in crosses)
-    parts = (np.abs(image), steepness)
-    noise = (1.4826 * float(np.median(np.abs(part))) for part in parts)
-    return np.asarray(sum(part / max(by, 1e-12) for part, by in zip(parts, noise, strict=True)))
-
-
-def _features(images: Images, valid: NDArray[np.bool_]) -> list[NDArray[Any]]:
-    """Half-whitened spectra of the band-passed images and of their gradient magnitudes."""
-    _, ny, nx = images.shape
-    window = np.hanning(ny + 2)[1:-1, None] * np.hanning(nx + 2)[None, 1:-1]
-    window = (window * valid).astype(np.float32)
-    transform = fft.rfft2(_centred(images), workers=_WORKERS)
-    passed = fft.irfft2(transform * _band((ny, nx), *_COARSE_BAND), s=(ny, nx), workers=_WORKERS)
-    smooth = fft.irfft2(transform * _low((ny, nx), _COARSE_BAND[0]), s=(ny, nx), workers=_WORKERS)
-    steepness = np.hypot(*np.gradient(smooth, axis=(1, 2)))
-    # the steepest pixels (spikes, dust) must not speak for all
-    steepness = np.minimum(steepness, np.quantile(steepness, 0.995, axis=(1, 2), keepdims=True))
-    features = []
-    for feature in (passed, _centred(steepness)):
-        spectrum = fft.rfft2(_centred(feature * window), workers=_WORKERS)
-        # between cross-correlation (blunt) and phase correlation (all noise): root whitening
-        spectrum /= np.sqrt(np.abs(spectrum) + 1e-12)
-        features.append(spectrum)
-    return features
-
-
-def _centred(images: NDArray[Any]) -> Images:
-    return np.asarray(images - images.mean(axis=(1, 2), keepdims=True), dtype=np.float32)
-
-
-def _peak(surface: Images) -> tuple[tuple[float, float], float]:
-    """Place of the highest point, to a part of a pixel (parabola), and its height."""
-    top = np.unravel_index(int(np.argmax(surface)), surface.shape)
-    height = float(surface[top])
-    place = []
-    for axis, size in enumerate(surface.shape):
-        before, after = list(top), list(top)
-        before[axis], after[axis] = (top[axis] - 1) % size, (top[axis] + 1) % size
-        low, high = float(surface[tuple(before)]), float(surface[tuple(after)])
-        curvature = low - 2 * height + high
-        part = 0.5 * (low - high) / curvature if curvature < 0 else 0.0
-        place.append((int(top[axis]) + size // 2) % size - size // 2 + part)
-    return (place[0], place[1]), height
-
-
-def _solve_graph(
-    n: int,
-    first: NDArray[np.intp],
-    second: NDArray[np.intp],
-    offset: NDArray[np.float64],
-    strength: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Shifts from offsets of pairs; iteratively re-weighted, a wrong pair loses its weight."""
-    pairs = np.arange(first.size)
-    difference = np.zeros((first.size + n, n))
-    difference[pairs, second], difference[pairs, first] = 1.0, -1.0
-    # weak ties between neighbours carry an image that no pair could place; last row: the gauge
-    ties = np.arange(n - 1)
-    difference[first.size + ties, ties + 1], difference[first.size + ties, ties] = 1.0, -1.0
-    difference[-1] = 1.0
-    target = np.concatenate([offset, np.zeros((n, 2))])
-    given = np.concatenate(
-        [np.maximum(strength - _NOISE_PEAK, 0.05) ** 2, np.full(n - 1, 1e-3), [1.0]]
-    )
-    weight = given
-    shift = np.zeros((n, 2))
-    for scale in (8.0, 4.0, 2.0, *[1.0] * 6, *[0.5] * 6):
-        root = np.sqrt(weight)[:, None]
-        shift = np.linalg.lstsq(difference * root, target * root, rcond=None)[0]
-        residual = np.hypot(*(target - difference @ shift).T)
-        weight = given / (1.0 + (residual / scale) ** 2) ** 2
-        weight[-n:] = given[-n:]
-    return np.asarray(shift - shift.mean(axis=0))
 
 
 def refine_shifts(
@@ -258,7 +114,7 @@ def refine_shifts(
     n, ny, nx = images.shape
     shape = (ny, nx)
     mean = images.mean(axis=0)
-    smooth = fft.irfft2(fft.rfft2(mean) * _low(shape, 3.0), s=shape)
+    smooth = fft.irfft2(fft.rfft2(mean) * low_pass(shape, 3.0), s=shape)
     transmission = np.exp(-(smooth - np.median(smooth))).clip(0.02, 10.0).astype(np.float32)
     feature = _intensity if faint else _double_angle
     spectra = np.stack([feature(image) for image in images])
@@ -309,7 +165,7 @@ def _gauss_newton(
     aligned = np.empty((n, spectra.shape[1], height, width), dtype=np.float32)
     for e in range(n):
         moved = spectra[e] * _ramp(shape, shift[e])
-        aligned[e] = fft.irfft2(moved, s=shape, workers=_WORKERS)[:, field[0], field[1]]
+        aligned[e] = fft.irfft2(moved, s=shape, workers=WORKERS)[:, field[0], field[1]]
         if valid is not None:
             aligned[e] *= _cut(valid[e], field, shift[e])
     weight = transmission[field]
@@ -382,17 +238,17 @@ def _leading(alike: NDArray[np.float64]) -> NDArray[np.float64]:
 def _double_angle(image: Images) -> NDArray[np.complex64]:
     """Spectra (2, y, x) of the double-angle gradient: its cosine and its sine part."""
     ny, nx = image.shape
-    low = fft.rfft2(image - image.mean(), workers=_WORKERS) * _low((ny, nx), _FINE_SMOOTHING)
-    gy, gx = np.gradient(fft.irfft2(low, s=(ny, nx), workers=_WORKERS))
+    low = fft.rfft2(image - image.mean(), workers=WORKERS) * low_pass((ny, nx), _FINE_SMOOTHING)
+    gy, gx = np.gradient(fft.irfft2(low, s=(ny, nx), workers=WORKERS))
     steepness = np.hypot(gy, gx) + np.float32(1e-12)
     parts = np.stack([(gx * gx - gy * gy) / steepness, 2 * gx * gy / steepness])
-    return np.asarray(fft.rfft2(parts, workers=_WORKERS) * _band((ny, nx), *_FINE_BAND))
+    return np.asarray(fft.rfft2(parts, workers=WORKERS) * band_pass((ny, nx), *_FINE_BAND))
 
 
 def _intensity(image: Images) -> NDArray[np.complex64]:
     """Spectrum (1, y, x) of the band-passed image."""
-    spectrum = fft.rfft2(image - image.mean(), workers=_WORKERS)
-    return np.asarray(spectrum * _band(image.shape, *_COARSE_BAND))[None]
+    spectrum = fft.rfft2(image - image.mean(), workers=WORKERS)
+    return np.asarray(spectrum * band_pass(image.shape, *COARSE_BAND))[None]
 
 
 def _tile_sums(maps: Images, tile: int = 8) -> NDArray[np.float64]:
@@ -414,27 +270,7 @@ def _cut(
     return np.asarray(valid[np.ix_(rows, columns)])
 
 
-def _frequencies(shape: tuple[int, int]) -> tuple[Images, Images]:
-    """Angular frequencies (y, 1) and (1, x) of a real transform."""
-    wy = 2 * np.pi * fft.fftfreq(shape[0])[:, None]
-    wx = 2 * np.pi * fft.rfftfreq(shape[1])[None, :]
-    return wy.astype(np.float32), wx.astype(np.float32)
-
-
-def _low(shape: tuple[int, int], sigma: float) -> Images:
-    wy, wx = _frequencies(shape)
-    return np.asarray(np.exp(-(wy**2 + wx**2) * sigma**2 / 2), dtype=np.float32)
-
-
-def _band(shape: tuple[int, int], fine: float, wide: float) -> Images:
-    """Difference of two Gaussians given by their standard deviations in pixels.
-
-    Both are local, so what the transform wraps round stays within a few σ of the rim.
-    """
-    return np.asarray(_low(shape, fine) - _low(shape, wide), dtype=np.float32)
-
-
 def _ramp(shape: tuple[int, int], shift: NDArray[np.float64]) -> NDArray[np.complex64]:
-    wy, wx = _frequencies(shape)
+    wy, wx = frequencies(shape)
     along_y = np.exp(1j * wy * shift[0]).astype(np.complex64)
     return np.asarray(along_y * np.exp(1j * wx * shift[1]).astype(np.complex64))

@@ -13,8 +13,8 @@ from scipy import ndimage
 
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError, InputWarning
-from phaseloom.stxm.placement import Images, bin_image, coarse_shifts, without_spikes
-from phaseloom.stxm.registration import Shifts, common_field, refine_shifts
+from phaseloom.stxm.placement import Images, bin_image, without_spikes
+from phaseloom.stxm.registration import common_field, interpolated, register
 
 Stack = TypeVar("Stack", xr.Dataset, xr.DataArray)
 
@@ -86,7 +86,7 @@ def estimate_drift(
     shift, error = np.full((n, 2), np.nan), np.full(n, np.nan)
     quality = np.full(n, np.nan)
     if kept.size >= 2:
-        found = _register(images[kept], None if valid is None else valid[kept], progress)
+        found = register(images[kept], None if valid is None else valid[kept], progress=progress)
         good = found.found
         kept = kept[good]
         shift[kept], error[kept] = found.shift[good] * binning, found.error[good] * binning
@@ -106,7 +106,7 @@ def estimate_drift(
             InputWarning,
             stacklevel=2,
         )
-        shift = _interpolated(shift, np.isfinite(quality))
+        shift = interpolated(shift, np.isfinite(quality))
     shift -= shift[0 if reference is None else reference]
     return _drift(data, shift, error, quality, binning)
 
@@ -248,52 +248,6 @@ def _working_images(
         inside = bin_image(usable.astype(np.float32), binning) > 0.99
         valid = np.broadcast_to(inside, images.shape) if valid is None else valid & inside
     return images, valid
-
-
-def _register(images: Images, valid: NDArray[np.bool_] | None, progress: Progress) -> Shifts:
-    """Coarse on small images, then fine on small and on full ones."""
-    factor = max(1, min(images.shape[1:]) // 128)
-    small = np.stack([bin_image(image, factor) for image in images])
-    inside = np.ones(small.shape, dtype=bool)
-    if valid is not None:
-        inside = np.stack([bin_image(v.astype(np.float32), factor) > 0.99 for v in valid])
-    start = coarse_shifts(small, inside)
-    if factor == 1:
-        return _with_faint(images, start, valid, progress)
-    rough = _with_faint(small, start, inside)
-    return _with_faint(images, rough.shift * factor, valid, progress)
-
-
-def _with_faint(
-    images: Images,
-    start: NDArray[np.float64],
-    valid: NDArray[np.bool_] | None,
-    progress: Progress = SILENT,
-) -> Shifts:
-    """Fine shifts by edges; images too faint for that by intensity, from where neighbours are."""
-    found = refine_shifts(images, start, valid, progress=progress)
-    faint = ~found.found
-    if not faint.any() or faint.sum() > len(faint) - 2:
-        return found
-    begin = _interpolated(found.shift, ~faint)
-    again = refine_shifts(images, begin, valid, faint=True, iterations=8)
-    # both have their own mean; what the sure images say ties them
-    offset = np.mean((found.shift - again.shift)[~faint], axis=0)
-    shift = np.where(
-        faint[:, None], np.where(again.found[:, None], again.shift + offset, begin), found.shift
-    )
-    return Shifts(
-        shift,
-        np.where(faint, again.error, found.error),
-        np.where(faint, again.correlation, found.correlation),
-        np.where(faint, again.significance, found.significance),
-    )
-
-
-def _interpolated(shift: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Shifts with the unknown ones interpolated along the stack."""
-    along = np.arange(len(shift))
-    return np.column_stack([np.interp(along, along[known], by[known]) for by in shift.T])
 
 
 def _checked(data: xr.DataArray) -> xr.DataArray:

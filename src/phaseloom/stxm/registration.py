@@ -1,7 +1,7 @@
 """Relative shifts of the images of a stack to a few hundredths of a pixel, on plain arrays.
 
-From rough shifts (:mod:`phaseloom.stxm.placement`) on: each image against a template made from all
-the *other* images, by Gauss–Newton.
+Starts from rough shifts (:mod:`phaseloom.stxm.placement`), then each image against a template made
+from all the *other* images, by Gauss–Newton.
 
 What drives the design is chemistry: between two energies the contrast changes, may even invert in
 one phase and not in the other, and a least-squares shift of intensities follows that change.
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
+from threadpoolctl import threadpool_limits
 
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
@@ -30,6 +31,8 @@ from phaseloom.stxm.placement import (
     WORKERS,
     Images,
     band_pass,
+    bin_image,
+    coarse_shifts,
     frequencies,
     low_pass,
 )
@@ -66,6 +69,76 @@ class Shifts:
     def found(self) -> NDArray[np.bool_]:
         """Which images show structure enough to be placed to half a pixel."""
         return (self.error < 0.5) & (self.significance > 5.0)
+
+
+def register(
+    images: Images, valid: NDArray[np.bool_] | None = None, *, progress: Progress = SILENT
+) -> Shifts:
+    """Shifts of images of which nothing is known: coarse on small images, then fine on all.
+
+    Parameters
+    ----------
+    images
+        (image, y, x) finite optical densities (or −ln counts), at least two.
+    valid
+        (image, y, x), False where a pixel must not count; None: all count.
+    progress
+        What to report to.
+
+    Returns
+    -------
+    Shifts
+        With a common frame of its own; see :func:`refine_shifts`.
+
+    Raises
+    ------
+    InputError
+        The images have no field in common that is large enough to compare.
+    """
+    factor = max(1, min(images.shape[1:]) // 128)
+    small = np.stack([bin_image(image, factor) for image in images])
+    inside = np.ones(small.shape, dtype=bool)
+    if valid is not None:
+        inside = np.stack([bin_image(v.astype(np.float32), factor) > 0.99 for v in valid])
+    # threads of the BLAS wait for each other far longer than these thin products take
+    with threadpool_limits(1, user_api="blas"):
+        start = coarse_shifts(small, inside)
+        if factor == 1:
+            return _with_faint(images, start, valid, progress)
+        rough = _with_faint(small, start, inside)
+        return _with_faint(images, rough.shift * factor, valid, progress)
+
+
+def _with_faint(
+    images: Images,
+    start: NDArray[np.float64],
+    valid: NDArray[np.bool_] | None,
+    progress: Progress = SILENT,
+) -> Shifts:
+    """Fine shifts by edges; images too faint for that by intensity, from where neighbours are."""
+    found = refine_shifts(images, start, valid, progress=progress)
+    faint = ~found.found
+    if not faint.any() or faint.sum() > len(faint) - 2:
+        return found
+    begin = interpolated(found.shift, ~faint)
+    again = refine_shifts(images, begin, valid, faint=True, iterations=8)
+    # both have their own mean; what the sure images say ties them
+    offset = np.mean((found.shift - again.shift)[~faint], axis=0)
+    shift = np.where(
+        faint[:, None], np.where(again.found[:, None], again.shift + offset, begin), found.shift
+    )
+    return Shifts(
+        shift,
+        np.where(faint, again.error, found.error),
+        np.where(faint, again.correlation, found.correlation),
+        np.where(faint, again.significance, found.significance),
+    )
+
+
+def interpolated(shift: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Shifts (image, 2) with those not ``known`` (image,) interpolated along the stack."""
+    along = np.arange(len(shift))
+    return np.column_stack([np.interp(along, along[known], by[known]) for by in shift.T])
 
 
 def refine_shifts(

@@ -15,11 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import UserDict
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+import phaseloom
 from phaseloom.io.export.nexus import write_nxstxm
 from phaseloom.simulate import measure, nvpf_references, particle, sparse_energies
 from phaseloom.stxm import map_phases
@@ -149,11 +151,16 @@ def _child(file: Path, how: str) -> dict[str, float]:
     return found
 
 
-def _chain(file: str, how: str) -> None:
-    import phaseloom
+class _Files(UserDict):
+    """Stacks read when asked for, as ``phaseloom stxm`` does."""
 
+    def __getitem__(self, name: str) -> xr.Dataset:
+        return phaseloom.read(self.data[name])
+
+
+def _chain(file: str, how: str) -> None:
     start = time.perf_counter()
-    map_phases({"stack": phaseloom.read(file)}, REFERENCES, resolve=how)
+    map_phases(_Files(stack=file), REFERENCES, resolve=how)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     sys.stdout.write(json.dumps({"seconds": seconds, "peak_gib": peak}))

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from scipy import ndimage
 
-from phaseloom.compute.progress import Progress, Silent
+from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.io.export.nexus import write_nxstxm
 from phaseloom.simulate.particles import particle
 from phaseloom.simulate.spectra import dense_energies, nvpf_references, sparse_energies
@@ -56,7 +56,7 @@ def write_beamtime(
     stray_light: float = 0.03,
     drift: float = 0.5,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Beamtime:
     """Simulate a charge series of four particles and write its NXstxm files.
 
@@ -81,9 +81,8 @@ def write_beamtime(
     dense: dict[str, Path] = {}
     truth: dict[str, xr.Dataset] = {}
     dense_truth: dict[str, xr.Dataset] = {}
-    bars = progress or Silent()
     for number, (name, (charge, shares)) in enumerate(
-        bars.track(CHARGE_SERIES.items(), "simulate", total=len(CHARGE_SERIES))
+        progress.track(CHARGE_SERIES.items(), "simulate", total=len(CHARGE_SERIES))
     ):
         # The canvas has room for the drift of both scans.
         sample = particle(

@@ -137,6 +137,7 @@ def map_phases(
             ),
             first=True,
         )
+        del measurement  # as large as half of what is made of it
 
     key = fingerprint(
         _VERSION, list(keys.values()), list(references), [_value(r) for r in references],

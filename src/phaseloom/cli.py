@@ -237,6 +237,10 @@ def main() -> None:
             status = app(standalone_mode=False)
         except InputError as error:
             status = _fault(str(error))
+        except UnicodeEncodeError as error:
+            status = _fault(
+                f"a name holds {error.object[error.start]!a}, not UTF-8 text; rename it"
+            )
         except MemoryError as error:
             status = _fault(f"not enough memory ({error})")
         except OSError as error:
@@ -288,7 +292,7 @@ def _say(text: str) -> None:
 def _bars(quiet: bool) -> Iterator[Progress]:
     from phaseloom.compute.progress import SILENT, Bars
 
-    if quiet:
+    if quiet or not _err.is_terminal:
         yield SILENT
         return
     with Bars(_err).shown() as bars:

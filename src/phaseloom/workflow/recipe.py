@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from phaseloom.errors import InputError
 
@@ -19,6 +19,18 @@ _NAME = r"^([^./\\_]|_[^_/\\])[^/\\]*$"
 """Names of stacks become names of groups and files."""
 
 
+def _utf8(file: Path) -> Path:
+    """A path that the recipe, which is UTF-8, can hold."""
+    try:
+        str(file).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{str(file)!a} is a name that is not UTF-8 text: rename it") from error
+    return file
+
+
+InputFile = Annotated[Path, AfterValidator(_utf8)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -26,7 +38,7 @@ class _Part(BaseModel):
 class Stack(_Part):
     """One stack of X-ray images."""
 
-    file: Path = Field(description="the stack: NXstxm, SDF .hdr, aXis2000, .txrm, TIFF …")
+    file: InputFile = Field(description="the stack: NXstxm, SDF .hdr, aXis2000, .txrm, TIFF …")
     name: str = Field(
         "", description="its name in the results (the file's stem by default)", pattern=_NAME
     )
@@ -52,7 +64,9 @@ class Stack(_Part):
 class Reference(_Part):
     """A reference spectrum, several in one file, or a stack of one material."""
 
-    file: Path = Field(description="spectra (.csv .xas .xdi two-column text), or a dense stack")
+    file: InputFile = Field(
+        description="spectra (.csv .xas .xdi two-column text), or a dense stack"
+    )
     label: str | None = Field(None, description="name of the phase (from the file by default)")
 
 
@@ -249,7 +263,8 @@ def _toml(value: Any) -> str:
     if isinstance(value, (int, float)):
         return repr(value)
     text = value.as_posix() if isinstance(value, Path) else str(value)
-    return json.dumps(text, ensure_ascii=False)
+    # JSON's strings are TOML's, but for one character.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _with_paths(recipe: StxmRecipe, move: Any) -> StxmRecipe:

@@ -193,16 +193,44 @@ def _resampled(
 
 def _moved(image: Images, shift: NDArray[np.float64]) -> Images:
     """The image sampled at (y + shift_y, x + shift_x); NaN outside and where readings miss."""
+    moved = np.full_like(image, np.nan)
     missing = ~np.isfinite(image)
-    if missing.all():
-        return np.full_like(image, np.nan)
+    field = common_field(shift[None], image.shape)
+    if field is None or missing.all():
+        return moved
     if missing.any():
         image = _filled(image, missing)
-    moved = ndimage.shift(image, -shift, order=3, mode="constant", cval=np.nan)
+    # A shift acts on each axis alone, which takes less than half the time of a spline in two
+    # dimensions. Columns last: cut to the field they seldom have a power of two as their stride,
+    # which the cache serves badly.
+    along_x = _sampled(image, float(shift[1]), field[1], axis=1)
+    moved[field] = _sampled(along_x, float(shift[0]), field[0], axis=0)
     if missing.any():
         lost = ndimage.shift(missing.astype(np.float32), -shift, order=1, mode="nearest")
         moved[lost > 1e-3] = np.nan
-    return np.asarray(moved, dtype=np.float32)
+    return moved
+
+
+def _sampled(image: Images, by: float, part: slice, *, axis: int) -> Images:
+    """The image at ``part`` + ``by`` along one axis, by cubic spline mirrored at the rim."""
+    whole = int(np.floor(by))
+    begin, size = part.start + whole, part.stop - part.start
+    t = by - whole
+    if t == 0.0:
+        return image.take(range(begin, begin + size), axis=axis)
+    splines = ndimage.spline_filter1d(image, 3, axis=axis, output=np.float32, mode="mirror")
+    # of the four splines that reach a point, up to two lie beyond the rim
+    lines = np.pad(np.moveaxis(splines, axis, 0), ((2, 2), (0, 0)), mode="reflect")
+    weights = (
+        (1 - t) ** 3 / 6,
+        2 / 3 - t**2 + t**3 / 2,
+        2 / 3 - (1 - t) ** 2 + (1 - t) ** 3 / 2,
+        t**3 / 6,
+    )
+    sampled = weights[0] * lines[begin + 1 : begin + 1 + size]
+    for k in (1, 2, 3):
+        sampled += weights[k] * lines[begin + 1 + k : begin + 1 + k + size]
+    return np.asarray(np.moveaxis(sampled, 0, axis), dtype=np.float32)
 
 
 def _filled(image: Images, missing: NDArray[np.bool_]) -> Images:

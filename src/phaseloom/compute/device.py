@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from phaseloom.errors import InputError
@@ -27,3 +30,25 @@ def torch_device(device: Device | str = "auto") -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("no CUDA device on this machine", "use --device auto or cpu")
     return torch.device(device)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one BLAS thread, and one torch thread when torch is loaded, while inside.
+
+    The matrices of this package are small: they gain nothing from more threads, and where
+    other work wants the cores, threads wait for each other (64 s instead of 7 s for one training
+    on two busy cores). Also a decorator.
+    """
+    from threadpoolctl import threadpool_limits
+
+    torch = sys.modules.get("torch")
+    before = None if torch is None else torch.get_num_threads()
+    if torch is not None:
+        torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        if torch is not None:
+            torch.set_num_threads(before)

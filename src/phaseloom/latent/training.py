@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phaseloom.compute.device import torch_device
+from phaseloom.compute.device import one_thread, torch_device
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
 from phaseloom.latent.diagnostics import one_to_one
@@ -59,6 +59,7 @@ class Model:
         diagonal = torch.diag_embed(variance.exp()).cpu().numpy().astype(float)
         return self.network.component_mean.detach().cpu().numpy().astype(float), diagonal
 
+    @one_thread()
     def embed(self, spectra: NDArray[np.floating]) -> tuple[Array, Array]:
         """Mean and standard deviation (n, latent) of q(z|x), in blocks."""
         mean, sd = [], []
@@ -69,6 +70,7 @@ class Model:
                 sd.append((0.5 * log_variance).exp().cpu().numpy())
         return np.concatenate(mean), np.concatenate(sd)
 
+    @one_thread()
     def component_probability(self, spectra: NDArray[np.floating]) -> Array:
         """Responsibilities γ (n, K) of the components, in blocks."""
         with torch.no_grad():
@@ -81,6 +83,7 @@ class Model:
                 ]
             )
 
+    @one_thread()
     def propagate(self, spectra: NDArray[np.floating], variance: NDArray[np.floating]) -> Array:
         """Covariance (n, latent, latent) of the latent mean caused by noise in the spectra.
 
@@ -138,6 +141,7 @@ class Model:
         return [block.to(self.device) for block in torch.split(whole, _BLOCK)]
 
 
+@one_thread()
 def fit(
     spectra: NDArray[np.floating],
     labels: NDArray[np.integer],

@@ -18,6 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.compute.device import one_thread
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
 from phaseloom.stxm.assignment import by_argmax, complete, in_latent_space, judge
@@ -33,6 +34,7 @@ _SAME_ENERGY = 0.2
 Incident = Literal["auto"] | Region | xr.DataArray
 
 
+@one_thread()
 def map_phases(
     stacks: xr.Dataset | Mapping[str, xr.Dataset],
     references: Sequence[xr.DataArray],

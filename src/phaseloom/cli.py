@@ -7,6 +7,7 @@ before it is needed. Exit status: 0 done, 1 the input is at fault, 2 wrong usage
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import sys
@@ -230,6 +231,10 @@ def demo(
 
 def main() -> None:
     """Entry point: errors of the input become one line and exit status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A console that has no µ shows an escape, and does not fail.
+            stream.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
         warnings.simplefilter("always", InputWarning)
         warnings.showwarning = _warning_shower()

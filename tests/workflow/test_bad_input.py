@@ -309,7 +309,11 @@ def test_names_that_are_no_text(beam: Beam, tmp_path: Path, maps: Call, phaseloo
     shutil.copy(beam.file("b.hdf5"), odd)
     for argument in (odd, f"b={odd}"):
         assert "'Pr\\udcfcfung" in maps(argument).fault.replace(f"{tmp_path}/", "")
-    assert "not UTF-8" in phaseloom("info", odd).fault
+    assert "Pr\\udcfcfung.hdf5" in phaseloom("info", odd).out
+    third = f"Na\udcfc={beam.file('Na0.8VPF.csv')}"
+    label = maps(beam.file("b.hdf5"), references=[*beam.references[:4], "-r", third])
+    assert label.status in (0, 1)
+    assert "Traceback" not in label.err
 
 
 def test_damage_behind_a_sound_head(beam: Beam, tmp_path: Path, phaseloom: Call) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
+import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +19,7 @@ Beam = Any
 Call = Callable[..., Any]
 
 HURRIED = settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -45,6 +48,64 @@ def test_bytes_of_a_stack_overwritten(
     check(phaseloom("info", tmp_path / "b.hdf5"))
 
 
+CHANGES: dict[str, Callable[[Any], Any]] = {
+    "gone": lambda _: None,
+    "not a number": lambda a: np.where(
+        np.arange(a.size).reshape(a.shape) == a.size // 2, np.nan, a
+    ),
+    "all missing": lambda a: np.full(a.shape, np.nan),
+    "zero": lambda a: 0 * a,
+    "negative": lambda a: -a.astype(float),
+    "backwards": lambda a: a[::-1],
+    "repeated": lambda a: np.repeat(a[: (len(a) + 1) // 2], 2, axis=0)[: len(a)],
+    "short": lambda a: a[: len(a) // 2],
+    "one": lambda a: a[:1],
+    "none": lambda a: a[:0],
+    "scalar": lambda a: a.ravel()[0],
+    "huge": lambda a: a * 1e30,
+    "tiny": lambda a: a * 1e-30,
+    "infinite": lambda a: np.full(a.shape, np.inf),
+    "text": lambda _: np.bytes_(b"counts"),
+    "one dimension more": lambda a: a[None],
+    "complex": lambda a: a * 1j,
+    "noise": lambda a: np.random.default_rng(0).permutation(a.ravel()).reshape(a.shape),
+}
+
+
+@settings(HURRIED, max_examples=10)
+@given(
+    names=st.lists(
+        st.sampled_from(["data", "data", "energy", "sample_y", "sample_x", "count_time"]),
+        min_size=1,
+        max_size=2,
+        unique=True,
+    ),
+    how=st.sampled_from(sorted(CHANGES)),
+    partial=st.booleans(),
+)
+def test_numbers_of_a_stack_changed(
+    beam: Beam, tmp_path: Path, phaseloom: Call, names: list[str], how: str, partial: bool
+) -> None:
+    shutil.copy(beam.file("b.hdf5"), tmp_path / "b.hdf5")
+    with h5py.File(tmp_path / "b.hdf5", "a") as file:
+        group = file["entry1/counter0"]
+        for name in names:
+            numbers, attributes = group[name][()], dict(group[name].attrs)
+            del group[name]
+            changed = CHANGES[how](numbers)
+            if changed is not None:
+                group[name] = changed
+                group[name].attrs.update(attributes)
+    shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    more = ["--partial"] if partial else []
+    ran = phaseloom("stxm", tmp_path / "b.hdf5", *beam.references, "--resolve", "pearson",
+                    "--no-align", "--quiet", "--out", tmp_path / "out", *more)  # fmt: skip
+    check(ran)
+    if ran.status == 0:
+        with xr.open_zarr(tmp_path / "out" / "results.zarr", group="stxm/b") as result:
+            assert np.isfinite(result["correlation"].to_numpy()[:, result["mask"].to_numpy()]).all()
+
+
 @HURRIED
 @given(
     line=st.integers(0, 60),
@@ -69,7 +130,7 @@ def test_lines_of_a_recipe_changed(
     assert ran.status == 1
 
 
-@HURRIED
+@settings(HURRIED, max_examples=10)
 @given(
     options=st.dictionaries(
         st.sampled_from(

@@ -19,6 +19,8 @@ _STARTS = ((0.05, 0.5), (0.3, 0.2))
 displacement: a cold start that stays near the references, and a warm one."""
 _BETTER = 0.97
 """The warm start is taken where it brings the misfit below this part of the cold one's."""
+_DOMAIN = 0.1
+"""Part of the sure points above which a cluster is a domain, not a boundary."""
 _OUTLIERS = 0.03
 """Part of the points that belongs to no cluster while the references move."""
 
@@ -70,8 +72,7 @@ def register(
         (K, features) centred and scaled.
     min_points
         A phase with fewer confident points than this is absent. So is one whose cluster is not
-        its own: pixels on the way to a neighbour, nearer to it than 60 % of what the references
-        say.
+        its own: pixels on the way to a neighbour (see ``_not_its_own``).
     """
     x = np.asarray(spectra, dtype=float)
     v = np.asarray(variance, dtype=float)
@@ -168,15 +169,21 @@ def _not_its_own(
     present: NDArray[np.bool_],
     count: NDArray[np.intp],
 ) -> NDArray[np.bool_]:
-    """The one phase, if any, whose cluster hangs on a larger one nearest to it."""
+    """The one phase, if any, whose cluster hangs on a larger one nearest to it.
+
+    A small cluster is its own when it keeps 60 % of the references' distance to the larger one:
+    below that it is made of the pixels of a boundary. A large one cannot be a boundary; real
+    domains that are mixed throughout still keep a quarter, halves of one noisy cloud do not.
+    """
     lost = np.zeros(len(centres), dtype=bool)
     ratio = np.full(len(centres), np.inf)
     for k in np.flatnonzero(present):
         for j in np.flatnonzero(present & (count > count[k])):
             expected = references[k] - references[j]
             ratio[k] = min(ratio[k], (centres[k] - centres[j]) @ expected / (expected @ expected))
-    if ratio.min() < 0.6:
-        lost[int(ratio.argmin())] = True
+    needed = np.where(count > _DOMAIN * count.sum(), 0.25, 0.6)
+    worst = int(np.argmin(ratio / needed))
+    lost[worst] = ratio[worst] < needed[worst]
     return lost
 
 

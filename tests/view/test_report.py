@@ -11,6 +11,9 @@ import pytest
 import xarray as xr
 
 from phaseloom import InputError
+from phaseloom.view import style
+from phaseloom.view.diagnostics import energy_shift_figure
+from phaseloom.view.figures import write_figures
 from phaseloom.view.report import headline, methods_paragraph, percent, write_report
 
 MakeSeries = Callable[..., xr.DataTree]
@@ -84,6 +87,36 @@ def test_long_tables_are_cut_and_say_so(page: str) -> None:
     assert "First 20 of 50 rows" in page
     assert "<code>tables/particles.csv</code>" in page
     assert "nan" not in unescape(re.sub(r"base64,[^\"]+", "", page)).lower().split()
+
+
+def few_energies(make_series: MakeSeries) -> xr.DataTree:
+    """A result on four energies: no shift can be fitted, its curve is empty."""
+    stack = make_series(1)["stxm/particle_1"].to_dataset().isel(energy=[0, 8, 14, 23])
+    stack = stack.drop_vars(["energy_shift_trial", "energy_shift_trial_chi2"]).assign(
+        energy_shift_trial=("trial", []), energy_shift_trial_chi2=("trial", [])
+    )
+    nan = float("nan")
+    stack.attrs |= {"energy_shift": 0.0, "energy_shift_applied": 0, "energy_shift_fitted": nan}
+    stack.attrs |= {"energy_shift_error": nan, "energy_shift_chi2": nan}
+    stack.attrs |= {"energy_shift_chi2_at_zero": nan, "stray_light_fitted": nan}
+    return xr.DataTree.from_dict({"/stxm/particle_1": stack})
+
+
+def test_four_energies_are_drawn_and_reported_without_a_shift(
+    make_series: MakeSeries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(style.FIGURE_STYLE, "savefig.dpi", 30)
+    tree = few_energies(make_series)
+    figures = write_figures(tmp_path / "figures", tree)
+    assert "particle_1_drift" in figures
+    assert "particle_1_energy_shift" not in figures
+    write_report(tmp_path / "report.html", tree, tables={}, figures=figures)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    text = unescape(re.sub(r"<style>.*?</style>|base64,[^\"]+", "", text, flags=re.DOTALL))
+    assert "not fitted: fewer than six energies" in text
+    assert not re.search(r"\bnan\b", text, flags=re.IGNORECASE)
+    with pytest.raises(InputError, match="fewer than six energies"):
+        energy_shift_figure(tree["stxm/particle_1"].to_dataset())
 
 
 def test_methods_say_what_was_done(make_series: MakeSeries) -> None:

@@ -22,8 +22,10 @@ from phaseloom.view.panels import (
     page,
 )
 from phaseloom.view.results import (
+    NOT_FITTED,
     energy_shift,
     energy_shift_text,
+    has_energy_shift_curve,
     peak_energy,
     phase_names,
     spectra_of,
@@ -96,9 +98,11 @@ def energy_shift_figure(dataset: xr.Dataset) -> Figure:
     Raises
     ------
     InputError
-        When the curve is absent.
+        When the curve is absent, or empty because no shift was fitted.
     """
     _need(dataset, "energy_shift_trial", "energy_shift_trial_chi2")
+    if not has_energy_shift_curve(dataset):
+        raise InputError(f"there is no curve to draw: the energy shift was {NOT_FITTED}")
     found, error, _ = energy_shift(dataset)
     with publication():
         figure, axes = page([Row(boxes=((0.5, 2.9),), height=1.9, below=0.36)], width=3.5)

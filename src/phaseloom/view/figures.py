@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from phaseloom.view.results import phase_names, stxm_stacks
+from phaseloom.view.results import has_energy_shift_curve, phase_names, stxm_stacks
 from phaseloom.view.style import publication
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def write_figures(
     -------
     dict of str to pathlib.Path
         ``NAME_workflow``, ``NAME_spectra``, ``NAME_quality``, ``NAME_i0``, ``NAME_drift``,
-        ``NAME_energy_shift`` per stack; ``comparison`` and ``fractions`` when there are several.
+        ``NAME_energy_shift`` (when a shift was fitted) per stack; ``comparison`` and ``fractions``
+        when there are several.
     """
     from phaseloom.view import stxm as draw
 
@@ -61,7 +62,7 @@ def write_figures(
             figures[f"{name}_i0"] = partial(draw.i0_figure, dataset)
         if "shift_y" in dataset:
             figures[f"{name}_drift"] = partial(draw.drift_figure, dataset)
-        if "energy_shift_trial_chi2" in dataset:
+        if has_energy_shift_curve(dataset):
             figures[f"{name}_energy_shift"] = partial(draw.energy_shift_figure, dataset)
     written = {}
     for name, make in figures.items():

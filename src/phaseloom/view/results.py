@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.view.style import field_of_view, spread
+
+NOT_FITTED = "not fitted: fewer than six energies"
+"""Why there is no energy shift; the only reason there can be."""
 
 
 def stxm_stacks(tree: xr.DataTree) -> dict[str, xr.Dataset]:
@@ -96,19 +100,25 @@ def peak_energy(dataset: xr.Dataset) -> int:
     return int(np.nanargmax(np.nanmedian(density, axis=1)))
 
 
+def stated_recipe(tree: xr.DataTree) -> dict[str, Any]:
+    """The recipe in the attributes of the tree or its group ``/stxm``; empty without one."""
+    group = tree.children.get("stxm", tree)
+    text = tree.attrs.get("recipe", group.attrs.get("recipe"))
+    return tomllib.loads(text) if isinstance(text, str) else {}
+
+
 def resolution_method(tree: xr.DataTree) -> str | None:
     """How ambiguous pixels were resolved: "gmvae", "likelihood" or "pearson".
 
-    As the recipe (TOML) in the attributes of the tree or its group ``/stxm`` says; without a
-    recipe a latent space says "gmvae", and None is what nothing tells.
+    As the stacks' attribute ``resolve`` or the recipe says; without either a latent space says
+    "gmvae", and None is what nothing tells.
     """
-    group = tree.children.get("stxm", tree)
-    recipe = tree.attrs.get("recipe", group.attrs.get("recipe"))
-    if isinstance(recipe, str):
-        stated = tomllib.loads(recipe).get("mapping", {}).get("resolve")
-        if stated is not None:
-            return str(stated)
-    return "gmvae" if any("latent" in dataset for dataset in stxm_stacks(tree).values()) else None
+    stacks = stxm_stacks(tree).values()
+    stated = [dataset.attrs["resolve"] for dataset in stacks if "resolve" in dataset.attrs]
+    stated.append(stated_recipe(tree).get("mapping", {}).get("resolve"))
+    if stated[0] is not None:
+        return str(stated[0])
+    return "gmvae" if any("latent" in dataset for dataset in stacks) else None
 
 
 def numbers(dataset: xr.Dataset) -> dict[str, str]:
@@ -200,10 +210,16 @@ def energy_shift_text(dataset: xr.Dataset) -> str:
     found, error, applied = energy_shift(dataset)
     text = f"{found:+.3f} eV" if not np.isfinite(error) else f"{found:+.3f} ± {error:.3f} eV"
     if applied == 0.0:
-        return f"{text}, not applied" if np.isfinite(found) else "not fitted"
+        return f"{text}, not applied" if np.isfinite(found) else NOT_FITTED
     if abs(applied - found) < 5e-4:
         return f"{text}, applied"
-    return f"{text}; {applied:+.3f} eV applied" if np.isfinite(found) else f"{applied:+.3f} eV"
+    return f"{text if np.isfinite(found) else NOT_FITTED}; {applied:+.3f} eV applied"
+
+
+def has_energy_shift_curve(dataset: xr.Dataset) -> bool:
+    """Whether χ² of trial energy shifts is there to be drawn; with few energies none is fitted."""
+    curve = dataset.get("energy_shift_trial_chi2")
+    return curve is not None and bool(np.isfinite(curve).any())
 
 
 def _size(dataset: xr.Dataset) -> str:

@@ -214,4 +214,4 @@ Quiet = Annotated[
 AsJson = Annotated[
     bool, Option("--json", help="print the summary as JSON", rich_help_panel=_COMMON)
 ]
-Size = Annotated[int, Option("--size", metavar="N", help="pixels along a side", min=96, max=2048)]
+Size = Annotated[int, Option("--size", metavar="N", help="pixels along a side", min=160, max=2048)]

@@ -183,3 +183,40 @@ def test_fingerprint_sees_values_names_and_types() -> None:
     assert len({fingerprint(d, 0.5) for d in different}) == len(different)
     assert fingerprint(a, {"x": 1, "y": 2}) == fingerprint(a.copy(), {"y": 2, "x": 1})
     assert fingerprint(maps()) == fingerprint(maps().copy(deep=True))
+
+
+def test_fingerprint_keeps_neighbours_apart() -> None:
+    for one, other in [
+        (([0.1, 13.0],), ([0.11, 3.0],)),
+        ((1, 23), (12, 3)),
+        (([1], [2]), ([1, 2],)),
+        (([1, 2], 3), ([1], 2, 3)),
+        (("1",), (1,)),
+        ((np.arange(2), np.arange(2)), (np.tile(np.arange(2), 2),)),
+        ((np.array(["ab", "c"]),), (np.array(["a", "bc"]),)),
+        ((np.array(["ab", "c"], dtype=object),), (np.array(["a", "bc"], dtype=object),)),
+    ]:
+        assert fingerprint(*one) != fingerprint(*other), (one, other)
+
+
+def test_fingerprint_sees_dimensions_and_attributes() -> None:
+    square = xr.DataArray(np.zeros((2, 2)), dims=("y", "x"), name="a", attrs={"value": 3.0})
+    units = square.assign_coords(y=("y", [0.0, 1.0], {"units": "µm"}))
+    other_units = square.assign_coords(y=("y", [0.0, 1.0], {"units": "px"}))
+    moved = square.assign_coords(x=("x", [0.0, 1.0], {"units": "µm"}))
+    arrays = [
+        square,
+        square.rename(y="row"),
+        square.assign_attrs(value=2.4),
+        square.assign_attrs(value="3.0"),
+        units,
+        other_units,
+        moved,
+    ]
+    tables = [a.to_dataset() for a in arrays] + [square.to_dataset().assign_attrs(format="sdf")]
+    for parts in (arrays, tables):
+        assert len({fingerprint(part) for part in parts}) == len(parts)
+    ordered = square.assign_attrs(b=1, a=np.float32(2))
+    assert fingerprint(ordered) == fingerprint(square.assign_attrs(a=np.float32(2), b=1)), (
+        "the order of attributes says nothing"
+    )

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,36 +28,56 @@ _PARTS = {"key", "warnings", "variables", "attributes", "content"}
 def fingerprint(*parts: Any) -> str:
     """A short hash of arrays, labelled arrays and JSON-able values: same input, same text.
 
+    Values, types, names, dimensions and attributes all count.
+
     Parameters
     ----------
     *parts
-        numpy arrays, xarray objects, and anything :func:`json.dumps` takes.
+        numpy arrays, xarray objects, anything :func:`json.dumps` takes, and lists of these.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        _update(digest, part)
+    _update(digest, parts)
     return digest.hexdigest()
 
 
 def _update(digest: Any, part: Any) -> None:
+    """Hash a part, its type and length first: parts side by side cannot pass for others."""
     if isinstance(part, xr.Dataset):
-        for name in sorted(map(str, part.variables)):
-            digest.update(name.encode())
-            _update(digest, part.variables[name].to_numpy())
+        _hash_bytes(digest, "dataset", _described(part.attrs))
+        _update_variables(digest, part.variables)
     elif isinstance(part, xr.DataArray):
-        digest.update(str(part.name).encode())
-        for name in sorted(map(str, part.coords)):
-            _update(digest, part.coords[name].to_numpy())
-        _update(digest, part.to_numpy())
+        _hash_bytes(digest, "array", str(part.name).encode())
+        _update_variables(digest, part.coords)
+        _update_variables(digest, {"": part.variable})
     elif isinstance(part, np.ndarray):
-        digest.update(f"{part.dtype.str}{part.shape}".encode())
         data = part.astype(str) if part.dtype.kind in "OT" else part
-        digest.update(np.ascontiguousarray(data).view(np.uint8).reshape(-1).data)
+        content = np.ascontiguousarray(data).view(np.uint8).reshape(-1).data
+        _hash_bytes(digest, f"{part.dtype.str} {data.dtype.str} {part.shape}", content)
     elif isinstance(part, (list, tuple)):
+        _hash_bytes(digest, f"list {len(part)}", b"")
         for item in part:
             _update(digest, item)
     else:
-        digest.update(json.dumps(part, sort_keys=True).encode())
+        _hash_bytes(digest, "value", json.dumps(part, sort_keys=True).encode())
+
+
+def _update_variables(digest: Any, variables: Mapping[Any, xr.Variable | xr.DataArray]) -> None:
+    """Hash variables with their names, dimensions and attributes, in the order of the names."""
+    _hash_bytes(digest, f"variables {len(variables)}", b"")
+    for name, variable in sorted(variables.items(), key=lambda item: str(item[0])):
+        _hash_bytes(digest, "name", str(name).encode())
+        _hash_bytes(digest, "dims", json.dumps([str(d) for d in variable.dims]).encode())
+        _hash_bytes(digest, "attrs", _described(variable.attrs))
+        _update(digest, variable.to_numpy())
+
+
+def _described(attributes: Mapping[Any, Any]) -> bytes:
+    return json.dumps(dict(attributes), sort_keys=True, default=str).encode()
+
+
+def _hash_bytes(digest: Any, kind: str, content: bytes | memoryview) -> None:
+    digest.update(f"{kind}:{len(content)};".encode())
+    digest.update(content)
 
 
 class Checkpoints:

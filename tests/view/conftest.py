@@ -114,8 +114,10 @@ def result(
             "energy_shift_applied": 1,
             "margin": 0.005,
             "pixel_area": 0.0004,
-            "n_thin": 12,
-            "n_saturated": 3,
+            "length_unit": "µm",
+            "quantity": "counts",
+            "spikes": 41,
+            "pre_edge_energies": 3,
         },
     )
 

@@ -14,7 +14,7 @@ from phaseloom import InputError
 from phaseloom.view import style
 from phaseloom.view.diagnostics import energy_shift_figure
 from phaseloom.view.figures import write_figures
-from phaseloom.view.report import headline, methods_paragraph, percent, write_report
+from phaseloom.view.report import citations, headline, methods_paragraph, percent, write_report
 
 MakeSeries = Callable[..., xr.DataTree]
 PIXEL = base64.b64decode(
@@ -124,15 +124,124 @@ def test_methods_say_what_was_done(make_series: MakeSeries) -> None:
     assert "24 energies from 507.0 to 538.5 eV" in text
     assert "+0.148 eV (standard error 0.006 eV) for particle_1" in text
     assert "no more than 0.005" in text
-    assert "Gaussian-mixture variational autoencoder [2]" in text
+    assert "variational autoencoder of the VaDE type [2]" in text
+    assert "Mahalanobis distances to the phases and to two-phase mixtures" in text
+    assert "before the edge (3 energies) was subtracted" in text
+    assert "123 single wild readings" in text
+    assert "aligned by the drift" in text
+    stacks = [node.to_dataset() for node in make_series(3)["stxm"].children.values()]
+    for code, words in ((0, "particle pixels"), (1, "empty or too thin"), (2, "saturated")):
+        number = sum(int((d["mask_reason"] == code).sum()) for d in stacks)
+        assert f"{number:,} {words}" in text
+    false = sum(int(d["false_assignment"].sum()) for d in stacks)
+    assert f"false assignments, {false:,} pixels" in text
+    unknown = sum(int((d["phase"] == -2).sum()) for d in stacks)
+    assert f"left unknown ({unknown:,})" in text
 
 
 def test_methods_follow_the_recipe(make_series: MakeSeries) -> None:
     tree = make_series(1).copy()
     tree.attrs["recipe"] = '[mapping]\nresolve = "likelihood"\n'
-    assert "autoencoder" not in methods_paragraph(tree)
+    text = methods_paragraph(tree)
+    assert "autoencoder" not in text
+    assert "fits of one and of two phases to each pixel's spectrum, weighted by its counts" in text
+    assert "[2]" not in text
+    assert len(citations(tree)) == 1
     assert "ambiguous, resolved by their likelihood" in headline(tree)
     assert headline(tree).startswith("1 stack, 5 phases")
+
+
+def test_the_network_is_cited_by_its_own_paper(make_series: MakeSeries) -> None:
+    _, network = citations(make_series(1))
+    assert "Variational Deep Embedding" in network
+    assert "Jiang" in network
+
+
+def recipe(i0: str = "auto", covariance: str = "noise") -> str:
+    stack = f'[[stack]]\nname = "particle_1"\ni0 = "{i0}"\n'
+    return f'[mapping]\ncovariance = "{covariance}"\n{stack}'
+
+
+@pytest.mark.parametrize(
+    ("attrs", "said"),
+    [
+        ({"margin": "noise"}, "no more than the pixel's noise (1.645 standard deviations"),
+        ({"pre_edge_energies": 0}, "No pre-edge baseline was subtracted"),
+        ({"resolve": "likelihood"}, "the phase most likely to hold its largest share"),
+        ({"resolve": "pearson"}, "Every pixel was given the phase of highest correlation"),
+        ({"resolve": "pearson", "noise_scale": 0.4}, "noise level taken from the residuals"),
+        ({"smooth": 1.5}, "Potts field of strength 1.5"),
+        ({"energy_shift": 0.0, "energy_shift_applied": 0, "energy_shift_fitted": 0.004},
+         "was not removed: +0.004 eV"),
+        ({"energy_shift": 0.3, "energy_shift_fitted": 0.148}, "+0.300 eV as given (fitted +0.148"),
+        ({"quantity": "transmission"}, "−ln of the recorded transmission"),
+    ],
+)  # fmt: skip
+def test_methods_differ_with_what_was_done(
+    make_series: MakeSeries, attrs: dict[str, object], said: str
+) -> None:
+    tree = make_series(1)
+    assert said not in methods_paragraph(tree)
+    tree["stxm/particle_1"].attrs |= attrs
+    assert said in methods_paragraph(tree)
+
+
+def test_methods_say_where_i0_came_from(make_series: MakeSeries) -> None:
+    tree = make_series(1)
+    for i0, said in (
+        ("auto", "I0 was taken from the record in the measurement's own file."),
+        ("beam/i0.csv", "I0 was taken from a separately recorded spectrum."),
+    ):
+        tree.attrs["recipe"] = recipe(i0)
+        assert said in methods_paragraph(tree)
+    stack = tree["stxm/particle_1"].to_dataset()
+    area = ~stack["mask"]
+    tree["stxm/particle_1"] = xr.DataTree(stack.assign(i0_area=area))
+    number = f"{int(area.sum()):,} pixels"
+    for i0, said in (
+        ("auto", f"the empty area of the field ({number}, found automatically)."),
+        ("0:4,0:9", f"the region 0:4,0:9 (rows, columns; {number}) of the field."),
+    ):
+        tree.attrs["recipe"] = recipe(i0)
+        assert f"I0 was taken from {said}" in methods_paragraph(tree)
+    del tree.attrs["recipe"]
+    assert f"I0 was taken from {number} of the field." in methods_paragraph(tree)
+
+
+def test_methods_tell_the_covariance_and_missing_steps(make_series: MakeSeries) -> None:
+    tree = make_series(1)
+    tree.attrs["recipe"] = recipe()
+    assert "covariance of each pixel's noise carried into the latent space" in methods_paragraph(
+        tree
+    )
+    tree.attrs["recipe"] = recipe(covariance="pooled")
+    assert "pooled covariance within the classes" in methods_paragraph(tree)
+    still = tree["stxm/particle_1"].to_dataset().drop_vars(["shift_y", "shift_x"])
+    tree["stxm/particle_1"] = xr.DataTree(still)
+    assert "The frames were not aligned." in methods_paragraph(tree)
+
+
+def test_methods_of_four_energies_say_that_no_shift_was_fitted(make_series: MakeSeries) -> None:
+    text = methods_paragraph(few_energies(make_series))
+    assert "was not fitted: fewer than six energies" in text
+    assert "nan" not in text
+
+
+@pytest.mark.parametrize("unit", ["µm", "px"])
+def test_tables_say_the_unit_of_areas_and_lengths(
+    make_series: MakeSeries, tmp_path: Path, unit: str
+) -> None:
+    tree = make_series(1)
+    tree["stxm/particle_1"].attrs["length_unit"] = unit
+    tables = {
+        "particles": pd.DataFrame({"area": [1.0], "x": [2.0], "equivalent_diameter": [1.1]}),
+        "interfaces": pd.DataFrame({"phase": ["a"], "length": [3.0]}),
+    }
+    write_report(tmp_path / "report.html", tree, tables=tables, figures={})
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    headings = re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', text)
+    wanted = [f"area ({unit}²)", f"x ({unit})", f"equivalent diameter ({unit})"]
+    assert [*wanted, "phase", f"length ({unit})"] == headings[-5:]
 
 
 def test_small_shares_do_not_read_as_none() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ import xarray as xr
 
 from phaseloom.errors import InputError
 from phaseloom.view.figures import write_figures
+from phaseloom.view.methods import citations, facts, methods_paragraph
 from phaseloom.view.results import (
-    energy_shift,
     numbers,
     phase_names,
     pixel_counts,
@@ -26,10 +25,14 @@ from phaseloom.view.results import (
 )
 from phaseloom.view.style import FIGURE_STYLE, PAGE_WIDTH, phase_colours
 
-__all__ = ["headline", "methods_paragraph", "write_figures", "write_report"]
+__all__ = ["citations", "headline", "methods_paragraph", "write_figures", "write_report"]
 
 ROWS = 20
 """Rows of a table that the report shows; the files hold all."""
+
+AREAS = ("area",)
+LENGTHS = ("y", "x", "equivalent_diameter", "length")
+"""Columns of the tables in the unit of the stacks' axes, squared and as it is."""
 
 KINDS = ("workflow", "spectra", "quality", "i0", "drift", "energy_shift")
 
@@ -48,13 +51,6 @@ CAPTIONS = {
     "energy_shift": "Reduced χ² against a trial shift between the stack's and the references' "
     "energies; the line is the shift found, the band its standard error.",
 }
-
-CITATIONS = (
-    "Adrar et al., AI-Driven Phase Identification from X-ray Hyperspectral Imaging of cycled "
-    "Na-ion Cathode Materials, arXiv:2603.07666.",
-    "N. Dilokthanakul et al., Deep Unsupervised Clustering with Gaussian Mixture Variational "
-    "Autoencoders, arXiv:1611.02648.",
-)
 
 
 @dataclass(frozen=True)
@@ -137,12 +133,12 @@ def write_report(
             if name in figures
         ],
         stacks=[_section(name, dataset, figures) for name, dataset in stacks.items()],
-        tables=[_table(name, table) for name, table in tables.items()],
+        tables=[_table(name, table, _length_unit(stacks)) for name, table in tables.items()],
         methods=methods_paragraph(tree),
-        citations=CITATIONS,
+        citations=citations(tree),
         recipe=recipe,
-        versions=_facts(tree, "versions"),
-        inputs=_facts(tree, "inputs"),
+        versions=facts(tree, "versions"),
+        inputs=facts(tree, "inputs"),
     )
     path.write_text(html, encoding="utf-8")
 
@@ -171,54 +167,6 @@ def headline(tree: xr.DataTree) -> str:
         }.get(resolution_method(tree) or "", "each given a phase")
         sentence += f"; {percent(ambiguous / total)} of the pixels were ambiguous, {how}"
     return f"{sentence}; {percent(unknown / total)} unknown."
-
-
-def methods_paragraph(tree: xr.DataTree) -> str:
-    """What was done, in words fit for the methods section of a paper; [1] and [2] are cited."""
-    stacks = stxm_stacks(tree)
-    name, dataset = next(iter(stacks.items()))
-    energy = dataset["energy"].to_numpy()
-    versions = _facts(tree, "versions")
-    phases = ", ".join(phase_names(dataset))
-    version = f" {versions['phaseloom']}" if "phaseloom" in versions else ""
-    stack = "the stack" if len(stacks) == 1 else f"every one of {len(stacks)} stacks"
-    said = [
-        f"Phase maps were made with phaseloom{version} following Adrar et al. [1].",
-        f"The optical density −ln(I/I0) of {stack} ({energy.size} energies from {energy[0]:.1f} "
-        f"to {energy[-1]:.1f} eV{'' if len(stacks) == 1 else f' in {name}'}) was correlated "
-        f"(Pearson) with reference spectra of {dataset.sizes['phase']} phases ({phases}).",
-    ]
-    if "shift_y" in dataset:
-        rms = float(np.sqrt(np.nanmean(dataset["shift_y"] ** 2 + dataset["shift_x"] ** 2)))
-        said.insert(1, f"The frames were aligned to a common field first (drift {rms:.2f} px rms).")
-    shifts = {n: energy_shift(d) for n, d in stacks.items()}
-    removed = [
-        f"{applied:+.3f} eV"
-        + (f" (standard error {error:.3f} eV)" if np.isfinite(error) else "")
-        + (f" for {n}" if len(stacks) > 1 else "")
-        for n, (_, error, applied) in shifts.items()
-        if applied != 0.0
-    ]
-    if removed:
-        said.append(
-            "The shift of the energy axis against the references was removed: "
-            + ", ".join(removed)
-            + "."
-        )
-    margin = dataset.attrs.get("margin")
-    if "ambiguous" in dataset and margin is not None:
-        limit = f"{margin:g}" if isinstance(margin, int | float) else "the noise of the difference"
-        said.append(
-            f"Pixels whose two highest correlations differ by no more than {limit} are ambiguous"
-            + {
-                "gmvae": "; they were projected into the latent space of a Gaussian-mixture "
-                "variational autoencoder [2] trained on the pixel spectra and assigned to the "
-                "phase at the smallest Mahalanobis distance.",
-                "likelihood": "; they were assigned to the phase of highest likelihood.",
-                "pearson": "; they were assigned to the phase of highest correlation.",
-            }.get(resolution_method(tree) or "", ".")
-        )
-    return " ".join(said)
 
 
 def percent(share: float, *, digits: int = 1) -> str:
@@ -296,11 +244,25 @@ def _workflow_caption(dataset: xr.Dataset) -> str:
     return "; ".join(parts) + "."
 
 
-def _table(name: str, table: pd.DataFrame) -> dict[str, Any]:
+def _length_unit(stacks: Mapping[str, xr.Dataset]) -> str:
+    """Unit of the stacks' axes: µm, or px where the pixel size is unknown; both when mixed."""
+    units = [str(d.attrs.get("length_unit", "px")) for d in stacks.values()]
+    return " or ".join(dict.fromkeys(units))
+
+
+def _column(column: str, unit: str) -> str:
+    """Heading of a column, lengths and areas with their unit."""
+    heading = column.replace("_", " ")
+    if column in AREAS:
+        return f"{heading} ({unit.replace(' or ', '² or ')}²)"
+    return f"{heading} ({unit})" if column in LENGTHS else heading
+
+
+def _table(name: str, table: pd.DataFrame, unit: str) -> dict[str, Any]:
     return {
         "name": name,
         "heading": name.replace("_", " ").capitalize(),
-        "columns": [str(column).replace("_", " ") for column in table.columns],
+        "columns": [_column(str(column), unit) for column in table.columns],
         "numeric": [pd.api.types.is_numeric_dtype(table[column]) for column in table.columns],
         "rows": [
             [_cell(column, value) for column, value in zip(table.columns, row, strict=True)]
@@ -319,11 +281,3 @@ def _cell(column: object, value: object) -> str:
             return f"{100 * value:.2f} %"
         return f"{value:.4g}"
     return str(value)
-
-
-def _facts(tree: xr.DataTree, name: str) -> dict[str, str]:
-    """Versions or inputs from the attributes of the tree or its group ``/stxm``."""
-    group = tree.children.get("stxm", tree)
-    text = tree.attrs.get(name, group.attrs.get(name, "{}"))
-    facts = json.loads(text) if isinstance(text, str) else dict(text)
-    return {str(key): str(value) for key, value in facts.items()}

@@ -83,7 +83,7 @@ def test_values_are_the_assigned_phases_and_their_mean() -> None:
     np.testing.assert_allclose(
         data["value"].to_numpy()[known], values[data["phase"].to_numpy()[known]], rtol=1e-6
     )
-    mean = np.tensordot(values, data["posterior"].to_numpy(), axes=1)
+    mean = np.tensordot(values, data["abundance"].to_numpy(), axes=1)
     np.testing.assert_allclose(data["value_mean"].to_numpy()[known], mean[known], rtol=1e-4)
     partly = map_phases(stack, plain, align=False, resolve="pearson")["stxm/stack"]
     unknown = known & (partly["phase"].to_numpy() != 0)

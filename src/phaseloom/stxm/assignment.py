@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,10 +16,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.errors import InputWarning
 from phaseloom.maps.regions import label_particles
 from phaseloom.stxm import pixels
 from phaseloom.stxm.correlation import correlate
 from phaseloom.stxm.energy_shift import fit_energy_shift
+from phaseloom.stxm.evidence import stands_out
 from phaseloom.stxm.likelihood import likelihood
 from phaseloom.stxm.neighbourhood import smooth as smooth_posterior
 from phaseloom.stxm.preparation import variance
@@ -26,6 +29,12 @@ from phaseloom.stxm.references import sample_references
 
 if TYPE_CHECKING:
     from phaseloom.stxm.resolution import Resolution
+
+_WELL_EXPLAINED = 4.0
+"""Reduced χ² of the energy-shift fit above which the references are doubted."""
+
+_UNEXPLAINED = 3.0
+"""Least reduced χ² of an unknown pixel."""
 
 _COUNTING = 0.6
 """Least median reduced χ² of readings that are counts."""
@@ -64,6 +73,14 @@ def judge(
     fitted = fit_energy_shift(
         density, references, mask=mask.to_numpy(), i0=prepared["i0"].to_numpy(), seed=seed
     )
+    if prepared.attrs["quantity"] == "counts" and fitted.chi2 > _WELL_EXPLAINED:
+        warnings.warn(
+            f"{prepared.attrs['source']}: the references do not explain the stack (reduced χ² "
+            f"{fitted.chi2:.1f} of the energy-shift fit): a phase may be missing among them, and "
+            "the energy shift is not to be trusted",
+            InputWarning,
+            stacklevel=2,
+        )
     applied = (fitted.shift if fitted.significant else 0.0) if shift == "auto" else float(shift)
     sampled = sample_references(references, density["energy"].to_numpy(), shift=applied)
     fits = _fits(prepared, sampled)
@@ -165,30 +182,34 @@ def in_latent_space(
 
 
 def by_argmax(judged: xr.Dataset, by: Literal["likelihood", "pearson"]) -> xr.Dataset:
-    """Phases without a latent space: the likeliest, or the best correlated.
+    """Phases without a latent space: the likeliest of every pixel, or the best correlated.
 
     The posterior is that of the count-weighted fits either way. A confident Pearson label is a
     false assignment when the fits give it less than one chance in twenty; a pixel is of a
-    transition phase when two phases share it more evenly than four to one.
+    transition phase when two phases share it more evenly than four to one. By likelihood, a
+    pixel is unknown (−2) when its χ² stands far out from the others'.
     """
     posterior = judged["likelihood"]
     first = judged["phase_pearson"].to_numpy()
-    inside = first >= 0
     chances = posterior.to_numpy()
-    known = inside & np.isfinite(chances).all(axis=0)
-    likeliest = np.where(known, np.argmax(np.nan_to_num(chances), axis=0), -1)
+    known = (first >= 0) & np.isfinite(chances).all(axis=0)
     of_first = np.take_along_axis(chances, np.maximum(first, 0)[None].astype(np.intp), 0)[0]
     contradicted = known & (of_first < 0.05) & ~judged["ambiguous"].to_numpy()
-    shares = np.sort(judged["abundance"].to_numpy(), axis=0)
     with np.errstate(invalid="ignore"):
-        mixed = known & (shares[-1] < 0.8)
-    phase = first if by == "pearson" else likeliest
+        mixed = known & (judged["abundance"].to_numpy().max(axis=0) < 0.8)
+    if by == "pearson":
+        phase = first
+    else:
+        phase = np.where(known, np.argmax(np.nan_to_num(chances), axis=0), first)
+        chi2 = judged["chi2"].to_numpy()[known]
+        phase[known] = np.where(stands_out(chi2) & (chi2 > _UNEXPLAINED), -2, phase[known])
     return xr.Dataset(
         {
             "phase": (("y", "x"), phase.astype(np.int8)),
             "posterior": posterior,
+            "abundance": judged["abundance"],
             "false_assignment": (("y", "x"), contradicted),
-            "transition": (("y", "x"), mixed),
+            "transition": (("y", "x"), mixed & (phase != -2)),
         }
     )
 
@@ -212,17 +233,12 @@ def complete(
     """
     result = judged.drop_vars("likelihood").assign(assigned.variables)
     if smooth > 0:
-        field = smooth_posterior(result["posterior"], prepared["mask"], strength=smooth)
-        labels = np.where(
-            result["phase"].to_numpy() >= 0, field["phase"].to_numpy(), result["phase"].to_numpy()
-        )
-        result = result.assign(
-            phase=(("y", "x"), labels.astype(np.int8)), posterior=field["posterior"]
-        )
+        smoothed = _smoothed(result, prepared["mask"], smooth)
+        result = result.drop_vars(["phase", "posterior"]).assign(smoothed.variables)
     labels = result["phase"].to_numpy()
     values = result["phase_value"].to_numpy().astype(np.float32)
     value = np.where(labels >= 0, values[np.maximum(labels, 0)], np.float32(np.nan))
-    mean = np.tensordot(values, result["posterior"].to_numpy(), axes=1)
+    mean = _mean_value(values, result["abundance"].to_numpy())
     result = result.assign(
         phase=(("y", "x"), labels, _flags(result["phase_name"])),
         value=(("y", "x"), value.astype(np.float32), {"long_name": value_name}),
@@ -233,7 +249,30 @@ def complete(
         ),
         particle=(("y", "x"), label_particles(prepared["mask"].to_numpy(), minimum_pixels=9)),
     )
-    return result.assign_attrs(residual=pixels.residual(prepared, result), smooth=smooth)
+    return result.assign_attrs(residual=pixels.residual(prepared, judged), smooth=smooth)
+
+
+def _smoothed(result: xr.Dataset, mask: xr.DataArray, strength: float) -> xr.Dataset:
+    """Phase and posterior under the spatial prior: a label changes where the prior outvotes it."""
+    before = result["posterior"].to_numpy()
+    field = smooth_posterior(result["posterior"], mask, strength=strength)
+    labels = result["phase"].to_numpy()
+    likeliest = np.argmax(np.nan_to_num(before), axis=0)
+    outvoted = (labels >= 0) & (field["phase"].to_numpy() != likeliest)
+    return xr.Dataset(
+        {
+            "phase": (("y", "x"), np.where(outvoted, field["phase"].to_numpy(), labels)),
+            "posterior": field["posterior"].variable,
+        }
+    )
+
+
+def _mean_value(values: NDArray[np.float32], abundance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Σ value·abundance (y, x); NaN where phases without a value hold more than a hundredth."""
+    known = np.isfinite(values)
+    mean = np.tensordot(np.where(known, values, 0.0), abundance, axes=1)
+    mean[abundance[~known].sum(axis=0) > 0.01] = np.nan
+    return np.asarray(mean, dtype=np.float32)
 
 
 def _of_pixels(
@@ -257,6 +296,7 @@ def _as_maps(resolution: Resolution, place: slice, inside: NDArray[np.bool_]) ->
         {
             "phase": (("y", "x"), painted(resolution.phase, -1)),
             "posterior": (("phase", "y", "x"), painted(resolution.posterior, np.nan)),
+            "abundance": (("phase", "y", "x"), painted(resolution.abundance, np.nan)),
             "false_assignment": (("y", "x"), painted(resolution.false_assignment, False)),
             "transition": (("y", "x"), painted(resolution.transition, False)),
             "latent": (("latent", "y", "x"), painted(resolution.latent, np.nan)),

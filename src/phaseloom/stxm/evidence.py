@@ -270,3 +270,16 @@ def _log_between(low: Array, high: Array) -> Array:
     near = log_ndtr(np.where(turned, -low, high))
     far = log_ndtr(np.where(turned, -high, low))
     return np.asarray(near + np.log1p(-np.exp(np.minimum(far - near, -1e-12))))
+
+
+def stands_out(chi2: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Reduced χ² far above the others', on a logarithmic scale: what the phases do not explain.
+
+    Level and spread come from the lower half alone, so that even a foreign phase that holds a
+    third of the pixels does not hide itself. Five deviations, and at least a factor four.
+    """
+    level = np.log(np.maximum(chi2, 1e-12))
+    low, quarter = np.quantile(level, [0.05, 0.25])
+    spread = (quarter - low) / 0.970  # normal quantiles: 1.645 − 0.674
+    middle = quarter + 0.674 * spread
+    return np.asarray(level > middle + max(5.0 * spread, float(np.log(4.0))))

@@ -15,7 +15,7 @@ from phaseloom.stxm.references import sample_references
 Array = NDArray[np.float32]
 
 _LARGE_SHIFT = 0.03
-"""Stacks whose energy shifts differ by more are brought to a common one, in eV."""
+"""Stacks whose energies, their shift off, differ by more are brought to common ones, in eV."""
 
 
 def places(prepared: Mapping[str, xr.Dataset]) -> dict[str, slice]:
@@ -33,10 +33,11 @@ def common_spectra(
     references: Sequence[xr.DataArray],
     shift: float,
 ) -> Array:
-    """Spectra (pixel, energy) of all stacks' particles as they would be at one energy shift.
+    """Spectra (pixel, energy) of all stacks' particles as they would be at the same energies.
 
-    Sparse spectra cannot be interpolated, so what moves is the fitted mixture of references:
-    the difference between it at the common shift and at the stack's own is added.
+    Those are the first stack's, at a common energy shift. Sparse spectra cannot be interpolated,
+    so what moves is the fitted mixture of references: the difference between it at the common
+    energies and at the stack's own is added.
 
     Parameters
     ----------
@@ -49,15 +50,15 @@ def common_spectra(
         The common energy shift in eV.
     """
     place = places(prepared)
-    n_energies = next(iter(prepared.values())).sizes["energy"]
-    spectra = np.empty((max(p.stop for p in place.values()), n_energies), dtype=np.float32)
+    common = next(iter(prepared.values()))["energy"].to_numpy()
+    moved = sample_references(references, common, shift=shift).to_numpy().astype(np.float32)
+    spectra = np.empty((max(p.stop for p in place.values()), common.size), dtype=np.float32)
     for name, data in prepared.items():
         inside = data["mask"].to_numpy()
         density = data["optical_density"].to_numpy()
         abundance = judged[name]["abundance"].to_numpy()
-        energy = data["energy"].to_numpy()
-        moved = sample_references(references, energy, shift=shift).to_numpy().astype(np.float32)
-        moves = abs(judged[name].attrs["energy_shift"] - shift) > _LARGE_SHIFT
+        effective = data["energy"].to_numpy() - judged[name].attrs["energy_shift"]
+        moves = np.abs(effective - (common - shift)).max() > _LARGE_SHIFT
         own = spectra[place[name]]
         for rows, chosen in slabs(inside):
             block = density[:, rows][:, inside[rows]]

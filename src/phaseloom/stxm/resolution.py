@@ -17,6 +17,7 @@ arXiv 2603.07666; what differs was measured on simulated stacks (``benchmarks/gm
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -25,10 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.compute.progress import SILENT, Progress
-from phaseloom.errors import InputError
+from phaseloom.errors import InputError, InputWarning
 from phaseloom.latent.diagnostics import mahalanobis_squared
 from phaseloom.latent.mixtures import learn_shares, member_posterior, mixture_paths
 from phaseloom.latent.seeding import Seeds, log_likelihood, register
+from phaseloom.stxm.evidence import stands_out
 from phaseloom.stxm.points import (
     Points,
     Variance,
@@ -48,6 +50,7 @@ _REGISTERED = 30_000
 _TRAINED = 60_000
 _SURE = 0.99
 _CONTRADICTED = 0.95
+_SEEN = 0.05
 _CLEAR = 0.5
 _NO_SIGNAL = 0.8
 """Noise as part of a spectrum's variance over energy: below the first a pixel may seed clusters,
@@ -177,6 +180,7 @@ def resolve(
     sample = rng.choice(heard, min(heard.size, _REGISTERED), replace=False)
     seeds = register(*points[sample], expected)
     kept = np.flatnonzero(seeds.present)
+    _warn_of_absent(labels, ambiguous, seeds, phase_names)
     likely, confident = _confident(points, seeds)
     chosen = heard[_balanced(likely[heard], rng)]
     trained, their_variance = points[chosen]
@@ -248,6 +252,24 @@ def resolve(
         noise_scale=noise_scale,
         model=model,
     )
+
+
+def _warn_of_absent(
+    labels: NDArray[np.integer],
+    ambiguous: NDArray[np.bool_],
+    seeds: Seeds,
+    names: Sequence[str],
+) -> None:
+    """Say so when a phase that Pearson sees is judged to have no cluster of its own."""
+    share = np.bincount(labels[~ambiguous], minlength=len(names)) / len(labels)
+    for phase in np.flatnonzero(~seeds.present & (share > _SEEN)):
+        warnings.warn(
+            f"{names[int(phase)]} has the best correlation in {share[phase]:.1%} of the pixels "
+            "but no cluster of its own in the latent space: it is taken as absent there "
+            "(compare --resolve likelihood)",
+            InputWarning,
+            stacklevel=3,
+        )
 
 
 def _decide(
@@ -342,8 +364,4 @@ def _unknown(misfit: Array, excess: Array, noise: Array) -> NDArray[np.bool_]:
     The fit has to miss a part of the spectrum's contrast (squared) beyond the noise, so that high
     counts alone, which make every small error of the model significant, call nothing unknown.
     """
-    level = np.log(misfit)
-    middle = float(np.median(level))
-    spread = 1.4826 * float(np.median(np.abs(level - middle)))
-    strange = (level > middle + max(5.0 * spread, math.log(4.0))) & (excess > _MISSED)
-    return np.asarray(strange | (noise > _NO_SIGNAL))
+    return np.asarray((stands_out(misfit) & (excess > _MISSED)) | (noise > _NO_SIGNAL))

@@ -75,6 +75,15 @@ def test_a_component_without_seeds_is_refused_by_name() -> None:
         fit(spectra, labels, n_components=4, names=["Na3.0", "Na2.4", "Na2.0", "Na1.0"])
 
 
+def test_the_latent_space_is_no_larger_than_the_spectra() -> None:
+    spectra, truth = clusters(400)
+    four = spectra[:, 4:12:2] - spectra[:, 4:12:2].mean(axis=1, keepdims=True)
+    with pytest.raises(InputError, match=r"4 dimensions .* 4 energies; choose --latent-dims 3"):
+        fit(four, truth, n_components=4, latent_dims=4)
+    model = fit(four, truth, n_components=4, latent_dims=3, device="cpu")
+    assert (model.component_probability(four).argmax(axis=1) == truth).mean() > 0.8
+
+
 def test_a_component_that_dies_every_time_stops_the_run() -> None:
     rng = np.random.default_rng(0)
     spectra = rng.normal(0, 1, (600, 8)).astype(np.float32)  # one cluster, labelled as three

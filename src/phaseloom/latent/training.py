@@ -177,7 +177,7 @@ def fit(
     names
         Names of the components, for messages.
     latent_dims
-        Dimensions of the latent space.
+        Dimensions of the latent space, at most features − 1: centred spectra have no more.
     epochs
         Passes over the points (at least 300 steps are made however few the points are).
     restarts
@@ -190,7 +190,8 @@ def fit(
     Raises
     ------
     InputError
-        Too few seeds for a component, or a component dead after every restart.
+        Too few seeds for a component, more latent dimensions than the spectra have, or a
+        component dead after every restart.
     """
     called = [f"'{name}'" for name in names or [str(k) for k in range(n_components)]]
     count = np.bincount(labels[labels >= 0], minlength=n_components)
@@ -198,6 +199,12 @@ def fit(
         raise InputError(
             f"component {called[k]} has {count[k]} confident points, it needs {MIN_SEEDS}",
             "leave out a phase that is absent from the data, or lower the margin",
+        )
+    if latent_dims > spectra.shape[1] - 1:
+        raise InputError(
+            f"a latent space of {latent_dims} dimensions is too large for spectra of "
+            f"{spectra.shape[1]} energies",
+            f"choose --latent-dims {spectra.shape[1] - 1} or less",
         )
     if not np.isfinite(spectra).all():
         raise InputError("spectra hold values that are not finite", "mask those pixels")
@@ -307,7 +314,8 @@ def _start_on_axes(
     axes = np.linalg.svd(between, full_matrices=True)[2]
     rank = min(n_components - 1, latent_dims)
     rest = axes[rank:]
-    order = np.linalg.eigh(np.cov(within @ rest.T, rowvar=False))[1][:, ::-1].T @ rest
+    spread_of_rest = np.atleast_2d(np.cov(within @ rest.T, rowvar=False))
+    order = np.linalg.eigh(spread_of_rest)[1][:, ::-1].T @ rest
     axes = np.concatenate([axes[:rank], order])[:latent_dims] / noise
     origin = x.mean(axis=0)
     projected = (x - origin) @ axes.T

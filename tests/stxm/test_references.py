@@ -95,8 +95,12 @@ HOLED = peak("holed", 515.0).where(lambda r: r["energy"] != r["energy"][7])
         ([peak("a", 515.0), peak("b", 518.0).expand_dims("z")], ENERGY, "has dimensions"),
         ([peak("a", 515.0), peak("b", 515.0) * 3 + 1], ENERGY, "'a' and 'b' cannot be told apart"),
         ([peak("a", 515.0), peak("b", 518.0)], [515.0], "1 different energies"),
-        ([peak("a", 515.0), peak("b", 518.0)], [515.0, 516.0], "2 different energies"),
-        ([peak("a", 515.0), peak("b", 518.0)], [490.0, 516.0, 520.0], "spans 500.00 to 540.00"),
+        ([peak("a", 515.0), peak("b", 518.0)], [515.0, 516.0, 517.0], "3 different energies"),
+        (
+            [peak("a", 515.0), peak("b", 518.0)],
+            [490.0, 516.0, 520.0, 521.0],
+            "spans 500.00 to 540.00",
+        ),
     ],
 )
 def test_unusable_references_are_refused_in_one_sentence(

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from typing import Literal
+from numbers import Real
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from phaseloom import __version__
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.device import one_thread
 from phaseloom.compute.progress import SILENT, Progress
@@ -25,7 +27,7 @@ from phaseloom.stxm.assignment import by_argmax, complete, in_latent_space, judg
 from phaseloom.stxm.preparation import Region, prepare
 from phaseloom.stxm.references import sample_references
 
-_VERSION = 1
+_VERSION = 2
 """Raised when a stage computes something else from the same input."""
 
 _SAME_ENERGY = 0.2
@@ -105,6 +107,7 @@ def map_phases(
         stacks = {"stack": stacks}
     if not stacks:
         raise InputError("no stack was given")
+    _check_options(stacks, i0, shift, margin, resolve, covariance, smooth)
     for reference in references:
         _check_name(_group(reference), "reference")
     keep = keep or Checkpoints()
@@ -118,7 +121,7 @@ def map_phases(
         energies[name] = measurement["energy"].to_numpy()
         _check_energies(energies)
         incident = i0[name] if isinstance(i0, Mapping) else i0
-        keys[name] = fingerprint(_VERSION, measurement, options, _plain(incident))
+        keys[name] = fingerprint(__version__, _VERSION, measurement, options, _plain(incident))
         sample_references(references, energies[name])
         prepared[name] = keep.stage(
             f"stxm/{name}",
@@ -142,7 +145,7 @@ def map_phases(
         del measurement  # as large as half of what is made of it
 
     key = fingerprint(
-        _VERSION, list(keys.values()), list(references), [_value(r) for r in references],
+        __version__, _VERSION, list(keys.values()), list(references),
         shift, margin, resolve, latent_dims, covariance, smooth, value_name, seed,
     )  # fmt: skip
 
@@ -196,6 +199,35 @@ def map_phases(
     return xr.DataTree.from_dict(tree)
 
 
+def _check_options(
+    stacks: Mapping[str, xr.Dataset],
+    i0: Incident | Mapping[str, Incident],
+    shift: Any,
+    margin: Any,
+    resolve: str,
+    covariance: str,
+    smooth: float,
+) -> None:
+    """Refuse options that mean nothing before any work is done."""
+    for name, given, choices in (
+        ("resolve", resolve, ("gmvae", "likelihood", "pearson")),
+        ("covariance", covariance, ("noise", "pooled")),
+    ):
+        if given not in choices:
+            raise InputError(f"{name} is {given!r}", f"choose {', '.join(choices)}")
+    if shift != "auto" and not (isinstance(shift, Real) and np.isfinite(float(shift))):
+        raise InputError(f"the energy shift is {shift!r}", 'give a number of eV or "auto"')
+    if margin != "noise" and not (isinstance(margin, Real) and float(margin) >= 0):
+        raise InputError(f"the margin is {margin!r}", 'give a number of 0 or more, or "noise"')
+    if not smooth >= 0:
+        raise InputError(f"the smoothing strength is {smooth}", "give 0 or more")
+    lacking = [name for name in stacks if name not in i0] if isinstance(i0, Mapping) else []
+    if lacking:
+        raise InputError(
+            f"no I0 is given for {', '.join(lacking)}", 'give one for every stack, or "auto"'
+        )
+
+
 def _check_energies(energies: Mapping[str, NDArray[np.float64]]) -> None:
     """Refuse stacks that cannot share a latent space: their energies differ."""
     (first, energy), *others = energies.items()
@@ -219,11 +251,6 @@ def _check_name(name: str, what: str) -> None:
         raise InputError(
             f"a {what} cannot be called {name!r}", "use letters, digits, - and _ for its name"
         )
-
-
-def _value(reference: xr.DataArray) -> float | None:
-    value = reference.attrs.get("value")
-    return None if value is None else float(value)
 
 
 def _plain(incident: Incident) -> object:

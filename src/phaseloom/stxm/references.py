@@ -16,7 +16,9 @@ from scipy.interpolate import Akima1DInterpolator
 
 from phaseloom.errors import InputError
 
-FEWEST_ENERGIES = 3
+FEWEST_ENERGIES = 4
+"""Two phases and an offset fit any three."""
+TOO_FEW_ENERGIES = f"phases can be told apart at {FEWEST_ENERGIES} or more"
 # Two scans of one range end at energies that differ by the monochromator's readback.
 _READBACK = 0.1
 # Beyond this correlation two references are one spectrum up to rounding.
@@ -39,7 +41,7 @@ def sample_references(
     references
         At least two, each over its own ``energy`` (eV, ascending), with different names.
     energies
-        Energies of the stack in eV, at least three, as its axis reads them.
+        Energies of the stack in eV, at least four, as its axis reads them.
     shift
         How far the stack's axis reads too high, in eV: the references are sampled at
         ``energies - shift``. Where the shift alone leads beyond the end of a reference its
@@ -55,7 +57,7 @@ def sample_references(
     Raises
     ------
     InputError
-        Fewer than two references or three energies; a reference without name or with the
+        Fewer than two references or four energies; a reference without name or with the
         name of another; one that is not a finite one-dimensional spectrum, is constant, or
         does not cover the energies; two that are the same on these energies.
 
@@ -68,7 +70,7 @@ def sample_references(
     if distinct < FEWEST_ENERGIES or not np.isfinite(energy).all():
         raise InputError(
             f"the stack has {distinct} different energies",
-            f"spectra can be told apart on {FEWEST_ENERGIES} or more",
+            TOO_FEW_ENERGIES,
         )
     interpolate = interpolator(references)
     for reference in references:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -127,6 +129,47 @@ def test_empty_frames_are_named() -> None:
     counts[2] = np.nan
     with pytest.raises(InputError, match=r"2 of 3 frames are empty or constant \(510 eV, 520 eV\)"):
         absorption.check_frames(counts, np.array([500.0, 510.0, 520.0]), "a.hdf5")
+
+
+def test_the_advice_for_frames_without_readings_helps() -> None:
+    counts = np.random.default_rng(0).random((4, 4, 4)).astype(np.float32)
+    energy = np.array([500.0, 510.0, 520.0, 530.0])
+    absorption.check_frames(counts, energy, "a.hdf5")
+    for value, advice in ((0.0, "--partial"), (np.nan, "--partial"), (7.0, "leave those energies")):
+        counts[3] = value
+        with pytest.raises(InputError, match=r"1 of 4 frames .*\(530 eV\); ") as caught:
+            absorption.check_frames(counts, energy, "a.hdf5")
+        assert advice in str(caught.value.remedy)
+        assert ("--partial" in str(caught.value.remedy)) == (advice == "--partial")
+
+
+def test_the_mask_without_counts_is_that_with_them(measured_stack: Stack) -> None:
+    counts, truth = measured_stack[0].copy(), measured_stack[1]
+    intensity = truth["i0"].to_numpy()
+    absorption.to_optical_density(counts, intensity)
+    known = absorption.particle_mask(counts, intensity) == absorption.PARTICLE
+    found = absorption.particle_mask(counts, None) == absorption.PARTICLE
+    assert np.mean(known != found) < 0.01
+    assert found[truth["thickness"].to_numpy() > 0.2].all()
+    assert truth["thickness"].to_numpy()[found].min() > 0.02
+
+
+def test_an_area_with_some_particle_in_it_is_noticed_and_an_empty_one_is_not() -> None:
+    references = nvpf_references()
+    names = [str(r.name) for r in references]
+    warned = 0
+    for seed in range(6):
+        sample = particle(names, [1] * 5, shape=(48, 48), margin=6, n_grains=10, seed=seed)
+        stack, truth = measure(sample, references, sparse_energies(), seed=seed)
+        density = -np.log(stack["counts"].to_numpy() / truth["i0"].to_numpy()[:, None, None])
+        inside = density[:, truth["thickness"].to_numpy() > 0.3].mean(axis=1)
+        absorption.warn_if_not_empty(truth["i0"].to_numpy(), inside, "a.hdf5")
+        dipped = truth["i0"].to_numpy() * np.exp(-0.25 * inside)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            absorption.warn_if_not_empty(dipped, 0.75 * inside, "a.hdf5")
+        warned += len(caught)
+    assert warned >= 5
 
 
 def test_an_i0_taken_from_the_particle_is_noticed(measured_stack: Stack) -> None:

@@ -16,6 +16,7 @@ from phaseloom.errors import InputError, InputWarning
 from phaseloom.stxm import absorption
 from phaseloom.stxm.alignment import align as align_frames
 from phaseloom.stxm.alignment import estimate_drift
+from phaseloom.stxm.references import FEWEST_ENERGIES, TOO_FEW_ENERGIES
 
 Region = tuple[slice, slice]
 """Rows and columns (y, x) in pixels of the stack as read, half-open."""
@@ -48,7 +49,8 @@ def prepare(
         ``optical_density`` when the file holds those.
     i0
         Incident intensity: "auto" takes it from the file when it carries one, else from the
-        empty area of the field; or a region; or a spectrum (energy,).
+        empty area of the field; or a region; or a spectrum (energy,). A spectrum, and what the
+        file carries, is taken as read by the same detector: the dark level is in it too.
     dark
         Detector counts without beam.
     despike
@@ -66,13 +68,20 @@ def prepare(
     -------
     xarray.Dataset
         ``optical_density`` (energy, y, x) float32; ``mask``, ``mask_reason``, ``baseline``
-        (y, x); ``i0`` (energy); ``i0_area`` (y, x) when I0 comes from the field; ``shift_y``,
-        ``shift_x`` (energy) in px. attrs count what was done.
+        (y, x); ``i0`` (energy), NaN where the measurement holds no counts; ``i0_area`` (y, x)
+        when I0 comes from the field; ``shift_y``, ``shift_x`` (energy) in px. attrs count what
+        was done.
 
     Raises
     ------
     InputError
         Not a stack, frames without readings, no I0, an empty mask.
+
+    Warns
+    -----
+    InputWarning
+        What was asked for cannot be done with a stack that holds no counts; the area of I0 does
+        not look empty.
     """
     name = name or str(measurement.attrs.get("source", "stack"))
     attributes: dict[str, float | int | str] = {"source": name, "spikes": 0}
@@ -91,15 +100,18 @@ def prepare(
             stack = align_frames(stack, shifts, in_place=True, progress=progress)
             values = stack.to_numpy()
 
-        intensity, area = _incident(stack, measurement, quantity, i0)
+        intensity, area = None, None
         if quantity == "counts":
+            intensity, area = _incident(stack, measurement, i0, dark)
             absorption.to_optical_density(values, intensity, progress=progress)
-        elif quantity == "transmission":
+        else:
+            _warn_of_unused(quantity, i0, dark)
+        if quantity == "transmission":
             absorption.to_optical_density(values, np.ones(len(values)), progress=progress)
         reason = absorption.particle_mask(values, intensity, thin=thin, thick=thick)
         mask = reason == absorption.PARTICLE
         mean = _mean_spectrum(values, mask)
-        if area is not None:
+        if intensity is not None and area is not None:
             absorption.warn_if_not_empty(intensity, mean, name)
         before = absorption.pre_edge(mean) if baseline else np.zeros(len(values), dtype=bool)
         subtracted = absorption.subtract_baseline(values, before)
@@ -122,7 +134,11 @@ def prepare(
             "mask": (("y", "x"), mask),
             "mask_reason": (("y", "x"), reason, _reasons()),
             "baseline": (("y", "x"), subtracted, {"units": "1"}),
-            "i0": ("energy", intensity, {"units": "counts" if quantity == "counts" else "1"}),
+            "i0": (
+                "energy",
+                np.full(len(values), np.nan) if intensity is None else intensity,
+                {"units": "counts"},
+            ),
         },
         coords={axis: stack[axis] for axis in ("energy", "y", "x")},
         attrs=attributes,
@@ -200,14 +216,26 @@ def mean_spectrum(
     )
 
 
+def incident_counts(prepared: xr.Dataset) -> NDArray[np.float64] | None:
+    """I0 (energy,) in counts; None where the stack held transmission or optical density."""
+    if prepared.attrs["quantity"] != "counts":
+        return None
+    return np.asarray(prepared["i0"].to_numpy(), dtype=np.float64)
+
+
 def variance(prepared: xr.Dataset, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Counting variance of the optical density of the masked pixels, (energy, pixel): 1/counts."""
+    """Counting variance of the optical density of the masked pixels, (energy, pixel): 1/counts.
+
+    Where counts are not known, as for one count in the empty beam: right up to a factor.
+    """
     density = prepared["optical_density"].to_numpy()
     baseline = prepared["baseline"].to_numpy()[mask]
     result = np.empty((density.shape[0], baseline.size), dtype=np.float32)
     for e, frame in enumerate(density):
         np.exp(frame[mask] + baseline, out=result[e])
-    result /= prepared["i0"].to_numpy().astype(np.float32)[:, None]
+    counts = incident_counts(prepared)
+    if counts is not None:
+        result /= counts.astype(np.float32)[:, None]
     return result
 
 
@@ -238,11 +266,9 @@ def _stack(measurement: xr.Dataset) -> tuple[xr.DataArray, str]:
     if quantity is None:
         raise InputError("holds no counts, transmission or optical density", "give a stack")
     stack = measurement[quantity].transpose("energy", "y", "x")
-    if stack.sizes["energy"] < 3:
-        raise InputError(
-            f"has images at {stack.sizes['energy']} energies only",
-            "spectra can be told apart at 3 or more",
-        )
+    energies = np.unique(stack["energy"]).size
+    if energies < FEWEST_ENERGIES:
+        raise InputError(f"has images at {energies} energies only", TOO_FEW_ENERGIES)
     if min(stack.shape) < 3:
         raise InputError(
             f"its images have {stack.sizes['y']}×{stack.sizes['x']} pixels",
@@ -263,24 +289,44 @@ def _check_counts(values: NDArray[np.float32]) -> None:
 def _incident(
     stack: xr.DataArray,
     measurement: xr.Dataset,
-    quantity: str,
     i0: Literal["auto"] | Region | xr.DataArray,
+    dark: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
-    """I0 (energy,) and, when it comes from the field, from which pixels."""
-    if quantity != "counts":
-        # Counts are unknown: 1000 stands for them, and χ² says how far off that is.
-        return np.full(stack.sizes["energy"], 1000.0), None
+    """I0 (energy,) without the dark level and, when it comes from the field, from which pixels."""
     if isinstance(i0, xr.DataArray):
-        return absorption.incident_from_spectrum(i0, stack["energy"]), None
+        return _above_dark(absorption.incident_from_spectrum(i0, stack["energy"]), dark), None
     if isinstance(i0, tuple):
         area = _region_mask(stack, measurement, i0)
     elif "i0" in measurement:
         recorded = measurement["i0"].to_numpy().astype(np.float64)
         absorption.check_incident(recorded)
-        return recorded, None
+        return _above_dark(recorded, dark), None
     else:
         area = absorption.empty_area(stack.to_numpy())
     return absorption.incident_intensity(stack.to_numpy(), area), area
+
+
+def _above_dark(recorded: NDArray[np.float64], dark: float) -> NDArray[np.float64]:
+    """I0 recorded apart from the stack less the dark level of its detector."""
+    if np.any(recorded <= dark):
+        raise InputError(
+            f"I0 falls to {recorded.min():g}, not above the dark level of {dark:g}",
+            "check --dark and the I0: both in counts of the stack's detector",
+        )
+    return recorded - dark
+
+
+def _warn_of_unused(
+    quantity: str, i0: Literal["auto"] | Region | xr.DataArray, dark: float
+) -> None:
+    unused = [n for n, given in (("I0", not isinstance(i0, str)), ("dark", dark != 0)) if given]
+    if unused:
+        warnings.warn(
+            f"{' and '.join(unused)} not used: the numbers are {quantity.replace('_', ' ')} "
+            "already",
+            InputWarning,
+            stacklevel=2,
+        )
 
 
 def _region_mask(stack: xr.DataArray, measurement: xr.Dataset, region: Region) -> NDArray[np.bool_]:

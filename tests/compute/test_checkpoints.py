@@ -220,3 +220,5 @@ def test_fingerprint_sees_dimensions_and_attributes() -> None:
     assert fingerprint(ordered) == fingerprint(square.assign_attrs(a=np.float32(2), b=1)), (
         "the order of attributes says nothing"
     )
+    moved_file = square.assign_attrs(source="elsewhere/a.hdf5")
+    assert fingerprint(moved_file) == fingerprint(square)

@@ -28,7 +28,8 @@ _PARTS = {"key", "warnings", "variables", "attributes", "content"}
 def fingerprint(*parts: Any) -> str:
     """A short hash of arrays, labelled arrays and JSON-able values: same input, same text.
 
-    Values, types, names, dimensions and attributes all count.
+    Values, types, names, dimensions and attributes all count, but for the attribute ``source``:
+    where a file lies, or how its path was written, says nothing of what it holds.
 
     Parameters
     ----------
@@ -72,7 +73,8 @@ def _update_variables(digest: Any, variables: Mapping[Any, xr.Variable | xr.Data
 
 
 def _described(attributes: Mapping[Any, Any]) -> bytes:
-    return json.dumps(dict(attributes), sort_keys=True, default=str).encode()
+    told = {name: value for name, value in attributes.items() if name != "source"}
+    return json.dumps(told, sort_keys=True, default=str).encode()
 
 
 def _hash_bytes(digest: Any, kind: str, content: bytes | memoryview) -> None:

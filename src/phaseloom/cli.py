@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -217,8 +218,7 @@ def demo(
     from phaseloom.workflow.console import show_scores
     from phaseloom.workflow.demo import demo_stxm
 
-    _use_threads(workers)
-    with _bars(quiet) as progress:
+    with _threads(workers), _bars(quiet) as progress:
         outcome, scores = {"stxm": demo_stxm}[kind](
             out, size=size, seed=seed, device=device, fresh=fresh, progress=progress
         )
@@ -271,8 +271,7 @@ def _run(recipe: Any, *, workers: int | None, fresh: bool, quiet: bool, as_json:
     from phaseloom.workflow.console import show_summary
     from phaseloom.workflow.run import run_stxm
 
-    _use_threads(workers)
-    with _bars(quiet) as progress:
+    with _threads(workers), _bars(quiet) as progress:
         outcome = run_stxm(recipe, fresh=fresh, progress=progress)
     if as_json:
         _print_json(outcome.summary())
@@ -304,14 +303,13 @@ def _bars(quiet: bool) -> Iterator[Progress]:
         yield bars
 
 
-def _use_threads(workers: int | None) -> None:
-    if workers is None:
-        return
-    import torch
-    from threadpoolctl import threadpool_limits
+@contextmanager
+def _threads(workers: int | None) -> Iterator[None]:
+    """Let Fourier transforms use that many threads; all else gains nothing from more than one."""
+    from scipy import fft
 
-    torch.set_num_threads(workers)
-    threadpool_limits(workers)
+    with fft.set_workers(workers or os.cpu_count() or 1):
+        yield
 
 
 def _named(text: str, key: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.simulate import measure, nvpf_references, particle, sparse_energies
-from phaseloom.stxm import absorption
+from phaseloom.stxm import absorption, readings
 
 Stack = tuple[NDArray[np.float32], xr.Dataset]
 
@@ -30,7 +30,7 @@ def measured_stack() -> Stack:
               elements=st.floats(-100, 100, width=32)))  # fmt: skip
 def test_median_equals_scipy(frame: NDArray[np.float32]) -> None:
     expected = ndimage.median_filter(frame, 3, mode="nearest")
-    np.testing.assert_array_equal(absorption.median_3x3(frame), expected)
+    np.testing.assert_array_equal(readings.median_3x3(frame), expected)
 
 
 def test_despike_finds_spikes_and_leaves_the_rest(measured_stack: Stack) -> None:
@@ -39,7 +39,7 @@ def test_despike_finds_spikes_and_leaves_the_rest(measured_stack: Stack) -> None
     rng = np.random.default_rng(0)
     where = rng.random(clean.shape) < 5e-4
     spiked[where] += 6000
-    replaced = absorption.despike(spiked)
+    replaced = readings.despike(spiked)
     assert replaced == pytest.approx(where.sum(), abs=0.05 * where.sum() + 5)
     np.testing.assert_allclose(spiked[where], clean[where], rtol=0.25)
     assert np.mean(spiked[~where] != clean[~where]) < 1e-5
@@ -128,17 +128,17 @@ def test_empty_frames_are_named() -> None:
     counts[0, 0, 0] = 2
     counts[2] = np.nan
     with pytest.raises(InputError, match=r"2 of 3 frames are empty or constant \(510 eV, 520 eV\)"):
-        absorption.check_frames(counts, np.array([500.0, 510.0, 520.0]), "a.hdf5")
+        readings.check_frames(counts, np.array([500.0, 510.0, 520.0]), "a.hdf5")
 
 
 def test_the_advice_for_frames_without_readings_helps() -> None:
     counts = np.random.default_rng(0).random((4, 4, 4)).astype(np.float32)
     energy = np.array([500.0, 510.0, 520.0, 530.0])
-    absorption.check_frames(counts, energy, "a.hdf5")
+    readings.check_frames(counts, energy, "a.hdf5")
     for value, advice in ((0.0, "--partial"), (np.nan, "--partial"), (7.0, "leave those energies")):
         counts[3] = value
         with pytest.raises(InputError, match=r"1 of 4 frames .*\(530 eV\); ") as caught:
-            absorption.check_frames(counts, energy, "a.hdf5")
+            readings.check_frames(counts, energy, "a.hdf5")
         assert advice in str(caught.value.remedy)
         assert ("--partial" in str(caught.value.remedy)) == (advice == "--partial")
 

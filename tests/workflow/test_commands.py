@@ -133,7 +133,7 @@ def test_several_stacks_with_values_and_states_of_charge(
     assert ran.status == 0, ran.err
     said = json.loads(ran.out)["stacks"]
     assert set(said) == {"young", "b"}
-    assert sum(said["b"]["fractions"].values()) == pytest.approx(1.0)
+    assert sum(said["b"]["fractions"].values()) + said["b"]["unknown"] == pytest.approx(1.0)
     assert said["young"]["energy_shift"] == pytest.approx(0.1, abs=0.02)
     young = results(tmp_path, "young")
     assert young.attrs["state_of_charge"] == 10.0

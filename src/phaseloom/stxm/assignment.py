@@ -24,7 +24,7 @@ from phaseloom.stxm.energy_shift import fit_energy_shift
 from phaseloom.stxm.evidence import stands_out
 from phaseloom.stxm.likelihood import likelihood
 from phaseloom.stxm.neighbourhood import smooth as smooth_posterior
-from phaseloom.stxm.preparation import variance
+from phaseloom.stxm.preparation import incident_counts, variance
 from phaseloom.stxm.references import sample_references
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def judge(
     density = prepared["optical_density"]
     mask = prepared["mask"]
     fitted = fit_energy_shift(
-        density, references, mask=mask.to_numpy(), i0=prepared["i0"].to_numpy(), seed=seed
+        density, references, mask=mask.to_numpy(), i0=incident_counts(prepared), seed=seed
     )
     if prepared.attrs["quantity"] == "counts" and fitted.chi2 > _WELL_EXPLAINED:
         warnings.warn(
@@ -119,7 +119,7 @@ def _fits(prepared: xr.Dataset, sampled: xr.DataArray) -> xr.Dataset:
         likelihood,
         prepared["optical_density"],
         sampled,
-        i0=prepared["i0"],
+        i0=incident_counts(prepared),
         baseline=prepared["baseline"],
         mask=prepared["mask"],
     )

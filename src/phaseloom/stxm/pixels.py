@@ -81,7 +81,9 @@ def counting_variance(
     n = len(spectra)
     removed = np.empty((n, 1), dtype=np.float32)
     stack = np.empty(n, dtype=np.intp)
-    incident = np.stack([data["i0"].to_numpy() for data in prepared.values()]).astype(np.float32)
+    # Where counts are not known the noise's scale is that of one count in the empty beam.
+    known = [data["i0"].fillna(1.0).to_numpy() for data in prepared.values()]
+    incident = np.stack(known).astype(np.float32)
     for index, (name, data) in enumerate(prepared.items()):
         removed[place[name], 0] = data["baseline"].to_numpy()[data["mask"].to_numpy()]
         incident[index] /= np.float32(judged[name].attrs["noise_scale"])

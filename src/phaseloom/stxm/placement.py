@@ -19,7 +19,6 @@ Images = NDArray[np.float32]
 
 # Gaussians (px) between which grains and edges show
 COARSE_BAND = (1.0, 4.0)
-WORKERS = 2
 # a correlation surface of pure noise peaks near 8 times its noise
 _NOISE_PEAK = 8.0
 # Distances (in images) between the images of a pair: neighbours look alike, far ones stop the
@@ -92,7 +91,7 @@ def coarse_shifts(images: Images, valid: NDArray[np.bool_]) -> NDArray[np.float6
 
 def _surface(crosses: Sequence[NDArray[Any]], shape: tuple[int, int]) -> Images:
     """Sum of the correlations of both features, each in units of its noise."""
-    image, steepness = (fft.irfft2(cross, s=shape, workers=WORKERS) for cross in crosses)
+    image, steepness = (fft.irfft2(cross, s=shape) for cross in crosses)
     parts = (np.abs(image), steepness)
     noise = (1.4826 * float(np.median(np.abs(part))) for part in parts)
     return np.asarray(sum(part / max(by, 1e-12) for part, by in zip(parts, noise, strict=True)))
@@ -103,15 +102,15 @@ def _features(images: Images, valid: NDArray[np.bool_]) -> list[NDArray[Any]]:
     _, ny, nx = images.shape
     window = np.hanning(ny + 2)[1:-1, None] * np.hanning(nx + 2)[None, 1:-1]
     window = (window * valid).astype(np.float32)
-    transform = fft.rfft2(_centred(images), workers=WORKERS)
-    passed = fft.irfft2(transform * band_pass((ny, nx), *COARSE_BAND), s=(ny, nx), workers=WORKERS)
-    smooth = fft.irfft2(transform * low_pass((ny, nx), COARSE_BAND[0]), s=(ny, nx), workers=WORKERS)
+    transform = fft.rfft2(_centred(images))
+    passed = fft.irfft2(transform * band_pass((ny, nx), *COARSE_BAND), s=(ny, nx))
+    smooth = fft.irfft2(transform * low_pass((ny, nx), COARSE_BAND[0]), s=(ny, nx))
     steepness = np.hypot(*np.gradient(smooth, axis=(1, 2)))
     # the steepest pixels (spikes, dust) must not speak for all
     steepness = np.minimum(steepness, np.quantile(steepness, 0.995, axis=(1, 2), keepdims=True))
     features = []
     for feature in (passed, _centred(steepness)):
-        spectrum = fft.rfft2(_centred(feature * window), workers=WORKERS)
+        spectrum = fft.rfft2(_centred(feature * window))
         # between cross-correlation (blunt) and phase correlation (all noise): root whitening
         spectrum /= np.sqrt(np.abs(spectrum) + 1e-12)
         features.append(spectrum)

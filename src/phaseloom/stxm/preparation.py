@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError, InputWarning
-from phaseloom.stxm import absorption
+from phaseloom.stxm import absorption, readings
 from phaseloom.stxm.alignment import align as align_frames
 from phaseloom.stxm.alignment import estimate_drift
 from phaseloom.stxm.references import FEWEST_ENERGIES, TOO_FEW_ENERGIES
@@ -89,12 +89,12 @@ def prepare(
     with _about(name):
         stack, quantity = _stack(measurement)
         values = stack.to_numpy()
-        absorption.check_frames(values, stack["energy"].to_numpy(), name)
+        readings.check_frames(values, stack["energy"].to_numpy(), name)
         if quantity == "counts":
             _check_counts(values)
-            absorption.subtract_dark(values, dark)
+            readings.subtract_dark(values, dark)
             if despike:
-                attributes["spikes"] = absorption.despike(values, progress=progress)
+                attributes["spikes"] = readings.despike(values, progress=progress)
         if align:
             shifts = estimate_drift(stack, progress=progress)
             stack = align_frames(stack, shifts, in_place=True, progress=progress)

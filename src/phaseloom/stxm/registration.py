@@ -28,7 +28,6 @@ from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
 from phaseloom.stxm.placement import (
     COARSE_BAND,
-    WORKERS,
     Images,
     band_pass,
     bin_image,
@@ -238,7 +237,7 @@ def _gauss_newton(
     aligned = np.empty((n, spectra.shape[1], height, width), dtype=np.float32)
     for e in range(n):
         moved = spectra[e] * _ramp(shape, shift[e])
-        aligned[e] = fft.irfft2(moved, s=shape, workers=WORKERS)[:, field[0], field[1]]
+        aligned[e] = fft.irfft2(moved, s=shape)[:, field[0], field[1]]
         if valid is not None:
             aligned[e] *= _cut(valid[e], field, shift[e])
     weight = transmission[field]
@@ -311,16 +310,16 @@ def _leading(alike: NDArray[np.float64]) -> NDArray[np.float64]:
 def _double_angle(image: Images) -> NDArray[np.complex64]:
     """Spectra (2, y, x) of the double-angle gradient: its cosine and its sine part."""
     ny, nx = image.shape
-    low = fft.rfft2(image - image.mean(), workers=WORKERS) * low_pass((ny, nx), _FINE_SMOOTHING)
-    gy, gx = np.gradient(fft.irfft2(low, s=(ny, nx), workers=WORKERS))
+    low = fft.rfft2(image - image.mean()) * low_pass((ny, nx), _FINE_SMOOTHING)
+    gy, gx = np.gradient(fft.irfft2(low, s=(ny, nx)))
     steepness = np.hypot(gy, gx) + np.float32(1e-12)
     parts = np.stack([(gx * gx - gy * gy) / steepness, 2 * gx * gy / steepness])
-    return np.asarray(fft.rfft2(parts, workers=WORKERS) * band_pass((ny, nx), *_FINE_BAND))
+    return np.asarray(fft.rfft2(parts) * band_pass((ny, nx), *_FINE_BAND))
 
 
 def _intensity(image: Images) -> NDArray[np.complex64]:
     """Spectrum (1, y, x) of the band-passed image."""
-    spectrum = fft.rfft2(image - image.mean(), workers=WORKERS)
+    spectrum = fft.rfft2(image - image.mean())
     return np.asarray(spectrum * band_pass(image.shape, *COARSE_BAND))[None]
 
 

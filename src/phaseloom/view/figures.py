@@ -58,7 +58,7 @@ def write_figures(
         )
         figures[f"{name}_spectra"] = partial(draw.spectra_figure, dataset)
         figures[f"{name}_quality"] = partial(draw.quality_figure, dataset)
-        if "i0" in dataset:
+        if "i0" in dataset and bool(dataset["i0"].notnull().any()):
             figures[f"{name}_i0"] = partial(draw.i0_figure, dataset)
         if "shift_y" in dataset:
             figures[f"{name}_drift"] = partial(draw.drift_figure, dataset)

@@ -148,7 +148,7 @@ def numbers(dataset: xr.Dataset) -> dict[str, str]:
             (3, "Invalid or not common to all frames"),
         ):
             said[f"{label}, left out"] = f"{int((reason == code).sum()):,} pixels"
-    if "i0" in dataset:
+    if "i0" in dataset and bool(dataset["i0"].notnull().any()):
         i0 = dataset["i0"].to_numpy()
         units = str(dataset["i0"].attrs.get("units", "counts")).replace("1", "").strip()
         said["Incident intensity, median"] = f"{np.nanmedian(i0):.4g} {units}".strip()

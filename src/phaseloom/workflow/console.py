@@ -69,20 +69,17 @@ def show_scores(scores: dict[str, dict[str, float]], console: Console) -> None:
     """Print how the maps compare with the simulated truth."""
     table = Table(
         "stack",
-        "accuracy",
-        "of Pearson alone",
-        "value rmse",
+        "all pixels",
+        "ambiguous",
+        "mixed",
         "shift error",
         "drift rms",
-        title="against the truth (accuracy: all / ambiguous / mixed pixels)",
+        title="right phases, in brackets Pearson's alone",
     )
-    groups = ("all", "ambiguous", "mixed")
     for name, s in scores.items():
         table.add_row(
             name,
-            " / ".join(f"{s[g]:.3f}" for g in groups),
-            " / ".join(f"{s['pearson_' + g]:.3f}" for g in groups),
-            f"{s['value_rmse']:.3f}",
+            *(f"{s[g]:.3f} ({s['pearson_' + g]:.3f})" for g in ("all", "ambiguous", "mixed")),
             f"{s['energy_shift_error']:+.3f} eV",
             f"{s['drift_rms']:.3f} px",
         )

@@ -184,7 +184,7 @@ Workers = Annotated[
     Option(
         "--workers",
         metavar="N",
-        help="threads to compute with; else all cores",
+        help="threads of the Fourier transforms; else all cores",
         min=1,
         rich_help_panel=_COMMON,
     ),

@@ -109,7 +109,9 @@ def drop_or_raise(
         )
         if not partial:
             raise InputError(
-                fault, "the scan was aborted; read with partial=True to drop them", source=source
+                fault,
+                "the scan was aborted; drop them with --partial (partial=True)",
+                source=source,
             )
         warnings.warn(f"{source}: {fault}; they are dropped", InputWarning, stacklevel=4)
     kept = np.flatnonzero(~bad)
@@ -147,7 +149,9 @@ def measured_lines(empty: NDArray[np.bool_], *, partial: bool, source: Path) -> 
         fault = f"{missing} of {empty.size} lines of the image hold no counts"
         if not partial:
             raise InputError(
-                fault, "the scan was aborted; read with partial=True to cut them off", source=source
+                fault,
+                "the scan was aborted; cut them off with --partial (partial=True)",
+                source=source,
             )
         warnings.warn(f"{source}: {fault}; they are cut off", InputWarning, stacklevel=4)
     return part

@@ -203,7 +203,7 @@ def _complete_pages(pages: Sequence[Any], *, path: Path, partial: bool) -> list[
         if not partial or not complete:
             raise InputError(
                 fault,
-                "read it with partial=True to use the complete pages" if complete else None,
+                "use the complete pages with --partial (partial=True)" if complete else None,
                 source=path,
             )
         warnings.warn(

@@ -259,7 +259,7 @@ def _frames(
         if not partial or not len(kept):
             raise InputError(
                 fault,
-                "read it with partial=True to use those it has" if len(kept) else None,
+                "use those it has with --partial (partial=True)" if len(kept) else None,
                 source=path,
             )
         warnings.warn(f"{path}: {fault}", InputWarning, stacklevel=3)

@@ -145,6 +145,7 @@ def spectra(
     value: options.Value = None,
     out: options.OutFile = None,
     i0: options.Incident = "auto",
+    dark: options.Dark = 0.0,
     align: options.Align = True,
     detector: options.Detector = None,
     quantity: options.Quantity = None,
@@ -164,6 +165,7 @@ def spectra(
             region=region,
             label=label,
             value=value,
+            dark=dark,
             align=align,
             progress=progress,
         )
@@ -181,6 +183,8 @@ def run(
     recipe: options.Recipe,
     out: options.OtherOut = None,
     workers: options.Workers = None,
+    device: options.OtherDevice = None,
+    seed: options.OtherSeed = None,
     fresh: options.Fresh = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
@@ -188,9 +192,10 @@ def run(
     """Do what a recipe says; a finished run's recipe repeats it."""
     from phaseloom.workflow.recipe import read_recipe
 
-    todo = read_recipe(recipe)
-    if out is not None:
-        todo = todo.model_copy(update={"out": out})
+    others = {"out": out, "device": device, "seed": seed}
+    todo = read_recipe(recipe).model_copy(
+        update={name: value for name, value in others.items() if value is not None}
+    )
     _run(todo, workers=workers, fresh=fresh, quiet=quiet, as_json=as_json)
 
 

@@ -66,7 +66,7 @@ def test_particle_mask_excludes_and_counts_thin_and_saturated(measured_stack: St
     counts[:, 40:44, 38:42] *= 0.02
     intensity = truth["i0"].to_numpy()
     absorption.to_optical_density(counts, intensity)
-    reason = absorption.particle_mask(counts, intensity)
+    reason = absorption.particle_mask(counts, *absorption.relative_thickness(counts, intensity))
     assert (reason[40:44, 38:42] == absorption.SATURATED).all()
     elsewhere = np.ones(counts.shape[1:], dtype=bool)
     elsewhere[40:44, 38:42] = False
@@ -79,7 +79,9 @@ def test_saturated_by_stray_light_floor_is_not_a_thin_pixel() -> None:
     density = np.full((6, 8, 8), 0.0, dtype=np.float32)
     density[2:, 2:6, 2:6] = 1.0
     density[2:, 2:6, 2] = np.nan
-    reason = absorption.particle_mask(density, np.full(6, 1e4))
+    reason = absorption.particle_mask(
+        density, *absorption.relative_thickness(density, np.full(6, 1e4))
+    )
     assert (reason[2:6, 3:6] == absorption.PARTICLE).all()
     assert (reason[2:6, 2] == absorption.INVALID).all() or (
         reason[2:6, 2] == absorption.SATURATED
@@ -91,7 +93,9 @@ def test_a_field_without_edges_has_an_empty_mask() -> None:
     counts = rng.poisson(1000, (8, 32, 32)).astype(np.float32)
     absorption.to_optical_density(counts, np.full(8, 1000.0))
     with pytest.raises(InputError, match=r"mask is empty|flat"):
-        absorption.particle_mask(counts, np.full(8, 1000.0), thin=1e3)
+        absorption.particle_mask(
+            counts, *absorption.relative_thickness(counts, np.full(8, 1000.0)), thin=1e3
+        )
 
 
 def test_pre_edge_is_found_where_there_is_one() -> None:
@@ -147,8 +151,14 @@ def test_the_mask_without_counts_is_that_with_them(measured_stack: Stack) -> Non
     counts, truth = measured_stack[0].copy(), measured_stack[1]
     intensity = truth["i0"].to_numpy()
     absorption.to_optical_density(counts, intensity)
-    known = absorption.particle_mask(counts, intensity) == absorption.PARTICLE
-    found = absorption.particle_mask(counts, None) == absorption.PARTICLE
+    known = (
+        absorption.particle_mask(counts, *absorption.relative_thickness(counts, intensity))
+        == absorption.PARTICLE
+    )
+    found = (
+        absorption.particle_mask(counts, *absorption.relative_thickness(counts, None))
+        == absorption.PARTICLE
+    )
     assert np.mean(known != found) < 0.01
     assert found[truth["thickness"].to_numpy() > 0.2].all()
     assert truth["thickness"].to_numpy()[found].min() > 0.02

@@ -117,26 +117,72 @@ def to_optical_density(
         np.negative(frame, out=frame)
 
 
-def particle_mask(
-    optical_density: NDArray[np.float32],
-    intensity: NDArray[np.float64] | None,
-    *,
-    thin: float = 0.1,
-    thick: float = 3.0,
-) -> NDArray[np.int8]:
-    """Why each pixel is, or is not, mapped (``mask_reason``).
+def relative_thickness(
+    optical_density: NDArray[np.float32], intensity: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How much absorbs in each pixel, against the median particle, and its noise, (y, x) each.
 
-    The relative thickness of a pixel is the projection of its spectrum on the mean spectrum of
-    the absorbing part of the field, both centred, so that what has no edge (membrane, an I0 off
-    by a factor) does not count. 1 is the median of the pixels that stand out of the noise.
+    The projection of a pixel's spectrum on the mean spectrum of the absorbing part of the field,
+    both centred, so that what has no edge (membrane, an I0 off by a factor) does not count. 1 is
+    the median of the pixels that stand out of the noise. Spectra divided by it are normalised.
 
     Parameters
     ----------
     optical_density
         (energy, y, x), NaN where nothing was transmitted.
     intensity
-        I0 in counts (energy,): gives the noise of the thickness. None where counts are not
-        known: neighbouring thin pixels say by how much it scatters.
+        I0 in counts (energy,): gives the noise. None where counts are not known: neighbouring
+        thin pixels say by how much the thickness scatters.
+
+    Raises
+    ------
+    InputError
+        No pixel has a reading at every energy, or the particles' spectrum is flat.
+    """
+    mean = _frame_reduce(optical_density, np.add) / len(optical_density)
+    finite = np.isfinite(mean)
+    if not np.any(finite):
+        raise InputError("no pixel has a reading at every energy", "check the stack and I0")
+    absorbing = finite & (mean >= _otsu(mean[finite]))
+    template = np.array([float(np.mean(frame[absorbing], dtype=np.float64))
+                         for frame in optical_density])  # fmt: skip
+    template -= template.mean()
+    norm = float(template @ template)
+    if norm < 1e-12:
+        raise InputError("the spectrum of the particles is flat", "check the energies and I0")
+    weight = template / norm
+    projection = np.zeros(mean.shape)
+    for w, frame in zip(weight, optical_density, strict=True):
+        projection += w * frame
+    if intensity is None:
+        noise = np.full(mean.shape, _scatter(projection, finite & ~absorbing))
+    else:
+        variance = np.zeros(mean.shape)
+        for w, i0, frame in zip(weight, intensity, optical_density, strict=True):
+            variance += w**2 * np.exp(np.minimum(frame, 20.0)) / max(float(i0), 1e-12)
+        noise = np.sqrt(variance)
+    with np.errstate(invalid="ignore"):
+        seen = projection > 3.0 * noise
+    scale = float(np.median(projection[seen])) if np.any(seen) else 1.0
+    return projection / scale, noise / scale
+
+
+def particle_mask(
+    optical_density: NDArray[np.float32],
+    thickness: NDArray[np.float64],
+    noise: NDArray[np.float64],
+    *,
+    thin: float = 0.1,
+    thick: float = 3.0,
+) -> NDArray[np.int8]:
+    """Why each pixel is, or is not, mapped (``mask_reason``).
+
+    Parameters
+    ----------
+    optical_density
+        (energy, y, x), NaN where nothing was transmitted.
+    thickness, noise
+        From :func:`relative_thickness`.
     thin
         Pixels below this relative thickness, or below three standard deviations of its noise,
         are too thin.
@@ -154,12 +200,11 @@ def particle_mask(
     InputError
         No pixel is left.
     """
-    relative, noise = _relative_thickness(optical_density, intensity)
     with np.errstate(invalid="ignore"):
         highest = _frame_reduce(optical_density, np.fmax)
-        reason = np.full(relative.shape, PARTICLE, dtype=np.int8)
-        reason[~(relative >= np.maximum(thin, 3.0 * noise))] = THIN
-        missing = np.zeros(relative.shape, dtype=np.int32)
+        reason = np.full(thickness.shape, PARTICLE, dtype=np.int8)
+        reason[~(thickness >= np.maximum(thin, 3.0 * noise))] = THIN
+        missing = np.zeros(thickness.shape, dtype=np.int32)
         for frame in optical_density:
             missing += np.isnan(frame)
         dense = highest > thick
@@ -246,37 +291,6 @@ def _mean_image(counts: NDArray[np.float32]) -> NDArray[np.float64]:
     for frame in counts:
         total += frame / max(float(np.nanmedian(frame)), 1e-12)
     return total / len(counts)
-
-
-def _relative_thickness(
-    optical_density: NDArray[np.float32], intensity: NDArray[np.float64] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    mean = _frame_reduce(optical_density, np.add) / len(optical_density)
-    finite = np.isfinite(mean)
-    if not np.any(finite):
-        raise InputError("no pixel has a reading at every energy", "check the stack and I0")
-    absorbing = finite & (mean >= _otsu(mean[finite]))
-    template = np.array([float(np.mean(frame[absorbing], dtype=np.float64))
-                         for frame in optical_density])  # fmt: skip
-    template -= template.mean()
-    norm = float(template @ template)
-    if norm < 1e-12:
-        raise InputError("the spectrum of the particles is flat", "check the energies and I0")
-    weight = template / norm
-    projection = np.zeros(mean.shape)
-    for w, frame in zip(weight, optical_density, strict=True):
-        projection += w * frame
-    if intensity is None:
-        noise = np.full(mean.shape, _scatter(projection, finite & ~absorbing))
-    else:
-        variance = np.zeros(mean.shape)
-        for w, i0, frame in zip(weight, intensity, optical_density, strict=True):
-            variance += w**2 * np.exp(np.minimum(frame, 20.0)) / max(float(i0), 1e-12)
-        noise = np.sqrt(variance)
-    with np.errstate(invalid="ignore"):
-        seen = projection > 3.0 * noise
-    scale = float(np.median(projection[seen])) if np.any(seen) else 1.0
-    return projection / scale, noise / scale
 
 
 def _scatter(picture: NDArray[np.float64], area: NDArray[np.bool_]) -> float:

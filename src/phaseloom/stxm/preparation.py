@@ -67,8 +67,9 @@ def prepare(
     Returns
     -------
     xarray.Dataset
-        ``optical_density`` (energy, y, x) float32; ``mask``, ``mask_reason``, ``baseline``
-        (y, x); ``i0`` (energy), NaN where the measurement holds no counts; ``i0_area`` (y, x)
+        ``optical_density`` (energy, y, x) float32; ``mask``, ``mask_reason``, ``baseline`` and
+        ``thickness`` (relative; spectra divided by it are normalised), (y, x); ``i0`` (energy),
+        NaN where the measurement holds no counts; ``i0_area`` (y, x)
         when I0 comes from the field; ``shift_y``, ``shift_x`` (energy) in px. attrs count what
         was done.
 
@@ -108,7 +109,8 @@ def prepare(
             _warn_of_unused(quantity, i0, dark)
         if quantity == "transmission":
             absorption.to_optical_density(values, np.ones(len(values)), progress=progress)
-        reason = absorption.particle_mask(values, intensity, thin=thin, thick=thick)
+        thickness, noise = absorption.relative_thickness(values, intensity)
+        reason = absorption.particle_mask(values, thickness, noise, thin=thin, thick=thick)
         mask = reason == absorption.PARTICLE
         mean = _mean_spectrum(values, mask)
         if intensity is not None and area is not None:
@@ -133,6 +135,7 @@ def prepare(
             "optical_density": (("energy", "y", "x"), values, {"units": "1"}),
             "mask": (("y", "x"), mask),
             "mask_reason": (("y", "x"), reason, _reasons()),
+            "thickness": (("y", "x"), thickness.astype(np.float32), {"units": "1"}),
             "baseline": (("y", "x"), subtracted, {"units": "1"}),
             "i0": (
                 "energy",

@@ -87,10 +87,13 @@ def score(result: xr.Dataset, truth: xr.Dataset) -> dict[str, float]:
         ``mixed`` (no phase has 90 %), the same for Pearson alone (``pearson_…``), ``value_rmse``
         of the posterior-mean value, ``energy_shift_error`` in eV, ``drift_rms`` in px.
     """
-    residual = {a: (result[f"shift_{a}"] - truth[f"shift_{a}"]).to_numpy() for a in ("y", "x")}
-    here = truth.isel(
-        {axis: _nearest(result, truth, axis, r.mean()) for axis, r in residual.items()}
-    )
+    residual = {
+        a: (result[f"shift_{a}"] - truth[f"shift_{a}"]).to_numpy()
+        if f"shift_{a}" in result
+        else -truth[f"shift_{a}"].to_numpy()
+        for a in ("y", "x")
+    }
+    here = truth.isel({a: _nearest(result, truth, a, float(r.mean())) for a, r in residual.items()})
     right = here["phase"].to_numpy()
     inside = result["mask"].to_numpy() & (right >= 0)
     groups = {

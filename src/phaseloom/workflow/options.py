@@ -204,6 +204,21 @@ Seed = Annotated[
         rich_help_panel=_COMMON,
     ),
 ]
+OtherDevice = Annotated[
+    Literal["auto", "cpu", "cuda"] | None,
+    Option("--device", help="where torch computes, if not the recipe's", rich_help_panel=_COMMON),
+]
+OtherSeed = Annotated[
+    int | None,
+    Option(
+        "--seed",
+        metavar="N",
+        help="seed, if not the recipe's",
+        min=0,
+        max=2**32 - 1,
+        rich_help_panel=_COMMON,
+    ),
+]
 Fresh = Annotated[
     bool,
     Option("--fresh", help="compute everything again", rich_help_panel=_COMMON),

@@ -21,6 +21,7 @@ def reference_from_stack(
     region: str | None = None,
     label: str | None = None,
     value: float | None = None,
+    dark: float = 0.0,
     align: bool = True,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
@@ -36,6 +37,8 @@ def reference_from_stack(
         ``y0:y1,x0:x1`` in pixels of the stack as read; the particle mask by default.
     label, value
         Name (that of the stack by default) and number of the phase.
+    dark, align
+        See :func:`phaseloom.stxm.prepare`.
 
     Returns
     -------
@@ -51,7 +54,9 @@ def reference_from_stack(
         raise InputError("its folder does not exist", "create it first", source=target)
     area = None if region is None else region_of(region)
     name = label or stack.name
-    prepared = prepare(read_stack(stack), i0=incident(stack.i0), align=align, progress=progress)
+    prepared = prepare(
+        read_stack(stack), i0=incident(stack.i0), dark=dark, align=align, progress=progress
+    )
     spectra = mean_spectrum(prepared, area, label=name)
     if value is not None:
         spectra = spectra.assign_coords(value=("spectrum", [value]))

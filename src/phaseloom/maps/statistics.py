@@ -17,6 +17,8 @@ from phaseloom.errors import InputError
 
 #: Blocks of this many correlation lengths are taken as independent of each other.
 BLOCK_IN_CORRELATION_LENGTHS = 5
+#: Fewer blocks cannot tell a spread.
+FEWEST_BLOCKS = 16
 #: More blocks make no better interval, only a longer bootstrap.
 MOST_BLOCKS = 4096
 
@@ -90,6 +92,7 @@ def phase_fractions(
 
     if block is None:
         edge = round(BLOCK_IN_CORRELATION_LENGTHS * correlation_length(labels, inside))
+        edge = min(edge, max(1, math.isqrt(int(inside.sum()) // FEWEST_BLOCKS)))
         edge = max(edge, math.isqrt(labels.size // MOST_BLOCKS))
     elif block < 1:
         raise InputError(f"the blocks have an edge of {block} pixels", "give 1 or more")

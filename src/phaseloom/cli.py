@@ -22,6 +22,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from phaseloom.compute.interrupts import insisting_interrupts
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.workflow import options
 
@@ -244,7 +245,8 @@ def main() -> None:
         warnings.simplefilter("always", InputWarning)
         warnings.showwarning = _warning_shower()
         try:
-            status = app(standalone_mode=False)
+            with insisting_interrupts():
+                status = app(standalone_mode=False)
         except InputError as error:
             status = _fault(str(error))
         except UnicodeEncodeError as error:

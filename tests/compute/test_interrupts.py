@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+import weakref
+
+import pytest
+
+from phaseloom.compute.interrupts import insisting_interrupts
+
+
+class Thing:
+    pass
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_lost_in_a_callback_comes_again() -> None:
+    def interrupted(_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)  # the handler runs here, and what it raises is dropped
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), insisting_interrupts():
+        thing = Thing()
+        reference = weakref.ref(thing, interrupted)
+        del thing
+        assert reference() is None
+        time.sleep(5)
+        raise AssertionError("nobody interrupted")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_without_an_interrupt_nothing_happens() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with insisting_interrupts():
+        pass
+    assert signal.getsignal(signal.SIGALRM) is before

@@ -30,6 +30,8 @@ def find_reader(path: Path) -> ModuleType:
     """
     if not path.exists():
         raise InputError("no such file", "check the path", source=path)
+    if path.is_dir():
+        raise InputError("is a folder", "give a file in it", source=path)
     known = readers()
     for module in known:
         if path.suffix.lower() in module.file_extensions and module.reads_this(path):

@@ -58,14 +58,12 @@ def test_noise_carried_through_the_encoder_is_the_scatter_it_makes(trained: Mode
         np.testing.assert_allclose(a, b, atol=0.25 * np.trace(b))
 
 
-def test_same_seed_same_model_and_it_survives_as_arrays(trained: Model) -> None:
+def test_same_seed_same_model(trained: Model) -> None:
     spectra, truth = clusters()
     labels = np.where(np.arange(len(truth)) % 3 == 0, truth, -1)
     again = fit(spectra, labels, n_components=4, latent_dims=2, device="cpu")
-    stored = Model.from_state(trained.state(), device="cpu")
     np.testing.assert_array_equal(again.embed(spectra)[0], trained.embed(spectra)[0])
-    np.testing.assert_array_equal(stored.embed(spectra)[0], trained.embed(spectra)[0])
-    np.testing.assert_array_equal(stored.components[0], trained.components[0])
+    np.testing.assert_array_equal(again.components[0], trained.components[0])
 
 
 def test_a_component_without_seeds_is_refused_by_name() -> None:

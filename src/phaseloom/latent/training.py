@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -108,33 +107,6 @@ class Model:
             covariance = torch.einsum("nie,ne,nje->nij", jacobian, spread, jacobian)
             covariances.append(covariance.detach().cpu().numpy())
         return np.concatenate(covariances)
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Everything needed to rebuild the model, as numpy arrays."""
-        arrays = {
-            f"network.{k}": v.cpu().numpy().copy() for k, v in self.network.state_dict().items()
-        }
-        history = {f"history.{k}": v for k, v in self.history.items()}
-        return {**arrays, **history, "restarts": np.array(self.restarts)}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, NDArray[Any]], *, device: str = "auto") -> Model:
-        """Rebuild a model from :meth:`state`."""
-        weights = {
-            k.removeprefix("network."): torch.from_numpy(np.array(v))
-            for k, v in state.items()
-            if k.startswith("network.")
-        }
-        n_components, latent_dims = weights["component_mean"].shape
-        hidden, n_features = weights["encoder_body.0.weight"].shape
-        network = MixtureAutoencoder(n_features, n_components, latent_dims, hidden=hidden)
-        network.load_state_dict(weights)
-        history = {
-            k.removeprefix("history."): np.asarray(v)
-            for k, v in state.items()
-            if k.startswith("history.")
-        }
-        return cls(network.to(torch_device(device)).eval(), history, int(state["restarts"]))
 
     def _blocks(self, spectra: NDArray[np.floating]) -> list[torch.Tensor]:
         whole = torch.from_numpy(np.array(spectra, dtype=np.float32))

@@ -94,7 +94,7 @@ def estimate_drift(
     if kept.size < 2:
         raise InputError(
             "no two images share any structure, so their drift cannot be found",
-            "check that the images are not blank, or go on without alignment",
+            "check that the images are not blank, or go on with --no-align",
             source=_name(data),
         )
     lost = np.setdiff1d(np.arange(n), kept)

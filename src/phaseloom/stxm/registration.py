@@ -197,7 +197,7 @@ def refine_shifts(
         if field is None or min(part.stop - part.start for part in field) < 8:
             raise InputError(
                 "the images share no field that could be compared",
-                "check that they show the same place, or align fewer of them",
+                "check that they show the same place, or go on with --no-align",
             )
         state, step = _gauss_newton(spectra, state.shift, transmission, field, shape, valid, faint)
         if state.found.any() and np.abs(step[state.found]).max() < 0.01:

@@ -222,3 +222,12 @@ def test_fingerprint_sees_dimensions_and_attributes() -> None:
     )
     moved_file = square.assign_attrs(source="elsewhere/a.hdf5")
     assert fingerprint(moved_file) == fingerprint(square)
+
+
+def test_another_version_of_the_software_computes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Checkpoints(tmp_path / "r.zarr").stage("g", "one", "key", maps, first=True)
+    monkeypatch.setattr("phaseloom.compute.checkpoints.version", lambda _: "99.0")
+    with pytest.raises(AssertionError, match="computed again"):
+        Checkpoints(tmp_path / "r.zarr").stage("g", "one", "key", never, first=True)

@@ -12,6 +12,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,8 @@ class Checkpoints:
         name
             Name of the stage; several stages may share a group and its coordinates.
         key
-            Fingerprint of everything that the result depends on.
+            Fingerprint of everything that the result depends on; the version of phaseloom is
+            added to it.
         compute
             Makes the variables.
         first
@@ -139,6 +141,7 @@ class Checkpoints:
         """
         if self.store is None:
             return compute()
+        key = f"{version('phaseloom')} {key}"
         self._groups.add(group)
         path = self.store / group
         mark = {} if self._fresh else _marks(path).get(name, {})

@@ -18,7 +18,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phaseloom import __version__
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.device import one_thread
 from phaseloom.compute.progress import SILENT, Progress
@@ -113,6 +112,7 @@ def map_phases(
     keep = keep or Checkpoints()
     options = [dark, despike, align, baseline, thin, thick]
     prepared: dict[str, xr.Dataset] = {}
+    inputs: dict[str, str] = {}
     keys: dict[str, str] = {}
     energies: dict[str, NDArray[np.float64]] = {}
     for name in stacks:
@@ -121,7 +121,8 @@ def map_phases(
         energies[name] = measurement["energy"].to_numpy()
         _check_energies(energies)
         incident = i0[name] if isinstance(i0, Mapping) else i0
-        keys[name] = fingerprint(__version__, _VERSION, measurement, options, _plain(incident))
+        inputs[name] = fingerprint(measurement)
+        keys[name] = fingerprint(_VERSION, inputs[name], options, _plain(incident))
         sample_references(references, energies[name])
         prepared[name] = keep.stage(
             f"stxm/{name}",
@@ -145,7 +146,7 @@ def map_phases(
         del measurement  # as large as half of what is made of it
 
     key = fingerprint(
-        __version__, _VERSION, list(keys.values()), list(references),
+        _VERSION, list(keys.values()), list(references),
         shift, margin, resolve, latent_dims, covariance, smooth, value_name, seed,
     )  # fmt: skip
 
@@ -187,7 +188,8 @@ def map_phases(
     tree: dict[str, xr.Dataset] = {}
     for name, data in prepared.items():
         maps = keep.stage(f"stxm/{name}", "phases", key, maps_of(name))
-        tree[f"/stxm/{name}"] = data.assign(maps.variables).assign_attrs(maps.attrs)
+        both = data.assign(maps.variables).assign_attrs(maps.attrs)
+        tree[f"/stxm/{name}"] = both.assign_attrs(input_fingerprint=inputs[name])
     if resolve == "gmvae":
         tree["/latent"] = keep.stage("latent", "space", key, lambda: mapped()[1], first=True)
     for reference in references:

@@ -116,7 +116,10 @@ def run_stxm(recipe: StxmRecipe, *, fresh: bool = False, progress: Progress = SI
         facts = {
             "recipe": to_toml(recipe.model_copy(update={"out": Path()})),
             "versions": json.dumps(versions()),
-            "inputs": json.dumps({**stacks.fingerprints, "references": fingerprint(references)}),
+            "inputs": json.dumps(
+                {n: results["stxm"][n].attrs["input_fingerprint"] for n in stacks}
+                | {"references": fingerprint(references)}
+            ),
         }
         charges = {f"stxm/{s.name}": {"state_of_charge": s.state_of_charge} for s in recipe.stack}
         keep.finish({"": facts, **charges}, owned=_OWNED)
@@ -205,12 +208,9 @@ class _Stacks(Mapping[str, xr.Dataset]):
 
     def __init__(self, entries: tuple[Stack, ...]) -> None:
         self._entries = {entry.name: entry for entry in entries}
-        self.fingerprints: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> xr.Dataset:
-        stack = read_stack(self._entries[name])
-        self.fingerprints[name] = fingerprint(stack)
-        return stack
+        return read_stack(self._entries[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

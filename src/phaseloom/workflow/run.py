@@ -121,8 +121,14 @@ def run_stxm(recipe: StxmRecipe, *, fresh: bool = False, progress: Progress = SI
                 | {"references": fingerprint(references)}
             ),
         }
-        charges = {f"stxm/{s.name}": {"state_of_charge": s.state_of_charge} for s in recipe.stack}
-        keep.finish({"": facts, **charges}, owned=_OWNED)
+        of_stacks = {
+            f"stxm/{s.name}": {
+                "state_of_charge": s.state_of_charge,
+                "input_fingerprint": results["stxm"][s.name].attrs["input_fingerprint"],
+            }
+            for s in recipe.stack
+        }
+        keep.finish({"": facts, **of_stacks}, owned=_OWNED)
         results.attrs.update(facts)
         tables = stxm_tables(results, seed=recipe.seed)
         write_tables(folder / "tables", tables, results)

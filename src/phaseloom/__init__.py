@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 __version__ = version("phaseloom")
 __all__ = ["InputError", "InputWarning", "__version__", "read"]
 
-_ROOMS = ("compute", "io", "latent", "maps", "simulate", "stxm", "view", "workflow")
+_ROOMS = (
+    "compute",
+    "crystals",
+    "diffraction",
+    "io",
+    "latent",
+    "maps",
+    "simulate",
+    "stxm",
+    "view",
+    "workflow",
+)
 
 
 def __getattr__(name: str) -> Any:

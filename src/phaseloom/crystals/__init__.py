@@ -1,0 +1,1 @@
+"""What a crystal diffracts: structures, structure factors, kinematic spots and rings."""

@@ -14,7 +14,10 @@ from phaseloom import InputError
 from phaseloom.view import style
 from phaseloom.view.diagnostics import energy_shift_figure
 from phaseloom.view.figures import write_figures
-from phaseloom.view.report import citations, headline, methods_paragraph, percent, write_report
+from phaseloom.view.methods import citations, methods_paragraph
+from phaseloom.view.report import write_report
+from phaseloom.view.sections.parts import percent
+from phaseloom.view.sections.stxm import headline
 
 MakeSeries = Callable[..., xr.DataTree]
 PIXEL = base64.b64decode(

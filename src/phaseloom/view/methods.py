@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from phaseloom.view.results import (
     stated_recipe,
     stxm_stacks,
 )
+from phaseloom.view.sections.parts import facts
 
 _ADRAR = (
     "Adrar et al., AI-Driven Phase Identification from X-ray Hyperspectral Imaging of cycled "
@@ -62,14 +62,6 @@ def methods_paragraph(tree: xr.DataTree) -> str:
         *_resolution(tree, stacks, recipe),
     ]
     return " ".join(said)
-
-
-def facts(tree: xr.DataTree, name: str) -> dict[str, str]:
-    """Versions or inputs from the attributes of the tree or its group ``/stxm``."""
-    group = tree.children.get("stxm", tree)
-    text = tree.attrs.get(name, group.attrs.get(name, "{}"))
-    held = json.loads(text) if isinstance(text, str) else dict(text)
-    return {str(key): str(value) for key, value in held.items()}
 
 
 def _preparation(stacks: Stacks, recipe: Mapping[str, Any]) -> list[str]:

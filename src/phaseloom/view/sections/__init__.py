@@ -1,0 +1,68 @@
+"""What each method of the package puts into figures and report, method by method.
+
+A method is a module of this package with
+
+- ``present(tree)``: whether the result holds anything of it;
+- ``figures(tree, tables)``: what draws its figures, by file name;
+- ``section(tree, figures, tables)``: its part of the report, a :class:`Section`.
+
+A new method is one more name in :data:`METHODS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from phaseloom.errors import InputError
+from phaseloom.view.sections.parts import Chapter, Picture, Section
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+__all__ = ["METHODS", "Chapter", "Method", "Picture", "Section", "methods_of"]
+
+METHODS = ("stxm",)
+"""Modules of the methods, in the order of the report."""
+
+
+class Method(Protocol):
+    """What a module of this package offers."""
+
+    def present(self, tree: xr.DataTree) -> bool:
+        """Whether the result holds anything of this method."""
+
+    def figures(
+        self, tree: xr.DataTree, tables: Mapping[str, pd.DataFrame]
+    ) -> dict[str, Callable[[], Figure]]:
+        """What draws each figure the result has the data for, by file name."""
+
+    def section(
+        self,
+        tree: xr.DataTree,
+        figures: Mapping[str, Path | bytes],
+        tables: Mapping[str, pd.DataFrame],
+    ) -> Section:
+        """What the report says of this method."""
+
+
+def methods_of(tree: xr.DataTree) -> list[Method]:
+    """The methods that the result holds something of.
+
+    Raises
+    ------
+    InputError
+        When there is none.
+    """
+    modules = [cast(Method, import_module(f"{__name__}.{name}")) for name in METHODS]
+    found = [module for module in modules if module.present(tree)]
+    if not found:
+        raise InputError(
+            "the result holds no STXM phase map and no diffraction peaks",
+            "map a stack or register a scan first",
+        )
+    return found

@@ -1,15 +1,40 @@
-"""Large stacks in parts, so that what is worked out on the way stays small."""
+"""Large measurements in parts, so that what is worked out on the way stays small."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phaseloom.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+T = TypeVar("T")
+R = TypeVar("R")
+
 PIXELS = 16384
 """Pixels of one block; keeps a block of 120 energies in float64 below 16 MB."""
+
+BYTES = 64 * 2**20
+"""Bytes of the patterns of one block."""
+
+_STRETCH = 4
+"""A block may be so many times larger where a smaller one would read stored chunks again."""
+
+_PATIENCE = 10.0
+"""Seconds after which a scheduler that does not answer is given up."""
+
+_ALIKE = ("phaseloom", "dask", "distributed")
+"""Packages of which client and workers must have the same version."""
 
 
 def slabs(inside: NDArray[np.bool_], *, pixels: int = PIXELS) -> Iterator[tuple[slice, slice]]:
@@ -30,3 +55,264 @@ def slabs(inside: NDArray[np.bool_], *, pixels: int = PIXELS) -> Iterator[tuple[
         if last > first:
             yield slice(top, bottom), slice(first, last)
         first = last
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Patterns of neighbouring scan positions, not yet loaded.
+
+    Parameters
+    ----------
+    index
+        Blocks are counted in the reading order of the scan: their results, one after the other,
+        are the scan's.
+    y, x
+        Scan positions of the block: whole rows, or a part of a single row.
+    patterns
+        Dask or numpy array (y, x, ky, kx) of these positions and of the neighbours beyond them.
+    inner_y, inner_x
+        Where the block's own positions stand in ``patterns``: all but the neighbours.
+    """
+
+    index: int
+    y: slice
+    x: slice
+    patterns: Any
+    inner_y: slice
+    inner_x: slice
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Scan positions (y, x) of the block, without the neighbours."""
+        return self.y.stop - self.y.start, self.x.stop - self.x.start
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What goes to a cluster: only what these patterns need of the scan's graph."""
+        patterns = self.patterns
+        if hasattr(patterns, "dask"):
+            import dask
+
+            (patterns,) = dask.optimize(patterns)
+        place = self.index, self.y, self.x, patterns, self.inner_y, self.inner_x
+        return Block, place
+
+
+def row_blocks(scan: xr.Dataset, *, bytes: int = BYTES, halo: int = 0) -> list[Block]:  # noqa: A002
+    """A scan in blocks of whole rows, or of parts of one row where a row is larger than a block.
+
+    Parameters
+    ----------
+    scan
+        ``counts`` (y, x, ky, kx).
+    bytes
+        Of a block's patterns as stored. Edges are laid on the edges of the stored chunks where
+        that makes a block at most four times as large.
+    halo
+        Scan positions beyond the block's own, on every side within the scan, that
+        ``patterns`` holds as well.
+    """
+    counts = scan["counts"]
+    patterns = counts.data
+    ny, nx = counts.shape[:2]
+    pattern = max(1, counts.dtype.itemsize * counts.shape[2] * counts.shape[3])
+    chunks = getattr(patterns, "chunks", ((1,), (1,)))
+    chunk_y, chunk_x = max(chunks[0]), max(chunks[1])
+    row = pattern * nx
+    if row <= bytes or row * chunk_y <= _STRETCH * bytes:
+        edges_y, edges_x = _edges(ny, _step(row, bytes, chunk_y)), [0, nx]
+    else:
+        edges_y, edges_x = _edges(ny, 1), _edges(nx, _step(pattern, bytes, chunk_x))
+    blocks: list[Block] = []
+    for top, bottom in pairwise(edges_y):
+        for left, right in pairwise(edges_x):
+            y0, y1 = max(0, top - halo), min(ny, bottom + halo)
+            x0, x1 = max(0, left - halo), min(nx, right + halo)
+            blocks.append(
+                Block(
+                    index=len(blocks),
+                    y=slice(top, bottom),
+                    x=slice(left, right),
+                    patterns=patterns[y0:y1, x0:x1],
+                    inner_y=slice(top - y0, bottom - y0),
+                    inner_x=slice(left - x0, right - x0),
+                )
+            )
+    return blocks
+
+
+def load(block: Block) -> NDArray[Any]:
+    """The patterns of a block, in memory: (y, x, ky, kx) with its neighbours.
+
+    Read in the thread that calls, so that no more blocks are in memory than threads are at work.
+    """
+    patterns = block.patterns
+    if hasattr(patterns, "dask"):
+        patterns = patterns.compute(scheduler="synchronous")
+    return np.asarray(patterns)
+
+
+def run_blocks(
+    function: Callable[[T], R],
+    blocks: Sequence[T],
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> Iterator[tuple[int, R]]:
+    """Call a function on every block, several at once.
+
+    Parameters
+    ----------
+    function
+        Of one block. With ``scheduler`` it has to pickle, and so have blocks and results.
+    blocks
+        What it is called with.
+    workers
+        Blocks at work at once: threads (as many as cores by default), each with one thread for
+        linear algebra. With ``scheduler`` as many as the cluster has threads by default.
+    scheduler
+        Address of a dask.distributed scheduler, such as ``tcp://host:8786``; by default the
+        blocks are worked on by threads of this process.
+
+    Yields
+    ------
+    index : int
+        Where in ``blocks`` the block stands. They come as they are finished, and at most two
+        per worker are begun or wait to be taken.
+    result
+        What the function made of it.
+
+    Raises
+    ------
+    InputError
+        Nobody answers at the address, the cluster has no workers or other versions than this
+        process, or it was lost on the way.
+
+    Notes
+    -----
+    The first exception of a block is raised as it is; no further block is begun then. The same
+    holds for Ctrl-C, and for a caller that takes no more results.
+    """
+    with _executor(workers, scheduler) as (executor, at_once):
+        todo = iter(enumerate(blocks))
+        running: dict[Future[R], int] = {}
+        try:
+            while True:
+                _begin(executor, function, todo, running, 2 * at_once)
+                if not running:
+                    return
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                while finished:
+                    future = finished.pop()
+                    index, result = running.pop(future), future.result()
+                    del future
+                    _begin(executor, function, todo, running, 2 * at_once - len(finished))
+                    yield index, result
+                    del result
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _begin(
+    executor: Executor,
+    function: Callable[[T], R],
+    todo: Iterator[tuple[int, T]],
+    running: dict[Future[R], int],
+    most: int,
+) -> None:
+    for index, block in islice(todo, max(0, most - len(running))):
+        running[executor.submit(function, block)] = index
+
+
+@contextmanager
+def _executor(workers: int | None, scheduler: str | None) -> Iterator[tuple[Executor, int]]:
+    if scheduler is not None:
+        with _cluster(scheduler) as (executor, threads):
+            yield executor, workers or threads
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    from threadpoolctl import threadpool_limits
+
+    from phaseloom.compute.device import one_thread
+
+    threads = workers or os.cpu_count() or 1
+    # OpenMP counts its threads per calling thread, other libraries per process: both are told.
+    pool = ThreadPoolExecutor(threads, "block", threadpool_limits, (1,))
+    with one_thread():
+        try:
+            yield pool, threads
+        except Exception:
+            pool.shutdown(cancel_futures=True)
+            raise
+        finally:
+            # Who interrupts does not wait for the blocks at work.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
+    import warnings
+
+    from distributed import Client
+    from distributed.scheduler import KilledWorker
+
+    with warnings.catch_warnings():
+        # What matters of the versions is looked at below.
+        warnings.filterwarnings("ignore", "Mismatched versions", Warning)
+        try:
+            client = Client(address, timeout=_PATIENCE, set_as_default=False)
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(
+                f"no scheduler answers at {address!r} ({error})",
+                "start one with dask scheduler, and give the tcp:// address that it prints",
+            ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_PATIENCE)
+        except TimeoutError as error:
+            raise InputError(
+                f"the scheduler at {address} has no workers", f"start some: dask worker {address}"
+            ) from error
+        _check_versions(address, client.get_versions(packages=_ALIKE))
+        try:
+            # Not pure: to hash every block would mean to pickle it twice.
+            yield client.get_executor(pure=False), sum(client.nthreads().values())
+        except KilledWorker as error:
+            raise InputError(
+                f"workers of {address} died over one block, again and again ({error})",
+                "give them more memory, or fewer threads each",
+            ) from error
+        except CancelledError as error:
+            raise InputError(
+                f"the scheduler at {address} was lost", "run the same again to continue"
+            ) from error
+
+
+def _check_versions(address: str, known: dict[str, Any]) -> None:
+    def of(node: dict[str, Any]) -> dict[str, str]:
+        packages = node["packages"]
+        python = ".".join(str(packages["python"]).split(".")[:2])
+        return {"python": python} | {name: str(packages.get(name)) for name in _ALIKE}
+
+    here = of(known["client"])
+    for worker, node in known["workers"].items():
+        there = of(node)
+        other = [f"{n} {there[n]} (here {here[n]})" for n in here if there[n] != here[n]]
+        if other:
+            raise InputError(
+                f"the worker {worker} of {address} has {', '.join(other)}",
+                "install the same versions on all machines",
+            )
+
+
+def _edges(size: int, step: int) -> list[int]:
+    return [*range(0, size, step), size]
+
+
+def _step(item: int, most: int, chunk: int) -> int:
+    """How many items of so many bytes make a block: whole chunks unless these are too large."""
+    step = max(1, most // item)
+    if chunk <= step:
+        return step // chunk * chunk
+    return chunk if chunk * item <= _STRETCH * most else step

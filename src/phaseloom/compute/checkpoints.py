@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from phaseloom.compute.parts import Parts
 from phaseloom.errors import InputError, InputWarning
 
 _MARK = "finished_"
@@ -111,6 +112,7 @@ class Checkpoints:
         self.reused: list[str] = []
         self._groups: set[str] = set()
         self._fresh = fresh
+        self._forgotten: set[Path] | None = set() if fresh else None
 
     def stage(
         self,
@@ -147,6 +149,7 @@ class Checkpoints:
         mark = {} if self._fresh else _marks(path).get(name, {})
         if mark.get("key") == key and mark["content"] == _content(path, mark):
             self.reused.append(f"{group}: {name}")
+            self._remove_parts(group, name)
             return self._read(group, mark)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -157,7 +160,30 @@ class Checkpoints:
                 warning.message, warning.category, warning.filename, warning.lineno
             )
         self._write(group, name, {"key": key, "warnings": said}, result, first=first)
+        self._remove_parts(group, name)
         return result
+
+    def parts(self, group: str, name: str, key: str) -> Parts:
+        """Where the computation of a stage keeps its finished parts, until the stage is finished.
+
+        Parameters
+        ----------
+        group, name, key
+            As given to :meth:`stage`.
+
+        Returns
+        -------
+        Parts
+            In ``unfinished/`` beside the store; without a store they are kept nowhere.
+        """
+        if self.store is None:
+            return Parts(None, key)
+        folder = self._unfinished(group, name)
+        parts = Parts(folder, f"{version('phaseloom')} {key}")
+        if self._forgotten is not None and folder not in self._forgotten:
+            parts.remove()
+            self._forgotten.add(folder)
+        return parts
 
     def finish(self, attributes: dict[str, dict[str, Any]], *, owned: tuple[str, ...] = ()) -> None:
         """Add attributes, remove what no stage of this run stands behind, index the store.
@@ -188,6 +214,16 @@ class Checkpoints:
             # That other zarr libraries may pass over the index is no news to the user.
             warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
             zarr.consolidate_metadata(self.store, zarr_format=3)
+
+    def _unfinished(self, group: str, name: str) -> Path:
+        assert self.store is not None
+        return self.store.parent / "unfinished" / f"{group.replace('/', '-')}-{name}"
+
+    def _remove_parts(self, group: str, name: str) -> None:
+        folder = self._unfinished(group, name)
+        Parts(folder, "").remove()
+        with suppress(OSError):
+            folder.parent.rmdir()
 
     def _read(self, group: str, mark: dict[str, Any]) -> xr.Dataset:
         assert self.store is not None

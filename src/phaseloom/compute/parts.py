@@ -1,0 +1,113 @@
+"""Finished blocks of a stage stay on disk, so that a killed stage continues where it stopped."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+_KEY = "key"
+_PART = re.compile(r"part-(\d+)\.npz(\.tmp)?")
+_HEAD = "__head__"
+
+
+class Parts:
+    """Finished parts of one stage, one file each.
+
+    A part is written under another name and then renamed: whatever moment a run is killed at,
+    what bears the name of a part is whole.
+
+    Parameters
+    ----------
+    folder
+        Where they lie; None keeps nothing.
+    key
+        Fingerprint of all that the parts depend on: those of another key are removed.
+    """
+
+    def __init__(self, folder: Path | None, key: str) -> None:
+        self._folder = folder
+        self._key = key
+        if folder is not None and folder.is_dir():
+            known = folder / _KEY
+            if not known.is_file() or known.read_bytes() != key.encode():
+                self.remove()
+
+    def done(self) -> list[int]:
+        """Indices of the parts that are there and whole, ascending; damaged ones are removed."""
+        if self._folder is None:
+            return []
+        whole = []
+        for file in _files(self._folder):
+            found = _PART.fullmatch(file.name)
+            if found is None or found[2]:
+                continue
+            with suppress(OSError, zipfile.BadZipFile, EOFError), zipfile.ZipFile(file) as packed:
+                if packed.testzip() is None:
+                    whole.append(int(found[1]))
+                    continue
+            file.unlink()
+        return sorted(whole)
+
+    def save(self, index: int, part: xr.Dataset) -> None:
+        """Keep a part: arrays with dimensions and coordinates, JSON-able attributes."""
+        if self._folder is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        known = self._folder / _KEY
+        if not known.is_file():
+            known.write_bytes(self._key.encode())
+        variables = {str(n): v for n, v in part.variables.items()}
+        head = {
+            "attrs": part.attrs,
+            "coords": [str(c) for c in part.coords],
+            "variables": {n: [list(v.dims), v.attrs] for n, v in variables.items()},
+        }
+        target = self._file(index)
+        unfinished = target.with_name(target.name + ".tmp")
+        with unfinished.open("wb") as file:
+            arrays = {f"v{i}": v.to_numpy() for i, v in enumerate(variables.values())}
+            np.savez(file, allow_pickle=False, **{_HEAD: np.array(json.dumps(head))}, **arrays)
+        unfinished.replace(target)
+
+    def load(self, index: int) -> xr.Dataset:
+        """A part as it was saved.
+
+        Raises
+        ------
+        KeyError
+            There is no such part.
+        """
+        if self._folder is None or not self._file(index).is_file():
+            raise KeyError(index)
+        with np.load(self._file(index), allow_pickle=False) as packed:
+            head = json.loads(str(packed[_HEAD]))
+            variables = {
+                name: xr.Variable(dims, packed[f"v{i}"], attrs)
+                for i, (name, (dims, attrs)) in enumerate(head["variables"].items())
+            }
+        coords = {name: variables.pop(name) for name in head["coords"]}
+        return xr.Dataset(variables, coords, head["attrs"])
+
+    def remove(self) -> None:
+        """Remove all parts and, when nothing else is in it, their folder."""
+        if self._folder is None:
+            return
+        for file in _files(self._folder):
+            if file.name == _KEY or _PART.fullmatch(file.name):
+                file.unlink()
+        with suppress(OSError):
+            self._folder.rmdir()
+
+    def _file(self, index: int) -> Path:
+        assert self._folder is not None
+        return self._folder / f"part-{index:06d}.npz"
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []

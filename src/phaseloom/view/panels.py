@@ -19,6 +19,7 @@ from phaseloom.view.style import (
     VALUE_MAP,
     draw_scale_bar,
     field_of_view,
+    map_extent,
     paint_labels,
     phase_handles,
     spread,
@@ -148,7 +149,7 @@ def draw_map(
     mask: ArrayLike | None = None,
     bar_colour: str | None = "black",
 ) -> Any:
-    """Draw a map with y upwards and a scale bar; pixels outside ``mask`` are left light.
+    """Draw a map, y as the dataset says, with a scale bar; outside ``mask`` it is left light.
 
     Parameters
     ----------
@@ -177,11 +178,26 @@ def draw_map(
         cmap=colours,
         vmin=None if limits is None else limits[0],
         vmax=None if limits is None else limits[1],
-        extent=field_of_view(dataset),
-        origin="lower",
         interpolation="nearest",
         aspect="equal",
+        **map_extent(dataset),
     )
+    frame_image(axes, title=title)
+    if bar_colour is not None:
+        draw_scale_bar(axes, dataset, colour=bar_colour)
+    return drawn
+
+
+def add_panel(figure: Figure, *, left: float, top: float, width: float, height: float) -> Axes:
+    """A panel beside the rows of a page; lengths in inches from the page's upper left corner."""
+    across, down = figure.get_size_inches()
+    return figure.add_axes(
+        (left / across, 1 - (top + height) / down, width / across, height / down)
+    )
+
+
+def frame_image(axes: Axes, *, title: str) -> None:
+    """Give an image a thin frame and a title, without ticks."""
     axes.set_xticks([])
     axes.set_yticks([])
     for side in axes.spines.values():
@@ -190,9 +206,6 @@ def draw_map(
         side.set_color("#666666")
     axes.set_title(title, loc="left")
     axes.set_anchor("NW")
-    if bar_colour is not None:
-        draw_scale_bar(axes, dataset, colour=bar_colour)
-    return drawn
 
 
 def draw_phases(
@@ -209,7 +222,14 @@ def draw_phases(
 
 
 def colour_bar(
-    axes: Axes, drawn: Any, label: str, *, width: float | None = None, extend: str = "neither"
+    axes: Axes,
+    drawn: Any,
+    label: str,
+    *,
+    width: float | None = None,
+    start: float = 0.0,
+    extend: str = "neither",
+    ticks: Sequence[float] | None = None,
 ) -> None:
     """A thin horizontal colour bar under a panel.
 
@@ -219,9 +239,14 @@ def colour_bar(
         What the colours are of.
     width
         In inches; None: of the panel.
+    start
+        Distance from the left edge of the panel, in inches.
     extend
         "min" or "max" where values beyond that end are drawn in its colour.
+    ticks
+        Where numbers stand; None: about four round ones (a logarithmic scale has its own).
     """
+    from matplotlib.colors import LogNorm
     from matplotlib.ticker import MaxNLocator
 
     figure = axes.get_figure(root=True)
@@ -230,12 +255,17 @@ def colour_bar(
     axes.apply_aspect()
     box = axes.get_position()
     # Inset a little, so that the end labels of neighbouring bars keep apart.
-    start = box.x0 + 0.06 * inch_x
+    left = box.x0 + (start + 0.06) * inch_x
     span = (box.width if width is None else width * inch_x) - 0.12 * inch_x
-    bar = figure.add_axes((start, box.y0 - 0.12 * inch_y, span, 0.06 * inch_y))
+    bar = figure.add_axes((left, box.y0 - 0.12 * inch_y, span, 0.06 * inch_y))
     figure.colorbar(drawn, cax=bar, orientation="horizontal", label=label, extend=extend)
-    bar.xaxis.set_major_locator(MaxNLocator(4))
+    if ticks is not None:
+        bar.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        bar.minorticks_off()
+    elif not isinstance(drawn.norm, LogNorm):
+        bar.xaxis.set_major_locator(MaxNLocator(4))
     bar.tick_params(length=1.5, pad=1)
+    bar.tick_params(which="minor", length=1)
     bar.xaxis.labelpad = 1
     for side in bar.spines.values():
         side.set_linewidth(0.4)

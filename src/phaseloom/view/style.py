@@ -2,7 +2,9 @@
 
 Phase colours follow Okabe and Ito (Color Universal Design, 2008), without its black, grey and
 too light tones, which mean something else here; continuous maps are perceptually uniform. Maps
-are drawn with y upwards, as beamline software does, and the aspect of the sample.
+have the aspect of the sample. Those of STXM are drawn with y upwards, as beamline software does;
+patterns and scans of 4D-STEM with y downwards, row 0 on top, as the vendors' viewers do:
+:func:`y_down` decides.
 """
 
 from __future__ import annotations
@@ -31,6 +33,10 @@ CORRELATION_MAP = "viridis"
 VALUE_MAP = "cividis"
 RESIDUAL_MAP = "magma"
 CONFIDENCE_MAP = "viridis"
+COUNTS_MAP = "gray_r"
+DENSITY_MAP = "magma"
+DISPLACEMENT_MAP = "RdBu_r"
+SIGNIFICANCE_MAP = "plasma"
 
 PAGE_WIDTH = 7.2
 """Two columns of a journal page, in inches."""
@@ -165,6 +171,18 @@ def spread(values: NDArray[Any], *, low: float = 0.5, high: float = 99.5) -> tup
     return (bottom, top) if top > bottom else (bottom - 0.5, bottom + 0.5)
 
 
+def y_down(dataset: xr.Dataset) -> bool:
+    """Whether y grows downwards on the page: in scans, which say so in the attribute ``kind``.
+
+    Parameters
+    ----------
+    dataset
+        ``attrs["kind"]`` is "scan" in measurements and results of 4D-STEM; everything else is
+        drawn with y upwards.
+    """
+    return dataset.attrs.get("kind") == "scan"
+
+
 def field_of_view(dataset: xr.Dataset) -> tuple[float, float, float, float]:
     """Outer edges of the map (left, right, bottom, top), half a pixel beyond the pixel centres.
 
@@ -185,6 +203,17 @@ def field_of_view(dataset: xr.Dataset) -> tuple[float, float, float, float]:
         edges += [float(centres[0]) - half, float(centres[-1]) + half]
     left, right, bottom, top = edges
     return left, right, bottom, top
+
+
+def map_extent(dataset: xr.Dataset) -> dict[str, Any]:
+    """``extent`` and ``origin`` with which :meth:`~matplotlib.axes.Axes.imshow` draws a map.
+
+    Row 0 is the lowest row of the picture, or the uppermost where :func:`y_down` says so.
+    """
+    left, right, low, high = field_of_view(dataset)
+    if y_down(dataset):
+        return {"extent": (left, right, high, low), "origin": "upper"}
+    return {"extent": (left, right, low, high), "origin": "lower"}
 
 
 def scale_bar_length(width: float, units: str) -> tuple[float, str]:
@@ -233,18 +262,47 @@ def draw_scale_bar(axes: Axes, dataset: xr.Dataset, *, colour: str = "black") ->
     colour
         Of bar and text; a thin contrasting outline keeps them readable on any ground.
     """
+    left, right, _, _ = field_of_view(dataset)
+    units = str(dataset["x"].attrs.get("units", "px"))
+    draw_bar(axes, (left, right), units=units, colour=colour)
+
+
+def draw_bar(
+    axes: Axes,
+    span: tuple[float, float],
+    *,
+    units: str,
+    step: float = 1.0,
+    colour: str = "black",
+) -> None:
+    """Draw a scale bar of a round length in the lower left corner of an image.
+
+    Parameters
+    ----------
+    axes
+        Holds the image.
+    span
+        Left and right edge of the image, in the coordinates of the axes.
+    units
+        Unit of the length written at the bar: "nm", "Å⁻¹", "px" …
+    step
+        How many ``units`` one of the axes' coordinates is: the pixel size of a pattern that is
+        drawn in pixels.
+    colour
+        Of bar and text.
+    """
     from matplotlib.patheffects import withStroke
     from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
-    left, right, _, _ = field_of_view(dataset)
-    length, label = scale_bar_length(right - left, str(dataset["x"].attrs.get("units", "px")))
+    left, right = span
+    length, label = scale_bar_length((right - left) * step, units)
     start = left + 0.04 * (right - left)
     # True length along x, a fixed distance on paper from the lower edge.
     edge = blended_transform_factory(axes.transData, axes.transAxes)
     inches = axes.figure.dpi_scale_trans
     ground = "white" if colour == "black" else "black"
     (bar,) = axes.plot(
-        [start, start + length],
+        [start, start + length / step],
         [0.0, 0.0],
         transform=edge + ScaledTranslation(0, 5 / 72, inches),
         color=colour,

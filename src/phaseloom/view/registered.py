@@ -1,0 +1,173 @@
+"""What figures and the report read from a registered scan: the groups under ``/peaks``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phaseloom.errors import InputError
+
+Columns = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Registered:
+    """A registered scan, as far as it is drawn.
+
+    Parameters
+    ----------
+    data
+        Group ``/peaks``: columns (peak), ``offset``, maps (y, x).
+    sample
+        Group ``/peaks/sample``: ``pattern`` (sample, ky, kx) in counts, the indices ``y`` and
+        ``x`` of its scan position; None when it is absent.
+    density
+        Group ``/peaks/density``: ``density`` (ky, kx), ``radial`` (k); None when it is absent.
+    virtual
+        Group ``/peaks/virtual``: virtual images (y, x); None when it is absent.
+    """
+
+    data: xr.Dataset
+    sample: xr.Dataset | None = None
+    density: xr.Dataset | None = None
+    virtual: xr.Dataset | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Scan positions (y, x)."""
+        return int(self.data.sizes["y"]), int(self.data.sizes["x"])
+
+    @property
+    def units(self) -> str:
+        """Unit of the vectors: "Å⁻¹" or "px"."""
+        return str(self.data.attrs.get("pixel_size_units", "px"))
+
+    @property
+    def pixel_size(self) -> float:
+        """Units per detector pixel."""
+        return float(self.data.attrs.get("pixel_size", 1.0))
+
+    @property
+    def distortion(self) -> NDArray[np.float64]:
+        """2×2 matrix from detector px to corrected px, both from the direct beam."""
+        flat = self.data.attrs.get("distortion", (1.0, 0.0, 0.0, 1.0))
+        return np.asarray(flat, dtype=np.float64).reshape(2, 2)
+
+    @property
+    def spot_size(self) -> float:
+        """Sigma of a Gaussian spot or radius of a disk, px; NaN when it is not stated."""
+        disk = self.data.attrs.get("spot_shape") == "disk"
+        return float(self.data.attrs.get("spot_radius" if disk else "spot_sigma", np.nan))
+
+    @property
+    def count(self) -> NDArray[np.int64]:
+        """Peaks per scan position, (y, x)."""
+        return np.diff(self.data["offset"].to_numpy()).reshape(self.shape).astype(np.int64)
+
+    def centre(self, y: int, x: int) -> tuple[float, float]:
+        """Row and column of the direct beam at a scan position, px; NaN when not known."""
+        if "centre_y" not in self.data or "centre_x" not in self.data:
+            return float("nan"), float("nan")
+        return float(self.data["centre_y"][y, x]), float(self.data["centre_x"][y, x])
+
+    def spots(self, y: int, x: int) -> Columns:
+        """The spots of one pattern where they lie on the detector.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            ``row``, ``column`` (px), their errors ``row_error``, ``column_error``,
+            ``intensity``, ``intensity_error`` (counts) and ``significance``.
+        """
+        offset = self.data["offset"].to_numpy()
+        position = y * self.shape[1] + x
+        chosen = self.data.isel(peak=slice(int(offset[position]), int(offset[position + 1])))
+        vector = np.stack([_column(chosen, name) for name in ("ky", "kx")])
+        error = np.stack([_column(chosen, name) for name in ("ky_error", "kx_error")])
+        back = np.linalg.inv(self.distortion) / self.pixel_size
+        row, column = back @ vector + np.array(self.centre(y, x))[:, None]
+        row_error, column_error = np.sqrt(back**2 @ error**2)
+        return {
+            "row": row,
+            "column": column,
+            "row_error": row_error,
+            "column_error": column_error,
+            "intensity": _column(chosen, "intensity"),
+            "intensity_error": _column(chosen, "intensity_error"),
+            "significance": significance(chosen),
+        }
+
+    def position_error(self) -> NDArray[np.float64]:
+        """Standard error of every peak's position per axis (rms of the two), in px."""
+        squared = _column(self.data, "ky_error") ** 2 + _column(self.data, "kx_error") ** 2
+        return np.asarray(np.sqrt(squared / 2)) / self.pixel_size
+
+    def displacement(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Maps of the direct beam's rows and columns from their medians, px."""
+        rows, columns = (self.data[name].to_numpy().astype(float) for name in _CENTRE)
+        return rows - np.nanmedian(rows), columns - np.nanmedian(columns)
+
+
+_CENTRE = ("centre_y", "centre_x")
+GROUPS = ("sample", "density", "virtual")
+
+
+def registered(tree: xr.DataTree) -> Registered:
+    """The registered scan of a result.
+
+    Parameters
+    ----------
+    tree
+        The whole result, with a group ``/peaks``.
+
+    Raises
+    ------
+    InputError
+        When there is no such group, or it is no peak table.
+    """
+    group = tree.children.get("peaks")
+    if group is None or "offset" not in group:
+        raise InputError("the result holds no diffraction peaks", "register a scan first")
+    found = {
+        name: node.to_dataset(inherit=False)
+        for name, node in group.children.items()
+        if name in GROUPS
+    }
+    data = scan_maps(group.to_dataset())
+    if "virtual" in found:
+        axes = {axis: data[axis] for axis in ("y", "x")}
+        found["virtual"] = scan_maps(found["virtual"].assign_coords(axes))
+    return Registered(data, **found)
+
+
+def scan_maps(dataset: xr.Dataset) -> xr.Dataset:
+    """The dataset as one of a scan (y is drawn downwards), its positions counted if they must be.
+
+    Parameters
+    ----------
+    dataset
+        With dimensions y and x.
+    """
+    counted = {
+        axis: (axis, np.arange(dataset.sizes[axis], dtype=float), {"units": "px"})
+        for axis in ("y", "x")
+        if axis not in dataset.coords
+    }
+    return dataset.assign_coords(counted).assign_attrs(kind="scan")
+
+
+def significance(data: xr.Dataset) -> NDArray[np.float64]:
+    """Intensity of every peak over its standard error."""
+    error = _column(data, "intensity_error")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(error > 0, _column(data, "intensity") / error, np.nan))
+
+
+def _column(data: xr.Dataset, name: str) -> NDArray[np.float64]:
+    """A column in double precision; NaN throughout when the table lacks it."""
+    if name not in data:
+        return np.full(data.sizes["peak"], np.nan)
+    return data[name].to_numpy().astype(np.float64)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -103,6 +105,35 @@ class Rendering:
             return patterns
         np.rint(patterns, out=patterns)
         return np.clip(patterns, 0, np.iinfo(self.dtype).max, out=patterns).astype(self.dtype)
+
+    def write(self, path: str | PathLike[str], *, title: str = "") -> Path:
+        """Write the patterns as ``.blo``, ``.hspy``, ``.zspy`` or ``.tif``, block by block.
+
+        Scan step and voltage are those of the peak table: its coordinates ``y`` and ``x``, and
+        its attribute ``voltage``. See :func:`phaseloom.io.export.patterns.write_patterns`.
+        """
+        from phaseloom.io.export.patterns import write_patterns
+
+        data = self.peaks.data
+        axes = {a: data[a].to_numpy() if a in data.coords else np.empty(0) for a in ("y", "x")}
+        units = [data[a].attrs.get("units") for a in axes if axes[a].size]
+        in_nm = len(units) == 2 and set(units) == {"nm"}
+        steps = [abs(v[-1] - v[0]) / (v.size - 1) for v in axes.values() if v.size > 1 and in_nm]
+        # A line has a step in one direction only; the other is taken to be the same.
+        step = (float(steps[0]), float(steps[-1])) if steps else (1.0, 1.0)
+        return write_patterns(
+            path,
+            self,
+            scan_shape=self.scan_shape,
+            pattern_shape=self.shape,
+            pixel_size=self.pixel_size,
+            units=self.units,
+            centre=self.centre,
+            step=step,
+            step_units="nm" if steps else "px",
+            voltage=data.attrs.get("voltage"),
+            title=title or str(data.attrs.get("title", "")),
+        )
 
 
 def render(

@@ -1,1 +1,46 @@
 """What a crystal diffracts: structures, structure factors, kinematic spots and rings."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from phaseloom.crystals.house import gold, iron_phosphate, lithium_iron_phosphate, silver
+    from phaseloom.crystals.kinematic import Spots, kinematic_spots
+    from phaseloom.crystals.scattering import powder_rings, reflections, wavelength
+    from phaseloom.crystals.structure import Crystal, read_crystal
+
+__all__ = [
+    "Crystal",
+    "Spots",
+    "gold",
+    "iron_phosphate",
+    "kinematic_spots",
+    "lithium_iron_phosphate",
+    "powder_rings",
+    "read_crystal",
+    "reflections",
+    "silver",
+    "wavelength",
+]
+
+_HOMES = {
+    "Crystal": "structure",
+    "Spots": "kinematic",
+    "gold": "house",
+    "iron_phosphate": "house",
+    "kinematic_spots": "kinematic",
+    "lithium_iron_phosphate": "house",
+    "powder_rings": "scattering",
+    "read_crystal": "structure",
+    "reflections": "scattering",
+    "silver": "house",
+    "wavelength": "scattering",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"phaseloom.crystals.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'phaseloom.crystals' has no attribute {name!r}")

@@ -1,18 +1,57 @@
-"""Measurements with known truth: spectra, particles, stacks, whole beamtimes."""
+"""Measurements with known truth: particles, spectra, stacks, whole beamtimes; grains, scans."""
 
 from __future__ import annotations
 
-from phaseloom.simulate.beamtime import Beamtime, write_beamtime
-from phaseloom.simulate.particles import particle
-from phaseloom.simulate.spectra import dense_energies, nvpf_references, sparse_energies
-from phaseloom.simulate.stacks import measure
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from phaseloom.simulate.beamtime import Beamtime, write_beamtime
+    from phaseloom.simulate.camera import Camera
+    from phaseloom.simulate.grains import grain_map, random_orientations
+    from phaseloom.simulate.particles import particle
+    from phaseloom.simulate.scans import simulate_scan, write_scan
+    from phaseloom.simulate.spectra import dense_energies, nvpf_references, sparse_energies
+    from phaseloom.simulate.spots import Beam
+    from phaseloom.simulate.stacks import measure
+    from phaseloom.simulate.workload import benchmark_patterns
 
 __all__ = [
+    "Beam",
     "Beamtime",
+    "Camera",
+    "benchmark_patterns",
     "dense_energies",
+    "grain_map",
     "measure",
     "nvpf_references",
     "particle",
+    "random_orientations",
+    "simulate_scan",
     "sparse_energies",
     "write_beamtime",
+    "write_scan",
 ]
+
+_HOMES = {
+    "Beam": "spots",
+    "Beamtime": "beamtime",
+    "Camera": "camera",
+    "benchmark_patterns": "workload",
+    "dense_energies": "spectra",
+    "grain_map": "grains",
+    "measure": "stacks",
+    "nvpf_references": "spectra",
+    "particle": "particles",
+    "random_orientations": "grains",
+    "simulate_scan": "scans",
+    "sparse_energies": "spectra",
+    "write_beamtime": "beamtime",
+    "write_scan": "scans",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"phaseloom.simulate.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'phaseloom.simulate' has no attribute {name!r}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ import xarray as xr
 from scipy.interpolate import CubicSpline
 
 from phaseloom.simulate import measure, nvpf_references, particle, sparse_energies
+from phaseloom.view import style
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:
@@ -169,3 +172,158 @@ def fractions(tree: xr.DataTree) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def make_fractions() -> Callable[[xr.DataTree], pd.DataFrame]:
     return fractions
+
+
+@contextmanager
+def drawn_texts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, object]]]:
+    """Every text that reaches the page, with its box."""
+    from matplotlib.text import Text
+
+    seen: list[tuple[str, object]] = []
+    original = Text.draw
+
+    def record(self: Text, renderer: object) -> None:
+        if self.get_visible() and self.get_text().strip():
+            seen.append((self.get_text(), Text.get_window_extent(self, renderer)))
+        original(self, renderer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Text, "draw", record)
+        yield seen
+
+
+def assert_legible(figure: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No text overlaps another, none leaves the page."""
+    with drawn_texts(monkeypatch) as texts, style.publication():
+        figure.canvas.draw()
+    page = figure.bbox
+    for name, box in texts:
+        assert box.x0 >= page.x0 - 0.5, name
+        assert box.x1 <= page.x1 + 0.5, name
+        assert box.y0 >= page.y0 - 0.5, name
+        assert box.y1 <= page.y1 + 0.5, name
+    for (one, a), (other, b) in combinations(texts, 2):
+        wide = min(a.x1, b.x1) - max(a.x0, b.x0)
+        high = min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert wide <= 1.0 or high <= 1.0, f"{one!r} overlaps {other!r}"
+
+
+@pytest.fixture
+def legible(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], None]:
+    return lambda figure: assert_legible(figure, monkeypatch)
+
+
+SPOTS = ((-7.3, 2.4), (4.1, 11.7), (6.6, -8.2))
+"""Of every pattern but the first: rows and columns from the direct beam, px; no symmetry."""
+
+
+@pytest.fixture(scope="session")
+def make_scan() -> Callable[..., xr.DataTree]:
+    return scan
+
+
+def scan(
+    shape: tuple[int, int] = (5, 7),
+    pixel_size: float = 0.02,
+    units: str = "Å⁻¹",
+    counts: float = 900.0,
+    sigma: float = 1.5,
+) -> xr.DataTree:
+    """A registered scan of asymmetric patterns (32 rows, 40 columns); none in the first."""
+    ny, nx = shape
+    rng = np.random.default_rng(0)
+    y, x = np.indices(shape)
+    centre_y, centre_x = 15.0 + 0.2 * y + 0.1 * x, 20.0 - 0.15 * x
+    number = np.full(ny * nx, len(SPOTS))
+    number[0] = 0
+    distortion = np.array([[1.02, 0.01], [0.01, 0.98]])
+    vectors = np.tile(pixel_size * np.array(SPOTS) @ distortion.T, (int((number > 0).sum()), 1))
+    size = len(vectors)
+    strength = counts * np.tile([1.0, 0.5, 0.1], size // 3) * rng.uniform(0.8, 1.2, size)
+    error = sigma / np.sqrt(strength)
+
+    def column(values: object) -> tuple[str, np.ndarray]:
+        return "peak", np.broadcast_to(values, size).astype("float32")
+
+    def image(values: object) -> tuple[tuple[str, str], np.ndarray]:
+        return ("y", "x"), np.broadcast_to(values, shape).astype("float32")
+
+    data = xr.Dataset(
+        {
+            "ky": column(vectors[:, 0]),
+            "kx": column(vectors[:, 1]),
+            "intensity": column(strength),
+            "intensity_error": column(np.sqrt(strength)),
+            "ky_error": column(error * pixel_size),
+            "kx_error": column(2 * error * pixel_size),
+            "peak_prominence": column(strength / (2 * np.pi * sigma**2)),
+            "background": column(0.2),
+            "offset": ("edge", np.concatenate([[0], np.cumsum(number)])),
+            "centre_y": image(centre_y),
+            "centre_x": image(centre_x),
+            "bright_field": image(1e4 - 100 * y),
+            "spot_sum": image(number.reshape(shape) * counts),
+            "spot_count": image(number.reshape(shape)),
+            "noise": image(0.4 + 0.01 * x),
+            "prominence": image(2.0),
+        },
+        coords={
+            "y": ("y", 4.0 * np.arange(ny), {"units": "nm"}),
+            "x": ("x", 4.0 * np.arange(nx), {"units": "nm"}),
+        },
+        attrs={
+            "pixel_size": pixel_size,
+            "pixel_size_units": units,
+            "detector_shape": [32, 40],
+            "distortion": distortion.ravel().tolist(),
+            "spot_shape": "gaussian",
+            "spot_sigma": sigma,
+            "gain": 1.3,
+            "false_alarms": 0.05,
+            "threshold": 5.1,
+            "n_patterns": ny * nx,
+            "bytes_in": ny * nx * 32 * 40 * 2,
+            "bytes_out": 1000,
+            "seconds": 0.5,
+            "patterns_per_second": 70.0,
+        },
+    )
+    chosen = np.unique(np.linspace(0, ny * nx - 1, 6).astype(int))
+    rows, columns = np.mgrid[:32, :40]
+    patterns = []
+    for position in chosen:
+        cy, cx = centre_y.ravel()[position], centre_x.ravel()[position]
+        truth = [(0.0, 0.0, 5 * counts)]
+        if position:
+            truth += [(*p, counts * w) for p, w in zip(SPOTS, (1, 0.5, 0.1), strict=True)]
+        mean = np.full((32, 40), 0.2)
+        for dy, dx, strong in truth:
+            squared = (rows - cy - dy) ** 2 + (columns - cx - dx) ** 2
+            mean += strong / (2 * np.pi * sigma**2) * np.exp(-squared / (2 * sigma**2))
+        patterns.append(rng.poisson(mean).astype("float32"))
+    sy, sx = np.divmod(chosen, nx)
+    sample = xr.Dataset(
+        {"pattern": (("sample", "ky", "kx"), np.array(patterns))},
+        coords={"y": ("sample", sy), "x": ("sample", sx)},
+    )
+    ky, kx = ((np.arange(-n, n + 1)) * pixel_size for n in (16, 20))
+    edges = [np.append(k - pixel_size / 2, k[-1] + pixel_size / 2) for k in (ky, kx)]
+    k = np.arange(0.5, 25) * pixel_size
+    radial, _ = np.histogram(np.hypot(*vectors.T), bins=np.arange(26) * pixel_size)
+    density = xr.Dataset(
+        {
+            "density": (
+                ("ky", "kx"),
+                np.histogram2d(*vectors.T, bins=edges)[0],
+                {"units": "peaks per bin"},
+            ),
+            "radial": ("k", radial / k),
+        },
+        coords={n: (n, v, {"units": units}) for n, v in (("ky", ky), ("kx", kx), ("k", k))},
+    )
+    tree = xr.DataTree.from_dict(
+        {"/peaks": data, "/peaks/sample": sample, "/peaks/density": density}
+    )
+    tree["peaks"].attrs["versions"] = json.dumps({"phaseloom": "0.2.0"})
+    tree["peaks"].attrs["inputs"] = json.dumps({"scan.blo": "sha256:9876"})
+    return tree

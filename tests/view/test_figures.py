@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import combinations
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from phaseloom.view.results import stxm_stacks
 
 Make = Callable[..., xr.Dataset]
 MakeSeries = Callable[..., xr.DataTree]
+Legible = Callable[[object], None]
 
 KINDS = ("workflow", "spectra", "quality", "i0", "drift", "energy_shift")
 
@@ -32,40 +31,6 @@ def titles(figure: object) -> list[str]:
         for text in axes.texts
         if text.get_gid() == "title" and text.get_text()
     ]
-
-
-@contextmanager
-def drawn_texts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, object]]]:
-    """Every text that reaches the page, with its box."""
-    from matplotlib.text import Text
-
-    seen: list[tuple[str, object]] = []
-    original = Text.draw
-
-    def record(self: Text, renderer: object) -> None:
-        if self.get_visible() and self.get_text().strip():
-            seen.append((self.get_text(), Text.get_window_extent(self, renderer)))
-        original(self, renderer)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Text, "draw", record)
-        yield seen
-
-
-def assert_legible(figure: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No text overlaps another, none leaves the page."""
-    with drawn_texts(monkeypatch) as texts, style.publication():
-        figure.canvas.draw()
-    page = figure.bbox
-    for name, box in texts:
-        assert box.x0 >= page.x0 - 0.5, name
-        assert box.x1 <= page.x1 + 0.5, name
-        assert box.y0 >= page.y0 - 0.5, name
-        assert box.y1 <= page.y1 + 0.5, name
-    for (one, a), (other, b) in combinations(texts, 2):
-        wide = min(a.x1, b.x1) - max(a.x0, b.x0)
-        high = min(a.y1, b.y1) - max(a.y0, b.y0)
-        assert wide <= 1.0 or high <= 1.0, f"{one!r} overlaps {other!r}"
 
 
 WORKFLOW = [
@@ -83,11 +48,11 @@ WORKFLOW = [
     ("shape", "n_phases"), [((48, 48), 5), ((30, 90), 8), ((60, 26), 2), ((10, 10), 3)]
 )
 def test_workflow_shows_every_step_legibly(
-    make_result: Make, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], n_phases: int
+    make_result: Make, legible: Legible, shape: tuple[int, int], n_phases: int
 ) -> None:
     dataset = make_result(shape=shape, n_phases=n_phases)
     figure = draw.workflow_figure(dataset)
-    assert_legible(figure, monkeypatch)
+    legible(figure)
     shown = titles(figure)
     # In four columns the latent space has a row of its own below the maps.
     latent = WORKFLOW[1:4]
@@ -190,12 +155,12 @@ def test_ellipses_lie_at_two_standard_deviations(make_result: Make) -> None:
 
 
 def test_comparison_puts_the_stacks_in_order_of_charge(
-    make_series: MakeSeries, monkeypatch: pytest.MonkeyPatch
+    make_series: MakeSeries, legible: Legible
 ) -> None:
     tree = make_series(3)
     assert list(stxm_stacks(tree)) == ["particle_3", "particle_2", "particle_1"]
     figure = draw.comparison_figure(tree)
-    assert_legible(figure, monkeypatch)
+    legible(figure)
     assert titles(figure) == [
         "particle_3 (SOC 0)",
         "particle_2 (SOC 50)",
@@ -210,10 +175,8 @@ def test_comparison_puts_the_stacks_in_order_of_charge(
     np.testing.assert_allclose(ends, 100.0)
 
 
-def test_comparison_of_many_wide_stacks_wraps(
-    make_series: MakeSeries, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert_legible(draw.comparison_figure(make_series(7, shape=(24, 60))), monkeypatch)
+def test_comparison_of_many_wide_stacks_wraps(make_series: MakeSeries, legible: Legible) -> None:
+    legible(draw.comparison_figure(make_series(7, shape=(24, 60))))
 
 
 def test_fractions_stand_at_their_charge_with_their_intervals(
@@ -239,9 +202,7 @@ def test_fractions_without_charge_name_the_stacks(make_series: MakeSeries) -> No
     assert [t.get_text() for t in axes.get_xticklabels()] == ["particle_1", "particle_2"]
 
 
-def test_diagnostics_are_legible_and_say_their_numbers(
-    make_result: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_diagnostics_are_legible_and_say_their_numbers(make_result: Make, legible: Legible) -> None:
     dataset = make_result().copy()
     dataset["i0_area"] = ~dataset["mask"]
     rms = np.sqrt((dataset["shift_y"] ** 2 + dataset["shift_x"] ** 2).mean().item())
@@ -253,10 +214,10 @@ def test_diagnostics_are_legible_and_say_their_numbers(
     }
     for make, title in expected.items():
         figure = make(dataset)
-        assert_legible(figure, monkeypatch)
+        legible(figure)
         assert title in titles(figure)
     figure = draw.energy_shift_figure(dataset)
-    assert_legible(figure, monkeypatch)
+    legible(figure)
     assert figure.axes[0].get_title(loc="left") == "Energy shift +0.148 ± 0.006 eV, applied"
 
 

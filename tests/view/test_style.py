@@ -8,19 +8,22 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phaseloom.view.panels import Row, draw_phases, page
+from phaseloom.view.panels import Row, draw_map, draw_phases, page
 from phaseloom.view.style import (
     AMBIGUOUS_COLOUR,
     OUTSIDE_COLOUR,
     UNKNOWN_COLOUR,
+    draw_bar,
     draw_scale_bar,
     field_of_view,
     luminance,
+    map_extent,
     paint_labels,
     phase_colours,
     phase_handles,
     scale_bar_length,
     text_colour,
+    y_down,
 )
 
 # Machado, Oliveira, Fernandes (2009), severity 1, on linear RGB.
@@ -127,6 +130,8 @@ def test_legend_names_phases_in_order_with_their_colours() -> None:
         (512.0, "px", 100.0, "100 px"),
         (2.0, "px", 1.0, "1 px"),
         (40.0, "furlong", 10.0, "10 furlong"),
+        (3.1, "Å⁻¹", 1.0, "1 Å⁻¹"),
+        (0.8, "Å⁻¹", 0.2, "0.2 Å⁻¹"),
     ],
 )
 def test_scale_bars_are_round_and_readable(
@@ -187,3 +192,35 @@ def test_y_points_upwards_and_x_to_the_right() -> None:
     lowest = np.argwhere((picture == first).all(axis=-1))[:, 0].mean()
     upper = np.argwhere((picture == second).all(axis=-1))[:, 0].mean()
     assert upper < lowest  # rows of a picture count from its top
+
+
+def test_scans_are_drawn_y_down_and_nothing_else() -> None:
+    values = np.zeros((4, 6))
+    values[0, 1] = 1.0  # first row, second column
+    for kind, down in (("scan", True), ("stack", False), (None, False)):
+        dataset = frame(values)
+        dataset.attrs = {} if kind is None else {"kind": kind}
+        assert y_down(dataset) is down
+        figure, axes = page([Row(boxes=((1.0, 3.0),), height=2.0)])
+        panel = axes[0][0]
+        draw_map(panel, values, dataset, title="", cmap="gray", limits=(0, 1), bar_colour=None)
+        figure.canvas.draw()
+        picture = np.asarray(figure.canvas.buffer_rgba())[..., 0].astype(int)
+        # The coordinates of the axes are those of the sample either way.
+        across, up = panel.transData.transform((0.5, 0.0))
+        assert picture[picture.shape[0] - 1 - round(up), round(across)] == 255
+        box = panel.get_window_extent()
+        assert (up > box.y0 + 0.5 * box.height) is down
+        assert across < box.x0 + 0.5 * box.width
+        assert map_extent(dataset)["origin"] == ("upper" if down else "lower")
+
+
+def test_a_reciprocal_bar_on_pixels_has_the_length_it_says() -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    axes.imshow(np.zeros((128, 256)))
+    draw_bar(axes, (-0.5, 255.5), units="Å⁻¹", step=0.0123)
+    (bar,) = axes.lines
+    assert [text.get_text() for text in axes.texts] == ["1 Å⁻¹"]
+    assert np.ptp(bar.get_xdata()) == pytest.approx(1 / 0.0123)

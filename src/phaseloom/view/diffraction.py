@@ -59,6 +59,8 @@ MAPS = (
 LINE_COLOUR = "#0072B2"
 MAP = 2.15
 """Width of the maps beside a scatter, in inches."""
+LEAST_RESIDUAL = 1e-3
+"""Positions that lie on a plane to this many pixels have no residual to draw."""
 
 
 def density_figure(tree: xr.DataTree) -> Figure:
@@ -145,8 +147,8 @@ def beam_figure(tree: xr.DataTree) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Displacement from the median position, in pixels; the residual scatter from the plane of
-        least squares.
+        Displacement from the median position, in pixels; the scatter of the measured positions
+        about those used, or of those used about a plane unless they lie on one.
 
     Raises
     ------
@@ -172,19 +174,12 @@ def beam_figure(tree: xr.DataTree) -> Figure:
             (columns, "Direct beam, right (x)"),
         )
     ]  # fmt: skip
-    residual = np.stack([off_plane(rows), off_plane(columns)])
+    residual = scan.off_plane()
+    if np.nanmax(np.abs(residual)) > LEAST_RESIDUAL:
+        steps.append(partial(_draw_residual, residual=residual))
     last = PAGE_WIDTH - 3 * EDGE - 2 * MAP - GAP - 0.45
     boxes = ((EDGE, MAP), (EDGE + MAP + GAP, MAP), (PAGE_WIDTH - EDGE - last, last))
-    return _map_page(scan, [*steps, partial(_draw_residual, residual=residual)], boxes=boxes)
-
-
-def off_plane(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the plane of least squares leaves of a map (y, x); NaN where the map is."""
-    y, x = np.indices(values.shape, dtype=float)
-    design = np.stack([np.ones(values.size), y.ravel(), x.ravel()], axis=1)
-    usable = np.isfinite(values).ravel()
-    plane, *_ = np.linalg.lstsq(design[usable], values.ravel()[usable], rcond=None)
-    return np.asarray(values - (design @ plane).reshape(values.shape))
+    return _map_page(scan, steps, boxes=boxes, least=1.3)
 
 
 def _draw_density(axes: Axes, scan: Registered) -> None:
@@ -280,8 +275,9 @@ def _map_page(
     steps: Sequence[Callable[[Axes], Any]],
     *,
     boxes: tuple[tuple[float, float], ...] | None = None,
+    least: float = 0.0,
 ) -> Figure:
-    """Panels of maps over the scan, or of curves when it has one row."""
+    """Panels of maps over the scan, at least so high, or of curves when it has one row."""
     with publication():
         aspect = map_aspect(scan.data)
         if min(scan.shape) == 1:
@@ -289,7 +285,7 @@ def _map_page(
         else:
             columns = map_columns(aspect)
             boxes = boxes or equal_boxes(columns, columns=columns)
-            height = map_height(boxes[0][1], aspect)
+            height = max(least, map_height(boxes[0][1], aspect))
         columns = len(boxes)
         figure, axes = page(
             [

@@ -258,12 +258,18 @@ def _bars(axes: Axes, norm: Normalize, colours: Normalize, *, with_spots: bool) 
 
 
 def count_ticks(norm: Normalize) -> list[float]:
-    """Round counts for a colour bar, evenly apart on its scale."""
+    """Round counts for a colour bar, about evenly apart on its scale."""
     low, high = float(norm.vmin or 0.0), float(norm.vmax or FEWEST_COUNTS)
-    powers = 10.0 ** np.arange(0, np.ceil(np.log10(max(high, 10.0))) + 1)
-    candidates = np.concatenate([[0.0], np.outer(powers, [1.0, 2.0, 5.0]).ravel()])
-    candidates = candidates[(candidates >= low) & (candidates <= high)]
-    return _apart(candidates, np.asarray(norm(candidates), dtype=float))
+    ticks = []
+    for place in np.linspace(0.0, 1.0, 6):
+        wanted = float(norm.inverse(place))
+        # The roundest number that is near enough on the scale.
+        for step in (10.0**power * m for power in range(9, -1, -1) for m in (5.0, 2.0, 1.0)):
+            near = step * round(wanted / step)
+            if low <= near <= high and abs(float(norm(near)) - place) < 0.07:
+                ticks.append(near)
+                break
+    return list(dict.fromkeys(ticks))
 
 
 def _round_between(low: float, high: float) -> list[float]:
@@ -311,8 +317,9 @@ def _draw_zoom(
     columns = slice(max(0, left), left + 2 * half + 1)
     part = pattern[rows, columns]
     high, wide = part.shape
-    low = min(0.0, float(np.nanmin(part)))
-    top_count = max(FEWEST_COUNTS / 2, float(np.nanmax(part)))
+    usable = part[np.isfinite(part)]
+    low = float(np.floor(np.percentile(usable, 1.0))) if usable.size else 0.0
+    top_count = max(low + FEWEST_COUNTS / 2, float(usable.max(initial=0.0)))
     axes.imshow(
         part,
         cmap=mpl.colormaps[COUNTS_MAP].with_extremes(bad=OUTSIDE_COLOUR),

@@ -106,12 +106,36 @@ class Registered:
         return np.asarray(np.sqrt(squared / 2)) / self.pixel_size
 
     def displacement(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Maps of the direct beam's rows and columns from their medians, px."""
-        rows, columns = (self.data[name].to_numpy().astype(float) for name in _CENTRE)
+        """Maps of the direct beam's rows and columns from their medians, px.
+
+        As measured in every pattern (``beam_y``, ``beam_x``) where the result keeps that, else
+        as used (``centre_y``, ``centre_x``).
+        """
+        rows, columns = (self.data[name].to_numpy().astype(float) for name in self._beam)
         return rows - np.nanmedian(rows), columns - np.nanmedian(columns)
 
+    def off_plane(self) -> NDArray[np.float64]:
+        """What is left of the displacement, (2, y, x) in px: row, column.
 
-_CENTRE = ("centre_y", "centre_x")
+        Measured less used; where the measured positions are not kept, what the plane of least
+        squares leaves of those used.
+        """
+        if self._beam == _MEASURED:
+            return np.stack(
+                [
+                    self.data[measured].to_numpy().astype(float) - self.data[used].to_numpy()
+                    for measured, used in zip(_MEASURED, _USED, strict=True)
+                ]
+            )
+        return np.stack([_off_plane(values) for values in self.displacement()])
+
+    @property
+    def _beam(self) -> tuple[str, str]:
+        return _MEASURED if set(_MEASURED) <= set(self.data.variables) else _USED
+
+
+_USED = ("centre_y", "centre_x")
+_MEASURED = ("beam_y", "beam_x")
 GROUPS = ("sample", "density", "virtual")
 
 
@@ -171,3 +195,12 @@ def _column(data: xr.Dataset, name: str) -> NDArray[np.float64]:
     if name not in data:
         return np.full(data.sizes["peak"], np.nan)
     return data[name].to_numpy().astype(np.float64)
+
+
+def _off_plane(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the plane of least squares leaves of a map (y, x); NaN where the map is."""
+    y, x = np.indices(values.shape, dtype=float)
+    design = np.stack([np.ones(values.size), y.ravel(), x.ravel()], axis=1)
+    usable = np.isfinite(values).ravel()
+    plane, *_ = np.linalg.lstsq(design[usable], values.ravel()[usable], rcond=None)
+    return np.asarray(values - (design @ plane).reshape(values.shape))

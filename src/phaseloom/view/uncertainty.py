@@ -73,7 +73,7 @@ def uncertainty_figure(tree: xr.DataTree) -> Figure:
                 panels[3],
                 ratio,
                 "Prominence / adaptive prominence of the pattern",
-                title="Above the threshold",
+                title="Prominence over its limit",
             )
             panels[3].axvline(1.0, color=LIMIT_COLOUR, linewidth=0.9, gid="threshold")
         letter(panels)
@@ -153,7 +153,7 @@ def _draw_errors(axes: Axes, intensity: NDArray[np.float64], error: NDArray[np.f
     box = axes.get_position()
     bar = figure.add_axes((box.x1 + 0.008, box.y0, 0.009, box.height))
     figure.colorbar(drawn, cax=bar)
-    bar.set_title("Peaks", fontsize=6, loc="left", pad=2)
+    bar.set_title("Peaks", fontsize=6, loc="left", pad=6)
     bar.tick_params(length=1.5, pad=1)
     bar.tick_params(which="minor", length=1)
 

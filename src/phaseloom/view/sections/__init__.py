@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "Chapter", "Method", "Picture", "Section", "methods_of"]
 
-METHODS = ("stxm",)
+METHODS = ("stxm", "peaks")
 """Modules of the methods, in the order of the report."""
 
 

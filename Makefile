@@ -1,11 +1,12 @@
 # make demo   maps a simulated beamtime and says how well it did
 # make test   runs the tests
 # make check  lint, types, import contracts
+# make bench  accuracy, speed and memory, beside other programs in environments of their own
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench peers clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "phaseloom needs Python 3.11 or newer")'
@@ -26,8 +27,13 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)
+bench: $(READY) peers
 	$(BIN)/python benchmarks/stxm.py
+	$(BIN)/python benchmarks/peaks.py
+	$(BIN)/python benchmarks/peak_statistics.py
+
+peers: $(READY)
+	$(BIN)/python benchmarks/environments.py
 
 clean:
 	rm -rf .venv demo build

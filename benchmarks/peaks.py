@@ -1,0 +1,208 @@
+"""Peaks: phaseloom and its peers on the same simulated scans, in one run; fills in RESULTS.md.
+
+python benchmarks/peaks.py [--patterns 1024] [--rounds 3] [--threads 2] [--only NAME ...]
+
+Every program runs in a process and an environment of its own (benchmarks/environments.py), on the
+same file of patterns; the rounds go through all programs in turn, so that what else the machine
+does meets all of them alike. Peers use the settings in peers/settings.json, which tune_peaks.py
+found on a scan of another seed; phaseloom uses its defaults.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from environments import python_of
+from peak_scoring import CLOSE, RADIUS, SIGMA, Truth, chance, score
+from results import machine, write_section
+
+HERE = Path(__file__).parent
+SETTINGS = HERE / "peers" / "settings.json"
+KINDS = ("au", "lfp")
+DOSES = {"low": 1 / 8, "mid": 1.0, "high": 8.0}
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Program:
+    """One row of the table."""
+
+    name: str
+    runner: str
+    mode: str
+    tuned: str | None  # key in settings.json
+    first: int | None = None  # on so many patterns: it is slow
+
+
+PROGRAMS = (
+    Program("phaseloom, defaults", "phaseloom", "defaults", None),
+    Program("py4DSTEM `poly`", "py4dstem", "poly", "py4dstem"),
+    Program("py4DSTEM `poly`, one process per core", "py4dstem", "poly2", "py4dstem"),
+    Program("py4DSTEM `multicorr` ×16", "py4dstem", "multicorr", "py4dstem", 128),
+    Program("quantem, best mode and batch", "quantem", "best", "quantem"),
+    Program("quantem, all defaults", "quantem", "defaults", None, 32),
+    Program("pyxem local_max + CoM", "pyxem", "local_max", "pyxem_local_max", 512),
+    Program("pyxem DoG + CoM", "pyxem", "dog", "pyxem_dog", 256),
+    Program("scipy, 25 lines", "scipy", "dog", "scipy"),
+)
+REFERENCE = "phaseloom, defaults"
+
+
+def workload(kind: str, dose: str, n: int, seed: int) -> tuple[NDArray[np.uint16], Truth]:
+    """Patterns (n, 256, 256) with their spots."""
+    from phaseloom.simulate import benchmark_patterns
+
+    scan, spots = benchmark_patterns(kind, n, dose=DOSES[dose], seed=seed)
+    columns = {c: spots[c].to_numpy() for c in ("offset", "row", "column", "counts", "visible")}
+    position = np.stack([columns.pop("row"), columns.pop("column")], axis=1)
+    patterns = scan["counts"].to_numpy()
+    return patterns.reshape(n, *patterns.shape[-2:]), Truth(position=position, **columns)
+
+
+def run_peer(
+    runner: str,
+    mode: str,
+    patterns: NDArray[Any] | Path,
+    folder: Path,
+    settings: Any,
+    *,
+    threads: int = 2,
+    first: int | None = None,
+    once: bool = False,
+) -> dict[str, Any]:
+    """Run a program's ``RUNNER_peaks.py`` in its environment; the arrays it wrote."""
+    file = patterns
+    if not isinstance(file, Path):
+        file = folder / "patterns.npy"
+        np.save(file, patterns)
+    out = folder / f"{runner}_{mode}.npz"
+    own = runner == "phaseloom"
+    python = Path(sys.executable) if own else python_of(runner)
+    if not python.exists():
+        raise SystemExit(f"no environment for {runner}: run python benchmarks/environments.py")
+    script = (HERE if own else HERE / "peers") / f"{runner}_peaks.py"
+    command = [python, script, file, out]
+    command += ["--threads", str(threads), "--mode", mode, "--settings", json.dumps(settings)]
+    command += ["--first", str(first)] if first else []
+    command += ["--once"] if once else []
+    names = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA")
+    limits = {f"{name}_NUM_THREADS": str(threads) for name in names}
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **limits}, check=False
+    )
+    if done.returncode:
+        sys.stderr.write(done.stderr)
+        raise SystemExit(f"{runner} {mode} failed")
+    with np.load(out) as written:
+        return dict(written)
+
+
+def result(out: dict[str, Any], i: int = 0) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Offset, position (n, 2) and strength that settings number ``i`` gave; finite ones only."""
+    position = np.stack([out[f"{i}_row"], out[f"{i}_column"]], axis=1)
+    good = np.isfinite(position).all(axis=1)
+    offset = np.concatenate([[0], np.cumsum(good)])[out[f"{i}_offset"]]
+    return offset, position[good], out[f"{i}_strength"][good]
+
+
+def measure(
+    kind: str, dose: str, programs: list[Program], n: int, rounds: int, threads: int
+) -> tuple[list[str], dict[str, str], float]:
+    """Rows of the table for one workload, the programs' versions, the chance of a random hit."""
+    patterns, truth = workload(kind, dose, n, SEED)
+    tuned = json.loads(SETTINGS.read_text(encoding="utf-8"))
+    seconds: dict[str, list[float]] = {p.name: [] for p in programs}
+    last: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "patterns.npy"
+        np.save(file, patterns)
+        for turn in range(rounds):
+            for p in programs:
+                settings = tuned[p.tuned][f"{kind} {dose}"] if p.tuned else {}
+                out = run_peer(
+                    p.runner,
+                    p.mode,
+                    file,
+                    Path(folder),
+                    settings,
+                    threads=threads,
+                    first=min(n, p.first) if p.first else None,
+                )
+                last[p.name] = out
+                seconds[p.name] += (out["0_seconds"] / (len(out["0_offset"]) - 1)).tolist()
+                sys.stderr.write(f"{kind} {dose} {turn} {p.name}: {seconds[p.name]}\n")
+    rate = {name: 1 / np.median(s) for name, s in seconds.items()}
+    rows, versions = [], {}
+    for p in programs:
+        offset, position, _ = result(last[p.name])
+        s = score(truth, offset, position)
+        about = json.loads(str(last[p.name]["about"]))
+        versions[p.runner] = about["version"]
+        ratio = f"{rate[REFERENCE] / rate[p.name]:.1f}" if REFERENCE in rate else "–"
+        rows.append(
+            f"| {kind} {dose} | {p.name} | {rate[p.name]:.0f} | {ratio} | {s.recall:.3f} "
+            f"| {s.precision:.3f} | {s.rms:.3f} | {s.close_recall:.2f} "
+            f"| {s.false_per_pattern:.2f} | {about['peak_mb']:.0f} |"
+        )
+    return rows, versions, chance(truth, patterns.shape[1:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--patterns", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", nargs="+", help="runners: phaseloom, py4dstem, …")
+    parser.add_argument("--dry", action="store_true", help="print the table, write nothing")
+    given = parser.parse_args()
+    programs = [p for p in PROGRAMS if not given.only or p.runner in given.only]
+    lines, versions, chances = [], {}, []
+    for kind in KINDS:
+        for dose in DOSES:
+            rows, used, by_chance = measure(
+                kind, dose, programs, given.patterns, given.rounds, given.threads
+            )
+            lines += rows
+            versions |= used
+            chances.append(f"{kind} {dose} {by_chance:.2f}")
+    text = "\n".join(
+        [
+            "## Peaks in 256² patterns",
+            "",
+            f"{machine()}; {given.threads} threads; {', '.join(versions.values())}. "
+            f"{given.patterns} patterns (slow programs fewer), {given.rounds} rounds through all "
+            "programs in turn, each a warm-up and three runs; medians. Seconds count the finding "
+            "of peaks in an array in memory; peak memory is the process's with its libraries and "
+            "the patterns. "
+            f"Paired within {RADIUS:.0f} px, one to one; precision counts a peak on a spot too "
+            "weak to be called visible as right; rms is of the distance, nothing clipped; close "
+            f"pairs are visible spots nearer than {CLOSE:.0f} σ (σ = {SIGMA} px); false peaks are "
+            "per pattern. Peers' settings were tuned per workload on another seed "
+            "(tune_peaks.py), phaseloom's are its defaults. Share of peaks thrown at random that "
+            f"would count as right: {', '.join(chances)}.",
+            "",
+            "| workload | program | patterns/s | phaseloom is faster by | recall | precision "
+            "| rms (px) | recall of close pairs | false peaks | peak memory (MB) |",
+            "|---|---|---|---|---|---|---|---|---|---|",
+            *lines,
+        ]
+    )
+    if given.dry:
+        sys.stdout.write(text + "\n")
+    else:
+        write_section("peaks", text)
+
+
+if __name__ == "__main__":
+    main()

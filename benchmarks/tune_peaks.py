@@ -1,0 +1,142 @@
+"""Find each peer's best settings for every workload: writes benchmarks/peers/settings.json.
+
+python benchmarks/tune_peaks.py [PEER ...]
+
+On a scan of another seed than the benchmark's. Every setting below is run; the cut in the peers'
+own peak strength is then set to what serves best (merit in peak_scoring.py: recall at a precision
+of at least 0.995, a tenth of the rms in px taken off). The reported cut goes in as the peer's own
+threshold. quantem's batch size is the fastest of the list.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from peak_scoring import Score, best_threshold, score
+from peaks import DOSES, KINDS, SETTINGS, result, run_peer, workload
+
+TUNING_SEED = 100
+PATTERNS = 64
+
+
+def product(**lists: list[Any]) -> list[dict[str, Any]]:
+    return [dict(zip(lists, v, strict=True)) for v in itertools.product(*lists.values())]
+
+
+def dog(**lists: list[Any]) -> list[dict[str, Any]]:
+    find = product(**lists)
+    fixed = {
+        "method": "difference_of_gaussian",
+        "sigma_ratio": 1.6,
+        "overlap": 0.5,
+        "exclude_border": 2,
+    }
+    return [{"find": {**fixed, **f}} for f in find]
+
+
+# Per peer: its runner and mode, the key of its threshold (None: only what is listed), the grid.
+GRIDS: dict[str, tuple[str, str, str | None, list[dict[str, Any]]]] = {
+    "scipy": (
+        "scipy",
+        "dog",
+        "threshold",
+        product(
+            sigma=[2.0, 2.4, 2.8], background=[3.84, 6.0], noise=["stabilise", "mad"], threshold=[0]
+        ),
+    ),
+    "py4dstem": (
+        "py4dstem",
+        "poly2",
+        "minAbsoluteIntensity",
+        product(
+            template_sigma=[2.0, 2.4],
+            moat=[0.0, 1.6, 2.5],
+            root=[False, True],
+            corrPower=[1.0, 0.8],
+            sigma_cc=[0.0, 1.0],
+            minAbsoluteIntensity=[0.0],
+        ),
+    ),
+    "quantem": (
+        "quantem",
+        "best",
+        "min_abs_intensity",
+        product(
+            template_sigma=[2.0, 2.4],
+            background_sigma=[3.84, 6.0, 10.0],
+            root=[False, True],
+            corr_power=[1.0, 0.8],
+            sigma_cc=[None, 1.0],
+            min_abs_intensity=[0.0],
+        ),
+    ),
+    "pyxem_local_max": (
+        "pyxem",
+        "local_max",
+        "threshold_abs",
+        product(
+            smooth=[1.5, 2.0, 2.4],
+            background=[0.0, 4.0, 8.0],
+            root=[False, True],
+            square_size=[6, 8],
+        ),
+    ),
+    "pyxem_dog": (
+        "pyxem",
+        "dog",
+        None,
+        [
+            {**common, **found}
+            for common in product(root=[False, True], square_size=[6, 8])
+            for found in dog(
+                min_sigma=[1.5, 2.0],
+                max_sigma=[4.0],
+                threshold=[0.1, 0.05, 0.02, 0.01, 0.005, 0.002],
+            )
+        ],
+    ),
+}
+
+
+def tune(peer: str, kind: str, dose: str) -> tuple[dict[str, Any], Score]:
+    runner, mode, threshold, grid = GRIDS[peer]
+    patterns, truth = workload(kind, dose, PATTERNS, TUNING_SEED)
+    with tempfile.TemporaryDirectory() as folder:
+        out = run_peer(runner, mode, patterns, Path(folder), grid, once=True)
+        tried = []
+        for i, settings in enumerate(grid):
+            offset, position, strength = result(out, i)
+            if threshold is None:
+                tried.append((settings, score(truth, offset, position)))
+                continue
+            cut, figures = best_threshold(truth, offset, position, strength)
+            if threshold == "threshold_abs":
+                set_to = {"find": {"method": "local_max", "min_distance": 3, threshold: cut}}
+            else:
+                set_to = {threshold: cut}
+            tried.append(({**settings, **set_to}, figures))
+        best = max(tried, key=lambda t: t[1].merit)
+        if peer == "quantem":
+            sizes = [{**best[0], "batch_size": size} for size in (4, 8, 16, 32, 64)]
+            out = run_peer(runner, mode, patterns, Path(folder), sizes)
+            fastest = min(range(len(sizes)), key=lambda i: out[f"{i}_seconds"].min())
+            best = sizes[fastest], best[1]
+    return best
+
+
+def main(peers: list[str]) -> None:
+    kept = json.loads(SETTINGS.read_text()) if SETTINGS.exists() else {}
+    for peer, kind, dose in itertools.product(peers or GRIDS, KINDS, DOSES):
+        settings, figures = tune(peer, kind, dose)
+        kept.setdefault(peer, {})[f"{kind} {dose}"] = settings
+        print(peer, kind, dose, figures, settings, flush=True)
+        SETTINGS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -210,7 +210,7 @@ def test_scans_are_drawn_y_down_and_nothing_else() -> None:
         across, up = panel.transData.transform((0.5, 0.0))
         assert picture[picture.shape[0] - 1 - round(up), round(across)] == 255
         box = panel.get_window_extent()
-        assert (up > box.y0 + 0.5 * box.height) is down
+        assert bool(up > box.y0 + 0.5 * box.height) is down
         assert across < box.x0 + 0.5 * box.width
         assert map_extent(dataset)["origin"] == ("upper" if down else "lower")
 

@@ -285,7 +285,8 @@ def _map_page(
         else:
             columns = map_columns(aspect)
             boxes = boxes or equal_boxes(columns, columns=columns)
-            height = max(least, map_height(boxes[0][1], aspect))
+            # Every map has its colour bar right below: a flat scan needs no tall panels.
+            height = max(least, boxes[0][1] * float(np.clip(1.0 / aspect, 0.08, 1.6)))
         columns = len(boxes)
         figure, axes = page(
             [

@@ -1,14 +1,50 @@
 """Files in, labelled measurements out; results to disk.
 
-``read(path)`` returns an :class:`xarray.Dataset` whatever the beamline wrote;
+``read(path)`` returns an :class:`xarray.Dataset` whatever the beamline or the microscope wrote;
 ``read_references(path)`` the spectra of a file, one by one; ``stack_images(images)`` joins images
-of one energy each into a stack.
+of one energy each into a stack. For 4D-STEM ``read_scan(path)`` takes what holds diffraction
+patterns, ``read_pattern(path)`` a single one, ``as_scan(data)`` an array or a HyperSpy signal;
+``calibrated`` and ``with_scan_shape`` say what a file does not.
 """
 
 from __future__ import annotations
 
-from phaseloom.io.reading import read
-from phaseloom.io.spectra import read_references
-from phaseloom.io.stacking import stack_images
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["read", "read_references", "stack_images"]
+if TYPE_CHECKING:
+    from phaseloom.io.patterns import read_pattern
+    from phaseloom.io.reading import read
+    from phaseloom.io.scans import as_scan, calibrated, read_scan, to_hyperspy, with_scan_shape
+    from phaseloom.io.spectra import read_references
+    from phaseloom.io.stacking import stack_images
+
+_HOMES = {
+    "as_scan": "scans",
+    "calibrated": "scans",
+    "read": "reading",
+    "read_pattern": "patterns",
+    "read_references": "spectra",
+    "read_scan": "scans",
+    "stack_images": "stacking",
+    "to_hyperspy": "scans",
+    "with_scan_shape": "scans",
+}
+
+__all__ = [
+    "as_scan",
+    "calibrated",
+    "read",
+    "read_pattern",
+    "read_references",
+    "read_scan",
+    "stack_images",
+    "to_hyperspy",
+    "with_scan_shape",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"phaseloom.io.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'phaseloom.io' has no attribute {name!r}")

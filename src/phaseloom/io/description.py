@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+_LOOKED_THROUGH = 64 * 2**20
+_N_PATTERNS = 16
+
 
 def describe(measurement: xr.Dataset) -> dict[str, Any]:
     """Kind, shape, axes with units, detectors and energies of a measurement, JSON-able.
@@ -20,7 +23,8 @@ def describe(measurement: xr.Dataset) -> dict[str, Any]:
     -------
     dict
         ``kind``, ``format``, ``title``, ``quantities`` (name → dims, shape, dtype, range and,
-        where there are any, how many numbers are ``missing``),
+        where there are any, how many numbers are ``missing``; of a large lazy scan these are
+        found in a few patterns spread over it, and ``sampled`` is True),
         ``axes`` (name → n, first, last, step or None when not uniform, units), ``energies`` in
         eV, and the measurement's other attributes.
     """
@@ -57,13 +61,15 @@ def _axis(axis: xr.DataArray) -> dict[str, Any]:
 
 
 def _quantity(variable: xr.DataArray) -> dict[str, Any]:
-    values = variable.to_numpy()
-    facts = {
+    values, sampled = _values(variable)
+    facts: dict[str, Any] = {
         "dims": [str(d) for d in variable.dims],
         "shape": list(variable.shape),
         "dtype": str(variable.dtype),
         "units": variable.attrs.get("units", ""),
     }
+    if sampled:
+        facts["sampled"] = True
     if values.dtype.kind == "f":
         missing = ~np.isfinite(values)
         if np.any(missing):
@@ -72,3 +78,17 @@ def _quantity(variable: xr.DataArray) -> dict[str, Any]:
     if values.dtype.kind in "fiub" and values.size:
         facts |= {"min": float(values.min()), "max": float(values.max())}
     return facts
+
+
+def _values(variable: xr.DataArray) -> tuple[np.ndarray, bool]:
+    """The numbers, or those of a few patterns of a scan too large to look through."""
+    if variable.chunks is None or variable.ndim < 3 or variable.nbytes <= _LOOKED_THROUGH:
+        return variable.to_numpy(), False
+    import dask
+
+    positions = np.unique(
+        np.linspace(0, np.prod(variable.shape[:-2], dtype=int) - 1, _N_PATTERNS).astype(int)
+    )
+    places = np.stack(np.unravel_index(positions, variable.shape[:-2]), axis=1)
+    patterns = dask.compute(*(variable.data[tuple(place)] for place in places.tolist()))
+    return np.stack(patterns), True

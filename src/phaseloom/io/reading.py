@@ -30,12 +30,16 @@ def find_reader(path: Path) -> ModuleType:
     """
     if not path.exists():
         raise InputError("no such file", "check the path", source=path)
-    if path.is_dir():
-        raise InputError("is a folder", "give a file in it", source=path)
     known = readers()
     for module in known:
         if path.suffix.lower() in module.file_extensions and module.reads_this(path):
             return module
+    if path.is_dir():
+        raise InputError(
+            "is a folder, and no .zspy or .zarr store", "give a file in it", source=path
+        )
+    if path.suffix.lower() == ".zip":
+        raise InputError("is a zip archive", "unzip it and give the file inside", source=path)
     extensions = sorted({e for module in known for e in module.file_extensions})
     if path.suffix.lower() in extensions:
         raise InputError(
@@ -57,14 +61,17 @@ def read(
     region: int | None = None,
     partial: bool = False,
 ) -> xr.Dataset:
-    """Read one file of X-ray images or spectra into a labelled measurement.
+    """Read one file of X-ray images or spectra, or a 4D-STEM scan, into a labelled measurement.
 
     Parameters
     ----------
     path
-        The file; for SDF the ``.hdr``, for aXis2000 ``.dat`` or ``.ncb``.
+        The file; for SDF the ``.hdr``, for aXis2000 ``.dat`` or ``.ncb``, for EMPAD the
+        ``.xml``, for Arina the ``_master.h5``, for TVIPS the part ``_000``; the folder of
+        a ``.zspy`` or ``.zarr``.
     detector
-        Name of the detector channel; the first counter by default.
+        Name of the detector channel; the first counter by default. In a file with several
+        scans the name of one.
     region
         Spatial region (NXentry, SDF region), counted from 1; the first by default, with a
         warning when there are more.
@@ -77,6 +84,13 @@ def read(
         ``counts`` with dims (energy, y, x) for stacks and images, (energy, position) for line
         scans, (energy, point) for point spectra, or ``absorption`` (spectrum, energy).
         Energies in eV, lengths in µm, all axes ascending. ``attrs["kind"]`` says which it is.
+
+        A 4D-STEM scan (kind ``scan``) has ``counts`` (y, x, ky, kx), row 0 the top, and is
+        lazy: numbers are read when they are asked for. Its scan axes are in nm and its detector
+        axes in Å⁻¹ (k = 1/d), or they count pixels (``units`` "px"); ``attrs`` hold what is known
+        of the microscope: ``voltage`` (kV), ``precession_angle`` (deg), ``camera_length`` (mm),
+        ``convergence_angle`` (mrad), ``exposure`` (s), ``scan_rotation`` (deg), ``saturation``
+        (largest readable value).
 
     Raises
     ------

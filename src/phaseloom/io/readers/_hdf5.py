@@ -43,7 +43,8 @@ _CHUNKS_AT_MOST = 20_000_000
 
 
 @contextmanager
-def _named(source: str | PathLike[str]) -> Iterator[None]:
+def named(source: str | PathLike[str]) -> Iterator[None]:
+    """What goes wrong inside is an :class:`InputError` that names the file."""
     try:
         yield
     except InputError:
@@ -105,7 +106,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
 
 def names(group: h5py.Group) -> list[str]:
     """Names in a group, numbers in them in numerical order (entry2 before entry10)."""
-    with _named(group.file.filename):
+    with named(group.file.filename):
         return sorted(group, key=_natural)
 
 
@@ -126,13 +127,13 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
 
 
 def _member(group: h5py.Group, name: str) -> Any:
-    with _named(group.file.filename):
+    with named(group.file.filename):
         return group[name] if name in group else None  # noqa: SIM401 - get() hides damage
 
 
 def attribute(item: h5py.Group | h5py.Dataset, name: str) -> Any:
     """Value of an attribute, or None."""
-    with _named(item.file.filename):
+    with named(item.file.filename):
         return item.attrs[name] if name in item.attrs else None  # noqa: SIM401 - as above
 
 
@@ -164,13 +165,13 @@ def dataset_text(group: h5py.Group, name: str) -> str:
     found = dataset(group, name)
     if found is None:
         return ""
-    with _named(group.file.filename):
+    with named(group.file.filename):
         return next(iter(texts(found[()])), "")
 
 
 def require_numbers(item: h5py.Dataset) -> None:
     """Raise an InputError unless the dataset holds real numbers, at least one."""
-    with _named(item.file.filename):
+    with named(item.file.filename):
         kind, size = item.dtype.kind, item.size
     if kind not in "iuf" or not size:
         raise InputError(f"{item.name} holds no numbers", source=item.file.filename)
@@ -182,7 +183,7 @@ def written(item: h5py.Dataset) -> NDArray[np.bool_]:
     HDF5 reads blocks that it does not find as zeros; this asks for each block beforehand.
     A scalar counts as one index.
     """
-    with _named(item.file.filename):
+    with named(item.file.filename):
         shape: tuple[int, ...] = item.shape or (1,)
         if item.is_virtual:
             folder = Path(item.file.filename).parent
@@ -235,7 +236,7 @@ def values(item: h5py.Dataset) -> NDArray[np.float64]:
             "the file is half-written: copy it again, or wait until the scan has ended",
             source=item.file.filename,
         )
-    with _named(item.file.filename):
+    with named(item.file.filename):
         return np.asarray(item[()], dtype=np.float64)
 
 
@@ -244,7 +245,7 @@ def frames(item: h5py.Dataset, n: int) -> NDArray[Any]:
 
     Read straight into the result: no second copy is made.
     """
-    with _named(item.file.filename):
+    with named(item.file.filename):
         result = np.empty((n, *item.shape[1:]), dtype=item.dtype.newbyteorder("="))
         item.read_direct(result, source_sel=np.s_[:n])
         return result
@@ -252,5 +253,24 @@ def frames(item: h5py.Dataset, n: int) -> NDArray[Any]:
 
 def frame(item: h5py.Dataset, index: int) -> NDArray[np.float64]:
     """One frame of a dataset as float64."""
-    with _named(item.file.filename):
+    with named(item.file.filename):
         return np.asarray(item[index], dtype=np.float64)
+
+
+def part(item: h5py.Dataset, key: tuple[Any, ...]) -> NDArray[Any]:
+    """A part of a large dataset, as stored."""
+    with named(item.file.filename):
+        return np.asarray(item[key])
+
+
+def attributes(item: h5py.Group | h5py.Dataset) -> dict[str, Any]:
+    """All attributes."""
+    with named(item.file.filename):
+        return dict(item.attrs)
+
+
+def tree(group: h5py.Group) -> dict[str, Any]:
+    """Attributes of a group and of those in it, nested."""
+    with named(group.file.filename):
+        inner = {name: item for name, item in group.items() if isinstance(item, h5py.Group)}
+    return {**attributes(group), **{name: tree(item) for name, item in inner.items()}}

@@ -24,7 +24,8 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -115,22 +116,13 @@ def read(
         energies of the right length.
     """
     refuse_choice(path, detector=detector, region=region, available=_DETECTOR)
-    try:
-        with tifffile.TiffFile(path) as file:
-            pages = _grey_pages(file, path)
-            kept = _complete_pages(pages, path=path, partial=partial)
-            images = np.stack([pages[index].asarray() for index in kept])
-            labels = _labels(file, pages)
-            listed = _listed_energies(file)
-            pixel_size = _pixel_size(file)
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError("no such file", "check the path", source=path) from None
-    except _TIFF_FAULTS as fault:
-        raise InputError(
-            f"is a damaged or truncated TIFF file ({fault})", "write it again", source=path
-        ) from fault
+    with _opened(path) as file:
+        pages = _grey_pages(file, path)
+        kept = _complete_pages(pages, path=path, partial=partial)
+        images = np.stack([pages[index].asarray() for index in kept])
+        labels = _labels(file, pages)
+        listed = _listed_energies(file)
+        pixel_size = _pixel_size(file)
     energy = _energies(path, len(pages), labels, listed)[kept]
     return images_to_stack(
         {"counts": (images[:, ::-1].astype(images.dtype.newbyteorder("=")), "counts")},
@@ -145,6 +137,44 @@ def read(
             "detectors": [_DETECTOR],
         },
     )
+
+
+def grey_pages(
+    path: Path, *, partial: bool = False
+) -> tuple[tuple[int, int], np.dtype[Any], list[int]]:
+    """Shape and type of the pages, and which of them are complete: for series of patterns.
+
+    Raises
+    ------
+    InputError
+        As :func:`read`, energies aside.
+    """
+    with _opened(path) as file:
+        pages = _grey_pages(file, path)
+        kept = _complete_pages(pages, path=path, partial=partial)
+        return pages[0].shape, pages[0].dtype.newbyteorder("="), kept
+
+
+def read_pages(path: Path, indices: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Some pages as they are stored, (page, row, column)."""
+    with _opened(path) as file:
+        return np.stack([file.pages[i].asarray() for i in indices]).astype(dtype)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
+    """The file, its faults turned into sentences."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            yield file
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError("no such file", "check the path", source=path) from None
+    except _TIFF_FAULTS as fault:
+        raise InputError(
+            f"is a damaged or truncated TIFF file ({fault})", "write it again", source=path
+        ) from fault
 
 
 def _grey_pages(file: tifffile.TiffFile, path: Path) -> list[Any]:

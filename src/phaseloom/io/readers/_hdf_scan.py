@@ -1,0 +1,176 @@
+"""Scans in HDF5 files, whichever program laid them out: one dataset, made a lazy array."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from math import ceil, prod
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.readers import _hdf5 as hdf5
+from phaseloom.io.readers._lazy import HdfArray, lazily
+from phaseloom.io.scan_axes import Axis
+
+
+def lazy_dataset(
+    item: h5py.Dataset,
+    axes: Sequence[Axis],
+    *,
+    partial: bool,
+    path: Path,
+    order: Sequence[int] | None = None,
+) -> tuple[Any, list[Axis]]:
+    """A dataset of two to four axes as a lazy array with the scan's axes first.
+
+    Parameters
+    ----------
+    item, axes
+        The dataset and its axes as stored.
+    partial, path
+        As for the readers.
+    order
+        Order of the axes wanted; by default the scan's first, otherwise as stored.
+
+    Returns
+    -------
+    data : dask.array.Array
+        (y, x, ky, kx) in native byte order.
+    axes : list of Axis
+        As many as the dataset has, in the order of the array's last ones.
+
+    Raises
+    ------
+    InputError
+        Blocks of it are missing and `partial` is false, or the axes are none of a scan.
+    """
+    import dask.array as da
+
+    # compression filters of detectors; registers itself with HDF5
+    import hdf5plugin  # noqa: F401
+
+    if item.dtype.kind != "b":
+        hdf5.require_numbers(item)
+    _require_written(item, partial=partial, path=path)
+    if order is None:
+        order = [i for i, axis in enumerate(axes) if axis.navigate]
+        order += [i for i, axis in enumerate(axes) if not axis.navigate]
+    shape = tuple(int(item.shape[axis]) for axis in order)
+    stored = item.chunks or (1,) * item.ndim
+    array = HdfArray(path, item.name, shape, item.dtype.newbyteorder("="), tuple(order))
+    blocks = [stored[axis] for axis in order]
+    missing = 4 - len(shape)
+    if missing:
+        lazy = da.from_array(array, chunks=_series_chunks(array, blocks), fancy=False)
+        lazy = lazy.reshape((1,) * missing + shape)
+    else:
+        lazy = lazily(array, blocks)
+    return lazy, [axes[axis] for axis in order]
+
+
+def _series_chunks(array: HdfArray, stored: Sequence[int]) -> tuple[int, ...]:
+    from phaseloom.io.readers._lazy import chunks
+
+    if array.ndim == 2:
+        return array.shape
+    return chunks((1, *array.shape), array.dtype.itemsize, (1, stored[0]))[1:]
+
+
+def _require_written(item: h5py.Dataset, *, partial: bool, path: Path) -> None:
+    """HDF5 reads what was never written as zeros: count the blocks that were."""
+    if item.is_virtual:
+        return
+    if item.chunks is None:
+        there, promised = item.id.get_storage_size(), item.nbytes
+    else:
+        there = item.id.get_num_chunks()
+        promised = prod(ceil(n / c) for n, c in zip(item.shape, item.chunks, strict=True))
+    if there >= promised:
+        return
+    share = f"only {100 * there / promised:.0f} % of {item.name} was written"
+    if not partial or not there:
+        raise InputError(
+            share,
+            "read it with --partial (partial=True), what is missing being zero"
+            if there
+            else "the scan was never recorded",
+            source=path,
+        )
+    warnings.warn(f"{path}: {share}; what is missing reads as zero", InputWarning, stacklevel=4)
+
+
+def choose(
+    found: Sequence[str], wanted: str | None, *, path: Path, first_is_meant: bool = False
+) -> str:
+    """The dataset meant: the one asked for, or the only one.
+
+    Parameters
+    ----------
+    found
+        Names of what there is.
+    wanted
+        Name, or the end of one, or None.
+    path
+        For messages.
+    first_is_meant
+        Take the first of several, with a warning, instead of refusing.
+    """
+    listed = ", ".join(found)
+    if not found:
+        raise InputError("holds no diffraction patterns", "give a 4D-STEM scan", source=path)
+    if wanted is not None:
+        fitting = [name for name in found if name.strip("/") == wanted.strip("/")]
+        fitting = fitting or [n for n in found if f"/{n}".endswith(f"/{wanted.strip('/')}")]
+        fitting = fitting or [n for n in found if wanted.strip("/") in n.strip("/").split("/")]
+        if len(fitting) == 1:
+            return fitting[0]
+        raise InputError(
+            f"has {'no' if not fitting else len(fitting)} detector {wanted!r}",
+            f"there are {listed}",
+            source=path,
+        )
+    if len(found) > 1:
+        if not first_is_meant:
+            raise InputError(
+                f"holds {len(found)} scans ({listed})",
+                "choose one with --detector (detector=)",
+                source=path,
+            )
+        warnings.warn(
+            f"{path}: holds {len(found)} scans ({listed}); the first is read, --detector chooses "
+            "another",
+            InputWarning,
+            stacklevel=4,
+        )
+    return found[0]
+
+
+def numeric_datasets(file: h5py.File, *, least: int = 2) -> list[str]:
+    """Names of all datasets of numbers with `least` to four axes, larger than a label."""
+    found: list[str] = []
+
+    def look(name: str, item: Any) -> None:
+        if (
+            isinstance(item, h5py.Dataset)
+            and item.dtype.kind in "uif"
+            and item.shape is not None
+            and least <= item.ndim <= 4
+            and item.size > 1
+        ):
+            found.append(name)
+
+    with hdf5.named(file.filename):
+        file.visititems(look)
+    return found
+
+
+def scalar(group: h5py.Group, name: str, factor: float = 1.0) -> float | None:
+    """A number in a dataset times a factor, or None where there is none."""
+    item = hdf5.dataset(group, name)
+    if item is None or item.dtype.kind not in "uif" or item.size != 1:
+        return None
+    return factor * float(np.ravel(hdf5.part(item, ()))[0])

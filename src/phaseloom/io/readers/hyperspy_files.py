@@ -1,0 +1,145 @@
+"""HyperSpy and pyxem ``.hspy`` (HDF5) and ``.zspy`` (zarr).
+
+``Experiments/NAME`` holds ``data`` and a group of attributes per axis, which say whether an axis
+navigates. HyperSpy shows the first axis of a pattern downwards whatever it is called, so it is ky.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from phaseloom.errors import InputError
+from phaseloom.io.fingerprint import input_fingerprint
+from phaseloom.io.hyperspy_signals import facts_of
+from phaseloom.io.readers import _hdf5 as hdf5
+from phaseloom.io.readers import _zarr
+from phaseloom.io.readers._hdf_scan import choose, lazy_dataset
+from phaseloom.io.scan_axes import Axis, axes_of
+from phaseloom.io.scans import make_scan
+from phaseloom.io.stacking import refuse_choice
+
+format_name = "HyperSpy"
+file_extensions = (".hspy", ".zspy", ".hdf5", ".h5")
+describe = "HyperSpy / pyxem (.hspy, .zspy)"
+
+_EXPERIMENTS = "Experiments"
+
+
+def reads_this(path: Path) -> bool:
+    """Whether the file holds experiments of HyperSpy, or is named as if it did."""
+    if path.suffix.lower() == ".zspy":
+        return _zarr.is_store(path)
+    if not hdf5.has_signature(path):
+        return False
+    if path.suffix.lower() == ".hspy":
+        return True
+    try:
+        with hdf5.open_hdf5(path) as file:
+            return hdf5.subgroup(file, _EXPERIMENTS) is not None
+    except InputError:
+        return False
+
+
+def read(
+    path: Path, *, detector: str | None = None, region: int | None = None, partial: bool = False
+) -> xr.Dataset:
+    """Read the patterns of a signal.
+
+    Parameters
+    ----------
+    path
+        The file, or the folder of a ``.zspy``.
+    detector
+        Name of the experiment, where there are several.
+    region
+        None.
+    partial
+        Use a file that was not written completely.
+
+    Returns
+    -------
+    xarray.Dataset
+        A scan.
+
+    Raises
+    ------
+    InputError
+        The file is damaged or holds no diffraction patterns.
+    """
+    refuse_choice(path, detector=None, region=region, available="patterns")
+    if path.suffix.lower() == ".zspy":
+        data, axes, metadata, package, name = _from_zarr(path, detector)
+    else:
+        data, axes, metadata, package, name = _from_hdf5(path, detector, partial=partial)
+    title = str(dict(metadata.get("General") or {}).get("title") or "")
+    return make_scan(
+        data,
+        [Axis(navigate=True)] * (data.ndim - len(axes)) + axes,
+        format_name=format_name,
+        source=path,
+        fingerprint=input_fingerprint(path),
+        title=title or (name if name != "__unnamed__" else ""),
+        facts=facts_of(metadata, pyxem=package == "pyxem"),
+    )
+
+
+def _from_hdf5(
+    path: Path, detector: str | None, *, partial: bool
+) -> tuple[Any, list[Axis], Mapping[str, Any], str, str]:
+    with hdf5.open_hdf5(path) as file:
+        experiments = hdf5.subgroup(file, _EXPERIMENTS)
+        if experiments is None:
+            raise InputError("holds no signal", "the file is damaged", source=path)
+        names = [
+            name
+            for name in hdf5.names(experiments)
+            if hdf5.dataset(experiments, f"{name}/data") is not None
+        ]
+        name = choose(names, detector, path=path, first_is_meant=True)
+        group, item = experiments[name], hdf5.dataset(experiments, f"{name}/data")
+        assert item is not None
+        described = []
+        for index in range(item.ndim):
+            axis = hdf5.subgroup(group, f"axis-{index}")
+            if axis is None:
+                raise InputError(f"axis {index} is missing", "the file is damaged", source=path)
+            described.append(hdf5.attributes(axis))
+        axes = axes_of(described)
+        _require_patterns(axes, path)
+        data, axes = lazy_dataset(item, axes, partial=partial, path=path)
+        metadata = hdf5.subgroup(group, "metadata")
+        tree = {} if metadata is None else hdf5.tree(metadata)
+        return data, axes, tree, hdf5.attribute_text(group, "package"), name
+
+
+def _from_zarr(
+    path: Path, detector: str | None
+) -> tuple[Any, list[Axis], Mapping[str, Any], str, str]:
+    with _zarr.opened(path) as root:
+        if _EXPERIMENTS not in root:
+            raise InputError("holds no signal", "the file is damaged", source=path)
+        experiments = root[_EXPERIMENTS]
+        names = [name for name, group in experiments.groups() if "data" in group]
+        name = choose(sorted(names), detector, path=path, first_is_meant=True)
+        group = experiments[name]
+        item = group["data"]
+        axes = axes_of([dict(group[f"axis-{index}"].attrs) for index in range(item.ndim)])
+        _require_patterns(axes, path)
+        data, axes = _zarr.lazy_array(item, axes)
+        tree = _zarr.tree(group["metadata"]) if "metadata" in group else {}
+        return data, axes, tree, str(group.attrs.get("package", "")), name
+
+
+def _require_patterns(axes: list[Axis], path: Path) -> None:
+    """Two axes of a detector and at most two of a scan."""
+    detector = sum(not axis.navigate for axis in axes)
+    if detector != 2 or len(axes) > 4:
+        raise InputError(
+            f"its signal has {len(axes) - detector} axes of a scan and {detector} of a detector",
+            "diffraction patterns have two of a detector, on a scan of two at most",
+            source=path,
+        )

@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from phaseloom import cli
+from phaseloom.cli import shared, stxm_commands
 
 HEAVY = ("torch", "matplotlib", "xarray", "numpy", "scipy", "h5py", "zarr", "pandas", "pydantic")
 
@@ -54,9 +55,22 @@ def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
         ("stxm", "--reference -r --value --i0 --resolve --margin --shift --align --smooth --out"),
         ("stxm", "--workers --device --fresh --quiet --json --seed --state-of-charge"),
         ("spectra", "--region --out --label --value --i0"),
-        ("run", "--out --workers --fresh --quiet --json"),
+        (
+            "peaks",
+            "--scan-shape --pixel-size --calibration --step --voltage --precession --detector",
+        ),
+        (
+            "peaks",
+            "--dark --gain --mask --saturation --hot --beam-stop --scan-mean --centre",
+        ),
+        ("peaks", "--descan --threshold --false-alarms --shape --sigma --radius --max-peaks"),
+        ("peaks", "--k-min --k-max --intensity-min --significance-min --scan-rotation"),
+        ("peaks", "--out --workers --scheduler --fresh --quiet --json --seed --partial"),
+        ("reconstruct", "--to --size --k-max --sigma --radius --intensity --quiet --json"),
+        ("calibrate", "--phase -p --pixel-size --out --detector --quiet --json"),
+        ("run", "--out --workers --scheduler --fresh --quiet --json"),
         ("new", ""),
-        ("demo", "--out --size --workers --device --fresh --quiet --json --seed"),
+        ("demo", "--out --size --workers --scheduler --device --fresh --quiet --json --seed"),
     ],
 )
 def test_every_command_has_the_options_of_the_contract(
@@ -95,11 +109,23 @@ def test_help_of_a_command_reads_as_a_usage_line(
         "stxm a.hdf5 -r b.csv --seed -1",
         "stxm a.hdf5 -r b.csv --quantity photons",
         "stxm a.hdf5 -r b.csv --latent-dims 1",
+        "peaks",
+        "peaks a.blo --descan much",
+        "peaks a.blo --threshold magic",
+        "peaks a.blo --shape square",
+        "peaks a.blo --sigma wide",
+        "peaks a.blo --workers 0",
+        "peaks a.blo --max-peaks few",
+        "reconstruct",
+        "reconstruct results",
+        "reconstruct results --to a.blo --intensity bright",
+        "calibrate pattern.mrc",
         "new",
         "new index",
         "run",
         "demo cluster",
         "demo --size 8",
+        "demo peaks --size 2",
     ],
 )
 def test_wrong_usage_is_status_2(
@@ -128,10 +154,10 @@ def test_a_label_stands_before_the_first_equals_sign(text: str) -> None:
         "ref.csv": {"file": "ref.csv"},
         "=ref.csv": {"label": "", "file": "ref.csv"},
     }
-    assert cli._named(text, "label") == expected[text]
+    assert stxm_commands._named(text, "label") == expected[text]
 
 
 def test_numbers_that_json_has_no_word_for_become_null(capsys: pytest.CaptureFixture[str]) -> None:
-    cli._print_json({"a": [float("nan"), 1.0], "b": {"c": float("inf")}, "d": "é"})
+    shared.print_json({"a": [float("nan"), 1.0], "b": {"c": float("inf")}, "d": "é"})
     said = json.loads(capsys.readouterr().out)
     assert said == {"a": [None, 1.0], "b": {"c": None}, "d": "é"}

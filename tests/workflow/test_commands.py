@@ -17,7 +17,8 @@ import xarray as xr
 import phaseloom as package
 from phaseloom.io.spectra import read_references
 from phaseloom.simulate import nvpf_references
-from phaseloom.workflow.recipe import StxmRecipe, example, read_recipe
+from phaseloom.workflow.recipe import read_recipe
+from phaseloom.workflow.stxm_recipe import StxmRecipe, example
 
 Call = Callable[..., Any]
 Beam = Any

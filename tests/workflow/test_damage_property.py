@@ -13,7 +13,8 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phaseloom.workflow.recipe import example, read_recipe, to_toml
+from phaseloom.workflow.recipe import read_recipe, to_toml
+from phaseloom.workflow.stxm_recipe import example
 
 Beam = Any
 Call = Callable[..., Any]

@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 
 from phaseloom import cli
-from phaseloom.workflow.recipe import StxmRecipe
+from phaseloom.workflow.stxm_recipe import StxmRecipe
 
 Beam = Any
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -49,8 +50,74 @@ def show_description(facts: dict[str, Any], console: Console) -> None:
 
 
 def show_summary(summary: dict[str, Any], console: Console) -> None:
-    """Print the phase fractions of every stack, and what was done to get them."""
-    stacks = summary["stacks"]
+    """Print the answer of a run, whatever its method."""
+    if summary["method"] == "stxm":
+        _show_stacks(summary["stacks"], console)
+    else:
+        _show_peaks(summary["scan"], console)
+
+
+def show_scores(kind: str, scores: dict[str, Any], console: Console) -> None:
+    """Print how a demonstration's results compare with the simulated truth."""
+    if kind == "stxm":
+        _show_phase_scores(scores, console)
+    else:
+        _show_peak_scores(scores, console)
+
+
+def _show_peaks(scan: dict[str, Any], console: Console) -> None:
+    """How many peaks, how sure, how fast, how many bytes."""
+    rows, columns = scan["scan_shape"]
+    table = Table(show_header=False)
+    table.add_row("patterns", f"{scan['patterns']:,} ({rows}×{columns})")
+    table.add_row("peaks", f"{scan['peaks']:,}, {scan['peaks_per_pattern']:.1f} per pattern")
+    if scan["pixel_size_units"] != "px":
+        table.add_row("pixel size", f"{scan['pixel_size']:.5g} {scan['pixel_size_units']}")
+    table.add_row("direct beam scatter", _px(scan["beam_scatter"]))
+    size = "spot_radius" if "spot_radius" in scan else "spot_sigma"
+    table.add_row(f"{size.replace('_', ' ')} ({scan['spot_shape']})", _px(scan[size]))
+    if np.isfinite(scan["gain"]):
+        table.add_row("gain", f"{scan['gain']:.3g} counts per electron")
+    table.add_row(
+        "bytes",
+        f"{_bytes(scan['bytes_in'])} in, {_bytes(scan['bytes_out'])} out: "
+        f"{scan['compression']:,.0f} times less",
+    )
+    if np.isfinite(scan["seconds"]):
+        speed = f"{scan['patterns_per_second']:,.0f} patterns/s"
+        table.add_row("time", f"{scan['seconds']:.1f} s, {speed}")
+    console.print(table)
+
+
+def _px(number: float) -> str:
+    return f"{number:.2f} px" if np.isfinite(number) else "not known"
+
+
+def _bytes(number: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 999.5:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:.3g} TB"
+
+
+def _show_peak_scores(scores: dict[str, float], console: Console) -> None:
+    table = Table(show_header=False, title="against the simulated truth")
+    for name, form in (
+        ("recall", ".3f"),
+        ("precision", ".3f"),
+        ("false_per_pattern", ".2f"),
+        ("rms_px", ".3f"),
+        ("pull_sigma", ".2f"),
+        ("intensity_pull_sigma", ".2f"),
+        ("centre_error_px", ".3f"),
+    ):
+        table.add_row(name.replace("_", " "), format(scores[name], form))
+    console.print(table)
+
+
+def _show_stacks(stacks: dict[str, Any], console: Console) -> None:
+    """The phase fractions of every stack, and what was done to get them."""
     # A column per stack: names of phases are long, and there are more of them than stacks.
     table = Table("", *(escape(name) for name in stacks))
     shown = list(stacks.values())
@@ -65,8 +132,7 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
     console.print(table)
 
 
-def show_scores(scores: dict[str, dict[str, float]], console: Console) -> None:
-    """Print how the maps compare with the simulated truth."""
+def _show_phase_scores(scores: dict[str, dict[str, float]], console: Console) -> None:
     table = Table(
         "stack",
         "all pixels",

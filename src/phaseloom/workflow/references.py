@@ -9,9 +9,9 @@ from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
 from phaseloom.io.export.spectra import write_spectra
 from phaseloom.stxm.preparation import mean_spectrum, prepare
-from phaseloom.workflow.recipe import Stack
-from phaseloom.workflow.run import incident, read_stack
-from phaseloom.workflow.run import region as region_of
+from phaseloom.workflow.stxm import incident, read_stack
+from phaseloom.workflow.stxm import region as region_of
+from phaseloom.workflow.stxm_recipe import Stack
 
 
 def reference_from_stack(

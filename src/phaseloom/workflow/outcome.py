@@ -1,0 +1,119 @@
+"""What every run does around its science: a folder, notes, versions, figures and a report."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+import phaseloom
+from phaseloom.errors import InputError, InputWarning
+from phaseloom.workflow.recipe import Recipe, write_recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LIBRARIES = (
+    "numpy",
+    "scipy",
+    "xarray",
+    "zarr",
+    "torch",
+    "numba",
+    "rosettasciio",
+    "scikit-learn",
+    "scikit-image",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left behind."""
+
+    folder: Path
+    results: xr.DataTree
+    tables: dict[str, pd.DataFrame]
+    facts: dict[str, Any]
+    notes: list[str]
+    reused: list[str]
+
+    def summary(self) -> dict[str, Any]:
+        """The answer in few numbers, JSON-able."""
+        return {"folder": str(self.folder), **self.facts, "notes": self.notes}
+
+
+def versions() -> dict[str, str]:
+    """Versions of phaseloom and of the libraries its numbers depend on."""
+    known = {"phaseloom": phaseloom.__version__}
+    for library in _LIBRARIES:
+        try:
+            known[library] = version(library)
+        except PackageNotFoundError:
+            known[library] = "absent"
+    return known
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of the results.
+
+    Raises
+    ------
+    InputError
+        Something is in its way.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot be the folder of the results ({error.strerror})",
+            "give another --out",
+            source=folder,
+        ) from error
+
+
+class collected:  # noqa: N801 - reads as a verb at its one place of use
+    """Collects the warnings about the input while they are shown as usual."""
+
+    def __enter__(self) -> list[str]:
+        self._notes: list[str] = []
+        self._context = warnings.catch_warnings()
+        self._context.__enter__()
+        warnings.simplefilter("always", InputWarning)
+        show = warnings.showwarning
+
+        def collect(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+            if not issubclass(category, InputWarning):
+                show(message, category, *rest)
+            elif str(message) not in self._notes:
+                self._notes.append(str(message))
+                show(message, category, *rest)
+
+        warnings.showwarning = collect  # type: ignore[assignment]
+        return self._notes
+
+    def __exit__(self, *_: object) -> None:
+        self._context.__exit__(None, None, None)
+
+
+def publish(
+    recipe: Recipe, results: xr.DataTree, tables: dict[str, pd.DataFrame], notes: list[str]
+) -> None:
+    """Write recipe, figures and report beside the results; with all notes collected so far."""
+    from phaseloom.view.figures import write_figures
+    from phaseloom.view.report import write_report
+
+    folder = recipe.out
+    write_recipe(recipe, folder / "recipe.toml")
+    figures = write_figures(folder / "figures", results, tables=tables)
+    write_report(
+        folder / "report.html",
+        results,
+        tables=tables,
+        figures=figures,
+        notes=notes,
+        recipe=(folder / "recipe.toml").read_text(encoding="utf-8"),
+    )

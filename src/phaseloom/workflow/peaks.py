@@ -1,0 +1,291 @@
+"""Registered patterns of a scan: do what their recipe says."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.errors import InputWarning
+from phaseloom.workflow.calibration_file import CalibrationFile
+from phaseloom.workflow.outcome import Outcome, collected, make_folder, publish, versions
+from phaseloom.workflow.peaks_recipe import PeaksRecipe
+from phaseloom.workflow.recipe import to_toml
+from phaseloom.workflow.scan_input import Image, detector_images, scan_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_OWNED = ("peaks",)
+"""Groups of the results that belong to this method."""
+
+_LOOKED_AT = 64
+"""Patterns that dead and hot pixels are looked for in."""
+
+_SHOWN = 12
+"""Patterns kept for the figures."""
+
+
+def run_peaks(
+    recipe: PeaksRecipe,
+    *,
+    fresh: bool = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Progress = SILENT,
+) -> Outcome:
+    """Every spot of every pattern of a recipe's scan.
+
+    Parameters
+    ----------
+    recipe
+        What to do.
+    fresh
+        Compute everything again, also what an earlier run finished.
+    workers
+        Blocks of the scan worked on at once; the number of cores by default.
+    scheduler
+        Address of a dask.distributed scheduler that works on the blocks.
+    progress
+        Where long work is reported.
+
+    Returns
+    -------
+    Outcome
+        Results as written to ``recipe.out``.
+
+    Raises
+    ------
+    InputError
+        A file or a value is at fault.
+    """
+    folder = recipe.out
+    make_folder(folder)
+    keep = Checkpoints(folder / "results.zarr", fresh=fresh)
+    continued = not fresh and (folder / "unfinished").exists()
+    with collected() as notes:
+        scan, calibration = scan_of(recipe.scan)
+        if str(scan["ky"].attrs.get("units")) == "px":
+            warnings.warn(
+                f"{recipe.scan.file}: the pixel size is not known, so peaks are in px; "
+                "--pixel-size or --calibration gives it",
+                InputWarning,
+                stacklevel=2,
+            )
+        images = detector_images(recipe.correction, scan)
+        begun = time.monotonic()
+        data = _register(
+            scan, recipe, images, calibration,
+            workers=workers, scheduler=scheduler, keep=keep, progress=progress,
+        )  # fmt: skip
+        seconds = time.monotonic() - begun
+        results = xr.DataTree.from_dict(
+            {
+                "/peaks": data,
+                "/peaks/sample": _sample(scan, recipe, images, keep),
+                "/peaks/density": _density(data, keep),
+            }
+        )
+        facts = {
+            "recipe": to_toml(recipe.model_copy(update={"out": Path()})),
+            "versions": json.dumps(versions()),
+            "inputs": json.dumps(_inputs(scan, images)),
+        }
+        told = _earlier(folder) if keep.reused else {"bytes_in": int(scan["counts"].nbytes)}
+        told["bytes_out"] = _bytes(folder / "results.zarr" / "peaks")
+        if not keep.reused and not continued:
+            told |= {"seconds": seconds, "patterns_per_second": _patterns(data) / seconds}
+        keep.finish({"": facts, "peaks": told}, owned=_OWNED)
+        results.attrs.update(facts)
+        results["peaks"].attrs.update(told)
+        tables = peaks_tables(results["peaks"].to_dataset())
+        _write_tables(folder / "tables", tables)
+        publish(recipe, results, tables, notes)
+    return Outcome(folder, results, tables, _facts(results), notes, keep.reused)
+
+
+def _register(
+    scan: xr.Dataset,
+    recipe: PeaksRecipe,
+    images: dict[str, Image | None],
+    calibration: CalibrationFile | None,
+    **how: Any,
+) -> xr.Dataset:
+    """The one place where the recipe's words meet those of the chain."""
+    from phaseloom.diffraction.registration import register
+
+    correction = recipe.correction
+    return register(
+        scan,
+        **images,
+        saturation=_saturation(scan, recipe),
+        hot=correction.hot,
+        beam_stop=correction.beam_stop,
+        scan_mean=correction.scan_mean,
+        distortion=None if calibration is None else np.reshape(calibration.distortion, (2, 2)),
+        **recipe.centring.model_dump(),
+        **recipe.peaks.model_dump(),
+        **recipe.filter.model_dump(),
+        seed=recipe.seed,
+        **how,
+    )
+
+
+def _sample(
+    scan: xr.Dataset, recipe: PeaksRecipe, images: dict[str, Image | None], keep: Checkpoints
+) -> xr.Dataset:
+    """A handful of corrected patterns, for the figures: these see no raw data."""
+    from phaseloom.diffraction.correction import corrected, make_correction
+    from phaseloom.diffraction.sampling import sample_patterns
+
+    correction = recipe.correction
+
+    def compute() -> xr.Dataset:
+        patterns, positions = sample_patterns(scan, _LOOKED_AT)
+        with warnings.catch_warnings():
+            # The chain has said already what there is to say of the detector.
+            warnings.simplefilter("ignore", InputWarning)
+            made = make_correction(
+                patterns,
+                **images,
+                saturation=_saturation(scan, recipe),
+                hot=correction.hot,
+                beam_stop=correction.beam_stop,
+            )
+        count = min(_SHOWN, len(patterns))
+        chosen = np.unique(np.linspace(0, len(patterns) - 1, count).round().astype(int))
+        return xr.Dataset(
+            {
+                "pattern": (("sample", "ky", "kx"), corrected(patterns[chosen], made)),
+                "y": ("sample", positions[chosen, 0].astype(np.int64)),
+                "x": ("sample", positions[chosen, 1].astype(np.int64)),
+            }
+        )
+
+    arrays = [image for image in images.values() if image is not None]
+    options = correction.model_dump(mode="json", exclude={"dark", "gain", "mask"})
+    key = fingerprint(_inputs(scan, images), arrays, options, scan["counts"].shape)
+    return keep.stage("peaks/sample", "sample", key, compute, first=True)
+
+
+def _density(data: xr.Dataset, keep: Checkpoints) -> xr.Dataset:
+    """How the peaks of all patterns lie about the direct beam."""
+    from phaseloom.diffraction.table import Peaks
+    from phaseloom.diffraction.virtual import density
+
+    found = [data[name].to_numpy() for name in ("ky", "kx", "intensity", "offset")]
+    key = fingerprint(found, data.attrs["pixel_size"], data.attrs["pixel_size_units"])
+    return keep.stage("peaks/density", "density", key, lambda: density(Peaks(data)), first=True)
+
+
+def _saturation(scan: xr.Dataset, recipe: PeaksRecipe) -> float | None:
+    given = recipe.correction.saturation
+    return scan.attrs.get("saturation") if given is None else given
+
+
+def _inputs(scan: xr.Dataset, images: dict[str, Image | None]) -> dict[str, str]:
+    known = {"scan": str(scan.attrs["input_fingerprint"])}
+    return known | {name: fingerprint(i) for name, i in images.items() if i is not None}
+
+
+def _patterns(data: xr.Dataset) -> int:
+    return int(data.sizes["y"] * data.sizes["x"])
+
+
+def _bytes(group: Path) -> int:
+    """Bytes on disk of a group's own arrays."""
+    arrays = [
+        a for a in group.iterdir()
+        if (a / "zarr.json").is_file()
+        and json.loads((a / "zarr.json").read_text(encoding="utf-8"))["node_type"] == "array"
+    ]  # fmt: skip
+    return sum(f.stat().st_size for a in arrays for f in a.rglob("*") if f.is_file())
+
+
+def _earlier(folder: Path) -> dict[str, Any]:
+    """What the run that registered the patterns said of its time."""
+    metadata = folder / "results.zarr" / "peaks" / "zarr.json"
+    known = json.loads(metadata.read_text(encoding="utf-8"))["attributes"]
+    told = ("bytes_in", "seconds", "patterns_per_second")
+    return {name: known[name] for name in told if name in known}
+
+
+def _facts(results: xr.DataTree) -> dict[str, Any]:
+    """Patterns, peaks, how fast, how sure, how many bytes."""
+    data = results["peaks"].to_dataset()
+    patterns, peaks = _patterns(data), int(data.sizes["peak"])
+    attrs = data.attrs
+    said: dict[str, Any] = {
+        "patterns": patterns,
+        "scan_shape": [int(data.sizes["y"]), int(data.sizes["x"])],
+        "peaks": peaks,
+        "peaks_per_pattern": peaks / patterns,
+        "pixel_size": float(attrs["pixel_size"]),
+        "pixel_size_units": str(attrs["pixel_size_units"]),
+    }
+    for name in ("beam_scatter", "gain", "threshold", "false_alarms"):
+        said[name] = float(attrs.get(name, np.nan))
+    said["spot_shape"] = str(attrs.get("spot_shape", "gaussian"))
+    size = "spot_radius" if said["spot_shape"] == "disk" else "spot_sigma"
+    said[size] = float(attrs.get(size, np.nan))
+    said |= {"bytes_in": int(attrs["bytes_in"]), "bytes_out": int(attrs["bytes_out"])}
+    said["compression"] = said["bytes_in"] / max(1, said["bytes_out"])
+    for name in ("seconds", "patterns_per_second"):
+        said[name] = float(attrs.get(name, np.nan))
+    return {"method": "peaks", "scan": said}
+
+
+def peaks_tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
+    """Tables of a registered scan: few rows, however many peaks.
+
+    Parameters
+    ----------
+    data
+        Group ``/peaks``.
+
+    Returns
+    -------
+    dict of pandas.DataFrame
+        ``registration`` (a row per quantity: its quartiles over all peaks or patterns),
+        ``peaks_per_pattern`` (how many patterns have so many peaks).
+    """
+    import pandas as pd
+
+    columns = ("intensity", "intensity_error", "ky_error", "kx_error", "peak_prominence")
+    maps = ("spot_count", "spot_sum", "bright_field", "noise", "prominence", "centre_y", "centre_x")
+    rows = []
+    for name in (*columns, "background", *maps):
+        if name not in data:
+            continue
+        values = data[name].to_numpy().astype(np.float64).ravel()
+        values = values[np.isfinite(values)]
+        low, middle, high = np.quantile(values, [0.25, 0.5, 0.75]) if values.size else [np.nan] * 3
+        rows.append(
+            {
+                "quantity": name,
+                "unit": data[name].attrs.get("units", ""),
+                "per": "peak" if data[name].dims == ("peak",) else "pattern",
+                "number": values.size,
+                "first_quartile": low,
+                "median": middle,
+                "third_quartile": high,
+            }
+        )
+    each, patterns = np.unique(np.diff(data["offset"].to_numpy()), return_counts=True)
+    return {
+        "registration": pd.DataFrame(rows),
+        "peaks_per_pattern": pd.DataFrame({"peaks": each, "patterns": patterns}),
+    }
+
+
+def _write_tables(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -19,27 +19,33 @@ from phaseloom.view.panels import (
     letter,
     map_height,
     page,
+    panel_letter,
 )
 from phaseloom.view.registered import Columns, Registered, registered
+from phaseloom.view.scales import (
+    FEWEST_COUNTS,
+    count_ticks,
+    counts_norm,
+    round_between,
+    significance_colours,
+    significance_norm,
+)
 from phaseloom.view.style import (
     COUNTS_MAP,
     OUTSIDE_COLOUR,
-    SIGNIFICANCE_MAP,
     draw_bar,
     publication,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap, Normalize
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
 WIDE = 3.3
 ZOOM = 1.45
 BEAM_COLOUR = "#D55E00"
 POSITION_COLOUR = "#D55E00"
-FEWEST_COUNTS = 10.0
-"""The scale of counts reaches at least this far: two counts are not drawn as if they were many."""
 
 
 def pattern_figure(tree: xr.DataTree) -> Figure:
@@ -84,7 +90,7 @@ def pattern_figure(tree: xr.DataTree) -> Figure:
         figure, axes = page(page_rows + [small] * (len(chosen) > 1))
         norm = counts_norm(np.stack(patterns))
         found = np.concatenate([s["significance"] for s in spots])
-        colours = _significance_norm(found)
+        colours = significance_norm(found)
         panels = [panel for row in axes for panel in row]
         for panel, pattern, place, of in zip(panels, patterns, places, spots, strict=True):
             _draw_pattern(panel, pattern, place, scan=scan, spots=of, norm=norm, colours=colours)
@@ -101,44 +107,10 @@ def pattern_figure(tree: xr.DataTree) -> Figure:
             )
             _draw_zoom(panel, patterns[0], spots[0], int(spot), scan)
             close.append(panel)
-        _number(panels[0], spots[0], zooms, radius=_circle_radius(scan, patterns[0].shape))
+        radius = _circle_radius(scan, patterns[0].shape)
+        _number(panels[0], spots[0], zooms, radius=radius, columns=columns)
         letter([panels[0], *close, *panels[1:]])
         return figure
-
-
-def counts_norm(patterns: NDArray[np.float64]) -> Normalize:
-    """Colour scale of counts: linear within the noise of the background, logarithmic above it.
-
-    Parameters
-    ----------
-    patterns
-        (n, ky, kx) counts; NaN where unusable.
-
-    Returns
-    -------
-    matplotlib.colors.Normalize
-        From the 1st percentile (at most zero counts are drawn white) to the 99.9th, and at least
-        ``FEWEST_COUNTS`` above; asinh of the counts over the scatter of the background, which is
-        never less than one count.
-    """
-    from matplotlib.colors import FuncNorm
-
-    finite = patterns[np.isfinite(patterns)]
-    if finite.size == 0:
-        finite = np.zeros(1)
-    low, quarter, median, high = np.percentile(finite, [1.0, 25.0, 50.0, 99.9])
-    floor = max(0.0, float(low))
-    width = max(1.0, 1.5 * float(median - quarter))
-    top = max(floor + FEWEST_COUNTS, float(high))
-    return FuncNorm(
-        (
-            lambda counts: np.arcsinh((np.asarray(counts) - floor) / width),
-            lambda colour: np.sinh(np.asarray(colour)) * width + floor,
-        ),
-        vmin=floor,
-        vmax=top,
-        clip=True,
-    )
 
 
 def _choose(scan: Registered) -> list[int]:
@@ -151,24 +123,6 @@ def _choose(scan: Registered) -> list[int]:
     first = int(with_spots[with_spots.size // 2] if with_spots.size else order[0])
     others = [int(order[round(q * (order.size - 1))]) for q in (0.0, 0.75, 1.0)]
     return list(dict.fromkeys([first, *others]))
-
-
-def _significance_norm(found: NDArray[np.float64]) -> Normalize:
-    from matplotlib.colors import LogNorm
-
-    usable = found[np.isfinite(found) & (found > 0)]
-    if usable.size == 0:
-        return LogNorm(1.0, 10.0)
-    low, high = np.percentile(usable, [2.0, 98.0])
-    return LogNorm(float(low), float(max(high, 2.0 * low)), clip=True)
-
-
-def _significance_colours() -> Colormap:
-    """The perceptual map without its lightest part, which is not seen on white."""
-    import matplotlib as mpl
-    from matplotlib.colors import ListedColormap
-
-    return ListedColormap(mpl.colormaps[SIGNIFICANCE_MAP](np.linspace(0.0, 0.8, 256)))
 
 
 def _circle_radius(scan: Registered, shape: tuple[int, ...]) -> float:
@@ -216,7 +170,7 @@ def _draw_pattern(
             offsets=np.column_stack([spots["column"], spots["row"]]),
             offset_transform=axes.transData,
             facecolors="none",
-            edgecolors=_significance_colours()(colours(np.nan_to_num(spots["significance"]))),
+            edgecolors=significance_colours()(colours(np.nan_to_num(spots["significance"]))),
             linewidths=0.7,
         )
         circles.set_gid("peaks")
@@ -246,48 +200,15 @@ def _bars(axes: Axes, norm: Normalize, colours: Normalize, *, with_spots: bool) 
     counts = ScalarMappable(norm=norm, cmap=COUNTS_MAP)
     colour_bar(axes, counts, "Counts", width=half - 0.1, ticks=count_ticks(norm), extend="max")
     if with_spots:
-        found = ScalarMappable(norm=colours, cmap=_significance_colours())
+        found = ScalarMappable(norm=colours, cmap=significance_colours())
         colour_bar(
             axes,
             found,
             "Intensity / standard error",
             width=half - 0.1,
             start=half + 0.1,
-            ticks=_round_between(float(colours.vmin or 1.0), float(colours.vmax or 10.0)),
+            ticks=round_between(float(colours.vmin or 1.0), float(colours.vmax or 10.0)),
         )
-
-
-def count_ticks(norm: Normalize) -> list[float]:
-    """Round counts for a colour bar, about evenly apart on its scale."""
-    low, high = float(norm.vmin or 0.0), float(norm.vmax or FEWEST_COUNTS)
-    ticks = []
-    for place in np.linspace(0.0, 1.0, 6):
-        wanted = float(norm.inverse(place))
-        # The roundest number that is near enough on the scale.
-        for step in (10.0**power * m for power in range(9, -1, -1) for m in (5.0, 2.0, 1.0)):
-            near = step * round(wanted / step)
-            if low <= near <= high and abs(float(norm(near)) - place) < 0.07:
-                ticks.append(near)
-                break
-    return list(dict.fromkeys(ticks))
-
-
-def _round_between(low: float, high: float) -> list[float]:
-    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    candidates = np.outer(powers, [1.0, 2.0, 5.0]).ravel()
-    candidates = candidates[(candidates >= low) & (candidates <= high)]
-    return _apart(candidates, np.log(candidates / low) / np.log(high / low))
-
-
-def _apart(values: NDArray[np.float64], where: NDArray[np.float64]) -> list[float]:
-    """Of ascending values those at least a fifth of the scale apart."""
-    kept: list[float] = []
-    last = -np.inf
-    for value, place in zip(values.tolist(), where.tolist(), strict=True):
-        if place - last >= 0.2:
-            kept.append(value)
-            last = place
-    return kept
 
 
 def _to_zoom(scan: Registered, place: tuple[int, int], spots: Columns) -> NDArray[np.intp]:
@@ -361,20 +282,30 @@ def _draw_zoom(
     )
 
 
-def _number(axes: Axes, spots: Columns, zooms: NDArray[np.intp], *, radius: float) -> None:
+def _number(
+    axes: Axes,
+    spots: Columns,
+    zooms: NDArray[np.intp],
+    *,
+    radius: float,
+    columns: int,
+) -> None:
     """Letters of the close-ups beside their circles."""
     from matplotlib.patheffects import withStroke
 
+    # A letter is 6 points high: inside the panel also beside a spot on its upper or right edge.
+    letters = columns * 7 / (72 * WIDE)
     for index, spot in enumerate(zooms):
+        row, column = spots["row"][spot], spots["column"][spot]
+        up = row > 0.75 * radius + letters
+        right = column + 0.75 * radius + letters < columns
         axes.annotate(
-            "bcde"[index],
-            (spots["column"][spot] + 0.75 * radius, spots["row"][spot] - 0.75 * radius),
+            panel_letter(index + 1),
+            (column + (0.75 if right else -0.75) * radius, row - (0.75 if up else -0.75) * radius),
             fontsize=6,
             fontweight="bold",
-            va="bottom",
+            va="bottom" if up else "top",
+            ha="left" if right else "right",
             path_effects=[withStroke(linewidth=1.4, foreground="white")],
-            annotation_clip=True,
+            gid="close-up",
         )
-
-
-__all__: list[Any] = ["count_ticks", "counts_norm", "pattern_figure"]

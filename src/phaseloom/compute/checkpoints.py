@@ -332,9 +332,12 @@ def _native(result: xr.Dataset) -> xr.Dataset:
 
 
 def _chunks(result: xr.Dataset) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Pictures in chunks of one frame, at most 1024² pixels."""
+    """Pictures in chunks of one frame, at most 1024² pixels.
+
+    A variable whose stage chose how it is compressed keeps its own encoding.
+    """
     return {
         str(name): {"chunks": (*(1,) * (v.ndim - 2), *(min(n, 1024) for n in v.shape[-2:]))}
         for name, v in result.data_vars.items()
-        if v.ndim >= 2
+        if v.ndim >= 2 and "compressors" not in v.encoding
     }

@@ -315,9 +315,9 @@ def scan(
             "density": (
                 ("ky", "kx"),
                 np.histogram2d(*vectors.T, bins=edges)[0],
-                {"units": "peaks per bin"},
+                {"units": "1"},
             ),
-            "radial": ("k", radial / k),
+            "radial": ("k", radial, {"units": "1"}),
         },
         coords={n: (n, v, {"units": units}) for n, v in (("ky", ky), ("kx", kx), ("k", k))},
     )

@@ -139,6 +139,20 @@ def test_a_scan_without_any_peak_is_reported(make_scan: MakeScan, tmp_path: Path
     assert "35 patterns, 0 peaks" in text_of(tmp_path / "report.html")
 
 
+def test_patterns_that_were_not_measured_are_told_and_drawn_light(
+    make_scan: MakeScan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(style.FIGURE_STYLE, "savefig.dpi", 30)
+    tree = make_scan()
+    for name in ("centre_y", "centre_x", "spot_count", "spot_sum"):
+        tree["peaks"][name] = tree["peaks"][name].where(tree["peaks"]["spot_count"] > 0)
+    assert numbers(registered(tree))["Patterns not measured"] == "2.9 %"
+    sample = tree["peaks/sample"].to_dataset(inherit=False)
+    sample["pattern"][0] = np.nan  # the first sample is the pattern that was not measured
+    tree["peaks/sample"] = xr.DataTree(sample.rename(y="sample_y", x="sample_x"))
+    assert set(write_figures(tmp_path, tree)) == PEAKS
+
+
 def test_facts_of_the_whole_result_go_before_those_of_groups(make_scan: MakeScan) -> None:
     tree = make_scan()
     assert facts(tree, "versions") == {"phaseloom": "0.2.0"}

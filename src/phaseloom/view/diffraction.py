@@ -59,8 +59,9 @@ MAPS = (
 LINE_COLOUR = "#0072B2"
 MAP = 2.15
 """Width of the maps beside a scatter, in inches."""
-LEAST_RESIDUAL = 1e-3
-"""Positions that lie on a plane to this many pixels have no residual to draw."""
+LEAST_RESIDUAL = 5e-3
+"""Positions that lie on a plane to this many pixels have no residual to draw (they are kept
+rounded)."""
 
 
 def density_figure(tree: xr.DataTree) -> Figure:
@@ -216,7 +217,7 @@ def _draw_density(axes: Axes, scan: Registered) -> None:
     axes.set_ylabel(f"ky ({units}), downwards")
     axes.set_title(f"Density of {scan.data.sizes['peak']:,} peaks", loc="left")
     axes.set_anchor("NW")
-    _side_bar(axes, drawn, _capital(str(density.attrs.get("units", "peaks per bin"))))
+    _side_bar(axes, drawn, _per_bin(density))
 
 
 def _draw_radial(axes: Axes, scan: Registered) -> None:
@@ -229,7 +230,7 @@ def _draw_radial(axes: Axes, scan: Registered) -> None:
     axes.set_xlim(0.0, min(float(k.max()), 1.05 * float(k[values > 0].max(initial=k.min()))))
     axes.set_ylim(0.0, None)
     axes.set_xlabel(f"k ({units})")
-    axes.set_ylabel(_capital(str(radial.attrs.get("units", "Peaks per area"))))
+    axes.set_ylabel(_per_bin(radial))
     if units == "Å⁻¹":
         _spacing_axis(axes)
 
@@ -266,8 +267,9 @@ def _side_bar(axes: Axes, drawn: Any, label: str) -> None:
     bar.tick_params(which="minor", length=1)
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _per_bin(histogram: xr.DataArray) -> str:
+    """What a histogram counts: peaks, or with the attribute ``units`` "counts" their intensity."""
+    return "Counts per bin" if histogram.attrs.get("units") == "counts" else "Peaks per bin"
 
 
 def _map_page(

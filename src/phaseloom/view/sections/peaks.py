@@ -26,7 +26,7 @@ CAPTIONS = {
     "and standard errors (bars), and patterns with the fewest, more than most, and the most "
     "peaks. One scale of counts for all whole patterns, each close-up has its own.",
     "peaks_density": "Where the peaks of all patterns lie about the direct beam (logarithmic), and "
-    "their density by distance from it.",
+    "by their distance from it.",
     "peaks_maps": "Maps of the scan. Sum and number count the peaks kept; the noise and the "
     "adaptive prominence are those of each pattern.",
     "peaks_beam": "Displacement of the direct beam on the detector over the scan (descan), taken "
@@ -150,6 +150,9 @@ def numbers(scan: Registered) -> dict[str, str]:
     low, middle, high = np.percentile(count, [5, 50, 95])
     said["Peaks per pattern"] = f"median {middle:.0f}, 5 to 95 %: {low:.0f} to {high:.0f}"
     said["Patterns without a peak"] = percent(float((count == 0).mean()))
+    if "centre_y" in scan.data and bool(scan.data["centre_y"].isnull().any()):
+        lost = percent(float(scan.data["centre_y"].isnull().mean()))
+        said["Patterns not measured"] = lost
     error = _median(scan.position_error())
     if np.isfinite(error):
         said["Position error, median"] = f"{_length(error, scan)} per axis"

@@ -77,7 +77,7 @@ def read_tiff_scan(path: Path, *, partial: bool = False) -> xr.Dataset:
     pages = _Pages(path, tuple(kept), shape, dtype)
     sizes = chunks((1, *pages.shape), dtype.itemsize)[1:]
     return make_scan(
-        da.from_array(pages, chunks=sizes, fancy=False)[None],
+        da.from_array(pages, chunks=sizes)[None],
         plain_axes(4),
         format_name=tiff.format_name,
         source=path,

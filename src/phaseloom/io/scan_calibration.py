@@ -127,6 +127,7 @@ def with_scan_shape(scan: xr.Dataset, shape: tuple[int, int]) -> xr.Dataset:
     InputError
         The number of patterns is another.
     """
+    import dask.array as da
     import xarray as xr
 
     counts = scan["counts"]
@@ -141,8 +142,13 @@ def with_scan_shape(scan: xr.Dataset, shape: tuple[int, int]) -> xr.Dataset:
         )
     if (rows, columns) == (counts.sizes["y"], counts.sizes["x"]):
         return scan
-    data = counts.data.reshape(rows, columns, *counts.shape[2:])
-    data = data.rechunk(chunks(data.shape, data.dtype.itemsize))
+    data = counts.data
+    if data.shape[0] == 1:
+        # Row by row: dask reads no more of the file than is asked for, as it would of a reshape.
+        data = da.concatenate([data[:, r * columns : (r + 1) * columns] for r in range(rows)])
+    else:
+        data = data.reshape(rows, columns, *counts.shape[2:])
+        data = data.rechunk(chunks(data.shape, data.dtype.itemsize))
     step = step_of(scan["x"]) or step_of(scan["y"])
     attrs = {"units": "nm" if step else "px"}
     coords = {

@@ -93,7 +93,8 @@ def make_scan(
         raise InputError(f"holds no patterns (shape {data.shape})", source=source)
     order = _scan_first(axes, source)
     axes = [Axis(navigate=True)] * (len(DIMS) - len(order)) + [axes[index] for index in order]
-    data = data.transpose(order)
+    # Not even an empty step between file and slice: dask reads no more than the slice then.
+    data = data if order == sorted(order) else data.transpose(order)
     data = data.reshape((1,) * (len(DIMS) - data.ndim) + data.shape)
     if not isinstance(data, da.Array):
         data = _native(np.asarray(data))

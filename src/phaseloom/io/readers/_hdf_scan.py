@@ -48,8 +48,6 @@ def lazy_dataset(
     InputError
         Blocks of it are missing and `partial` is false, or the axes are none of a scan.
     """
-    import dask.array as da
-
     # compression filters of detectors; registers itself with HDF5
     import hdf5plugin  # noqa: F401
 
@@ -60,24 +58,10 @@ def lazy_dataset(
         order = [i for i, axis in enumerate(axes) if axis.navigate]
         order += [i for i, axis in enumerate(axes) if not axis.navigate]
     shape = tuple(int(item.shape[axis]) for axis in order)
-    stored = item.chunks or (1,) * item.ndim
-    array = HdfArray(path, item.name, shape, item.dtype.newbyteorder("="), tuple(order))
-    blocks = [stored[axis] for axis in order]
-    missing = 4 - len(shape)
-    if missing:
-        lazy = da.from_array(array, chunks=_series_chunks(array, blocks), fancy=False)
-        lazy = lazy.reshape((1,) * missing + shape)
-    else:
-        lazy = lazily(array, blocks)
-    return lazy, [axes[axis] for axis in order]
-
-
-def _series_chunks(array: HdfArray, stored: Sequence[int]) -> tuple[int, ...]:
-    from phaseloom.io.readers._lazy import chunks
-
-    if array.ndim == 2:
-        return array.shape
-    return chunks((1, *array.shape), array.dtype.itemsize, (1, stored[0]))[1:]
+    stored = tuple((item.chunks or (1,) * item.ndim)[axis] for axis in order)
+    missing = (1,) * (4 - len(shape))
+    array = HdfArray(path, item.name, missing + shape, item.dtype.newbyteorder("="), tuple(order))
+    return lazily(array, missing + stored), [axes[axis] for axis in order]
 
 
 def _require_written(item: h5py.Dataset, *, partial: bool, path: Path) -> None:

@@ -101,7 +101,17 @@ class MappedArray:
 
 @dataclass(frozen=True)
 class HdfArray:
-    """A dataset of an HDF5 file, its axes in the order wanted."""
+    """A dataset of an HDF5 file, its axes in the order wanted.
+
+    Parameters
+    ----------
+    path, name, dtype
+        File, dataset, type of the numbers in native byte order.
+    shape
+        The shape wanted: that of the dataset in the order of ``axes``, before it ones.
+    axes
+        Axes of the dataset in the order wanted.
+    """
 
     path: Path
     name: str
@@ -118,17 +128,26 @@ class HdfArray:
         """Read a part."""
         keys = key if isinstance(key, tuple) else (key,)
         keys = (*keys, *(slice(None),) * (self.ndim - len(keys)))
-        in_file: list[Any] = [slice(None)] * self.ndim
-        for axis, wanted in zip(self.axes, keys, strict=True):
+        added = self.ndim - len(self.axes)
+        in_file: list[Any] = [slice(None)] * len(self.axes)
+        lists: dict[int, NDArray[np.intp]] = {}
+        for axis, wanted in zip(self.axes, keys[added:], strict=True):
             in_file[axis] = wanted
+            if np.ndim(wanted):
+                # HDF5 takes one list, which has to rise: read what encloses it.
+                lists[axis] = np.asarray(wanted)
+                in_file[axis] = slice(int(min(wanted)), int(max(wanted)) + 1)
         with hdf5.open_hdf5(self.path) as file:
             item = hdf5.dataset(file, self.name)
             if item is None:
                 raise InputError(f"no longer holds {self.name}", source=self.path)
             part = hdf5.part(item, tuple(in_file))
-        kept = [axis for axis in self.axes if isinstance(in_file[axis], slice)]
-        order = np.argsort(np.argsort(kept))
-        return part.transpose(order).astype(self.dtype, copy=False)
+        kept = [axis for axis, wanted in enumerate(in_file) if isinstance(wanted, slice)]
+        for axis, chosen in lists.items():
+            part = part.take(chosen - in_file[axis].start, axis=kept.index(axis))
+        part = part.transpose([kept.index(axis) for axis in self.axes if axis in kept])
+        part = part.reshape((1,) * added + part.shape)[keys[:added]]
+        return part.astype(self.dtype, copy=False)
 
     def __dask_tokenize__(self) -> object:
         return ("hdf5", *_state(self.path), self.name, self.shape, str(self.dtype), self.axes)
@@ -169,9 +188,7 @@ def lazily(array: Any, stored: Sequence[int] = (1, 1)) -> Any:
     """A dask array (y, x, ky, kx) of an array in a file."""
     import dask.array as da
 
-    return da.from_array(
-        array, chunks=chunks(array.shape, array.dtype.itemsize, stored), fancy=False
-    )
+    return da.from_array(array, chunks=chunks(array.shape, array.dtype.itemsize, stored))
 
 
 def frames_in_file(

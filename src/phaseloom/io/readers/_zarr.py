@@ -61,7 +61,8 @@ def lazy_array(
     in_file = [0] * item.ndim
     for axis, size in zip(order, wanted, strict=True):
         in_file[axis] = size
-    lazy = da.from_array(item, chunks=tuple(in_file), fancy=False).transpose(order)
+    lazy = da.from_array(item, chunks=tuple(in_file))
+    lazy = lazy if list(order) == sorted(order) else lazy.transpose(order)
     return lazy.reshape(missing + shape), [axes[axis] for axis in order]
 
 

@@ -98,7 +98,7 @@ def test_phosphorus_is_in_a_tetrahedron_of_oxygen_and_iron_in_an_octahedron(
 def test_typed_cells_are_those_of_the_database(measured: Path, crystal: Crystal, file: str) -> None:
     with pytest.warns(InputWarning, match="P 1"):
         stored = read_crystal(measured / "cif" / f"{file}.cif")
-    # The stored ones are relaxed by density-functional theory, which makes cells 1–3 % larger and moves atoms.
+    # The stored ones are relaxed by density-functional theory: 1–3 % larger, atoms moved.
     np.testing.assert_allclose(crystal.cell[:3], stored.cell[:3], rtol=0.03)
     assert Counter(crystal.elements) == Counter(stored.elements)
     for position, element in zip(stored.positions, stored.elements, strict=True):

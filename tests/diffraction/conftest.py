@@ -55,8 +55,8 @@ def make_peaks() -> Callable[..., Peaks]:
         ky, kx = rng.uniform(-half, half, (2, n))
         ky[first] = kx[first] = 0
         position = np.repeat(np.arange(counts.size), counts)
-        ky = ky[np.lexsort((ky, position))]
-        kx[ky == 0] = 0
+        order = np.lexsort((ky, position))
+        ky, kx = ky[order], kx[order]
         intensity = np.exp(rng.normal(6, 1.2, n))
         error = np.sqrt(1.3 * intensity + 50) * rng.uniform(0.95, 1.05, n)
         ky_error = 2.4 / np.sqrt(intensity) * rng.uniform(1, 1.3, n) * PIXEL_SIZE

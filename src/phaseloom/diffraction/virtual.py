@@ -125,7 +125,7 @@ def inside(peaks: Peaks, region: Region) -> NDArray[np.bool_]:
         return _in_polygon(ky, kx, shape)
     raise InputError(
         "the region is not understood",
-        "give a boolean image (ky, kx), an annulus (k_min, k_max) or at least three corners (ky, kx)",
+        "give a boolean image (ky, kx), an annulus (k_min, k_max) or corners (n ≥ 3, 2)",
     )
 
 

@@ -117,18 +117,27 @@ def best_threshold(
     offset: NDArray[np.int64],
     position: NDArray[np.float64],
     strength: NDArray[np.float64],
+    *,
+    fine: bool = False,
 ) -> tuple[float, Score]:
-    """The cut in strength of greatest merit, of two dozen candidates."""
-    per_pattern = max(1, int(truth.visible.sum() / (len(truth.offset) - 1)))
-    n = per_pattern * (len(offset) - 1)
+    """The cut in strength of greatest merit: of a dozen candidates, or three dozen about it."""
     order = np.sort(strength)[::-1]
-    ranks = np.unique(np.clip(np.geomspace(0.3 * n, 3 * n, 24).astype(int), 1, len(order)) - 1)
-    tried = []
-    for cut in order[ranks]:
-        keep = strength >= cut
-        kept = np.concatenate([[0], np.cumsum(keep)])[offset]
-        tried.append((float(cut), score(truth, kept, position[keep])))
-    return max(tried, key=lambda t: t[1].merit)
+    tried: dict[int, Score] = {}
+
+    def tried_at(low: float, high: float, number: int) -> int:
+        """Try cuts that keep so many peaks; the best number of all tried."""
+        for rank in np.geomspace(low, high, number).astype(int).clip(1, len(order)):
+            if int(rank) not in tried:
+                keep = strength >= order[rank - 1]
+                kept = np.concatenate([[0], np.cumsum(keep)])[offset]
+                tried[int(rank)] = score(truth, kept, position[keep])
+        return max(tried, key=lambda rank: tried[rank].merit)
+
+    n = truth.visible[: truth.offset[len(offset) - 1]].sum()
+    best = tried_at(0.3 * n, 3.0 * n, 12)
+    if fine:
+        best = tried_at(best / 1.25, best * 1.25, 36)
+    return float(order[best - 1]), tried[best]
 
 
 def chance(truth: Truth, shape: tuple[int, int], seed: int = 0) -> float:

@@ -8,19 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIZE = 256
+MIDDLE = 12.0  # px
 DIRECT = 2e4  # counts of the direct beam, at least
 
 
 def radial(level: float, size: int = SIZE, steep: bool = True) -> NDArray[np.float64]:
     """Expected background, ``level`` in the mean: flat, or falling steeply from the middle.
 
-    Steep: half of it flat, the other half exp(−r / 12 px), some 35 times ``level`` in the middle.
+    Steep: half of it flat, the other half exp(−r / 12 px) with a rounded top; some 25 times
+    ``level`` in the middle.
     """
     if not steep:
         return np.full((size, size), level)
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
-    peak = np.exp(-np.hypot(y, x) / 12.0)
+    peak = np.exp(-np.sqrt(y**2 + x**2 + 36.0) / 12.0)
     return level * (0.5 + 0.5 * peak / peak.mean())
+
+
+def off_middle(row: NDArray[np.float64], column: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether peaks are outside the middle, where the steep background has a summit of its own."""
+    return np.hypot(row - (SIZE - 1) / 2, column - (SIZE - 1) / 2) > MIDDLE
 
 
 def noise(expected: NDArray[np.float64], n: int, seed: int) -> NDArray[np.uint16]:

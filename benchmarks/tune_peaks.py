@@ -68,7 +68,7 @@ GRIDS: dict[str, tuple[str, str, str | None, list[dict[str, Any]]]] = {
         "min_abs_intensity",
         product(
             template_sigma=[2.0, 2.4],
-            background_sigma=[3.84, 6.0, 10.0],
+            background_sigma=[3.84, 6.0],
             root=[False, True],
             corr_power=[1.0, 0.8],
             sigma_cc=[None, 1.0],
@@ -80,8 +80,8 @@ GRIDS: dict[str, tuple[str, str, str | None, list[dict[str, Any]]]] = {
         "local_max",
         "threshold_abs",
         product(
-            smooth=[1.5, 2.0, 2.4],
-            background=[0.0, 4.0, 8.0],
+            smooth=[2.0, 2.4],
+            background=[4.0, 8.0],
             root=[False, True],
             square_size=[6, 8],
         ),
@@ -94,9 +94,9 @@ GRIDS: dict[str, tuple[str, str, str | None, list[dict[str, Any]]]] = {
             {**common, **found}
             for common in product(root=[False, True], square_size=[6, 8])
             for found in dog(
-                min_sigma=[1.5, 2.0],
+                min_sigma=[1.5],
                 max_sigma=[4.0],
-                threshold=[0.1, 0.05, 0.02, 0.01, 0.005, 0.002],
+                threshold=[0.1, 0.05, 0.02, 0.01, 0.005],
             )
         ],
     ),
@@ -108,25 +108,27 @@ def tune(peer: str, kind: str, dose: str) -> tuple[dict[str, Any], Score]:
     patterns, truth = workload(kind, dose, PATTERNS, TUNING_SEED)
     with tempfile.TemporaryDirectory() as folder:
         out = run_peer(runner, mode, patterns, Path(folder), grid, once=True)
-        tried = []
-        for i, settings in enumerate(grid):
-            offset, position, strength = result(out, i)
-            if threshold is None:
-                tried.append((settings, score(truth, offset, position)))
-                continue
-            cut, figures = best_threshold(truth, offset, position, strength)
-            if threshold == "threshold_abs":
-                set_to = {"find": {"method": "local_max", "min_distance": 3, threshold: cut}}
-            else:
-                set_to = {threshold: cut}
-            tried.append(({**settings, **set_to}, figures))
-        best = max(tried, key=lambda t: t[1].merit)
+        if threshold is None:
+            scores = [score(truth, *result(out, i)[:2]) for i in range(len(grid))]
+        else:
+            scores = [best_threshold(truth, *result(out, i))[1] for i in range(len(grid))]
+        i = max(range(len(grid)), key=lambda i: scores[i].merit)
+        best, figures = grid[i], scores[i]
+        if threshold is not None:
+            cut, figures = best_threshold(truth, *result(out, i), fine=True)
+            best = {**best, **with_threshold(threshold, cut)}
         if peer == "quantem":
-            sizes = [{**best[0], "batch_size": size} for size in (4, 8, 16, 32, 64)]
+            sizes = [{**best, "batch_size": size} for size in (4, 8, 16, 32, 64)]
             out = run_peer(runner, mode, patterns, Path(folder), sizes)
-            fastest = min(range(len(sizes)), key=lambda i: out[f"{i}_seconds"].min())
-            best = sizes[fastest], best[1]
-    return best
+            best = sizes[min(range(len(sizes)), key=lambda i: out[f"{i}_seconds"].min())]
+    return best, figures
+
+
+def with_threshold(key: str, cut: float) -> dict[str, Any]:
+    """The settings that make a peer cut at this strength itself."""
+    if key == "threshold_abs":
+        return {"find": {"method": "local_max", "min_distance": 3, key: cut}}
+    return {key: cut}
 
 
 def main(peers: list[str]) -> None:

@@ -170,6 +170,10 @@ def test_blocks_follow_the_scan_and_are_bounded(make_peaks, monkeypatch):
     blocks = list(render(peaks))
     assert [b[0] for b in blocks] == [slice(0, 6), slice(6, 12), slice(12, 18), slice(18, 21)]
     np.testing.assert_array_equal(np.concatenate([b[1] for b in blocks]), whole)
+    monkeypatch.setattr("phaseloom.diffraction.rendering._BLOCK_BYTES", 2 * 64 * 64 * 4)
+    blocks = list(render(peaks))
+    assert {len(b[1]) for b in blocks} == {2, 1}
+    np.testing.assert_array_equal(np.concatenate([b[1] for b in blocks]), whole)
     np.testing.assert_array_equal(render(peaks[2:4]).block(slice(0, 2)), whole[6:8])
 
 
@@ -197,3 +201,40 @@ def test_what_is_missing_is_not_drawn(make_table):
 def test_what_cannot_be_is_refused(make_peaks, options, said):
     with pytest.raises(InputError, match=said):
         render(make_peaks(), **options)
+
+
+@pytest.mark.parametrize("extension", ["blo", "hspy", "zspy", "tif"])
+def test_written_patterns_are_calibrated(make_peaks, tmp_path, extension):
+    from importlib import import_module
+
+    peaks = make_peaks((4, 3), 8)
+    for axis, step in (("y", 5.0), ("x", 2.5)):
+        values = 100 + step * np.arange(peaks.data.sizes[axis])
+        peaks.data.coords[axis] = (axis, values, {"units": "nm"})
+    peaks.data.attrs["voltage"] = 200.0
+    rendering = render(peaks, dtype=np.uint8)
+    path = rendering.write(tmp_path / f"clean.{extension}")
+    names = {"blo": "blockfile", "tif": "tiff"}
+    reader = import_module(f"rsciio.{names.get(extension, extension)}")
+    (found,) = reader.file_reader(str(path))
+    np.testing.assert_array_equal(
+        np.asarray(found["data"]).reshape(-1, 64, 64), _patterns(rendering)
+    )
+    axes = found["axes"]
+    if extension != "tif":
+        assert [a["scale"] for a in axes[:2]] == [5.0, 2.5]
+    if extension != "blo":
+        assert axes[-1]["scale"] == pytest.approx(PIXEL, rel=1e-6)
+        assert axes[-1]["offset"] == pytest.approx(-32 * PIXEL)
+
+
+def test_a_line_and_an_uncalibrated_scan_are_written(make_peaks, tmp_path):
+    from rsciio.hspy import file_reader
+
+    (found,) = file_reader(str(render(make_peaks((1, 3), 4)).write(tmp_path / "a.hspy")))
+    assert [(a["scale"], a["units"]) for a in found["axes"][:2]] == [(1, "px")] * 2
+    line = make_peaks((1, 3), 4)
+    line.data.coords["y"] = ("y", [0.0], {"units": "nm"})
+    line.data.coords["x"] = ("x", [0.0, 4.0, 8.0], {"units": "nm"})
+    (found,) = file_reader(str(render(line).write(tmp_path / "b.hspy")))
+    assert [(a["scale"], a["units"]) for a in found["axes"][:2]] == [(4, "nm")] * 2

@@ -75,11 +75,15 @@ class Rendering:
         return self.shape[0] // 2, self.shape[1] // 2
 
     def __iter__(self) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """Blocks of whole scan rows: scan positions in reading order, and their patterns."""
+        """Blocks of scan positions in reading order, and their patterns.
+
+        A block has whole rows of the scan, or part of one where a row takes more than 64 MB.
+        """
         rows, width = self.scan_shape
-        step = max(1, int(_BLOCK_BYTES / (4 * max(1, width) * self.shape[0] * self.shape[1])))
-        for first in range(0, rows, step):
-            chosen = slice(first * width, min(rows, first + step) * width)
+        fit = max(1, int(_BLOCK_BYTES / (4 * self.shape[0] * self.shape[1])))
+        step = fit // width * width if fit >= width else fit
+        for first in range(0, rows * width, step):
+            chosen = slice(first, min(rows * width, first + step))
             yield chosen, self.block(chosen)
 
     def block(self, positions: slice) -> NDArray[Any]:

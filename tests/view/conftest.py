@@ -279,6 +279,7 @@ def scan(
             "spot_shape": "gaussian",
             "spot_sigma": sigma,
             "gain": 1.3,
+            "beam_scatter": 0.12,
             "false_alarms": 0.05,
             "threshold": 5.1,
             "n_patterns": ny * nx,

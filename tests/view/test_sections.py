@@ -95,6 +95,7 @@ def test_the_numbers_are_those_of_the_scan(make_scan: MakeScan) -> None:
     assert said["Peaks"] == "102"
     assert said["Patterns without a peak"] == "2.9 %"
     assert said["Spot template"] == "a Gaussian of sigma 1.50 px"
+    assert said["Direct beam about its plane"] == "0.12 px"
     assert said["Descan over the field"] == "y 1.40 px, x 0.90 px"
     # Axes of a symmetric matrix: its eigenvalues.
     low, high = np.linalg.eigvalsh([[1.02, 0.01], [0.01, 0.98]])
@@ -149,7 +150,7 @@ def test_patterns_that_were_not_measured_are_told_and_drawn_light(
     assert numbers(registered(tree))["Patterns not measured"] == "2.9 %"
     sample = tree["peaks/sample"].to_dataset(inherit=False)
     sample["pattern"][0] = np.nan  # the first sample is the pattern that was not measured
-    tree["peaks/sample"] = xr.DataTree(sample.rename(y="sample_y", x="sample_x"))
+    tree["peaks/sample"] = xr.DataTree(sample.reset_coords())
     assert set(write_figures(tmp_path, tree)) == PEAKS
 
 

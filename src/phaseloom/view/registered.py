@@ -23,8 +23,7 @@ class Registered:
         Group ``/peaks``: columns (peak), ``offset``, maps (y, x).
     sample
         Group ``/peaks/sample``: ``pattern`` (sample, ky, kx) in counts, the indices ``y`` and
-        ``x`` (in the group ``y`` and ``x`` or ``sample_y`` and ``sample_x``) of its scan
-        position; None when it is absent.
+        ``x`` of its scan position; None when it is absent.
     density
         Group ``/peaks/density``: ``density`` (ky, kx), ``radial`` (k); None when it is absent.
     virtual
@@ -162,9 +161,6 @@ def registered(tree: xr.DataTree) -> Registered:
         if name in GROUPS
     }
     data = scan_maps(group.to_dataset())
-    # Under names of their own they are not mistaken for the scan's axes, which groups inherit.
-    if "sample" in found and "sample_y" in found["sample"]:
-        found["sample"] = found["sample"].rename(sample_y="y", sample_x="x")
     if "virtual" in found:
         axes = {axis: data[axis] for axis in ("y", "x")}
         found["virtual"] = scan_maps(found["virtual"].assign_coords(axes))

@@ -22,6 +22,8 @@ LIMIT_COLOUR = "#D55E00"
 BINS = 80
 LEAST_FOR_MEDIAN = 8
 """Peaks that a bin of intensities must hold for its median to be drawn."""
+MOST_FOR_MEDIAN = 500_000
+"""Of more peaks the line of medians takes every second, third …"""
 
 
 def uncertainty_figure(tree: xr.DataTree) -> Figure:
@@ -92,8 +94,9 @@ def medians(
     edges
         (bins + 1,) ascending.
     """
-    order = np.lexsort((values, np.digitize(of, edges)))
-    first = np.searchsorted(np.digitize(of, edges)[order], np.arange(1, edges.size + 1))
+    bins = np.digitize(of, edges)
+    order = np.lexsort((values, bins))
+    first = np.searchsorted(bins[order], np.arange(1, edges.size + 1))
     count = np.diff(first)
     ordered = values[order]
     middle = np.full(count.size, np.nan)
@@ -123,7 +126,11 @@ def _draw_errors(axes: Axes, intensity: NDArray[np.float64], error: NDArray[np.f
     from matplotlib.colors import LogNorm
 
     across, up = _log_edges(intensity, BINS), _log_edges(error, BINS)
-    count, _, _ = np.histogram2d(intensity, error, bins=(across, up))
+    # Logarithms in even bins: tens of millions of peaks are counted in seconds.
+    count, _, _ = np.histogram2d(
+        np.log(intensity), np.log(error), bins=BINS, range=np.log([across[[0, -1]], up[[0, -1]]])
+    )
+    thin = slice(None, None, 1 + intensity.size // MOST_FOR_MEDIAN)
     drawn = axes.pcolormesh(
         across,
         up,
@@ -135,7 +142,7 @@ def _draw_errors(axes: Axes, intensity: NDArray[np.float64], error: NDArray[np.f
     coarse = across[:: BINS // 20]
     axes.plot(
         np.sqrt(coarse[1:] * coarse[:-1]),
-        medians(error, intensity, coarse),
+        medians(error[thin], intensity[thin], coarse),
         color=LIMIT_COLOUR,
         linewidth=1.2,
         label="median",
@@ -165,7 +172,9 @@ def _draw_histogram(axes: Axes, values: NDArray[np.float64], label: str, *, titl
     axes.set_ylabel("Peaks")
     if usable.size == 0:
         return
-    axes.hist(usable, bins=_log_edges(usable, BINS).tolist(), color=BAR_COLOUR, linewidth=0)
+    edges = _log_edges(usable, BINS)
+    count, _ = np.histogram(np.log(usable), bins=BINS, range=np.log(edges[[0, -1]]).tolist())
+    axes.bar(edges[:-1], count, np.diff(edges), align="edge", color=BAR_COLOUR, linewidth=0)
     axes.set_xscale("log")
     _plain_ticks(axes)
 

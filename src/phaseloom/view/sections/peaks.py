@@ -165,6 +165,8 @@ def numbers(scan: Registered) -> dict[str, str]:
         ranges = [f"{np.nanmax(d) - np.nanmin(d):.2f}" for d in _finite_beam(scan)]
         if ranges:
             said["Descan over the field"] = f"y {ranges[0]} px, x {ranges[1]} px"
+    if _has(scan, "beam_scatter"):
+        said["Direct beam about its plane"] = f"{_number(scan, 'beam_scatter'):.2g} px"
     if _has(scan, "bytes_in", "bytes_out"):
         said["Data"] = _compression(scan)
     if _has(scan, "seconds"):

@@ -63,7 +63,8 @@ def test_a_thin_crystal_diffracts_as_multislice_says(
         profile="slab",
     )
     ours = {tuple(map(int, h)): i for h, i in zip(spots.hkl, spots.intensity, strict=True)}
-    # Absolute, nothing fitted: what is left is scattering twice.
+    # Absolute, nothing fitted: what is left is scattering twice, and the tails that surfaces give
+    # the rods of neighbouring Laue zones.
     np.testing.assert_allclose([ours[h] for h in expected], list(expected.values()), rtol=0.04)
 
 

@@ -1,20 +1,34 @@
-"""A tiny beamtime, its reference files, and the command line called in this process."""
+"""A tiny beamtime, a tiny scan, and the command line called in this process."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from phaseloom import cli
+from phaseloom.compute.blocks import Block, load, row_blocks, run_blocks
+from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.crystals import gold
 from phaseloom.io.export.nexus import write_nxstxm
 from phaseloom.io.export.spectra import write_spectra
-from phaseloom.simulate import dense_energies, measure, nvpf_references, particle, sparse_energies
+from phaseloom.simulate import (
+    Camera,
+    dense_energies,
+    measure,
+    nvpf_references,
+    particle,
+    random_orientations,
+    simulate_scan,
+    sparse_energies,
+)
+from phaseloom.workflow.peaks_recipe import PeaksRecipe
 
 PHASES = (0, 2, 4)
 
@@ -119,3 +133,118 @@ def phaseloom(
 def quickly() -> Sequence[str]:
     """Options that make a run short."""
     return ("--resolve", "pearson", "--no-align")
+
+
+class Patterns(NamedTuple):
+    """A simulated scan, its file and its truth."""
+
+    file: Path
+    scan: xr.Dataset
+    truth: xr.Dataset
+
+
+@pytest.fixture(scope="session")
+def patterns(tmp_path_factory: pytest.TempPathFactory) -> Patterns:
+    """A scan of 5×6 gold patterns, 64² px."""
+    camera = Camera(shape=(64, 64), pixel_size=0.03, sigma=1.5, descan=((3.0, 0.0), (0.0, 2.0)))
+    scan, truth = simulate_scan(
+        random_orientations((5, 6), seed=1), [gold()], camera=camera, seed=1
+    )
+    file = tmp_path_factory.mktemp("scan") / "gold.npy"
+    np.save(file, scan["counts"].to_numpy())
+    return Patterns(file, scan, truth)
+
+
+@pytest.fixture
+def simple_chain(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Replace the registration by one that finds the brightest pixel of every pattern.
+
+    Yields what it was asked for, call by call.
+    """
+    asked: list[dict[str, Any]] = []
+
+    def register(
+        scan: xr.Dataset,
+        recipe: PeaksRecipe,
+        images: dict[str, Any],
+        calibration: Any,
+        **how: Any,
+    ) -> xr.Dataset:
+        asked.append({"scan": scan, "recipe": recipe, "images": images, "calibration": calibration})
+        return brightest(
+            scan, recipe.model_dump_json(exclude={"out": True, "scan": {"file"}}), **how
+        )
+
+    monkeypatch.setattr("phaseloom.workflow.peaks._register", register)
+    return asked
+
+
+def brightest(
+    scan: xr.Dataset,
+    options: str,
+    *,
+    keep: Checkpoints,
+    workers: int | None,
+    scheduler: str | None,
+    progress: Any,
+) -> xr.Dataset:
+    """One peak per pattern, block by block, with finished blocks kept."""
+    key = fingerprint(scan.attrs["input_fingerprint"], options)
+    found = row_blocks(scan, bytes=6 * 64 * 64 * 2)
+    pixel = float(scan["kx"][1] - scan["kx"][0])
+    units = scan["kx"].attrs["units"]
+
+    def compute() -> xr.Dataset:
+        parts = keep.parts("peaks", "register", key)
+        todo = [b for b in found if b.index not in parts.done()]
+        made = run_blocks(highest_pixels, todo, workers=workers, scheduler=scheduler)
+        kept = {i: parts.load(i) for i in parts.done()}
+        for place, part in progress.track(made, "registering", total=len(todo)):
+            parts.save(todo[place].index, part)
+            kept[todo[place].index] = part
+        rows, columns, counts = (
+            np.concatenate([kept[b.index][n].to_numpy() for b in found])
+            for n in ("row", "column", "counts")
+        )
+        shape = scan.sizes["y"], scan.sizes["x"]
+        vectors = {"ky": pixel * (rows - 31.5), "kx": pixel * (columns - 31.5)}
+        columns_of = vectors | {
+            "intensity": counts,
+            "intensity_error": np.sqrt(counts),
+            "ky_error": np.full(rows.size, 0.3 * pixel),
+            "kx_error": np.full(rows.size, 0.3 * pixel),
+            "peak_prominence": counts,
+            "background": 0 * counts,
+        }
+        maps = {"centre_y": np.full(shape, 31.5), "centre_x": np.full(shape, 31.5)}
+        maps["spot_count"] = np.ones(shape)
+        return xr.Dataset(
+            {n: ("peak", v.astype(np.float32), {"units": units}) for n, v in columns_of.items()}
+            | {"offset": ("edge", np.arange(rows.size + 1))}
+            | {n: (("y", "x"), v) for n, v in maps.items()},
+            coords={"y": scan["y"], "x": scan["x"]},
+            attrs={
+                "pixel_size": pixel if units != "px" else 1.0,
+                "pixel_size_units": units,
+                "distortion": [1.0, 0.0, 0.0, 1.0],
+                "detector_shape": [64, 64],
+                "spot_shape": "gaussian",
+                "spot_sigma": 1.5,
+                "beam_scatter": 0.02,
+                "gain": 1.0,
+                "false_alarms": 0.1,
+            },
+        )
+
+    return keep.stage("peaks", "register", key, compute, first=True)
+
+
+def highest_pixels(block: Block) -> xr.Dataset:
+    """Position and counts of the brightest pixel of every pattern."""
+    loaded = load(block)
+    flat = loaded.reshape(-1, loaded.shape[2] * loaded.shape[3])
+    row, column = np.divmod(flat.argmax(axis=1), loaded.shape[3])
+    counts = flat.max(axis=1).astype(np.float64)
+    return xr.Dataset(
+        {"row": ("peak", row), "column": ("peak", column), "counts": ("peak", counts)}
+    )

@@ -120,7 +120,7 @@ def demo(
     from phaseloom.workflow.console import show_scores
     from phaseloom.workflow.demo import run_demo
 
-    least, most = {"stxm": (160, 2048), "peaks": (4, 1024)}[kind]
+    least, most = {"stxm": (160, 2048), "peaks": (4, 256)}[kind]
     if size is not None and not least <= size <= most:
         raise typer.BadParameter(
             f"{size} is not in the range {least} to {most}", param_hint="--size"

@@ -169,7 +169,7 @@ MaxPeaks = Annotated[
            rich_help_panel=_SPOTS),
 ]  # fmt: skip
 KMin = Annotated[
-    float,
+    float | None,
     Option(
         "--k-min",
         metavar="Å⁻¹",
@@ -182,15 +182,19 @@ KMax = Annotated[
     Option("--k-max", metavar="Å⁻¹", help="… up to this distance", rich_help_panel=_SPOTS),
 ]
 IntensityMin = Annotated[
-    float,
-    Option("--intensity-min", metavar="COUNTS", help="keep stronger spots", rich_help_panel=_SPOTS),
+    float | None,
+    Option("--intensity-min", metavar="COUNTS", help="keep stronger ones", rich_help_panel=_SPOTS),
+]
+ProminenceMin = Annotated[
+    float | None,
+    Option("--prominence-min", metavar="COUNTS", help="keep higher ones", rich_help_panel=_SPOTS),
 ]
 SignificanceMin = Annotated[
-    float,
+    float | None,
     Option(
         "--significance-min",
         metavar="NUMBER",
-        help="keep spots so many standard errors strong",
+        help="keep those so many standard errors strong",
         rich_help_panel=_SPOTS,
     ),
 ]

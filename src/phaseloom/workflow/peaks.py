@@ -14,7 +14,6 @@ import xarray as xr
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputWarning
-from phaseloom.workflow.calibration_file import CalibrationFile
 from phaseloom.workflow.outcome import Outcome, collected, make_folder, publish, versions
 from phaseloom.workflow.peaks_recipe import PeaksRecipe
 from phaseloom.workflow.recipe import to_toml
@@ -22,6 +21,8 @@ from phaseloom.workflow.scan_input import Image, detector_images, scan_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from phaseloom.diffraction.calibration import Calibration
 
 _OWNED = ("peaks",)
 """Groups of the results that belong to this method."""
@@ -31,6 +32,17 @@ _LOOKED_AT = 64
 
 _SHOWN = 12
 """Patterns kept for the figures."""
+
+_INSTRUMENT = (
+    "title",
+    "voltage",
+    "precession_angle",
+    "camera_length",
+    "convergence_angle",
+    "exposure",
+    "scan_rotation",
+)
+"""What is known of the measurement goes with the peaks."""
 
 
 def run_peaks(
@@ -102,9 +114,10 @@ def run_peaks(
         told["bytes_out"] = _bytes(folder / "results.zarr" / "peaks")
         if not keep.reused and not continued:
             told |= {"seconds": seconds, "patterns_per_second": _patterns(data) / seconds}
+        told |= {name: scan.attrs.get(name) for name in _INSTRUMENT}
         keep.finish({"": facts, "peaks": told}, owned=_OWNED)
         results.attrs.update(facts)
-        results["peaks"].attrs.update(told)
+        results["peaks"].attrs.update({n: v for n, v in told.items() if v is not None})
         tables = peaks_tables(results["peaks"].to_dataset())
         _write_tables(folder / "tables", tables)
         publish(recipe, results, tables, notes)
@@ -115,7 +128,7 @@ def _register(
     scan: xr.Dataset,
     recipe: PeaksRecipe,
     images: dict[str, Image | None],
-    calibration: CalibrationFile | None,
+    calibration: Calibration | None,
     **how: Any,
 ) -> xr.Dataset:
     """The one place where the recipe's words meet those of the chain."""
@@ -129,7 +142,7 @@ def _register(
         hot=correction.hot,
         beam_stop=correction.beam_stop,
         scan_mean=correction.scan_mean,
-        distortion=None if calibration is None else np.reshape(calibration.distortion, (2, 2)),
+        distortion=None if calibration is None else np.array(calibration.distortion),
         **recipe.centring.model_dump(),
         **recipe.peaks.model_dump(),
         **recipe.filter.model_dump(),
@@ -178,11 +191,15 @@ def _sample(
 def _density(data: xr.Dataset, keep: Checkpoints) -> xr.Dataset:
     """How the peaks of all patterns lie about the direct beam."""
     from phaseloom.diffraction.table import Peaks
-    from phaseloom.diffraction.virtual import density
+    from phaseloom.diffraction.virtual import density, radial_density
 
-    found = [data[name].to_numpy() for name in ("ky", "kx", "intensity", "offset")]
+    def compute() -> xr.Dataset:
+        peaks = Peaks(data)
+        return xr.Dataset({"density": density(peaks), "radial": radial_density(peaks)})
+
+    found = [data[name].to_numpy() for name in ("ky", "kx", "offset")]
     key = fingerprint(found, data.attrs["pixel_size"], data.attrs["pixel_size_units"])
-    return keep.stage("peaks/density", "density", key, lambda: density(Peaks(data)), first=True)
+    return keep.stage("peaks/density", "density", key, compute, first=True)
 
 
 def _saturation(scan: xr.Dataset, recipe: PeaksRecipe) -> float | None:

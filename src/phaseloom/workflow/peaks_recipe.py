@@ -111,16 +111,21 @@ class Search(Part):
 class Selection(Part):
     """Which of the spots found are kept."""
 
-    k_min: float = Field(0.0, description="least distance from the direct beam, Å⁻¹ or px", ge=0)
-    k_max: float | None = Field(None, description="largest distance, Å⁻¹ or px", gt=0)
-    intensity_min: float = Field(0.0, description="least intensity, counts", ge=0)
-    significance_min: float = Field(
-        0.0, description="least intensity in units of its standard error", ge=0
+    k_min: float | None = Field(
+        None, description="least distance from the direct beam, Å⁻¹ (px without a pixel size)", ge=0
+    )
+    k_max: float | None = Field(None, description="largest distance", gt=0)
+    intensity_min: float | None = Field(None, description="least intensity, counts", ge=0)
+    prominence_min: float | None = Field(
+        None, description="least prominence, counts per pixel", ge=0
+    )
+    significance_min: float | None = Field(
+        None, description="least intensity in units of its standard error", ge=0
     )
 
     @model_validator(mode="after")
     def _something_left(self) -> Self:
-        if self.k_max is not None and self.k_max <= self.k_min:
+        if self.k_max is not None and self.k_max <= (self.k_min or 0.0):
             raise ValueError(f"no spot lies between k_min {self.k_min} and k_max {self.k_max}")
         return self
 

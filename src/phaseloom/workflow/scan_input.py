@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.workflow.calibration_file import CalibrationFile, read_calibration
 from phaseloom.workflow.peaks_recipe import Correction, Scan
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from phaseloom.diffraction.calibration import Calibration
+
 Image = NDArray[Any]
 
 
-def scan_of(entry: Scan) -> tuple[xr.Dataset, CalibrationFile | None]:
+def scan_of(entry: Scan) -> tuple[xr.Dataset, Calibration | None]:
     """The scan, and the calibration that was given for it.
 
     Raises
@@ -33,14 +34,9 @@ def scan_of(entry: Scan) -> tuple[xr.Dataset, CalibrationFile | None]:
         scan = with_scan_shape(scan, entry.scan_shape)
     calibration = None
     if entry.calibration is not None:
-        calibration = read_calibration(entry.calibration)
-        shape = _detector_shape(scan)
-        if calibration.detector_shape != shape:
-            raise InputError(
-                f"is for patterns of {_by(calibration.detector_shape)} px, these are {_by(shape)}",
-                "calibrate with patterns of the same camera and binning",
-                source=entry.calibration,
-            )
+        from phaseloom.workflow.calibrate import calibration_for
+
+        calibration = calibration_for(entry.calibration, _detector_shape(scan))
     scan = calibrated(
         scan,
         pixel_size=entry.pixel_size if calibration is None else calibration.pixel_size,

@@ -77,7 +77,7 @@ def read_recipe(path: Path) -> Recipe:
             f"is not a recipe in TOML ({error})", "phaseloom new prints one", source=path
         ) from error
     method = data.get("method", "stxm")
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         known = " or ".join(map(repr, METHODS))
         raise InputError(f"method must be {known}, not {method!r}", source=path)
     return validated(recipe_class(method), data, source=path).moved(lambda p: path.parent / p)

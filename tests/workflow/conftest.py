@@ -190,7 +190,9 @@ def brightest(
 ) -> xr.Dataset:
     """One peak per pattern, block by block, with finished blocks kept."""
     key = fingerprint(scan.attrs["input_fingerprint"], options)
-    found = row_blocks(scan, bytes=6 * 64 * 64 * 2)
+    found = row_blocks(scan, bytes=6 * scan["counts"][0, 0].nbytes)
+    size = scan.sizes["ky"]
+    middle = (size - 1) / 2
     pixel = float(scan["kx"][1] - scan["kx"][0])
     units = scan["kx"].attrs["units"]
 
@@ -207,7 +209,7 @@ def brightest(
             for n in ("row", "column", "counts")
         )
         shape = scan.sizes["y"], scan.sizes["x"]
-        vectors = {"ky": pixel * (rows - 31.5), "kx": pixel * (columns - 31.5)}
+        vectors = {"ky": pixel * (rows - middle), "kx": pixel * (columns - middle)}
         columns_of = vectors | {
             "intensity": counts,
             "intensity_error": np.sqrt(counts),
@@ -216,7 +218,7 @@ def brightest(
             "peak_prominence": counts,
             "background": 0 * counts,
         }
-        maps = {"centre_y": np.full(shape, 31.5), "centre_x": np.full(shape, 31.5)}
+        maps = {name: np.full(shape, middle) for name in ("centre_y", "centre_x")}
         maps["spot_count"] = np.ones(shape)
         return xr.Dataset(
             {n: ("peak", v.astype(np.float32), {"units": units}) for n, v in columns_of.items()}
@@ -227,7 +229,7 @@ def brightest(
                 "pixel_size": pixel if units != "px" else 1.0,
                 "pixel_size_units": units,
                 "distortion": [1.0, 0.0, 0.0, 1.0],
-                "detector_shape": [64, 64],
+                "detector_shape": [size, size],
                 "spot_shape": "gaussian",
                 "spot_sigma": 1.5,
                 "beam_scatter": 0.02,

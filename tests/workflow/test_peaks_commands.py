@@ -311,3 +311,22 @@ def test_the_score_of_the_truth_itself_is_perfect(patterns: Patterns) -> None:
     moved = data.copy()
     moved["ky"] = moved["ky"] + 30 * 0.03
     assert score(moved, truth)["recall"] < 0.2
+
+
+def test_the_demonstration_goes_the_whole_way(
+    tmp_path: Path, phaseloom: Call, simple_chain: Asked
+) -> None:
+    """From a simulated file; with the brightest pixel alone the score is a poor one."""
+    arguments = ("demo", "peaks", "--size", "4", "--out", tmp_path)
+    ran = phaseloom(*arguments)
+    assert (ran.status, ran.err) == (0, "")
+    for text in ("recall", "precision", "rms px", "pull sigma", "centre error px", "16 (4×4)"):
+        assert text in ran.out
+    assert np.load(tmp_path / "scan.npy", mmap_mode="r").shape == (4, 4, 256, 256)
+    assert simple_chain[0]["scan"].attrs["precession_angle"] == 0.8
+    again = phaseloom(*arguments, "--json")
+    scores = json.loads(again.out)["scores"]
+    assert scores["precision"] == 1
+    assert 0 < scores["recall"] < 0.2
+    assert scores["rms_px"] < 1
+    assert "--scheduler is for" in phaseloom("demo", "stxm", "--scheduler", "tcp://a:1").fault

@@ -117,7 +117,7 @@ def demo(
     as_json: options.AsJson = False,
 ) -> None:
     """The whole thing on simulated data with known truth; prints how well it did."""
-    from phaseloom.workflow.console import show_scores
+    from phaseloom.workflow.console import show_scores, show_summary
     from phaseloom.workflow.demo import run_demo
 
     least, most = {"stxm": (160, 2048), "peaks": (4, 256)}[kind]
@@ -140,6 +140,8 @@ def demo(
     if as_json:
         print_json({**outcome.summary(), "scores": scores})
     elif not quiet:
+        if kind == "peaks":
+            show_summary(outcome.summary(), OUT)
         show_scores(kind, scores, OUT)
         closing(outcome)
 

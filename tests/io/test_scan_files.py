@@ -49,7 +49,7 @@ def make_mib(
 ) -> np.ndarray:
     data = numbers() if data is None else data
     kind = {"u1": "U08", "u2": "U16", "u4": "U32"}[data.dtype.str[1:]]
-    ny, nx, ky, kx = data.shape
+    _, nx, ky, kx = data.shape
     parts, time = [], 123_456_000
     for i, frame in enumerate(data.reshape(-1, ky, kx)):
         head = (
@@ -130,8 +130,12 @@ def make_hspy(path: Path, data: np.ndarray | None = None) -> np.ndarray:
         group.attrs["package"] = "pyxem"
         group.create_dataset("data", data=data.transpose(2, 3, 0, 1), chunks=(KY, KX, 2, 2))
         for index, (name, scale, units, navigate) in enumerate(
-            [("ky", 0.2, "$nm^{-1}$", False), ("kx", 0.2, "$nm^{-1}$", False)]
-            + [("y", 2e-3, "µm", True), ("x", 2e-3, "µm", True)]
+            (
+                ("ky", 0.2, "$nm^{-1}$", False),
+                ("kx", 0.2, "$nm^{-1}$", False),
+                ("y", 2e-3, "µm", True),
+                ("x", 2e-3, "µm", True),
+            )
         ):
             axis = group.create_group(f"axis-{index}")
             axis.attrs.update(name=name, scale=scale, offset=0.0, units=units, navigate=navigate)
@@ -149,8 +153,12 @@ def make_emd(path: Path) -> np.ndarray:
         group.attrs["emd_group_type"] = 1
         group["data"] = data.transpose(1, 0, 3, 2)
         for index, (name, n, step, units) in enumerate(
-            [("x", COLUMNS, 5.0, "[A]"), ("y", ROWS, 5.0, "[A]")]
-            + [("kx", KX, 0.3, "[n_m^-1]"), ("ky", KY, 0.3, "[n_m^-1]")]
+            (
+                ("x", COLUMNS, 5.0, "[A]"),
+                ("y", ROWS, 5.0, "[A]"),
+                ("kx", KX, 0.3, "[n_m^-1]"),
+                ("ky", KY, 0.3, "[n_m^-1]"),
+            )
         ):
             group[f"dim{index + 1}"] = step * np.arange(n)
             group[f"dim{index + 1}"].attrs.update(name=name, units=np.bytes_(units))
@@ -280,8 +288,9 @@ def test_every_format_gives_the_numbers_in_our_frame(
     for fact, value in known.items():
         assert measurement.attrs[fact] == (value if fact == "title" else pytest.approx(value))
     assert len(measurement.attrs["input_fingerprint"]) == 32
-    assert read(tmp_path / given).attrs["input_fingerprint"] == (
-        measurement.attrs["input_fingerprint"]
+    assert (
+        read(tmp_path / given).attrs["input_fingerprint"]
+        == (measurement.attrs["input_fingerprint"])
     )
     facts = json.loads(json.dumps(describe(measurement), allow_nan=False))
     assert facts["quantities"]["counts"]["max"] == data.max()
@@ -358,20 +367,18 @@ def test_empad_that_contradicts_itself_is_pointed_out(tmp_path: Path) -> None:
         read(tmp_path / "a.xml")
 
 
-@pytest.mark.parametrize("name", ["a.blo", "a.npy", "a.mib"])
-def test_integers_that_end_early_give_complete_rows(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "frame"), [("a.blo", 42), ("a.npy", 70), ("a.mib", 454)])
+def test_integers_that_end_early_give_complete_rows(tmp_path: Path, name: str, frame: int) -> None:
     path = tmp_path / name
     hdr = {"hdr": "ScanX\t4\nScanY\t3"} if name == "a.mib" else {}
     data = {"a.blo": make_blo, "a.npy": make_npy, "a.mib": make_mib}[name](path, **hdr)
     whole = path.read_bytes()
-    path.write_bytes(whole[: -len(whole) // 4])
-    with pytest.raises(InputError, match="of the 12 patterns it promises .*--partial"):
+    path.write_bytes(whole[: -5 * frame - 3])
+    with pytest.raises(InputError, match=r"holds 6 of the 12 patterns it promises .*--partial"):
         read(path)
-    with pytest.warns(InputWarning, match="ends after its [12] complete rows"):
+    with pytest.warns(InputWarning, match="ends after its 1 complete rows"):
         scan = read(path, partial=True)
-    n = scan.sizes["y"]
-    assert 0 < n < ROWS
-    np.testing.assert_array_equal(scan["counts"], data[:n])
+    np.testing.assert_array_equal(scan["counts"], data[:1])
 
 
 def test_floats_that_end_early_keep_their_shape(tmp_path: Path) -> None:
@@ -426,7 +433,7 @@ def test_images_and_spectra_are_refused_by_what_they_are(tmp_path: Path) -> None
         read(tmp_path / "a.ser")
     with pytest.raises(InputError, match="is a folder"):
         read(tmp_path)
-    with pytest.raises(InputError, match="is not the first part .* a_000"):
+    with pytest.raises(InputError, match=r"is not the first part .* a_000"):
         make_tvips(tmp_path / "a.tvips")
         read(tmp_path / "a_001.tvips")
 
@@ -458,21 +465,19 @@ def test_a_scan_of_30_gb_is_read_where_it_is_asked_for(tmp_path: Path, format_na
         n = 360
         make_blo(path, np.ones((1, 1, n, n), "u1"))
         with path.open("r+b") as file:
-            file.seek(26)
+            file.seek(24)  # columns and rows
             file.write(struct.pack("<HH", 480, 480))
             file.truncate(4097 + 480 * 480 * (6 + n * n))
     assert path.stat().st_size > 29e9
     scan = read(path)
     assert scan["counts"].shape == (480, 480, n, n)
-    assert max(np.prod(c) for c in [scan["counts"].data.chunksize]) * (2 if n == 256 else 1) <= 2**25
+    assert np.prod(scan["counts"].data.chunksize) * scan["counts"].dtype.itemsize <= 2**25
     assert int(scan["counts"][400:402, 5].sum()) == 0
     facts = describe(scan)["quantities"]["counts"]
     assert facts["sampled"] is True
 
 
-def test_only_what_is_asked_for_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_what_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from phaseloom.io.readers import _lazy
 
     make_npy(tmp_path / "a.npy")

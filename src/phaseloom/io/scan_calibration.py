@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phaseloom.errors import InputError, InputWarning
-from phaseloom.io.readers._lazy import chunks
 from phaseloom.io.scan_axes import ANGSTROM, DIFFERS, DIMS, spaced, step_of
 
 if TYPE_CHECKING:
@@ -142,13 +141,11 @@ def with_scan_shape(scan: xr.Dataset, shape: tuple[int, int]) -> xr.Dataset:
         )
     if (rows, columns) == (counts.sizes["y"], counts.sizes["x"]):
         return scan
-    data = counts.data
-    if data.shape[0] == 1:
-        # Row by row: dask reads no more of the file than is asked for, as it would of a reshape.
-        data = da.concatenate([data[:, r * columns : (r + 1) * columns] for r in range(rows)])
-    else:
-        data = data.reshape(rows, columns, *counts.shape[2:])
-        data = data.rechunk(chunks(data.shape, data.dtype.itemsize))
+    # Row by row: dask reads no more of the file than is asked for, as it would of a reshape.
+    series = counts.data
+    if len(series) > 1:
+        series = da.concatenate([series[row : row + 1] for row in range(len(series))], axis=1)
+    data = da.concatenate([series[:, r * columns : (r + 1) * columns] for r in range(rows)])
     step = step_of(scan["x"]) or step_of(scan["y"])
     attrs = {"units": "nm" if step else "px"}
     coords = {

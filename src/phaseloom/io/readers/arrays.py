@@ -131,16 +131,26 @@ def _from_hdf5(path: Path, detector: str | None, *, partial: bool) -> Any:
             found = [name for name in found if file[name].ndim == most]
         name = choose(found, detector, path=path)
         item = file[name]
-        order = _named_order([_label(item, index) for index in range(item.ndim)])
+        labels = _labels(item)
+        order = _named_order(labels) if len(labels) == item.ndim else None
         axes = plain_axes(item.ndim)
         return lazy_dataset(item, axes, partial=partial, path=path, order=order)[0]
 
 
-def _label(item: h5py.Dataset, index: int) -> str:
+def _labels(item: h5py.Dataset) -> list[str]:
+    """Name of every axis: its label, otherwise that of the scale attached to it.
+
+    From the attributes: the functions of HDF5 for it crash on damaged ones.
+    """
+    labels = hdf5.texts(hdf5.attribute(item, "DIMENSION_LABELS"))
+    attached = hdf5.attribute(item, "DIMENSION_LIST")
+    if len(labels) == item.ndim and all(labels):
+        return labels
+    if attached is None or len(attached) != item.ndim:
+        return []
     with hdf5.named(item.file.filename):
-        dimension = item.dims[index]
-        scales = list(dimension.keys())
-    return dimension.label or (scales[0] if scales else "")
+        scales = [item.file[references[0]].name for references in attached if len(references)]
+    return [name.rpartition("/")[2] for name in scales]
 
 
 def _named_order(names: list[str]) -> list[int] | None:

@@ -119,7 +119,7 @@ class Peaks:
         counts = np.diff(self.offset)[positions]
         offset = np.concatenate([[0], np.cumsum(counts)])
         rows = np.repeat(self.offset[:-1][positions] - offset[:-1], counts) + np.arange(offset[-1])
-        data = self.data.drop_vars("offset").isel(peak=rows, **chosen)
+        data = self.data.drop_vars("offset").isel({"peak": rows, **chosen})
         return Peaks(data.assign(offset=xr.Variable("edge", offset, self.data["offset"].attrs)))
 
     def select(self, keep: ArrayLike) -> Peaks:

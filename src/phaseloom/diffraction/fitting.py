@@ -1,0 +1,267 @@
+"""Compiled fits of spots: templates, one scoring step of the likelihood, errors.
+
+A spot is ``amplitude · p(|r − centre|)`` over the background, p being 1 in its middle. All
+spots of a pattern are fitted together: each in turn on what the others and the background leave
+of the pattern. A step is Fisher scoring of the Poisson likelihood,
+δ = F⁻¹ Jᵀ W (n − μ) with W = 1/(gain·μ + floor) and F = Jᵀ W J, whose fixed point is the maximum
+of the likelihood, and whose F⁻¹ is the Cramér–Rao bound.
+
+Windows are ``LANES``-wide blocks of columns: loops of a fixed length compile to few vector
+instructions. They may reach over the detector's edge into the images' margins, where pixels
+count as missing.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from phaseloom.diffraction.filters import COMPILED
+
+LANES = 16
+"""Columns of one block of a window."""
+
+BEYOND = np.float32(-1e30)
+"""Stands in the image for a pixel that is masked, saturated, missing or not on the detector."""
+
+_PRESENT = np.float32(-1e29)
+_LEAST = np.float32(1e-3)
+
+
+@njit(**COMPILED)
+def corner(y, x, half, blocks):
+    """Upper left pixel of the window round a spot."""
+    return round(y) - half, round(x) - LANES * blocks // 2
+
+
+@njit(**COMPILED)
+def gaussian_line(centre, start, size, sigma, value):
+    """A Gaussian at ``start, start + 1 …``.
+
+    By recurrence: neighbouring values differ by a factor that itself changes by a constant one.
+    """
+    inverse = 1.0 / (sigma * sigma)
+    d = start - centre
+    e = math.exp(-0.5 * d * d * inverse)
+    ratio = math.exp(-(d + 0.5) * inverse)
+    change = math.exp(-inverse)
+    for i in range(size):
+        value[i] = e
+        e *= ratio
+        ratio *= change
+
+
+@njit(**COMPILED)
+def window(y, x, y0, x0, rows, blocks, sigma, table, per_square, p, py, px, across, down):
+    """Template and its derivatives by the centre on the window from (y0, x0).
+
+    Parameters
+    ----------
+    rows, blocks
+        Size of the window: rows × (blocks · LANES) px.
+    sigma
+        Of a Gaussian; used when ``table`` is empty.
+    table, per_square
+        Profile of another radially symmetric template against r², entries per px².
+    p, py, px
+        Filled, flat.
+    across, down
+        Scratch as wide and as high as the window.
+    """
+    width = LANES * blocks
+    if table.size == 0:
+        inverse = np.float32(1.0 / (sigma * sigma))
+        gaussian_line(x, x0, width, sigma, across)
+        gaussian_line(y, y0, rows, sigma, down)
+        for j in range(rows):
+            e = down[j]
+            g = np.float32(y0 + j - y) * inverse
+            for block in range(blocks):
+                at = j * width + block * LANES
+                a = p[at:]
+                b = py[at:]
+                c = px[at:]
+                line = across[block * LANES :]
+                start = np.float32(x0 + block * LANES - x)
+                for i in range(LANES):
+                    value = e * line[i]
+                    a[i] = value
+                    b[i] = g * value
+                    c[i] = (start + np.float32(i)) * inverse * value
+        return
+    last = table.size - 2
+    for j in range(rows):
+        dy = np.float32(y0 + j - y)
+        for i in range(width):
+            dx = np.float32(x0 + i - x)
+            t = (dy * dy + dx * dx) * per_square
+            k = int(t)
+            at = j * width + i
+            inside = k <= last
+            k = min(k, last)
+            step = table[k + 1] - table[k] if inside else np.float32(0.0)
+            p[at] = table[k] + (t - k) * step if inside else np.float32(0.0)
+            slope = np.float32(-2.0) * step * per_square
+            py[at] = slope * dy
+            px[at] = slope * dx
+
+
+@njit(**COMPILED)
+def add_window(image, base, stride, y0, x0, rows, blocks, p, amplitude):
+    """Add a window's template to the image."""
+    width = LANES * blocks
+    for j in range(rows):
+        for block in range(blocks):
+            row = image[base + (y0 + j) * stride + x0 + block * LANES :]
+            a = p[j * width + block * LANES :]
+            for i in range(LANES):
+                row[i] += amplitude * a[i]
+
+
+@njit(**COMPILED)
+def add_tail(image, base, stride, height, width, y, x, amplitude, sigma, rows, blocks, far, line):
+    """Add what of a Gaussian lies outside its window, out to ``far`` px from its middle."""
+    half = rows // 2
+    top, left = corner(y, x, half, blocks)
+    right = left + LANES * blocks
+    y0 = max(0, round(y) - far)
+    y1 = min(height, round(y) + far + 1)
+    x0 = max(0, round(x) - far)
+    x1 = min(width, round(x) + far + 1)
+    gaussian_line(x, x0, x1 - x0, sigma, line)
+    inverse = 0.5 / (sigma * sigma)
+    for j in range(y0, y1):
+        value = np.float32(amplitude * math.exp(-((j - y) ** 2) * inverse))
+        row = image[base + j * stride :]
+        inside = top <= j < top + rows
+        for i in range(x0, x1):
+            if not (inside and left <= i < right):
+                row[i] += value * line[i - x0]
+
+
+@njit(**COMPILED)
+def weigh(image, rest, base, stride, y0, x0, rows, blocks, gain, floor, difference, weight):
+    """What the model leaves in a window, and one over the variance it expects there.
+
+    Pixels marked as missing get the weight 0.
+    """
+    width = LANES * blocks
+    for j in range(rows):
+        for block in range(blocks):
+            at = base + (y0 + j) * stride + x0 + block * LANES
+            seen = image[at:]
+            left = rest[at:]
+            to = j * width + block * LANES
+            a = difference[to:]
+            b = weight[to:]
+            for i in range(LANES):
+                expected = seen[i] - left[i]
+                value = np.float32(1.0) / (gain * max(expected, _LEAST) + floor)
+                b[i] = value if expected > _PRESENT else np.float32(0.0)
+                a[i] = left[i]
+
+
+@njit(**COMPILED)
+def information(p, py, px, difference, weight, n, out):
+    """Sums of the normal equations for (height, y, x) with unit amplitude."""
+    s00 = np.float32(0.0)
+    s01 = np.float32(0.0)
+    s02 = np.float32(0.0)
+    s11 = np.float32(0.0)
+    s12 = np.float32(0.0)
+    s22 = np.float32(0.0)
+    r0 = np.float32(0.0)
+    r1 = np.float32(0.0)
+    r2 = np.float32(0.0)
+    for i in range(n):
+        a = weight[i] * p[i]
+        b = weight[i] * py[i]
+        c = weight[i] * px[i]
+        s00 += a * p[i]
+        s01 += a * py[i]
+        s02 += a * px[i]
+        s11 += b * py[i]
+        s12 += b * px[i]
+        s22 += c * px[i]
+        r0 += a * difference[i]
+        r1 += b * difference[i]
+        r2 += c * difference[i]
+    out[0] = s00
+    out[1] = s01
+    out[2] = s02
+    out[3] = s11
+    out[4] = s12
+    out[5] = s22
+    out[6] = r0
+    out[7] = r1
+    out[8] = r2
+
+
+@njit(**COMPILED)
+def solve(sums, amplitude, step):
+    """Step (height, y, x) and variances of the three; False when the equations have no answer."""
+    a = np.float64(amplitude)
+    s00 = np.float64(sums[0])
+    s01 = a * sums[1]
+    s02 = a * sums[2]
+    s11 = a * a * sums[3]
+    s12 = a * a * sums[4]
+    s22 = a * a * sums[5]
+    r0 = np.float64(sums[6])
+    r1 = a * sums[7]
+    r2 = a * sums[8]
+    c00 = s11 * s22 - s12 * s12
+    c01 = s02 * s12 - s01 * s22
+    c02 = s01 * s12 - s02 * s11
+    determinant = s00 * c00 + s01 * c01 + s02 * c02
+    if not determinant > 1e-9 * s00 * s11 * s22:
+        return False
+    inverse = 1.0 / determinant
+    c11 = s00 * s22 - s02 * s02
+    c12 = s01 * s02 - s00 * s12
+    c22 = s00 * s11 - s01 * s01
+    step[0] = (c00 * r0 + c01 * r1 + c02 * r2) * inverse
+    step[1] = (c01 * r0 + c11 * r1 + c12 * r2) * inverse
+    step[2] = (c02 * r0 + c12 * r1 + c22 * r2) * inverse
+    step[3] = c00 * inverse
+    step[4] = c11 * inverse
+    step[5] = c22 * inverse
+    return True
+
+
+@njit(**COMPILED)
+def score(p, difference, weight, amplitude, gain, n):
+    """Matched-filter signal-to-noise ratio of one spot against everything but itself; misfit.
+
+    Returns
+    -------
+    score : float
+        Σ w p (n − μ₀) / √Σ w p² with μ₀ the model without this spot and w = 1/(gain·μ₀ + floor).
+    misfit : float
+        Mean of (n − μ)²/variance under the spot, weighted with p: 1 when the model is right.
+    spread : float
+        Standard deviation of the misfit when the model is right.
+    """
+    signal = np.float32(0.0)
+    noise = np.float32(0.0)
+    total = np.float32(0.0)
+    squares = np.float32(0.0)
+    misfit = np.float32(0.0)
+    least = _LEAST * gain
+    for i in range(n):
+        own = amplitude * p[i]
+        # The weight holds the variance with the spot: take its own part off.
+        variance = np.float32(1.0) / max(weight[i], np.float32(1e-20)) - gain * own
+        there = weight[i] > 0
+        w = np.float32(1.0) / max(variance, least) if there else np.float32(0.0)
+        signal += w * p[i] * (difference[i] + own)
+        noise += w * p[i] * p[i]
+        share = p[i] if there else np.float32(0.0)
+        total += share
+        squares += share * share
+        misfit += share * weight[i] * difference[i] * difference[i]
+    if not noise > 0:
+        return np.float32(0.0), np.float32(1.0), np.float32(0.0)
+    return signal / math.sqrt(noise), misfit / total, math.sqrt(2 * squares) / total

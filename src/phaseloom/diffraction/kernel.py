@@ -1,0 +1,337 @@
+"""The compiled pass over one pattern: background, spots found, all spots fitted together.
+
+1. Background: :mod:`phaseloom.diffraction.background`.
+2. Candidates: local maxima of the background-free pattern, binned to where a spot's sigma is
+   still more than a pixel and filtered with a Gaussian of the spots' size (the matched filter),
+   where they stand out of the counting noise.
+3. Fit: every spot in turn on what the others leave (:mod:`phaseloom.diffraction.fitting`).
+4. Again on what is left: spots hidden in the flanks of brighter ones show once those are gone.
+5. What stays is what is unlikely to be noise, on the background where it stands.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from phaseloom.diffraction.background import (
+    background_at,
+    better_background,
+    first_background,
+    rings_about,
+    usable_in_cells,
+)
+from phaseloom.diffraction.filters import (
+    CELL,
+    COMPILED,
+    bin_sums,
+    convolve,
+    excess,
+    expand,
+    maxima,
+    subtract,
+)
+from phaseloom.diffraction.fitting import BEYOND
+from phaseloom.diffraction.refinement import (
+    AMPLITUDE,
+    COLUMNS,
+    FAR,
+    SETTLED,
+    X_ERROR,
+    Y_ERROR,
+    X,
+    Y,
+    add_spot,
+    close,
+    fit,
+    tail_reach,
+)
+from phaseloom.diffraction.selection import (
+    keep,
+    least_score,
+    prominences,
+    sort_by_row,
+    weakest_of,
+)
+
+ROUNDS = (1, 3)
+"""Most rounds of fitting in the first and in the second turn."""
+
+_LOADING = {**COMPILED, "fastmath": {"reassoc", "nsz", "contract"}}
+
+
+@njit(**_LOADING)
+def load(source, dark, gain, saturation, check, masked, image, base, stride, bad):
+    """Corrected counts of one pattern into the padded image; unusable pixels become 0.
+
+    Parameters
+    ----------
+    source
+        (rows, columns) as recorded, of any type.
+    dark, gain
+        (rows, columns) float32, or empty.
+    saturation
+        Recorded value from which a pixel is unusable.
+    check
+        Whether there may be saturated or missing pixels at all.
+    masked
+        Places in the image of the pixels that are never usable.
+    bad
+        Filled with the places of all unusable pixels, the masked ones first.
+
+    Returns
+    -------
+    int
+        Number of unusable pixels.
+    """
+    height, width = source.shape
+    n = masked.size
+    for i in range(n):
+        bad[i] = masked[i]
+    for y in range(height):
+        at = base + y * stride
+        row = image[at:]
+        line = source[y]
+        for x in range(width):
+            row[x] = np.float32(line[x])
+        if check:
+            for x in range(width):
+                if not (row[x] < saturation and row[x] > -np.inf):
+                    bad[n] = at + x
+                    n += 1
+        if dark.size > 0:
+            for x in range(width):
+                row[x] -= dark[y, x]
+        if gain.size > 0:
+            for x in range(width):
+                row[x] *= gain[y, x]
+    for i in range(n):
+        image[bad[i]] = 0.0
+    return n
+
+
+@njit(**COMPILED)
+def candidates(search, filter_taps, level, noise, wrong, images, found):
+    """Local maxima of the filtered residual that counting noise does not explain.
+
+    Parameters
+    ----------
+    search
+        (rows, columns, stride, base, side) of the binned padded images.
+    level
+        (standard deviations)² · Σ taps².
+    images
+        seen, left, ground, half_done, filtered, above: binned images, ``above`` one row.
+
+    Returns
+    -------
+    int
+        Number of rows filled in ``found``: (row, column, value) in binned px.
+    """
+    rows, columns, stride, base, side = search
+    seen, left, ground, half_done, filtered, above = images
+    gain, floor = noise
+    r = filter_taps.size - 1
+    n = rows * stride
+    start = base - r * stride
+    convolve(left[start:], stride, filter_taps, half_done[r:], n)
+    convolve(half_done, 1, filter_taps, filtered, n)
+    count = 0
+    for y in range(1, rows - 1):
+        at = base + y * stride
+        excess(
+            filtered[y * stride :], seen[at:], left[at:], ground[at:], level, gain,
+            floor * side * side, wrong, above, columns,
+        )  # fmt: skip
+        count = maxima(filtered, above, y, stride, columns, found, count)
+    return count
+
+
+@njit(**COMPILED)
+def register(
+    image, rest, frame, shape, noise, limits, beam, bad, n_bad, masked_count, search, cell_images,
+    spots, work,
+):  # fmt: skip
+    """Find and fit the spots of one loaded pattern.
+
+    Parameters
+    ----------
+    image, rest
+        Padded: the pattern as :func:`load` left it; scratch.
+    limits
+        (level of candidates, wrong part of a spot's shape, table of least scores).
+    beam
+        (row, column, radius round it in which only the beam itself counts).
+    search
+        Grid, filter, what the filter makes of a spot of height 1 in its middle, binned images,
+        and room for the candidates.
+    cell_images
+        Usable px of the cells by the mask, filter of the background, and images of the cells.
+
+    Returns
+    -------
+    kept, brightest : int
+        How many spots stand in ``spots``, and which is the direct beam (−1: none).
+    """
+    height, width, stride, base = frame
+    grid, filter_taps, response, images, found = search
+    rows, columns, small_stride, small_base, side = grid
+    half, _, sigma, table, _ = shape
+    gain, floor = noise
+    level, wrong, thresholds = limits
+    (
+        static, cell_taps, sums, cells_left, share, radial, cells, spare, weight, ring, lines, row,
+        profiles, scratch,
+    ) = cell_images  # fmt: skip
+    seen, left, ground = images[0], images[1], images[2]
+    cell_rows, cell_columns = cells.shape
+    usable_in_cells(static, masked_count, bad, n_bad, base, stride, weight)
+    flat = sums.reshape(sums.size)
+    bin_sums(image, base, stride, CELL, row, flat, 0, cell_columns, cell_rows, cell_columns)
+    inner = min(int(beam[2] / CELL) + 1, profiles.shape[1] - 1)
+    first_background(
+        sums, weight, ring, inner, gain, floor, cell_taps, profiles, scratch, radial, cells, spare
+    )
+    bin_sums(image, base, stride, side, row, seen, small_base, small_stride, rows, columns)
+    for i in range(n_bad):
+        image[bad[i]] = BEYOND
+    source, change = image, cells
+    count = 0
+    for turn in range(2):
+        expand(change, lines)
+        subtract(source, lines, base, stride, height, width, rest)
+        for i in range(n_bad):
+            rest[bad[i]] = 0.0
+        bin_sums(rest, base, stride, side, row, left, small_base, small_stride, rows, columns)
+        if turn == 0:
+            for i in range(ground.size):
+                ground[i] = seen[i] - left[i]
+        n = candidates(grid, filter_taps, level, noise, wrong, images, found)
+        middle = max(background_at(cells, 0.5 * height, 0.5 * width), np.float32(0.05) * gain)
+        tall = 0.1 * math.sqrt(gain * middle + floor)
+        old = count
+        for k in range(min(n, spots.shape[0] - old)):
+            spot = spots[count]
+            spot[Y] = (found[k, 0] + 0.5) * side - 0.5
+            spot[X] = (found[k, 1] + 0.5) * side - 0.5
+            spot[AMPLITUDE] = found[k, 2] / response
+            spot[FAR] = tail_reach(spot[AMPLITUDE], sigma, tall, half, table)
+            add_spot(rest, frame, shape, work, spot, -spot[AMPLITUDE])
+            count += 1
+        for k in range(count):
+            spots[k, SETTLED] = 0
+        fit(image, rest, frame, shape, noise, work, spots, count, ROUNDS[turn], tall)
+        if turn == 0:
+            for i in range(n_bad):
+                rest[bad[i]] = 0.0
+            flat = cells_left.reshape(cells_left.size)
+            bin_sums(rest, base, stride, CELL, row, flat, 0, cell_columns, cell_rows, cell_columns)
+            better_background(
+                sums, cells_left, weight, gain, floor, cell_taps, scratch, radial, cells, share,
+                spare,
+            )  # fmt: skip
+            source, change = rest, spare
+    close(image, rest, frame, shape, noise, work, spots, count, cells)
+    kept, brightest = keep(spots, count, gain, thresholds, beam, sigma)
+    prominences(spots, kept, shape)
+    return kept, brightest
+
+
+@njit(**COMPILED)
+def spread_outside(image, frame, ends, bad, n_bad):
+    """Standard deviation of the usable pixels outside the inscribed circle."""
+    height, width, stride, base = frame
+    n = 0
+    total = 0.0
+    squares = 0.0
+    for y in range(height):
+        row = image[base + y * stride :]
+        n += width - (ends[y, 1] - ends[y, 0])
+        for x in range(ends[y, 0]):
+            total += row[x]
+            squares += row[x] * row[x]
+        for x in range(ends[y, 1], width):
+            total += row[x]
+            squares += row[x] * row[x]
+    for i in range(n_bad):
+        y, x = divmod(bad[i] - base, stride)
+        n -= 1 if x < ends[y, 0] or x >= ends[y, 1] else 0
+    if n < 16:
+        return np.nan
+    return math.sqrt(max(squares / n - (total / n) ** 2, 0.0))
+
+
+@njit(**COMPILED)
+def sum_within(image, frame, y, x, radius):
+    """Sum of the pixels whose middle is within a circle."""
+    height, width, stride, base = frame
+    total = 0.0
+    for j in range(max(0, math.ceil(y - radius)), min(height, int(y + radius) + 1)):
+        reach = math.sqrt(max(radius * radius - (j - y) ** 2, 0.0))
+        for i in range(max(0, math.ceil(x - reach)), min(width, int(x + reach) + 1)):
+            total += image[base + j * stride + i]
+    return total
+
+
+@njit(**COMPILED)
+def register_block(
+    patterns, start, check, beams, padded, settings, search, cell_images, work, out, filled,
+    count, maps, max_peaks,
+):  # fmt: skip
+    """Peaks of the patterns from ``start`` on, until the table is full.
+
+    Returns
+    -------
+    done, filled : int
+        The next pattern, and rows of ``out`` in use.
+    """
+    image, rest, bad = padded
+    frame, shape, noise, limits, dark, gain_map, saturation, masked, guard, ends, squares = settings
+    height, width, stride, base = frame
+    spots = np.empty((search[4].shape[0], COLUMNS))
+    ring = cell_images[9]
+    cells = cell_images[6]
+    gain, floor = noise
+    ring_y, ring_x = np.inf, np.inf
+    for i in range(start, patterns.shape[0]):
+        if filled + max_peaks > out.shape[0]:
+            return i, filled
+        y, x = beams[i, 0], beams[i, 1]
+        n_bad = load(
+            patterns[i], dark, gain_map, saturation, check, masked, image, base, stride, bad
+        )
+        if n_bad > 0.9 * height * width:
+            count[i] = -1
+            for k in range(n_bad):
+                image[bad[k]] = BEYOND
+            continue
+        if abs(y - ring_y) > 0.5 or abs(x - ring_x) > 0.5:
+            rings_about(y, x, ring)
+            ring_y, ring_x = y, x
+        maps[3, i] = sum_within(image, frame, y, x, guard)
+        maps[4, i] = spread_outside(image, frame, ends, bad, n_bad)
+        kept, brightest = register(
+            image, rest, frame, shape, noise, limits, (y, x, guard), bad, n_bad, masked.size,
+            search, cell_images, spots, work,
+        )  # fmt: skip
+        if brightest >= 0:
+            maps[0, i] = spots[brightest, Y]
+            maps[1, i] = spots[brightest, X]
+            maps[2, i] = max(spots[brightest, Y_ERROR], spots[brightest, X_ERROR])
+        total = 0.0
+        for j in range(cells.shape[0]):
+            for k in range(cells.shape[1]):
+                total += cells[j, k]
+        mean = max(total / cells.size, 0.0)
+        least = least_score(mean, gain, limits[2])
+        maps[5, i] = least * math.sqrt((gain * max(mean, 1e-3) + floor) / squares)
+        kept = weakest_of(spots, kept, max_peaks)
+        sort_by_row(spots, kept)
+        for k in range(kept):
+            for c in range(COLUMNS):
+                out[filled, c] = spots[k, c]
+            filled += 1
+        count[i] = kept
+    return patterns.shape[0], filled

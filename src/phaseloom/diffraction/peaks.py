@@ -1,0 +1,285 @@
+"""Every spot of every pattern: position and intensity with their errors, and nothing else.
+
+``find_peaks(patterns, finder, correction, beam)`` is one compiled pass per pattern
+(:mod:`phaseloom.diffraction.kernel` says how); the finder holds what is known beforehand.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from phaseloom.diffraction.correction import Correction
+from phaseloom.diffraction.shape import SpotShape
+from phaseloom.errors import InputError
+
+_CANDIDATE_LEVEL = 0.85
+"""Candidates may be this much weaker than spots: their middle lies between pixels."""
+
+_WRONG = 0.1
+"""Part of a spot that its template may leave and that is taken for no other spot."""
+
+_CAPACITY = 4096
+"""Candidates a pattern may have."""
+
+_KNOWN_TO = 400.0
+"""Counts the background is smoothed over: known to 5 %."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finder:
+    """What is known before the first pattern is looked at.
+
+    Parameters
+    ----------
+    shape
+        Template of the spots.
+    gain, floor
+        Variance of a pixel is ``gain · counts + floor``; 1 and 0 for counted electrons.
+    false_alarms
+        Expected false peaks per pattern.
+    background
+        Typical background, in counts per px: few counts need a wider mean.
+    guard
+        Round the direct beam, in px, no other peak is looked for; its bright field is the sum
+        of the counts in there.
+    max_peaks
+        Of a pattern, the strongest.
+    """
+
+    shape: SpotShape
+    gain: float = 1.0
+    floor: float = 0.0
+    false_alarms: float = 0.01
+    background: float = 1.0
+    guard: float = math.nan
+    max_peaks: int = 500
+
+    def __post_init__(self) -> None:
+        if not (self.gain > 0 and self.floor >= 0 and math.isfinite(self.gain + self.floor)):
+            raise InputError(
+                f"a variance of {self.gain:g} · counts + {self.floor:g} cannot be",
+                "give a positive gain and a floor of 0 or more",
+            )
+
+    @property
+    def guard_radius(self) -> float:
+        """The guard, three sigma (or the disk) by default, in px."""
+        return self.guard if math.isfinite(self.guard) else 1.2 * self.shape.half
+
+
+class Found(NamedTuple):
+    """Peaks of a number of patterns.
+
+    Parameters
+    ----------
+    columns
+        One row per peak: ``row``, ``column`` (px), ``intensity`` (counts), ``row_error``,
+        ``column_error``, ``intensity_error``, ``prominence`` and ``background`` (counts per px),
+        ``score`` (signal-to-noise ratio); float64, patterns one after the other.
+    number
+        (n,) peaks of each pattern; −1 where it has no usable pixels to speak of.
+    maps
+        (n,) each: ``beam_row``, ``beam_column``, ``beam_error`` (px, NaN where the beam was not
+        found), ``bright_field`` (counts within the guard), ``noise`` (standard deviation outside
+        the inscribed circle), ``prominence`` (height of the faintest spot that counts).
+    """
+
+    columns: dict[str, NDArray[np.float64]]
+    number: NDArray[np.int64]
+    maps: dict[str, NDArray[np.float64]]
+
+
+_COLUMNS = (
+    "row", "column", "intensity", "row_error", "column_error", "intensity_error", "score",
+    "background", "prominence",
+)  # fmt: skip
+_MAPS = ("beam_row", "beam_column", "beam_error", "bright_field", "noise", "prominence")
+
+
+def find_peaks(
+    patterns: ArrayLike, finder: Finder, correction: Correction, beam: ArrayLike
+) -> Found:
+    """Find and fit the spots of some patterns.
+
+    Parameters
+    ----------
+    patterns
+        (n, ky, kx) as recorded, of any integer or float type; NaN is a missing pixel.
+    finder
+        See :class:`Finder`.
+    correction
+        Dark, gain, mask and saturation of the detector.
+    beam
+        (n, 2), where the direct beam should be (row, column), in px.
+
+    Raises
+    ------
+    InputError
+        Shapes do not fit each other, or the patterns are too small for these spots.
+
+    Notes
+    -----
+    Errors are those of the Cramér–Rao bound for Poisson counts with the background known,
+    larger where the model misfits. A peak on the edge of the detector is fitted to what of it is
+    inside.
+    """
+    from phaseloom.diffraction.kernel import register_block
+    from phaseloom.diffraction.refinement import COLUMNS
+
+    raw = np.ascontiguousarray(patterns)
+    if raw.dtype.kind == "b":
+        raw = raw.view(np.uint8)
+    if not raw.dtype.isnative:
+        raw = raw.astype(raw.dtype.newbyteorder("="))
+    expected = np.asarray(beam, dtype=np.float64)
+    if raw.ndim != 3 or raw.shape[1:] != correction.mask.shape or expected.shape != (len(raw), 2):
+        raise InputError(
+            f"patterns {raw.shape}, mask {correction.mask.shape} and beam {expected.shape} do not "
+            "belong together",
+            "pass (n, rows, columns), (rows, columns) and (n, 2)",
+        )
+    room = _Room(raw.shape[1:], finder, correction)
+    number = np.zeros(len(raw), np.int64)
+    maps = np.full((len(_MAPS), len(raw)), np.nan)
+    out = np.empty((64 * len(raw) + _CAPACITY, COLUMNS))
+    check = raw.dtype.kind == "f" or math.isfinite(correction.saturation)
+    done, filled = 0, 0
+    while done < len(raw):
+        done, filled = register_block(
+            raw, done, check, expected, room.images, room.settings, room.search, room.cells,
+            room.work, out, filled, number, maps, finder.max_peaks,
+        )  # fmt: skip
+        if done < len(raw):
+            out = np.concatenate([out, np.empty_like(out)])
+    columns = dict(zip(_COLUMNS, out[:filled, : len(_COLUMNS)].T.copy(), strict=True))
+    for name in ("intensity", "intensity_error"):
+        columns[name] *= finder.shape.volume
+    return Found(columns, number, dict(zip(_MAPS, maps, strict=True)))
+
+
+class _Room:
+    """Arrays the kernel works in, and the constants of a scan, laid out for it."""
+
+    def __init__(self, shape: tuple[int, ...], finder: Finder, correction: Correction) -> None:
+        from phaseloom.diffraction.filters import CELL
+        from phaseloom.diffraction.fitting import BEYOND, LANES
+
+        height, width = shape
+        spot = finder.shape
+        sigma = spot.filter_sigma
+        if min(height, width) < max(16, 4 * spot.half):
+            raise InputError(
+                f"patterns of {height} × {width} px are too small for spots that reach "
+                f"{spot.half} px from their middle",
+                "give the spots' --sigma or --radius if it was taken wrong",
+            )
+        side = 1 if sigma < 1.8 else 2 if sigma < 3.6 else 4
+        taps = _taps(sigma / side)
+        blocks = -(-(2 * spot.half + 1) // LANES)
+        margin = LANES * blocks
+        stride = -(-(width + margin + 8) // 8) * 8
+        base = margin * stride + margin
+        size = (height + 2 * margin) * stride + 4 * margin
+        bad = np.zeros(height * width + 8, np.int64)
+        self.images = (np.full(size, BEYOND, np.float32), _zeros(size), bad)
+
+        rows, columns = height // side, width // side
+        r = taps.size - 1
+        small = columns + r
+        small_base = r * small
+        small_size = (rows + 2 * r) * small + 2 * r + 64
+        binned = (
+            _zeros(small_size), _zeros(small_size), _zeros(small_size),
+            _zeros(rows * small + 2 * r + 64), _zeros(rows * small + 64), _zeros(columns + 64),
+        )  # fmt: skip
+        squares = float((_both(taps) ** 2).sum() ** 2)
+        seen = np.exp(-0.5 * (np.arange(1 - taps.size, taps.size) * side / sigma) ** 2)
+        response = float(side**2 * (seen * _both(taps)).sum() ** 2)
+        grid = (rows, columns, small, small_base, side)
+        self.search = (grid, taps, response, binned, np.zeros((_CAPACITY, 3)))
+
+        wide = math.sqrt(_KNOWN_TO / (4 * math.pi * max(finder.background / finder.gain, 1e-4)))
+        cell_taps = _taps(min(max(wide, 3.3 * sigma, 8.0), 10 * max(sigma, 2.0)) / CELL)
+        ny, nx = height // CELL, width // CELL
+        rc = cell_taps.size - 1
+        padded = (ny + 2 * rc) * (nx + rc) + 2 * rc + 64
+        usable = correction.mask[: ny * CELL, : nx * CELL].reshape(ny, CELL, nx, CELL)
+        in_cells = usable.sum((1, 3)).astype(np.float32)
+        scratch = tuple(_zeros(padded) for _ in range(5))
+        profiles = np.zeros((3, 2 * math.ceil(math.hypot(ny, nx)) + 8), np.float32)
+        ring = np.zeros((ny, nx), np.int64)
+        self.cells = (
+            in_cells, cell_taps, *(np.zeros((ny, nx), np.float32) for _ in range(7)), ring,
+            np.zeros((ny, width), np.float32), _zeros(width + 16), profiles, scratch,
+        )  # fmt: skip
+
+        table, per_square = spot.table()
+        template = spot.template()
+        level, scores = _thresholds(finder, template, int(correction.mask.sum()))
+        window = (2 * spot.half + 1) * margin
+        line = max(width, height, 2 * margin)
+        self.work = (
+            *(_zeros(window) for _ in range(5)), _zeros(line), _zeros(line), _zeros(9),
+            np.zeros(6),
+        )  # fmt: skip
+        empty = np.zeros((0, 0), np.float32)
+        masked = np.flatnonzero(~correction.mask.ravel())
+        y, x = np.divmod(masked, width)
+        self.settings = (
+            (height, width, stride, base),
+            (spot.half, blocks, float(sigma), table, np.float32(per_square)),
+            (np.float32(finder.gain), np.float32(finder.floor)),
+            (np.float32((_CANDIDATE_LEVEL * level) ** 2 * squares), np.float32(_WRONG), scores),
+            empty if correction.dark is None else _image(correction.dark),
+            empty if correction.gain is None else _image(correction.gain),
+            np.float32(correction.saturation),
+            base + y * stride + x,
+            float(finder.guard_radius),
+            _outside(height, width),
+            float((template**2).sum()),
+        )
+
+
+def _thresholds(
+    finder: Finder, template: NDArray[np.float64], area: int
+) -> tuple[float, tuple[NDArray[np.float64], float, float]]:
+    """Level of a Gaussian field of scores, and the table of least scores against background."""
+    from phaseloom.diffraction.noise import LOWEST, PER_DECADE, gaussian_level, least_scores
+
+    level = gaussian_level(template, max(area, 1), finder.false_alarms)
+    return level, (least_scores(template, level), LOWEST, float(PER_DECADE))
+
+
+def _outside(height: int, width: int) -> NDArray[np.int64]:
+    """(rows, 2): columns where the inscribed circle begins and ends; equal where there is none."""
+    radius = min(height, width) / 2
+    y = np.arange(height) - (height - 1) / 2
+    half = np.sqrt(np.maximum(radius**2 - y**2, 0))
+    middle = (width - 1) / 2
+    ends = np.stack([np.ceil(middle - half), np.floor(middle + half) + 1], axis=1)
+    return np.asarray(np.clip(ends, 0, width), dtype=np.int64)
+
+
+def _taps(sigma: float) -> NDArray[np.float32]:
+    """Half of a normalised Gaussian filter of three sigma, its length a multiple of four and 1."""
+    offsets = np.arange(4 * math.ceil(3 * sigma / 4) + 1)
+    taps = np.exp(-0.5 * (offsets / sigma) ** 2)
+    return np.asarray(taps / (taps[0] + 2 * taps[1:].sum()), dtype=np.float32)
+
+
+def _both(taps: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Both halves of a symmetric filter."""
+    return np.concatenate([taps[:0:-1], taps]).astype(np.float64)
+
+
+def _zeros(size: int) -> NDArray[np.float32]:
+    return np.zeros(size, np.float32)
+
+
+def _image(values: Any) -> NDArray[np.float32]:
+    return np.ascontiguousarray(values, dtype=np.float32)

@@ -95,6 +95,10 @@ def to_signal(scan: xr.Dataset) -> Any:
             "HyperSpy is not installed",
             "install it with `pip install hyperspy pyxem`",
         ) from missing
+    try:
+        import pyxem
+    except ImportError:
+        pyxem = None
     axes = []
     for name in DIMS:
         coordinate = scan[name]
@@ -114,6 +118,9 @@ def to_signal(scan: xr.Dataset) -> Any:
     attrs = scan.attrs
     tem = {
         "beam_energy": attrs.get("voltage"),
+        "camera_length": attrs["camera_length"] / (10 if pyxem else 1)
+        if "camera_length" in attrs
+        else None,
         "convergence_angle": attrs.get("convergence_angle"),
         "rotation": attrs.get("scan_rotation"),
         "rocking_angle": attrs["precession_angle"] / _DEGREES_PER_MRAD
@@ -129,11 +136,8 @@ def to_signal(scan: xr.Dataset) -> Any:
             "Acquisition_instrument": {"TEM": {k: v for k, v in tem.items() if v is not None}},
         },
     ).as_lazy()
-    try:
-        import pyxem  # noqa: F401 - makes its kinds of signal known to HyperSpy
-    except ImportError:
-        return signal
-    signal.set_signal_type("electron_diffraction")
+    if pyxem:  # it makes this kind of signal known to HyperSpy
+        signal.set_signal_type("electron_diffraction")
     return signal
 
 

@@ -66,13 +66,14 @@ def lazy_dataset(
 
 def _require_written(item: h5py.Dataset, *, partial: bool, path: Path) -> None:
     """HDF5 reads what was never written as zeros: count the blocks that were."""
-    if item.is_virtual:
-        return
-    if item.chunks is None:
-        there, promised = item.id.get_storage_size(), item.nbytes
-    else:
-        there = item.id.get_num_chunks()
-        promised = prod(ceil(n / c) for n, c in zip(item.shape, item.chunks, strict=True))
+    with hdf5.named(path):
+        if item.is_virtual:
+            return
+        if item.chunks is None:
+            there, promised = item.id.get_storage_size(), item.nbytes
+        else:
+            there = item.id.get_num_chunks()
+            promised = prod(ceil(n / c) for n, c in zip(item.shape, item.chunks, strict=True))
     if there >= promised:
         return
     share = f"only {100 * there / promised:.0f} % of {item.name} was written"

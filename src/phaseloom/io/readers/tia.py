@@ -91,8 +91,8 @@ def read(
         refuse_choice(path, detector=detector, region=region, available="patterns")
     try:
         data, axes = _series(path, partial=partial)
-    except struct.error:
-        raise InputError("is truncated or damaged", "copy it again", source=path) from None
+    except (struct.error, OSError) as fault:  # a place outside the file, or beyond any
+        raise InputError("is truncated or damaged", "copy it again", source=path) from fault
     return make_scan(
         data,
         axes,

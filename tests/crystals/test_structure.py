@@ -151,6 +151,74 @@ def test_a_third_written_with_four_digits_makes_no_second_atom(tmp_path: Path) -
     assert len(read_crystal(path).elements) == 2
 
 
+def operations(group: int, origin: float) -> str:
+    """All operations of a group with its origin moved along the diagonal, in 24ths."""
+    from diffpy.structure.spacegroups import GetSpaceGroup
+
+    lines = []
+    for o in GetSpaceGroup(group).iter_symops():
+        shift = o.t + (o.R - np.eye(3)) @ np.full(3, origin)
+        terms = [
+            "".join(f"{'+' if c > 0 else '-'}{v}" for c, v in zip(r, "xyz", strict=True) if c)
+            + f"+{round(24 * (t % 1)) % 24}/24"
+            for r, t in zip(o.R, shift, strict=True)
+        ]
+        lines.append(f"'{','.join(terms)}'")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("origin", [0.0, 0.125, -0.125])
+def test_listed_operations_come_before_the_standard_ones_of_the_group(
+    tmp_path: Path, origin: float
+) -> None:
+    # Fd-3m is listed with either of two origins; diffpy takes its own for both.
+    atom = f"Si1 Si {-origin} {-origin} {-origin} 1 0.006"
+    path = cif(tmp_path, (5.431,) * 3 + (90,) * 3, "F d -3 m", operations(227, origin), atom)
+    crystal = read_crystal(path)
+    assert len(crystal.elements) == 8
+    assert len(crystal.laue_rotations) == 24
+    factors = np.abs(structure_factors(crystal, [(1, 1, 1), (2, 0, 0)]))
+    assert factors[0] > 1
+    assert factors[1] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("crystal", "n"), [(gold(), 24), (lithium_iron_phosphate(), 4)], ids=["m-3m", "mmm"]
+)
+def test_laue_rotations_are_those_of_orix_for_standard_settings(crystal: Crystal, n: int) -> None:
+    ours = crystal.laue_rotations
+    assert len(ours) == n
+    np.testing.assert_allclose(ours[0], np.eye(3), atol=1e-12)
+    theirs = crystal.phase.point_group.laue_proper_subgroup.to_matrix()
+    for turn in theirs:
+        assert np.abs(ours - turn).max(axis=(1, 2)).min() < 1e-9
+    assert all(s in ours.round(6).tolist() for s in (ours @ ours[-1]).round(6).tolist())
+
+
+def test_the_axis_of_a_monoclinic_crystal_is_where_its_setting_has_it(tmp_path: Path) -> None:
+    atom = "Fe1 Fe 0.1 0.2 0.3 1 0.006"
+    crystal = read_crystal(cif(tmp_path, (9, 5, 7.5, 90, 103, 90), "C 1 2/m 1", "", atom))
+    assert len(crystal.elements) == 8
+    # Along b, which is e2.
+    np.testing.assert_allclose(crystal.laue_rotations[1], np.diag([-1, 1, -1]), atol=1e-12)
+    hexagonal = read_crystal(cif(tmp_path, (4, 4, 6, 90, 90, 120), "P 63/m m c", "", atom))
+    turns = hexagonal.laue_rotations
+    assert len(turns) == 12
+    np.testing.assert_allclose(turns @ np.swapaxes(turns, 1, 2), [np.eye(3)] * 12, atol=1e-9)
+
+
+def test_what_hides_in_atoms_is_found(tmp_path: Path) -> None:
+    cubic = (4.0,) * 3 + (90,) * 3
+    with pytest.raises(InputError, match="no x coordinate"):
+        read_crystal(cif(tmp_path, cubic, "P m -3 m", "", "A Au ? 0 0 1 0.01"))
+    with pytest.raises(InputError, match="no element"):
+        read_crystal(cif(tmp_path, cubic, "P m -3 m", "", "A Q 0 0 0 1 0.01"))
+    with pytest.raises(InputError, match="symmetry of its space group"):
+        read_crystal(cif(tmp_path, (4, 5, 6, 90, 90, 90), "P m -3 m", "", "A Au 0 0 0 1 0.01"))
+    with pytest.warns(InputWarning, match="P 1"):
+        read_crystal(cif(tmp_path, cubic, "P 1", "", "A D 0 0 0 1 0.01\nB OH .5 .5 .5 1 0.01"))
+
+
 def test_elements_that_share_a_site_weigh_by_their_occupancy(tmp_path: Path) -> None:
     cell = (4.0,) * 3 + (90,) * 3
     mixed = cif(tmp_path, cell, "F m -3 m", "", "A Au 0 0 0 0.25 0.01\nB Ag 0 0 0 0.75 0.01")

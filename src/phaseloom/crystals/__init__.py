@@ -6,10 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from phaseloom.crystals.cif import read_crystal
     from phaseloom.crystals.house import gold, iron_phosphate, lithium_iron_phosphate, silver
     from phaseloom.crystals.kinematic import Spots, kinematic_spots
     from phaseloom.crystals.scattering import powder_rings, reflections, wavelength
-    from phaseloom.crystals.structure import Crystal, read_crystal
+    from phaseloom.crystals.structure import Crystal
 
 __all__ = [
     "Crystal",
@@ -33,7 +34,7 @@ _HOMES = {
     "kinematic_spots": "kinematic",
     "lithium_iron_phosphate": "house",
     "powder_rings": "scattering",
-    "read_crystal": "structure",
+    "read_crystal": "cif",
     "reflections": "scattering",
     "silver": "house",
     "wavelength": "scattering",

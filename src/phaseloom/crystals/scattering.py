@@ -79,6 +79,14 @@ def form_factor(element: str, k: ArrayLike) -> NDArray[np.float64]:
     return f
 
 
+@cache
+def known_elements() -> frozenset[str]:
+    """Symbols of the elements that have a form factor."""
+    from diffsims.utils.lobato_scattering_params import ATOMIC_SCATTERING_PARAMS_LOBATO
+
+    return frozenset(ATOMIC_SCATTERING_PARAMS_LOBATO)
+
+
 def structure_factors(crystal: Crystal, hkl: ArrayLike) -> NDArray[np.complex128]:
     """F(hkl) in Å: Σ occupancy · f(k) · exp(−B k² / 4) · exp(2πi h·x) over the atoms of the cell.
 
@@ -176,7 +184,7 @@ def _rest_energy() -> float:
 def _lobato(element: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     from diffsims.utils.lobato_scattering_params import ATOMIC_SCATTERING_PARAMS_LOBATO
 
-    if element not in ATOMIC_SCATTERING_PARAMS_LOBATO:
+    if element not in known_elements():
         raise InputError(f"no form factor is known for {element!r}", "check the element symbols")
     a, b = np.array(ATOMIC_SCATTERING_PARAMS_LOBATO[element]).T
     return a, b

@@ -1,20 +1,17 @@
-"""Crystals: a unit cell with every atom in it, and how one is read from a CIF file."""
+"""Crystals: a unit cell with every atom in it."""
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from phaseloom.errors import InputError, InputWarning
+from phaseloom.errors import InputError
 
 if TYPE_CHECKING:
     from orix.crystal_map import Phase
@@ -22,8 +19,12 @@ if TYPE_CHECKING:
 _SAME_SITE = 0.1
 """Å: symmetry copies of one atom that are closer are one atom (1/3 written as 0.3333)."""
 
-_LARGEST_DISPLACEMENT = 0.5
-"""Å²: no atom of a solid moves so far; a larger U is a B written in the wrong place."""
+_FIT = 0.02
+"""Part by which a cell may miss the symmetry of its space group (rounding, relaxed cells)."""
+
+
+Operation = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Matrix and shift, on fractional coordinates."""
 
 
 class Site(NamedTuple):
@@ -57,6 +58,9 @@ class Crystal:
         (atoms,), mean-square displacement U_iso in Å² (B = 8π² U).
     space_group
         Number in the International Tables.
+    operations
+        (n, 3, 3), rotation parts of the space group's operations in the setting of the cell,
+        acting on fractional coordinates.
     """
 
     name: str
@@ -66,6 +70,7 @@ class Crystal:
     occupancies: NDArray[np.float64]
     displacements: NDArray[np.float64]
     space_group: int
+    operations: NDArray[np.int64]
 
     @property
     def volume(self) -> float:
@@ -86,9 +91,27 @@ class Crystal:
         alpha, beta, gamma = np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))
         return float(a), float(b), float(c), float(alpha), float(beta), float(gamma)
 
+    @property
+    def laue_rotations(self) -> NDArray[np.float64]:
+        """Proper rotations of the Laue class: (n, 3, 3) Cartesian matrices, the identity first.
+
+        Kinematic diffraction cannot tell orientations R and S R apart, S one of these. Made
+        from the operations of the space group itself, they fit every setting of the cell.
+        """
+        proper = self.operations * np.rint(np.linalg.det(self.operations))[:, None, None]
+        unique = np.unique(proper.astype(np.int64), axis=0)
+        unique = unique[np.argsort(-np.trace(unique, axis1=1, axis2=2), kind="stable")]
+        # x' = W x on fractions of rows a, b, c: Cartesian Lᵀ W L⁻ᵀ.
+        turns: NDArray[np.float64] = self.lattice.T @ unique @ np.linalg.inv(self.lattice.T)
+        return turns
+
     @cached_property
     def phase(self) -> Phase:
-        """The same as an orix ``Phase``, with symmetry and all atoms."""
+        """The same as an orix ``Phase``, with symmetry and all atoms.
+
+        orix knows a space group in one setting: it takes the axis of monoclinic crystals along
+        c, where most files have it along b. :attr:`laue_rotations` are right for both.
+        """
         from diffpy.structure import Atom, Lattice, Structure
         from orix.crystal_map import Phase
 
@@ -152,134 +175,78 @@ def crystal_from_sites(
         The asymmetric unit.
     """
     from diffpy.structure.spacegroups import GetSpaceGroup
-    from diffpy.structure.symmetryutilities import ExpandAsymmetricUnit
 
-    group = GetSpaceGroup(space_group)
-    expanded = ExpandAsymmetricUnit(group, [site.position for site in sites], eps=1e-3)
-    atoms = [
-        Site(site.element, tuple(position), site.occupancy, site.displacement)
-        for site, copies in zip(sites, expanded.expandedpos, strict=True)
-        for position in copies
-    ]
-    return _crystal(name, aligned_lattice(*cell), atoms, space_group)
+    operations = group_operations(GetSpaceGroup(space_group))
+    return expanded(name, aligned_lattice(*cell), sites, space_group, operations)
 
 
-def read_crystal(path: str | PathLike[str]) -> Crystal:
-    """Read a CIF file, with the symmetry of its space group applied to the atoms.
+def group_operations(group: Any) -> list[Operation]:
+    """Operations of a space group.
 
     Parameters
     ----------
-    path
-        The file; its stem becomes the name of the crystal.
+    group
+        diffpy's ``SpaceGroup``.
+    """
+    return [(np.asarray(o.R, dtype=float), np.asarray(o.t)) for o in group.iter_symops()]
 
-    Returns
-    -------
-    Crystal
-        All atoms of the cell. Occupancies and isotropic displacements as in the file; 1 and 0
-        where it says nothing.
+
+def expanded(
+    name: str,
+    lattice: NDArray[np.float64],
+    sites: Sequence[Site],
+    space_group: int,
+    operations: Sequence[Operation],
+    *,
+    source: Path | None = None,
+) -> Crystal:
+    """Apply all operations to all sites; copies that fall together are one atom.
+
+    Parameters
+    ----------
+    name, lattice, space_group
+        As in :class:`Crystal`.
+    sites
+        The asymmetric unit.
+    operations
+        All of the space group, centrings among them.
+    source
+        File to name in errors.
 
     Raises
     ------
     InputError
-        The file is missing, is not a CIF, has no cell or no atoms.
-
-    Warns
-    -----
-    InputWarning
-        The file declares no symmetry (P 1), or displacements that no atom can have.
+        The cell does not have the symmetry of the operations.
     """
-    from diffpy.structure import StructureFormatError
-    from diffpy.structure.parsers.p_cif import P_cif
-
-    path = Path(path)
-    if not path.is_file():
-        raise InputError("no such file", "give the path of a CIF file", source=path)
-    parser = P_cif(eps=1e-3)
-    try:
-        structure = parser.parseFile(str(path))
-    except (StructureFormatError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
+    turns = np.array([turn for turn, _ in operations])
+    shifts = np.array([shift for _, shift in operations])
+    metric = lattice @ lattice.T
+    turned = np.swapaxes(turns, 1, 2) @ metric @ turns
+    if np.abs(turned - metric).max() > _FIT * np.abs(metric).max():
         raise InputError(
-            f"cannot be read as a CIF file ({reason})",
-            "check it with a CIF checker or save it anew from the structure database",
-            source=path,
-        ) from error
-    if structure is None or len(structure) == 0:
-        raise InputError(
-            "the CIF file has no atoms",
-            "intensities need them: take a CIF with an _atom_site_ loop",
-            source=path,
+            "the cell does not have the symmetry of its space group",
+            "check the cell parameters and the setting of the group",
+            source=source,
         )
-    group = parser.spacegroup
-    number = 1 if group is None else int(group.number)
-    # diffpy's private settings of a group count on from 1000 by the group's number.
-    number = number % 1000 if number > 230 else number
-    lattice = structure.lattice
-    cell = aligned_lattice(*(float(v) for v in lattice.abcABG()))
-    atoms = [
-        Site(_symbol(str(a.element), path), tuple(a.xyz), float(a.occupancy), float(a.Uisoequiv))
-        for a in structure
-    ]
-    wrong = max(a.displacement for a in atoms)
-    if wrong > _LARGEST_DISPLACEMENT:
-        warnings.warn(
-            f"{path.name}: U_iso = {wrong:g} Å² cannot be; taken as B instead (U = B / 8π²)",
-            InputWarning,
-            stacklevel=2,
-        )
-        atoms = [a._replace(displacement=a.displacement / (8 * np.pi**2)) for a in atoms]
-    if number == 1 and len(atoms) > 1:
-        warnings.warn(
-            f"{path.name}: the file declares no symmetry (P 1): orientations that the crystal's "
-            "symmetry makes equal will count as different; take a CIF with its space group",
-            InputWarning,
-            stacklevel=2,
-        )
-    return _crystal(path.stem, cell, atoms, number)
-
-
-def _symbol(text: str, path: Path) -> str:
-    """Element symbol without charge or isotope: "Fe2+" is Fe, "D" is H."""
-    found = re.match(r"[A-Za-z]{1,2}", text)
-    symbol = found.group().capitalize() if found else ""
-    symbol = {"D": "H", "T": "H"}.get(symbol, symbol)
-    if not symbol:
-        raise InputError(
-            f"{text!r} is no element",
-            "write element symbols in _atom_site_type_symbol",
-            source=path,
-        )
-    return symbol
-
-
-def _crystal(
-    name: str, lattice: NDArray[np.float64], atoms: Sequence[Site], space_group: int
-) -> Crystal:
-    """Wrap positions into the cell and merge copies that rounding has torn apart."""
-    kept: list[Site] = []
-    for atom in atoms:
-        # 0.9999999 is 0: else equal sites land on both ends of the cell.
-        position = np.round(np.asarray(atom.position, dtype=float) % 1.0, 9) % 1.0
-        same = any(
-            k.element == atom.element
-            and k.occupancy == atom.occupancy
-            and _distance(position - k.position, lattice) < _SAME_SITE
-            for k in kept
-        )
-        if not same:
-            kept.append(atom._replace(position=tuple(position)))
+    positions, owners = [], []
+    for number, site in enumerate(sites):
+        # 0.9999999 is 0: else equal atoms land on both ends of the cell.
+        copies = np.round((turns @ np.array(site.position) + shifts) % 1.0, 9) % 1.0
+        kept = copies[:1]
+        for copy in copies[1:]:
+            apart = copy - kept
+            apart -= np.round(apart)
+            if np.linalg.norm(apart @ lattice, axis=1).min() > _SAME_SITE:
+                kept = np.vstack([kept, copy])
+        positions.append(kept)
+        owners += [number] * len(kept)
     return Crystal(
         name=name,
         lattice=lattice,
-        positions=np.array([a.position for a in kept], dtype=np.float64),
-        elements=tuple(a.element for a in kept),
-        occupancies=np.array([a.occupancy for a in kept], dtype=np.float64),
-        displacements=np.array([a.displacement for a in kept], dtype=np.float64),
+        positions=np.concatenate(positions),
+        elements=tuple(sites[i].element for i in owners),
+        occupancies=np.array([sites[i].occupancy for i in owners], dtype=np.float64),
+        displacements=np.array([sites[i].displacement for i in owners], dtype=np.float64),
         space_group=space_group,
+        operations=np.unique(np.rint(turns).astype(np.int64), axis=0),
     )
-
-
-def _distance(difference: ArrayLike, lattice: NDArray[np.float64]) -> Any:
-    """Length in Å of the shortest periodic copy of a fractional difference."""
-    difference = np.asarray(difference, dtype=float)
-    return np.linalg.norm((difference - np.round(difference)) @ lattice, axis=-1)

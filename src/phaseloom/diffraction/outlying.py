@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Image = NDArray[np.float64]
+Images = NDArray[np.number[Any]]
 
 # false alarms per pixel; detectors have up to 10^7
 _FALSE_ALARM = 1e-9
@@ -49,7 +50,7 @@ def outlying_pixels(patterns: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.
     """
     from scipy.stats import poisson
 
-    values = np.asarray(patterns, dtype=np.float64)
+    values = np.asarray(patterns)
     seen = np.isfinite(values)
     n = len(values)
     total = _sum(values, seen)
@@ -104,7 +105,7 @@ def find_beam_stop(
     """
     from scipy import ndimage
 
-    values = np.asarray(patterns, dtype=np.float64)
+    values = np.asarray(patterns)
     seen = np.isfinite(values)
     mean = _sum(values, seen) / len(values)
     shape = mean.shape
@@ -141,12 +142,14 @@ def _disc(radius: int) -> NDArray[np.bool_]:
     return np.asarray(y**2 + x**2 <= radius**2 + 0.5)
 
 
-def _sum(values: Image, seen: NDArray[np.bool_]) -> Image:
+def _sum(values: Images, seen: NDArray[np.bool_]) -> Image:
     """Sum over the patterns as if every pixel had been usable in all; else what is next to it."""
     from scipy import ndimage
 
     number = np.sum(seen, axis=0, dtype=np.intp)
-    total = np.where(seen, values, 0).sum(axis=0) * (len(values) / np.maximum(number, 1))
+    # no copy of the sample: it may be large
+    total = np.sum(values, axis=0, dtype=np.float64, where=seen)
+    total *= len(values) / np.maximum(number, 1)
     missing = number == 0
     if missing.any() and not missing.all():
         near = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
@@ -168,7 +171,7 @@ def _surroundings(image: Image) -> tuple[Image, Image, Image]:
     return highest, lowest, around
 
 
-def _counts_per_electron(values: Image, seen: NDArray[np.bool_], total: Image) -> float:
+def _counts_per_electron(values: Images, seen: NDArray[np.bool_], total: Image) -> float:
     """Variance over mean: between neighbouring pixels of the sum and across the patterns.
 
     Low quantiles, because spots and what changes from pattern to pattern only ever add.
@@ -184,8 +187,10 @@ def _counts_per_electron(values: Image, seen: NDArray[np.bool_], total: Image) -
     spatial = min(np.quantile(ratio, 0.25) / 0.1015, np.median(ratio) / 0.455)
     temporal = 0.0
     if len(values) >= 8:
-        mean = np.where(seen, values, 0).mean(axis=0)
-        variance = np.where(seen, values - mean, 0).var(axis=0, ddof=1)
+        some = slice(None, None, max(1, total.size // 60_000))
+        series = values.reshape(len(values), -1)[:, some].astype(np.float64)
+        series = series[:, seen.reshape(len(values), -1)[:, some].all(axis=0)]
+        mean, variance = series.mean(axis=0), series.var(axis=0, ddof=1)
         lit = mean > 0
         temporal = np.quantile(variance[lit] / mean[lit], 0.1) if lit.any() else 0.0
     return float(max(spatial, temporal)) or 1.0

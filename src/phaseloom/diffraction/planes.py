@@ -61,7 +61,7 @@ def refine_plane(positions: Array, values: Array, errors: Array, plane: Plane) -
         # a fifth of a Rayleigh variable lies under 0.668 sigma; four fifths may be wrong
         width = 4.685 * max(float(np.quantile(away, 0.2)) / 0.668, 1.0)
         weights = given * np.clip(1 - (away / width) ** 2, 0, None) ** 2
-        if np.count_nonzero(weights) < 3:
+        if np.count_nonzero(weights) < min(3, len(positions)):
             break
         new = fit_plane(positions, values, weights)
         moved = np.abs(new.at(positions) - plane.at(positions)).max()

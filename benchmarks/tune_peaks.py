@@ -84,6 +84,7 @@ GRIDS: dict[str, tuple[str, str, str | None, list[dict[str, Any]]]] = {
             background=[4.0, 8.0],
             root=[False, True],
             square_size=[6, 8],
+            find=[{"method": "local_max", "min_distance": 3, "num_peaks": 150}],
         ),
     ),
     "pyxem_dog": (

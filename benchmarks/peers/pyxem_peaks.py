@@ -46,23 +46,23 @@ def _band(frame: np.ndarray, narrow: float, wide: float, root: bool) -> np.ndarr
 
 def detect(patterns: np.ndarray, settings: dict[str, Any], workers: int) -> list[np.ndarray]:
     signal = pyxem.signals.Diffraction2D(patterns)
-    if settings["smooth"] or settings["background"] or settings["root"]:
-        signal = signal.map(
-            _band,
-            narrow=settings["smooth"],
-            wide=settings["background"],
-            root=settings["root"],
-            inplace=False,
-            num_workers=workers,
-        )
+    signal = signal.map(  # also to floats: the centre of mass fails on integers
+        _band,
+        narrow=settings["smooth"],
+        wide=settings["background"],
+        root=settings["root"],
+        inplace=False,
+        num_workers=workers,
+    )
     found = signal.get_diffraction_vectors(
         center=(0, 0), calibration=(1, 1), num_workers=workers, **settings["find"]
     )
-    if len({f.shape for f in found.data.ravel()}) == 1:
-        return list(found.data.ravel())  # its refinement fails on patterns with as many peaks each
-    refined = found.subpixel_refine(
-        signal, "center-of-mass", square_size=settings["square_size"], num_workers=workers
-    )
+    try:
+        refined = found.subpixel_refine(
+            signal, "center-of-mass", square_size=settings["square_size"], num_workers=workers
+        )
+    except IndexError:  # it fails where every pattern has one peak: too high a threshold
+        refined = found
     return [np.reshape(r, (-1, 3)) for r in refined.data.ravel()]
 
 

@@ -367,6 +367,15 @@ def test_empad_that_contradicts_itself_is_pointed_out(tmp_path: Path) -> None:
         read(tmp_path / "a.xml")
 
 
+@pytest.mark.filterwarnings("ignore:Reading `.npy`:UserWarning")
+def test_an_array_saved_by_python_2(tmp_path: Path) -> None:
+    data = numbers("<i8")
+    header = b"{'descr': '<i8', 'fortran_order': False, 'shape': (3L, 4L, 5L, 7L), }\n"
+    start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+    (tmp_path / "a.npy").write_bytes(start + data.tobytes())
+    np.testing.assert_array_equal(read(tmp_path / "a.npy")["counts"], data)
+
+
 @pytest.mark.parametrize(("name", "frame"), [("a.blo", 42), ("a.npy", 70), ("a.mib", 454)])
 def test_integers_that_end_early_give_complete_rows(tmp_path: Path, name: str, frame: int) -> None:
     path = tmp_path / name

@@ -6,6 +6,7 @@ The last two axes are (ky, kx), the ones before them (y, x), or a series. Axes o
 
 from __future__ import annotations
 
+import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ file_extensions = (".npy", ".h5", ".hdf5", ".zarr")
 describe = "arrays (y, x, ky, kx): .npy, HDF5, zarr"
 
 _NPY = b"\x93NUMPY"
+# What numpy 2 raises on headers that make no sense, as found by flipping bytes.
+_HEADER_FAULTS = (
+    ValueError, KeyError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError,
+    RecursionError, tokenize.TokenError,
+)  # fmt: skip
 
 
 def reads_this(path: Path) -> bool:
@@ -97,7 +103,7 @@ def _from_npy(path: Path, *, partial: bool) -> Any:
             version = np.lib.format.read_magic(file)
             shape, column_major, dtype = reading[version[0]](file)
             start = file.tell()
-    except (ValueError, KeyError, EOFError, SyntaxError, TypeError) as fault:
+    except _HEADER_FAULTS as fault:
         raise InputError(f"has a damaged header ({fault})", "save it again", source=path) from fault
     kinds = "uifb" if len(shape) == 2 else "uif"  # a mask is one pattern of yes and no
     if dtype.kind not in kinds or not 2 <= len(shape) <= 4 or min(shape) < 1:

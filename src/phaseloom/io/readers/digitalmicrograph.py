@@ -7,7 +7,6 @@ tag ``Data Order Swapped``.
 
 from __future__ import annotations
 
-import struct
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,12 +26,6 @@ from phaseloom.io.stacking import refuse_choice
 format_name = "DigitalMicrograph"
 file_extensions = (".dm3", ".dm4")
 describe = "Gatan DigitalMicrograph (.dm3, .dm4)"
-
-# What rsciio 0.10–0.15 raises on tags that make no sense, as found by flipping bytes.
-_FAULTS = (
-    OSError, ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError,
-    MemoryError, RecursionError, RuntimeError, NotImplementedError, EOFError, struct.error,
-)  # fmt: skip
 
 
 def reads_this(path: Path) -> bool:
@@ -73,16 +66,23 @@ def read(
     refuse_choice(path, detector=None, region=region, available="patterns")
     from rsciio.digitalmicrograph import file_reader
 
+    described = []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             images = file_reader(str(path), lazy=True, chunks=-1)
-            described = [_described(image) for image in images]
-    except _FAULTS as fault:
+    except Exception as fault:  # whatever a parser that is not ours raises on damaged tags
         raise InputError(
             f"is damaged or truncated ({type(fault).__name__}: {fault})", "copy it again",
             source=path,
         ) from fault  # fmt: skip
+    for image in images:
+        try:
+            described.append(_described(image))
+        except (KeyError, TypeError, ValueError, OverflowError) as fault:
+            raise InputError(
+                f"has damaged tags ({type(fault).__name__}: {fault})", "copy it again", source=path
+            ) from fault
     titles = [title for title, *_ in described]
     if len(set(titles)) < len(titles):
         titles = [f"{title} {index + 1}" for index, title in enumerate(titles)]

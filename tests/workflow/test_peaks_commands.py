@@ -259,8 +259,18 @@ def test_reconstruct_writes_what_can_be_read(
 def test_info_of_a_scan(patterns: Patterns, phaseloom: Call) -> None:
     ran = phaseloom("info", patterns.file)
     assert ran.status == 0, ran.err
-    for text in ("scan", "5×6×64×64", "uint16"):
+    for text in ("scan", "5×6×64×64", "uint16", "does not say: --pixel-size, --step, --voltage"):
         assert text in ran.out
+
+
+def test_info_of_a_scan_with_an_instrument(
+    patterns: Patterns, tmp_path: Path, phaseloom: Call, simple_chain: Asked
+) -> None:
+    phaseloom("peaks", patterns.file, *CALIBRATED, "--out", tmp_path / "run", "--quiet")
+    phaseloom("reconstruct", tmp_path / "run", "--to", tmp_path / "clean.blo", "--quiet")
+    told = phaseloom("info", tmp_path / "clean.blo").out
+    assert "voltage: 200 kV" in told
+    assert "does not say" not in told
 
 
 def test_the_peaks_are_read_back_as_a_table(

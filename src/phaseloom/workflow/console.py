@@ -9,6 +9,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+_INSTRUMENT = (
+    ("voltage", " kV"),
+    ("precession_angle", "°"),
+    ("camera_length", " mm"),
+    ("convergence_angle", " mrad"),
+    ("exposure", " s"),
+    ("scan_rotation", "°"),
+    ("saturation", " counts"),
+)
+
 
 def show_description(facts: dict[str, Any], console: Console) -> None:
     """Print what :func:`phaseloom.io.description.describe` found."""
@@ -42,11 +52,31 @@ def show_description(facts: dict[str, Any], console: Console) -> None:
             a["units"],
         )
     console.print(axes)
+    if facts["kind"] == "scan":
+        _show_instrument(facts, console)
     energies = facts.get("energies", [])
     if energies:
         shown = energies if len(energies) <= 30 else [*energies[:12], "…", *energies[-12:]]
         text = " ".join(f"{e:.8g}" if isinstance(e, float) else e for e in shown)
         console.print(f"energies (eV): {text}", highlight=False)
+
+
+def _show_instrument(facts: dict[str, Any], console: Console) -> None:
+    """What the file says of the microscope, and what of it has to be given to go on."""
+    for name, unit in _INSTRUMENT:
+        if name in facts:
+            console.print(f"{name.replace('_', ' ')}: {facts[name]:g}{unit}", highlight=False)
+    missing = [
+        option
+        for option, known in (
+            ("--pixel-size", facts["axes"]["kx"]["units"] != "px"),
+            ("--step", facts["axes"]["x"]["units"] != "px"),
+            ("--voltage", "voltage" in facts),
+        )
+        if not known
+    ]
+    if missing:
+        console.print(f"the file does not say: {', '.join(missing)}", highlight=False)
 
 
 def show_summary(summary: dict[str, Any], console: Console) -> None:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _OWNED = ("peaks",)
 """Groups of the results that belong to this method."""
 
+_REGISTERED = "peaks: register"
+"""The chain's stage whose time is told."""
+
 _LOOKED_AT = 64
 """Patterns that dead and hot pixels are looked for in."""
 
@@ -110,11 +113,13 @@ def run_peaks(
             "versions": json.dumps(versions()),
             "inputs": json.dumps(_inputs(scan, images)),
         }
-        told = _earlier(folder) if keep.reused else {"bytes_in": int(scan["counts"].nbytes)}
+        told = {name: scan.attrs.get(name) for name in _INSTRUMENT}
+        told["bytes_in"] = int(scan["counts"].nbytes)
         told["bytes_out"] = _bytes(folder / "results.zarr" / "peaks")
-        if not keep.reused and not continued:
+        if _REGISTERED in keep.reused:
+            told |= _earlier(folder)
+        elif not continued:
             told |= {"seconds": seconds, "patterns_per_second": _patterns(data) / seconds}
-        told |= {name: scan.attrs.get(name) for name in _INSTRUMENT}
         keep.finish({"": facts, "peaks": told}, owned=_OWNED)
         results.attrs.update(facts)
         results["peaks"].attrs.update({n: v for n, v in told.items() if v is not None})
@@ -230,8 +235,7 @@ def _earlier(folder: Path) -> dict[str, Any]:
     """What the run that registered the patterns said of its time."""
     metadata = folder / "results.zarr" / "peaks" / "zarr.json"
     known = json.loads(metadata.read_text(encoding="utf-8"))["attributes"]
-    told = ("bytes_in", "seconds", "patterns_per_second")
-    return {name: known[name] for name in told if name in known}
+    return {name: known[name] for name in ("seconds", "patterns_per_second") if name in known}
 
 
 def _facts(results: xr.DataTree) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Science takes a :class:`Progress` and never writes to the console itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -22,8 +22,15 @@ _SHORT = 2.0
 class Progress(Protocol):
     """What long work reports to."""
 
-    def track(self, items: Iterable[T], label: str, *, total: int | None = None) -> Iterator[T]:
-        """Pass the items on, counting them under a label."""
+    def track(
+        self,
+        items: Iterable[T],
+        label: str,
+        *,
+        total: int | None = None,
+        amount: Callable[[T], int] | None = None,
+    ) -> Iterator[T]:
+        """Pass the items on, counting them under a label, each as much as ``amount`` says."""
         ...
 
 
@@ -36,6 +43,7 @@ class Silent:
         label: str,  # noqa: ARG002
         *,
         total: int | None = None,  # noqa: ARG002
+        amount: Callable[[T], int] | None = None,  # noqa: ARG002
     ) -> Iterator[T]:
         """Pass the items on."""
         yield from items
@@ -68,7 +76,14 @@ class Bars:
             console=console,
         )
 
-    def track(self, items: Iterable[T], label: str, *, total: int | None = None) -> Iterator[T]:
+    def track(
+        self,
+        items: Iterable[T],
+        label: str,
+        *,
+        total: int | None = None,
+        amount: Callable[[T], int] | None = None,
+    ) -> Iterator[T]:
         """Pass the items on, moving a bar."""
         if total is None and isinstance(items, Sized):
             total = len(items)
@@ -77,7 +92,7 @@ class Bars:
         try:
             for item in items:
                 yield item
-                self._bars.advance(task)
+                self._bars.advance(task, 1 if amount is None else amount(item))
                 speed = self._bars.tasks[self._bars.task_ids.index(task)].speed
                 self._bars.update(task, rate="" if speed is None else f"{speed:.1f}/s")
         finally:

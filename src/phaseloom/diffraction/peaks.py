@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,6 +66,10 @@ class Finder:
                 f"a variance of {self.gain:g} · counts + {self.floor:g} cannot be",
                 "give a positive gain and a floor of 0 or more",
             )
+
+    def level(self, area: int) -> float:
+        """Least score of a peak on so many px with many counts; it is more where there are few."""
+        return _thresholds(self.shape, self.false_alarms, area)[0]
 
     @property
     def guard_radius(self) -> float:
@@ -220,7 +225,8 @@ class _Room:
 
         table, per_square = spot.table()
         template = spot.template()
-        level, scores = _thresholds(finder, template, int(correction.mask.sum()))
+        area = int(correction.mask.sum())
+        level, scores = _thresholds(spot, finder.false_alarms, area)
         window = (2 * spot.half + 1) * margin
         line = max(width, height, 2 * margin)
         self.work = (
@@ -245,13 +251,15 @@ class _Room:
         )
 
 
+@lru_cache(maxsize=64)
 def _thresholds(
-    finder: Finder, template: NDArray[np.float64], area: int
+    shape: SpotShape, false_alarms: float, area: int
 ) -> tuple[float, tuple[NDArray[np.float64], float, float]]:
     """Level of a Gaussian field of scores, and the table of least scores against background."""
     from phaseloom.diffraction.noise import LOWEST, PER_DECADE, gaussian_level, least_scores
 
-    level = gaussian_level(template, max(area, 1), finder.false_alarms)
+    template = shape.template()
+    level = gaussian_level(template, max(area, 1), false_alarms)
     return level, (least_scores(template, level), LOWEST, float(PER_DECADE))
 
 

@@ -85,7 +85,7 @@ def test_options_reach_the_chain(
         "peaks", patterns.file, *CALIBRATED, "--precession", "0.8", "--scan-shape", "3,10",
         "--scan-rotation", "12", "--dark", tmp_path / "dark.npy", "--mask", tmp_path / "mask.npy",
         "--saturation", "9000", "--no-hot", "--beam-stop", "--scan-mean", "--centre", "30,31.5",
-        "--descan", "each", "--threshold", "prominence", "--false-alarms", "0.01", "--shape",
+        "--descan", "each", "--threshold", "prominence", "--false-alarms", "0.2", "--shape",
         "disk", "--radius", "4", "--max-peaks", "99", "--k-min", "0.1", "--k-max", "0.9",
         "--intensity-min", "5", "--prominence-min", "2", "--significance-min", "6",
         "--out", tmp_path / "out", "--json",
@@ -109,7 +109,7 @@ def test_options_reach_the_chain(
     assert recipe.centring.centre == (30, 31.5)
     assert recipe.centring.descan == "each"
     assert recipe.peaks.model_dump() == {
-        "threshold": "prominence", "false_alarms": 0.01, "shape": "disk", "sigma": None,
+        "threshold": "prominence", "false_alarms": 0.2, "shape": "disk", "sigma": None,
         "radius": 4.0, "max_peaks": 99,
     }  # fmt: skip
     assert recipe.filter.model_dump() == {

@@ -29,7 +29,7 @@ def peaks(
     centre: peaks_options.Centre = "auto",
     descan: peaks_options.Descan = "plane",
     threshold: peaks_options.Threshold = "counts",
-    false_alarms: peaks_options.FalseAlarms = 0.1,
+    false_alarms: peaks_options.FalseAlarms = 0.01,
     shape: peaks_options.Shape = "auto",
     sigma: peaks_options.Sigma = None,
     radius: peaks_options.Radius = None,

@@ -142,7 +142,9 @@ def _register(
     correction = recipe.correction
     return register(
         scan,
-        **images,
+        dark=images["dark"],
+        gain=images["gain"],
+        mask=images["mask"],
         saturation=_saturation(scan, recipe),
         hot=correction.hot,
         beam_stop=correction.beam_stop,

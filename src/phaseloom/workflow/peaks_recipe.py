@@ -88,7 +88,7 @@ class Search(Part):
         "counts", description='stands out of counting noise, or by "prominence" as published'
     )
     false_alarms: float = Field(
-        0.1, description="expected false spots per pattern (threshold = counts)", gt=0
+        0.01, description="expected false spots per pattern (threshold = counts)", gt=0
     )
     shape: Literal["auto", "gaussian", "disk"] = Field("auto", description="of a spot")
     sigma: float | None = Field(

@@ -30,6 +30,7 @@ class Truth:
     position: NDArray[np.float64]  # (n, 2) row, column
     counts: NDArray[np.float64]
     visible: NDArray[np.bool_]
+    counting_error: NDArray[np.float64]  # least error of the counts
 
     def pattern(self, i: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Rows of one pattern's spots that are visible, and of the others with any counts."""

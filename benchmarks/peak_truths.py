@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 SIZE = 256
 MIDDLE = 12.0  # px
+WIDTH = 2.4  # sigma of the workloads' spots, px
 DIRECT = 2e4  # counts of the direct beam, at least
 
 
@@ -96,3 +97,24 @@ def cramer_rao(
     information = slopes @ weighted.transpose(0, 2, 1)
     errors = np.sqrt(np.linalg.inv(information).diagonal(axis1=1, axis2=2))
     return errors.reshape(*position.shape[:-1], 3)
+
+
+def bound_of_visible(counts: NDArray[np.float64], error: NDArray[np.float64]) -> float:
+    """Least rms distance (px) of spots, each as if alone, on a flat background.
+
+    Parameters
+    ----------
+    counts, error
+        Expected counts of the spots, and the least error of those counts with the position known:
+        it tells the background under each. Gaussian spots of ``WIDTH`` px.
+    """
+    side = np.arange(-15.0, 16.0)
+    y, x = (v.ravel() for v in np.meshgrid(side, side, indexing="ij"))
+    t = share(y, x, WIDTH)
+    background = np.geomspace(1e-4, 1e4, 200)
+    total = 0.0
+    for c, e in zip(counts, error, strict=True):
+        errors = 1 / np.sqrt((t**2 / (c * t + background[:, None])).sum(axis=1))
+        expected = c * t + np.interp(e, errors, background)
+        total += 1 / ((c * t * y / WIDTH**2) ** 2 / expected).sum()
+    return float(np.sqrt(2 * total / len(counts)))

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from environments import python_of
 from peak_scoring import CLOSE, RADIUS, SIGMA, Truth, chance, score
+from peak_truths import bound_of_visible
 from results import machine, write_section
 
 HERE = Path(__file__).parent
@@ -64,7 +65,8 @@ def workload(kind: str, dose: str, n: int, seed: int) -> tuple[NDArray[np.uint16
     from phaseloom.simulate import benchmark_patterns
 
     scan, spots = benchmark_patterns(kind, n, dose=DOSES[dose], seed=seed)
-    columns = {c: spots[c].to_numpy() for c in ("offset", "row", "column", "counts", "visible")}
+    names = ("offset", "row", "column", "counts", "visible", "counting_error")
+    columns = {name: spots[name].to_numpy() for name in names}
     position = np.stack([columns.pop("row"), columns.pop("column")], axis=1)
     patterns = scan["counts"].to_numpy()
     return patterns.reshape(n, *patterns.shape[-2:]), Truth(position=position, **columns)
@@ -118,8 +120,8 @@ def result(out: dict[str, Any], i: int = 0) -> tuple[NDArray[Any], NDArray[Any],
 
 def measure(
     kind: str, dose: str, programs: list[Program], n: int, rounds: int, threads: int
-) -> tuple[list[str], dict[str, str], float]:
-    """Rows of the table for one workload, the programs' versions, the chance of a random hit."""
+) -> tuple[list[str], dict[str, str], str]:
+    """Rows of the table for one workload, the programs' versions, the workload's own limits."""
     patterns, truth = workload(kind, dose, n, SEED)
     tuned = json.loads(SETTINGS.read_text(encoding="utf-8"))
     seconds: dict[str, list[float]] = {p.name: [] for p in programs}
@@ -155,7 +157,10 @@ def measure(
             f"| {s.precision:.3f} | {s.rms:.3f} | {s.close_recall:.2f} "
             f"| {s.false_per_pattern:.2f} | {about['peak_mb']:.0f} |"
         )
-    return rows, versions, chance(truth, patterns.shape[1:])
+    few = np.flatnonzero(truth.visible)[:2000]
+    least = bound_of_visible(truth.counts[few], truth.counting_error[few])
+    facts = f"{least:.3f} px and {chance(truth, patterns.shape[1:]):.3f} ({kind} {dose})"
+    return rows, versions, facts
 
 
 def main() -> None:
@@ -167,15 +172,15 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print the table, write nothing")
     given = parser.parse_args()
     programs = [p for p in PROGRAMS if not given.only or p.runner in given.only]
-    lines, versions, chances = [], {}, []
+    lines, versions, limits = [], {}, []
     for kind in KINDS:
         for dose in DOSES:
-            rows, used, by_chance = measure(
+            rows, used, facts = measure(
                 kind, dose, programs, given.patterns, given.rounds, given.threads
             )
             lines += rows
             versions |= used
-            chances.append(f"{kind} {dose} {by_chance:.2f}")
+            limits.append(facts)
     text = "\n".join(
         [
             "## Peaks in 256² patterns",
@@ -189,8 +194,9 @@ def main() -> None:
             "weak to be called visible as right; rms is of the distance, nothing clipped; close "
             f"pairs are visible spots nearer than {CLOSE:.0f} σ (σ = {SIGMA} px); false peaks are "
             "per pattern. Peers' settings were tuned per workload on another seed "
-            "(tune_peaks.py), phaseloom's are its defaults. Share of peaks thrown at random that "
-            f"would count as right: {', '.join(chances)}.",
+            "(tune_peaks.py), phaseloom's are its defaults. Least rms that counting allows the "
+            "visible spots, were each alone (Cramér–Rao), and share of peaks thrown at random "
+            f"that would count as right: {'; '.join(limits)}.",
             "",
             "| workload | program | patterns/s | phaseloom is faster by | recall | precision "
             "| rms (px) | recall of close pairs | false peaks | peak memory (MB) |",

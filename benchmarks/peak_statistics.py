@@ -32,7 +32,7 @@ SIGMAS = (1.0, 1.5, 2.4, 4.0, 6.0)
 BACKGROUNDS = (0.05, 1.0, 10.0)
 
 
-def false_alarms(batch: int = 250, batches: int = 8) -> str:
+def false_alarms(batch: int = 250, batches: int = 16) -> str:
     stated = stated_false_alarms()
     lines = [
         "| counts/px | flat: false peaks per pattern | ÷ stated | steep radial | ÷ stated |",

@@ -2,36 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any
+from inspect import signature
+from math import isqrt
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import phaseloom
 from peers.common import main
+from phaseloom.diffraction import Peaks
+from phaseloom.diffraction.registration import register
+from phaseloom.io.scans import as_scan
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 DEFAULTS: dict[str, dict[str, Any]] = {"defaults": {}}
 
 COLUMNS = ("row", "column", "intensity", "row_error", "column_error", "intensity_error")
 
 
-def phaseloom_peaks(patterns: NDArray[Any], threads: int = 2) -> dict[str, NDArray[Any]]:
-    """Spots of patterns (n, ky, kx), with defaults only.
+def scan_of(patterns: NDArray[Any]) -> xr.Dataset:
+    """Patterns (n, ky, kx) as a scan: a square one if n is a square number, else a line."""
+    side = isqrt(len(patterns))
+    shape = (side, side) if side**2 == len(patterns) else (1, len(patterns))
+    return as_scan(patterns.reshape(*shape, *patterns.shape[1:]))
+
+
+def registered(scan: xr.Dataset, threads: int = 2) -> dict[str, NDArray[Any]]:
+    """Spots of a scan in px, with defaults only.
 
     Returns ``offset`` (n + 1) and, flat, ``COLUMNS``: positions in px on the detector, integrated
     counts, and their standard errors.
     """
-    raise NotImplementedError("to be filled with phaseloom.diffraction's call")
+    peaks = Peaks(register(scan, workers=threads))
+    row, column = peaks.on_detector()
+    names = ("intensity", "ky_error", "kx_error", "intensity_error")
+    values = [peaks.data[name].to_numpy().astype(float) for name in names]
+    table = dict(zip(COLUMNS, (row, column, values[0], *values[1:]), strict=True))
+    return {"offset": peaks.offset, **table}
+
+
+def phaseloom_peaks(patterns: NDArray[Any], threads: int = 2) -> dict[str, NDArray[Any]]:
+    """Spots of patterns (n, ky, kx), as :func:`registered` gives them."""
+    return registered(scan_of(patterns), threads)
 
 
 def stated_false_alarms() -> float:
     """False peaks per pattern that the default threshold states for noise alone."""
-    raise NotImplementedError("to be filled with the finder's default")
+    return float(signature(register).parameters["false_alarms"].default)
 
 
 def prepare(patterns: NDArray[Any], _: dict[str, Any], threads: int) -> Any:
+    scan = scan_of(patterns)
+
     def detect() -> list[NDArray[Any]]:
-        found = phaseloom_peaks(patterns, threads)
+        found = registered(scan, threads)
         table = np.stack([found[c] for c in ("row", "column", "intensity")], axis=1)
         return np.split(table, found["offset"][1:-1])
 

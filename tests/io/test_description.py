@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 
+from phaseloom.io import as_scan
 from phaseloom.io.description import describe
 
 
@@ -64,3 +66,11 @@ def test_spectra_have_labels_for_an_axis() -> None:
         attrs={"kind": "spectra"},
     )
     assert describe(spectra)["axes"]["spectrum"] == {"n": 2, "labels": ["Na1", "Na3"]}
+
+
+def test_a_large_lazy_scan_is_sampled() -> None:
+    counts = da.ones((64, 64, 128, 128), dtype="u2", chunks=(1, 64, 128, 128))
+    scan = as_scan(counts)
+    quantity = describe(scan)["quantities"]["counts"]
+    assert (quantity["sampled"], quantity["max"]) == (True, 1)
+    assert "sampled" not in describe(scan.isel(y=slice(2)))["quantities"]["counts"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phaseloom import InputError, InputWarning, read
-from phaseloom.io import read_scan
+from phaseloom.io import read_pattern, read_scan
 from phaseloom.io.description import describe
 
 ROWS, COLUMNS, KY, KX = 3, 4, 5, 7
@@ -292,6 +293,8 @@ def test_every_format_gives_the_numbers_in_our_frame(
         read(tmp_path / given).attrs["input_fingerprint"]
         == (measurement.attrs["input_fingerprint"])
     )
+    elsewhere = pickle.loads(pickle.dumps(counts[1:, 2:].data))  # as to another process
+    np.testing.assert_array_equal(elsewhere.compute(), data[1:, 2:])
     facts = json.loads(json.dumps(describe(measurement), allow_nan=False))
     assert facts["quantities"]["counts"]["max"] == data.max()
     for fact in known:
@@ -558,3 +561,13 @@ def test_damage_gives_a_sentence_or_numbers(
         assert str(path.parent) in str(fault)
     finally:
         path.unlink()
+
+
+def test_series_and_single_patterns_in_hdf5(tmp_path: Path) -> None:
+    path, data = tmp_path / "a.h5", numbers()[0]
+    with h5py.File(path, "w") as file:
+        file["series"], file["dark"] = data, data[2]
+    scan = read(path)
+    np.testing.assert_array_equal(scan["counts"], data[None])
+    np.testing.assert_array_equal(scan["counts"][0, -1, 2:], data[-1, 2:])
+    np.testing.assert_array_equal(read_pattern(path, detector="dark"), data[2])

@@ -5,8 +5,12 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
 from phaseloom.io.readers._lazy import chunks
@@ -32,11 +36,18 @@ def opened(path: Path) -> Iterator[Any]:
     """The group (or array) at the root of a store."""
     import zarr
 
-    try:
+    with _named(path):
         store: Any = path
         if path.is_file():
             store = zarr.storage.ZipStore(path, mode="r")
         yield zarr.open(store, mode="r")
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """What goes wrong inside is an :class:`InputError` that names the store."""
+    try:
+        yield
     except InputError:
         raise
     except _FAULTS as fault:
@@ -45,8 +56,37 @@ def opened(path: Path) -> Iterator[Any]:
         ) from fault
 
 
+@dataclass(frozen=True)
+class _Array:
+    """A zarr array whose faults are sentences."""
+
+    path: Path
+    item: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.item.shape)
+
+    @property
+    def ndim(self) -> int:
+        return int(self.item.ndim)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = np.dtype(self.item.dtype)
+        return dtype
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        with _named(self.path):
+            return np.asarray(self.item[key])
+
+    def __dask_tokenize__(self) -> object:
+        path = self.path.absolute()
+        return ("zarr", str(path), path.stat().st_mtime_ns, self.item.path, self.shape)
+
+
 def lazy_array(
-    item: Any, axes: Sequence[Axis], order: Sequence[int] | None = None
+    path: Path, item: Any, axes: Sequence[Axis], order: Sequence[int] | None = None
 ) -> tuple[Any, list[Axis]]:
     """A zarr array of two to four axes as a dask array (y, x, ky, kx), and its axes in order."""
     import dask.array as da
@@ -61,7 +101,7 @@ def lazy_array(
     in_file = [0] * item.ndim
     for axis, size in zip(order, wanted, strict=True):
         in_file[axis] = size
-    lazy = da.from_array(item, chunks=tuple(in_file))
+    lazy = da.from_array(_Array(path, item), chunks=tuple(in_file))
     lazy = lazy if list(order) == sorted(order) else lazy.transpose(order)
     return lazy.reshape(missing + shape), [axes[axis] for axis in order]
 

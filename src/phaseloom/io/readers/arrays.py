@@ -186,4 +186,4 @@ def _from_zarr(path: Path, detector: str | None) -> Any:
         names = getattr(item.metadata, "dimension_names", None)
         names = names or item.attrs.get("_ARRAY_DIMENSIONS") or []
         order = _named_order([str(name) for name in names]) if len(names) == item.ndim else None
-        return _zarr.lazy_array(item, plain_axes(item.ndim), order)[0]
+        return _zarr.lazy_array(path, item, plain_axes(item.ndim), order)[0]

@@ -69,11 +69,12 @@ def read(
     except ElementTree.ParseError as fault:
         raise InputError(f"is damaged XML ({fault})", "copy it again", source=path) from None
     named = root.find("raw_file")
-    raw = path.with_name(Path(named.get("filename", "")).name if named is not None else "")
-    if raw == path or not raw.is_file():
-        raise InputError(
-            f"its raw file {raw.name} is missing", "put it beside the .xml", source=path
-        )
+    name = Path("" if named is None else named.get("filename", "")).name
+    if not name:
+        raise InputError("does not name its raw file", "copy it again", source=path)
+    raw = path.with_name(name)
+    if not raw.is_file():
+        raise InputError(f"its raw file {name} is missing", "put it beside the .xml", source=path)
     rows, columns, is_series = _shape(root, raw, path)
     data = frames_in_file(
         raw, offset=0, frame=_FRAME, field="data", shape=(rows, columns), partial=partial

@@ -129,7 +129,7 @@ def _from_zarr(
         item = group["data"]
         axes = axes_of([dict(group[f"axis-{index}"].attrs) for index in range(item.ndim)])
         _require_patterns(axes, path)
-        data, axes = _zarr.lazy_array(item, axes)
+        data, axes = _zarr.lazy_array(path, item, axes)
         tree = _zarr.tree(group["metadata"]) if "metadata" in group else {}
         return data, axes, tree, str(group.attrs.get("package", "")), name
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -148,6 +150,27 @@ class TestBeamOfSample:
         assert beam.hidden and np.isnan(beam.radius)
         assert rms(beam, places, truth) < 0.5
 
+    def test_one_lopsided_crystal_behind_a_beam_stop_is_never_silently_wrong(self):
+        row, column = np.indices(SIZE)
+        stop = (np.hypot(row - 58, column - 66) < 9) | ((np.abs(row - 58) < 5) & (column < 66))
+        for seed in range(4):
+            patterns, places, truth = simulate(
+                descan=((0.05, -0.02), (0.03, 0.06)), one_grain=True, seed=seed
+            )
+            patterns[:, stop] = np.nan
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always", InputWarning)
+                beam = beam_of_sample(patterns, places, hidden=True)
+            assert told or rms(beam, places, truth) < 0.5
+
+    def test_one_lopsided_crystal_with_a_dim_beam_is_never_silently_wrong(self):
+        for seed in range(3):
+            patterns, places, truth = simulate(one_grain=True, reflections=450, seed=seed)
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always", InputWarning)
+                beam = beam_of_sample(patterns, places)
+            assert told or rms(beam, places, truth) < 0.1
+
     def test_nan_pixels_and_bad_regions_are_no_beams(self):
         patterns, places, truth = simulate(seed=1)
         patterns[:, 20:22] = np.nan
@@ -187,7 +210,10 @@ class TestBeamOfSample:
         for pattern in patterns:
             add_spots(pattern, rng.uniform(10, 118, (4, 2)), [100] * 4, 1.5)
         places = positions(36)
-        with pytest.warns(InputWarning, match="direct beam shows in only"):
+        with (
+            pytest.warns(InputWarning, match="nearly as symmetric"),
+            pytest.warns(InputWarning, match="direct beam shows in only"),
+        ):
             beam_of_sample(rng.poisson(patterns), places)
 
     def test_bad_input_is_refused(self):

@@ -40,6 +40,11 @@ _CANDIDATES = 8
 _HYPOTHESES = 16
 # px from the plane within which a measured position is taken for the direct beam
 _NEAR = 4.0
+# asymmetry (1 − correlation) about another point, relative to the best, that makes a hidden beam
+# doubtful
+_RIVAL = 1.6
+# lead in worth (share of patterns, brightness, symmetry: 5 in all) that makes a beam certain
+_MARGIN = 0.35
 # of the sample, for the beam to be believed
 _LEAST_SHARE = 0.4
 
@@ -105,8 +110,8 @@ def beam_of_sample(
     mask
         (ky, kx), True where usable, in addition.
     hidden
-        Whether a beam stop hides the beam; None: it does where the patterns' centre of symmetry
-        falls on unusable pixels.
+        Whether a beam stop hides the beam; None: it does if the patterns are most symmetric about
+        a point on unusable pixels.
     seed
         Of the search.
 
@@ -123,7 +128,10 @@ def beam_of_sample(
     Warns
     -----
     InputWarning
-        If no spot keeps to a plane in enough patterns; the position is then from the symmetry.
+        If another spot could as well be the beam; if no spot keeps to a plane in enough patterns
+        (the position is then from the symmetry); if the beam is hidden and the patterns are as
+        symmetric about another point. One crystal with reflections on one side stronger than on
+        the other, in all patterns alike, may not tell.
 
     Notes
     -----
@@ -134,7 +142,7 @@ def beam_of_sample(
     centres of mass of all patterns. A hidden beam is found in the same way among the maxima of
     the symmetry.
     """
-    values = np.array(patterns, dtype=np.float32)
+    values = np.asarray(patterns, dtype=np.float32)
     places = np.asarray(positions, dtype=np.float64)
     if values.ndim != 3 or places.shape != (len(values), 2):
         raise InputError(
@@ -148,33 +156,60 @@ def beam_of_sample(
                 f"the mask is {usable.shape}, the patterns are {values.shape[1:]}",
                 "give one value per detector pixel",
             )
-        values[:, np.logical_not(usable)] = np.nan
-    lit = np.nanmax(np.where(np.isfinite(values), values, -np.inf), axis=(1, 2)) > 0
+        values = np.where(usable, values, np.float32(np.nan))
+    # the largest, NaN not counted; no copy, the sample may be large
+    lit = np.fmax.reduce(values, axis=(1, 2)) > 0
     if not lit.any():
         raise InputError(
             "all sampled patterns are empty or unusable", "see the detector's mask and saturation"
         )
-    values, places = values[lit], places[lit]
+    if not lit.all():
+        values, places = values[lit], places[lit]
 
     halves, symmetric = _symmetry_planes(values, places, seed=seed)
-    if hidden is None:
-        hidden = bool(symmetric) and _unusable_at(values, symmetric[0].at(places))
+    every = list(symmetric)
+
+    def asymmetry(plane: Plane) -> float:
+        return 1.0 - float(symmetry_at(halves, plane.at(places)).mean())
+
+    covered = [plane for plane in symmetric if _unusable_at(values, plane.at(places))]
     if not hidden:
-        plane, share = _visible(values, places, halves, symmetric, seed=seed)
-        if plane is not None and share >= _LEAST_SHARE:
+        plane, share, doubtful = _visible(values, places, halves, symmetric, seed=seed)
+        seen = plane is not None and share >= _LEAST_SHARE
+        if hidden is None and covered and plane is not None:
+            # a reflection next to a beam stop keeps to a plane as well, but is no centre
+            seen = seen and asymmetry(plane) <= asymmetry(covered[0])
+        if seen and plane is not None:
+            if doubtful:
+                warnings.warn(
+                    "another spot is in as many patterns, as bright and as much a centre of"
+                    " symmetry as the one taken for the direct beam; look at a few patterns",
+                    InputWarning,
+                    stacklevel=2,
+                )
             return _refined(values, places, plane)
-        warnings.warn(
-            f"the direct beam shows in only {share:.0%} of the sampled patterns; its position is"
-            " taken from the patterns' symmetry",
-            InputWarning,
-            stacklevel=2,
-        )
+        if not covered:
+            warnings.warn(
+                f"the direct beam shows in only {share:.0%} of the sampled patterns; its position"
+                " is taken from the patterns' symmetry",
+                InputWarning,
+                stacklevel=2,
+            )
+    # a hidden beam lies behind something
+    symmetric = covered or symmetric
     if not symmetric:
         raise InputError(
             "neither a direct beam nor a centre of symmetry is found",
             "give the beam's position, or check the mask",
         )
-    plane = symmetric[0]
+    plane, *_ = sorted(symmetric, key=asymmetry)
+    if any(asymmetry(p) < _RIVAL * asymmetry(plane) for p in every if p is not plane):
+        warnings.warn(
+            "the patterns are nearly as symmetric about another point as about the one taken for"
+            " the hidden direct beam; look at a few patterns",
+            InputWarning,
+            stacklevel=2,
+        )
     for _ in range(2):
         centres = symmetric_centres(halves, plane.at(places))
         errors = np.full(len(centres), 0.3 * halves[1])
@@ -268,6 +303,7 @@ def _symmetry_planes(
         height,
         size=(patterns.shape[1], patterns.shape[2]),
         tolerance=2.0 * factor,
+        number=4,
         seed=seed,
     )
     return (maps, factor), planes
@@ -287,8 +323,11 @@ def _visible(
     symmetric: list[Plane],
     *,
     seed: int,
-) -> tuple[Plane | None, float]:
-    """The plane of the direct beam among those that spots keep to, and its share of patterns."""
+) -> tuple[Plane | None, float, bool]:
+    """The plane of the direct beam among those that spots keep to.
+
+    Also its share of the patterns, and whether another plane is about as good.
+    """
     candidates, heights = blobs(patterns)
     size = (patterns.shape[1], patterns.shape[2])
     tolerance = max(3.0, max(size) / 80)
@@ -302,16 +341,22 @@ def _visible(
         seed=seed,
     )
     planes += symmetric[:1]
-    best, most, share = None, -np.inf, 0.0
+    found = []
     for plane in planes:
         predicted = plane.at(places)
         away = np.sqrt(((candidates - predicted[:, None]) ** 2).sum(axis=-1))
         on = np.where(away < tolerance, heights, 0).max(axis=1)
         present = float((on > 0).mean())
         worth = 2 * present + float(on.mean()) + 2 * float(symmetry_at(halves, predicted).mean())
-        if worth > most:
-            best, most, share = plane, worth, present
-    return best, share
+        found.append((worth, present, predicted, plane))
+    if not found:
+        return None, 0.0, False
+    worth, share, predicted, plane = max(found, key=lambda entry: entry[0])
+    rivals = [
+        worth - other < _MARGIN and np.hypot(*(elsewhere - predicted).T).mean() > 2 * tolerance
+        for other, _, elsewhere, _ in found
+    ]
+    return plane, share, any(rivals)
 
 
 def _refined(patterns: Images, places: Array, plane: Plane) -> Beam:

@@ -14,10 +14,9 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import resource
-import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,6 +62,18 @@ def _runs(detect: Callable[[], Found], once: bool) -> tuple[Found, list[float]]:
     return found, seconds
 
 
+def _peak_mb() -> float:
+    """Most memory this process or one of its own held at once.
+
+    Not ``ru_maxrss``, which begins with what the process that started this one held.
+    """
+    peaks = []
+    for pid in ["self", *(str(child.pid) for child in multiprocessing.active_children())]:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+        peaks += [int(x.split()[1]) / 1024 for x in lines if x.startswith("VmHWM")]
+    return max(peaks)
+
+
 def main(prepare: Prepare, defaults: dict[str, dict[str, Any]], version: str) -> None:
     """Run a peer from the command line.
 
@@ -95,16 +106,11 @@ def main(prepare: Prepare, defaults: dict[str, dict[str, Any]], version: str) ->
         out[f"{i}_offset"] = np.cumsum([0, *map(len, found)])
         out[f"{i}_row"], out[f"{i}_column"], out[f"{i}_strength"] = table.T
         out[f"{i}_seconds"] = np.array(seconds)
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    own, children = (
-        resource.getrusage(who).ru_maxrss / unit
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
     about = {
         "version": version,
         "mode": given.mode,
         "settings": many,
         "threads": given.threads,
-        "peak_mb": max(own, children),
+        "peak_mb": _peak_mb(),
     }
     np.savez(given.out, about=np.array(json.dumps(about)), **out)

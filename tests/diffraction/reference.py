@@ -1,0 +1,329 @@
+"""The peak finder again in plain numpy: slow, to be read, and what the kernel must equal.
+
+Images are (rows, columns) float64, with nothing around them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import correlate1d, maximum_filter
+
+from phaseloom.diffraction import peaks as constants
+from phaseloom.diffraction.background import _CLIP as CLIP
+from phaseloom.diffraction.correction import corrected
+from phaseloom.diffraction.filters import CELL
+from phaseloom.diffraction.fitting import LANES
+from phaseloom.diffraction.kernel import ROUNDS
+from phaseloom.diffraction.noise import LOWEST, PER_DECADE, gaussian_level, least_scores
+
+# --- images -------------------------------------------------------------------------------
+
+
+def blur(image, taps):
+    """Both axes with the symmetric filter of which ``taps`` are the middle and one half."""
+    both = np.concatenate([taps[:0:-1], taps]).astype(float)
+    along = correlate1d(np.asarray(image, float), both, axis=0, mode="constant")
+    return correlate1d(along, both, axis=1, mode="constant")
+
+
+def squares(image, side):
+    """Sums over whole squares of side² px."""
+    rows, columns = image.shape[0] // side, image.shape[1] // side
+    whole = image[: rows * side, : columns * side].astype(float)
+    return whole.reshape(rows, side, columns, side).sum((1, 3))
+
+
+def interpolated(cells, rows, columns):
+    """Cells at these pixels, linear between their middles, constant beyond."""
+    for axis, at in enumerate((rows, columns)):
+        place = np.clip((np.asarray(at) + 0.5) / CELL - 0.5, 0, cells.shape[axis] - 1)
+        before = np.minimum(place.astype(int), cells.shape[axis] - 2)
+        share = np.expand_dims(place - before, 1 - axis)
+        cells = (1 - share) * cells.take(before, axis) + share * cells.take(before + 1, axis)
+    return cells
+
+
+def excess(filtered, seen, left, ground, level, gain, floor, wrong):
+    expected = seen - left
+    noise = level * (gain * np.maximum(expected, 0) + floor)
+    return filtered * abs(filtered) - noise - (wrong * np.maximum(expected - ground, 0)) ** 2
+
+
+def maxima(filtered, above):
+    """(n, 3) row, column (by parabolas) and value of the maxima where ``above`` is positive."""
+    top = (filtered == maximum_filter(filtered, 3)) & (above > 0)
+    top[[0, -1]] = top[:, [0, -1]] = False
+    y, x = np.nonzero(top)
+
+    def offset(before, after):
+        return 0.5 * (after - before) / (2 * filtered[y, x] - before - after)
+
+    row = y + offset(filtered[y - 1, x], filtered[y + 1, x])
+    column = x + offset(filtered[y, x - 1], filtered[y, x + 1])
+    return np.stack([row, column, filtered[y, x]], axis=1)
+
+
+# --- background ---------------------------------------------------------------------------
+
+
+def rings(shape, y, x):
+    """Distance of all cells from a point (px), in cells, rounded."""
+    v, u = ((c + 0.5) / CELL - 0.5 for c in (y, x))
+    distance = np.hypot(np.arange(shape[0])[:, None] - v, np.arange(shape[1]) - u)
+    return np.floor(distance + 0.5).astype(int)
+
+
+def radial_profile(mean, weight, ring, inner, gain, floor, clip, length):
+    profile, most = np.zeros(length), np.full(length, np.inf)
+    for _ in range(3):
+        used = np.where(mean <= most[ring], weight, 0)
+        total = np.bincount(ring.ravel(), (used * mean).ravel(), minlength=length)
+        share = np.bincount(ring.ravel(), used.ravel(), minlength=length)
+        last = total[inner] / max(share[inner], 1)
+        for k in range(length):
+            if share[k] > 0 and k > inner:
+                last = total[k] / share[k]
+            profile[k] = last
+        noise = np.sqrt((gain * np.maximum(profile, 0) + floor) / CELL**2)
+        most = profile + clip * noise + 0.5 * clip**2 * gain / CELL**2
+    return profile
+
+
+def smooth(values, weight, taps):
+    return blur(values * weight, taps) / np.maximum(blur(weight, taps), 1e-6)
+
+
+def first_background(sums, weight, ring, inner, gain, floor, taps, length):
+    """Radial part and the whole."""
+    w = np.maximum(weight, 1)
+    mean = sums / w
+    radial = radial_profile(mean, weight, ring, inner, gain, floor, CLIP, length)[ring]
+    noise = np.sqrt((gain * np.maximum(radial, 0) + floor) / w)
+    local = np.minimum(mean - radial, 2 * noise + 2 * gain / w)
+    return radial, radial + smooth(local, weight, taps)
+
+
+def better_background(seen, left, weight, gain, floor, taps, radial, cells):
+    w, ground = np.maximum(weight, 1), np.maximum(cells, 1e-6)
+    expected = np.maximum((seen - left) / w, ground)
+    limit = 3 * np.sqrt((gain * ground + floor) / w)
+    value = np.clip(left / w, -limit, limit + 4 * gain / w)
+    return radial + smooth(value + cells - radial, weight * (ground / expected) ** 2, taps)
+
+
+# --- fits ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Spot:
+    y: float
+    x: float
+    amplitude: float
+    far: int = 0
+    settled: bool = False
+    errors: tuple[float, float, float] = (math.nan, math.nan, math.nan)
+    score: float = 0.0
+    background: float = math.nan
+    prominence: float = math.nan
+
+
+def template(shape, y, x, rows, columns):
+    """Template about (y, x) on a grid of these rows and columns, and its two derivatives."""
+
+    def at(v, u):
+        distance = np.hypot(rows[:, None] - v, columns - u)
+        value = shape.profile(distance)
+        if shape.kind == "disk":
+            value[distance > shape.radius + 4 * shape.edge] = 0
+        return value
+
+    h = 1e-4
+    return (
+        at(y, x),
+        (at(y + h, x) - at(y - h, x)) / (2 * h),
+        (at(y, x + h) - at(y, x - h)) / (2 * h),
+    )
+
+
+def window(shape, y, x, size):
+    """Slices of the window round a spot, cut to an image of this size, and the template on it."""
+    wide = LANES * -(-(2 * shape.half + 1) // LANES)
+    top, left = round(y) - shape.half, round(x) - wide // 2
+    rows = np.arange(max(top, 0), min(top + 2 * shape.half + 1, size[0]))
+    columns = np.arange(max(left, 0), min(left + wide, size[1]))
+    there = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return there, template(shape, y, x, rows, columns)
+
+
+def draw(image, shape, spot, amplitude):
+    """Add a spot of this amplitude to the image: its window, and as far as it shows."""
+    there, (p, _, _) = window(shape, spot.y, spot.x, image.shape)
+    drawn = np.zeros_like(image)
+    if spot.far > 0:
+        y, x = np.arange(image.shape[0]), np.arange(image.shape[1])
+        within = abs(y - round(spot.y))[:, None] <= spot.far
+        within = within & (abs(x - round(spot.x)) <= spot.far)
+        drawn += within * shape.profile(np.hypot(y[:, None] - spot.y, x - spot.x))
+    drawn[there] = p
+    image += amplitude * drawn
+
+
+def weights(values, rest, gain, floor):
+    """One over the variance that the model expects; 0 where a pixel is missing (NaN)."""
+    expected = values - rest
+    return np.where(np.isnan(values), 0, 1 / (gain * np.fmax(expected, 1e-3) + floor))
+
+
+def scoring_step(p, py, px, difference, weight, amplitude):
+    """Step in (height, y, x) and the covariance of the three."""
+    jacobian = np.stack([p, amplitude * py, amplitude * px]).reshape(3, -1)
+    information = (jacobian * weight.ravel()) @ jacobian.T
+    return np.linalg.solve(information, jacobian @ (weight * difference).ravel()), np.linalg.inv(
+        information
+    )
+
+
+def score(p, difference, weight, amplitude, gain):
+    """Signal-to-noise ratio of a spot, its misfit and the spread of that."""
+    there = weight > 0
+    p, difference, weight = p[there], difference[there], weight[there]
+    w = 1 / np.maximum(1 / weight - gain * amplitude * p, 1e-3 * gain)
+    signal = (w * p * (difference + amplitude * p)).sum() / np.sqrt((w * p**2).sum())
+    misfit = (p * weight * difference**2).sum() / p.sum()
+    return signal, misfit, np.sqrt(2 * (p**2).sum()) / p.sum()
+
+
+def reach(shape, amplitude, tall):
+    if shape.kind == "disk" or amplitude <= tall:
+        return 0
+    far = math.ceil(shape.sigma * math.sqrt(2 * math.log(amplitude / tall)))
+    return far if far > shape.half else 0
+
+
+def fit(values, rest, shape, gain, floor, spots, rounds, tall):
+    """Every spot in turn on what the others leave; ``rest`` and ``spots`` follow."""
+    sigma, size = shape.filter_sigma, values.shape
+    for _ in range(rounds):
+        for spot in spots:
+            if spot.settled:
+                continue
+            there, grid = window(shape, spot.y, spot.x, size)
+            weight = weights(values[there], rest[there], gain, floor)
+            step, covariance = scoring_step(*grid, rest[there], weight, spot.amplitude)
+            draw(rest, shape, spot, spot.amplitude)
+            dy, dx = np.clip(step[1:], -0.3 * sigma, 0.3 * sigma)
+            spot.y = min(max(spot.y + dy, 0), size[0] - 1)
+            spot.x = min(max(spot.x + dx, 0), size[1] - 1)
+            spot.amplitude = max(0.3 * spot.amplitude, spot.amplitude + step[0])
+            spot.far = reach(shape, spot.amplitude, tall)
+            draw(rest, shape, spot, -spot.amplitude)
+            small = dy**2 + dx**2 < 0.01 * max(covariance[1, 1], covariance[2, 2])
+            spot.settled = bool(small and step[0] ** 2 < 0.01 * covariance[0, 0])
+
+
+# --- which of them count ------------------------------------------------------------------
+
+
+def keep(spots, least, beam, guard, apart):
+    """The spots that count, and which of them is the direct beam (None)."""
+    near = [k for k, s in enumerate(spots) if math.hypot(s.y - beam[0], s.x - beam[1]) < guard]
+    brightest = max(near, key=lambda k: spots[k].amplitude, default=None)
+    kept = {
+        k
+        for k, s in enumerate(spots)
+        if s.score >= least(s.background) and (k not in near or k == brightest)
+    }
+    for k, s in enumerate(spots):
+        others = [spots[m] for m in kept]
+        if k in kept and any(
+            o.amplitude > s.amplitude and math.hypot(s.y - o.y, s.x - o.x) < apart for o in others
+        ):
+            kept.remove(k)
+    return [spots[k] for k in sorted(kept)], spots[brightest] if brightest in kept else None
+
+
+def prominence(spot, spots, shape):
+    """Height over the highest of the saddles, on straight lines, to brighter spots in reach."""
+    heights = [spot.amplitude]
+    for other in spots:
+        d = math.hypot(other.y - spot.y, other.x - spot.x)
+        if other.amplitude > spot.amplitude and d <= 2 * shape.half:
+            s = d * np.arange(16) / 16
+            line = spot.amplitude * shape.profile(s) + other.amplitude * shape.profile(d - s)
+            heights.append(line[0] - line.min())
+    return min(heights)
+
+
+# --- the whole pass -----------------------------------------------------------------------
+
+
+def register(pattern, finder, correction, beam):
+    """Spots of one raw pattern, in order of their rows, and the direct beam (None)."""
+    shape, gain, floor = finder.shape, finder.gain, finder.floor
+    sigma, guard = shape.filter_sigma, finder.guard_radius
+    values = corrected(pattern[None], correction)[0].astype(float)
+    usable, size = np.isfinite(values), values.shape
+    y, x = np.arange(size[0]), np.arange(size[1])
+    whole = shape.template()
+    level = gaussian_level(whole, correction.mask.sum(), finder.false_alarms)
+    table = least_scores(whole, level)
+
+    def least(background):
+        place = (math.log10(max(background / gain, 1e-6)) - LOWEST) * PER_DECADE
+        return np.interp(place, np.arange(table.size), table)
+
+    side = 1 if sigma < 1.8 else 2 if sigma < 3.6 else 4
+    taps = constants._taps(sigma / side)
+    both = np.concatenate([taps[:0:-1], taps]).astype(float)
+    offsets = np.arange(1 - taps.size, taps.size) * side / sigma
+    response = side**2 * (np.exp(-0.5 * offsets**2) * both).sum() ** 2
+    limit = (constants._CANDIDATE_LEVEL * level) ** 2 * (both**2).sum() ** 2
+    wide = math.sqrt(constants._KNOWN_TO / (4 * math.pi * max(finder.background / gain, 1e-4)))
+    wide = min(max(wide, 3.3 * sigma, 8), 10 * max(sigma, 2))
+    cell_taps = constants._taps(wide / CELL)
+
+    full, weight = np.where(usable, values, 0), squares(usable, CELL)
+    length = 2 * math.ceil(math.hypot(*weight.shape)) + 8
+    inner = min(int(guard / CELL) + 1, length - 1)
+    ring = rings(weight.shape, *beam)
+    sums = squares(full, CELL)
+    radial, cells = first_background(sums, weight, ring, inner, gain, floor, cell_taps, length)
+    seen, change, rest = squares(full, side), cells, full.copy()
+    spots: list[Spot] = []
+    for turn in range(2):
+        rest = np.where(usable, rest - interpolated(change, y, x), 0)
+        left = squares(rest, side)
+        if turn == 0:
+            ground = seen - left
+        filtered = blur(left, taps)
+        above = excess(filtered, seen, left, ground, limit, gain, floor * side**2, constants._WRONG)
+        middle = interpolated(cells, [size[0] / 2], [size[1] / 2])[0, 0]
+        tall = 0.1 * math.sqrt(gain * max(middle, 0.05 * gain) + floor)
+        for v, u, height in maxima(filtered, above):
+            spot = Spot((v + 0.5) * side - 0.5, (u + 0.5) * side - 0.5, height / response)
+            spot.far = reach(shape, spot.amplitude, tall)
+            draw(rest, shape, spot, -spot.amplitude)
+            spots.append(spot)
+        for spot in spots:
+            spot.settled = False
+        fit(values, rest, shape, gain, floor, spots, ROUNDS[turn], tall)
+        if turn == 0:
+            rest[~usable] = 0
+            left = squares(rest, CELL)
+            better = better_background(sums, left, weight, gain, floor, cell_taps, radial, cells)
+            cells, change = better, better - cells
+    for spot in spots:
+        spot.background = interpolated(cells, [spot.y], [spot.x])[0, 0]
+        there, grid = window(shape, spot.y, spot.x, size)
+        weight = weights(values[there], rest[there], gain, floor)
+        _, covariance = scoring_step(*grid, rest[there], weight, spot.amplitude)
+        spot.score, misfit, spread = score(grid[0], rest[there], weight, spot.amplitude, gain)
+        spot.errors = tuple(np.sqrt(np.diag(covariance) * max(1, misfit - 2 * spread)))
+    kept, brightest = keep(spots, least, beam, guard, sigma)
+    for spot in kept:
+        spot.prominence = prominence(spot, kept, shape)
+    kept.sort(key=lambda s: -s.amplitude)
+    return sorted(kept[: finder.max_peaks], key=lambda s: s.y), brightest

@@ -97,21 +97,37 @@ def smooth(values, weight, taps):
 
 
 def first_background(sums, weight, ring, inner, gain, floor, taps, length):
-    """Radial part and the whole."""
+    """Radial profile and the whole."""
     w = np.maximum(weight, 1)
     mean = sums / w
-    radial = radial_profile(mean, weight, ring, inner, gain, floor, CLIP, length)[ring]
+    profile = radial_profile(mean, weight, ring, inner, gain, floor, CLIP, length)
+    radial = profile[ring]
     noise = np.sqrt((gain * np.maximum(radial, 0) + floor) / w)
     local = np.minimum(mean - radial, 2 * noise + 2 * gain / w)
-    return radial, radial + smooth(local, weight, taps)
+    return profile, radial + smooth(local, weight, taps)
 
 
-def better_background(seen, left, weight, gain, floor, taps, radial, cells):
+def profile_between(mean, share, ring, inner, before):
+    """The profile before, where there is nothing to see."""
+    total = np.bincount(ring.ravel(), (share * mean).ravel(), minlength=len(before))
+    weight = np.bincount(ring.ravel(), share.ravel(), minlength=len(before))
+    profile = before.copy()
+    for k in range(len(profile)):
+        near = slice(max(inner, k - k // 6 - 1), k + k // 6 + 2)
+        there = weight[near].sum()
+        profile[k] = total[near].sum() / there if there > 1 else profile[max(k - 1, 0)]
+    profile[:inner] = profile[inner]
+    return profile
+
+
+def better_background(seen, left, weight, ring, inner, gain, floor, taps, profile, cells):
     w, ground = np.maximum(weight, 1), np.maximum(cells, 1e-6)
     expected = np.maximum((seen - left) / w, ground)
     limit = 3 * np.sqrt((gain * ground + floor) / w)
-    value = np.clip(left / w, -limit, limit + 4 * gain / w)
-    return radial + smooth(value + cells - radial, weight * (ground / expected) ** 2, taps)
+    value = np.clip(left / w, -limit, limit + 4 * gain / w) + cells
+    share = weight * (ground / expected) ** 2
+    radial = profile_between(value, share, ring, inner, profile)[ring]
+    return radial + smooth(value - radial, share, taps)
 
 
 # --- fits ---------------------------------------------------------------------------------
@@ -290,7 +306,7 @@ def register(pattern, finder, correction, beam):
     inner = min(int(guard / CELL) + 1, length - 1)
     ring = rings(weight.shape, *beam)
     sums = squares(full, CELL)
-    radial, cells = first_background(sums, weight, ring, inner, gain, floor, cell_taps, length)
+    profile, cells = first_background(sums, weight, ring, inner, gain, floor, cell_taps, length)
     seen, change, rest = squares(full, side), cells, full.copy()
     spots: list[Spot] = []
     for turn in range(2):
@@ -313,7 +329,9 @@ def register(pattern, finder, correction, beam):
         if turn == 0:
             rest[~usable] = 0
             left = squares(rest, CELL)
-            better = better_background(sums, left, weight, gain, floor, cell_taps, radial, cells)
+            better = better_background(
+                sums, left, weight, ring, inner, gain, floor, cell_taps, profile, cells
+            )
             cells, change = better, better - cells
     for spot in spots:
         spot.background = interpolated(cells, [spot.y], [spot.x])[0, 0]

@@ -110,7 +110,44 @@ def first_background(
 
 
 @njit(**COMPILED)
-def better_background(seen, left, weight, gain, floor, taps, scratch, radial, cells, share, spare):
+def profile_between(mean, share, ring, inner, profile, total, weight):
+    """Mean of cells by their distance from the direct beam, over rings near each other.
+
+    The wider the ring the more of its neighbours count with it: far out there are few counts.
+
+    Parameters
+    ----------
+    mean, share
+        (rows, columns): counts per px of the cells, and what they count for.
+    ring, inner, profile, total, weight
+        As of :func:`phaseloom.diffraction.filters.radial_profile`. Where there is nothing the
+        profile is carried on.
+    """
+    n = profile.size
+    for k in range(n):
+        total[k] = 0.0
+        weight[k] = 0.0
+    for y in range(mean.shape[0]):
+        for x in range(mean.shape[1]):
+            total[ring[y, x]] += share[y, x] * mean[y, x]
+            weight[ring[y, x]] += share[y, x]
+    for k in range(n):
+        wide = k // 6 + 1
+        most = np.float32(0.0)
+        there = np.float32(0.0)
+        for j in range(max(inner, k - wide), min(n, k + wide + 1)):
+            most += total[j]
+            there += weight[j]
+        profile[k] = most / there if there > 1.0 else profile[max(k - 1, 0)]
+    for k in range(inner):
+        profile[k] = profile[inner]
+
+
+@njit(**COMPILED)
+def better_background(
+    seen, left, weight, ring, inner, gain, floor, taps, profiles, scratch, radial, cells, share,
+    spare,
+):  # fmt: skip
     """Background from between the spots, which are known by now.
 
     Cells count the less the more of them is spots: what a spot's fit leaves is no background.
@@ -119,8 +156,8 @@ def better_background(seen, left, weight, gain, floor, taps, scratch, radial, ce
     ----------
     seen, left
         Sums over the cells of the pattern and of what the model leaves of it.
-    cells, spare
-        Background, replaced by the better one, and the change.
+    radial, cells, spare
+        Background and its radial part, replaced by the better ones, and the change.
     share
         Scratch of the cells' shape.
     """
@@ -133,7 +170,14 @@ def better_background(seen, left, weight, gain, floor, taps, scratch, radial, ce
             share[y, x] = weight[y, x] * (ground / expected) ** 2
             limit = 3 * math.sqrt((gain * ground + floor) / w)
             value = max(-limit, min(left[y, x] / w, limit + 4 * gain / w))
-            spare[y, x] = value + cells[y, x] - radial[y, x]
+            spare[y, x] = value + cells[y, x]
+    # Spots that crowd on a ring lifted its first profile, and no smooth change takes that back.
+    profile = profiles[0]
+    profile_between(spare, share, ring, inner, profile, profiles[1], profiles[2])
+    for y in range(rows):
+        for x in range(columns):
+            radial[y, x] = profile[ring[y, x]]
+            spare[y, x] -= radial[y, x]
     smooth(spare, share, taps, scratch, spare)
     for y in range(rows):
         for x in range(columns):

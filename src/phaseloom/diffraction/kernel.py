@@ -229,8 +229,8 @@ def register(
             flat = cells_left.reshape(cells_left.size)
             bin_sums(rest, base, stride, CELL, row, flat, 0, cell_columns, cell_rows, cell_columns)
             better_background(
-                sums, cells_left, weight, gain, floor, cell_taps, scratch, radial, cells, share,
-                spare,
+                sums, cells_left, weight, ring, inner, gain, floor, cell_taps, profiles, scratch,
+                radial, cells, share, spare,
             )  # fmt: skip
             source, change = rest, spare
     close(image, rest, frame, shape, noise, work, spots, count, cells)

@@ -216,7 +216,7 @@ def subtract(image, lines, base, stride, height, width, out):
 
 @njit(**COMPILED)
 def excess(filtered, seen, left, ground, level, gain, floor, wrong, out, n):
-    """How far the square of the filtered row lies above what noise and misfit can make.
+    """How far the square of the filtered image lies above what noise and misfit can make.
 
     Parameters
     ----------

@@ -54,70 +54,61 @@ def gaussian_line(centre, start, size, sigma, value):
 
 
 @njit(**COMPILED)
-def window(y, x, y0, x0, rows, blocks, sigma, table, per_square, p, py, px, across, down):
-    """Template and its derivatives by the centre on the window from (y0, x0).
+def window(y, x, y0, x0, blocks, sigma, table, per_square, p, q, across, down):
+    """Template and its slope on the window from (y0, x0).
+
+    With r the distance from the centre, dp/dy_centre = q · (y − y_centre) and likewise for x,
+    where q = −2 dp/d(r²): all that a radially symmetric template needs.
 
     Parameters
     ----------
-    rows, blocks
-        Size of the window: rows × (blocks · LANES) px.
+    blocks
+        Width of the window in ``LANES`` px.
     sigma
         Of a Gaussian; used when ``table`` is empty.
     table, per_square
         Profile of another radially symmetric template against r², entries per px².
-    p, py, px
-        Filled, flat.
+    p, q
+        (rows, blocks · LANES), filled.
     across, down
         Scratch as wide and as high as the window.
     """
-    width = LANES * blocks
+    rows = p.shape[0]
     if table.size == 0:
         inverse = np.float32(1.0 / (sigma * sigma))
-        gaussian_line(x, x0, width, sigma, across)
+        gaussian_line(x, x0, LANES * blocks, sigma, across)
         gaussian_line(y, y0, rows, sigma, down)
         for j in range(rows):
             e = down[j]
-            g = np.float32(y0 + j - y) * inverse
             for block in range(blocks):
-                at = j * width + block * LANES
-                a = p[at:]
-                b = py[at:]
-                c = px[at:]
-                line = across[block * LANES :]
-                start = np.float32(x0 + block * LANES - x)
-                for i in range(LANES):
-                    value = e * line[i]
-                    a[i] = value
-                    b[i] = g * value
-                    c[i] = (start + np.float32(i)) * inverse * value
+                for lane in range(LANES):
+                    i = block * LANES + lane
+                    value = e * across[i]
+                    p[j, i] = value
+                    q[j, i] = inverse * value
         return
     last = table.size - 2
     for j in range(rows):
         dy = np.float32(y0 + j - y)
-        for i in range(width):
+        for i in range(LANES * blocks):
             dx = np.float32(x0 + i - x)
             t = (dy * dy + dx * dx) * per_square
-            k = int(t)
-            at = j * width + i
-            inside = k <= last
-            k = min(k, last)
+            inside = t < last
+            k = int(t) if inside else last
             step = table[k + 1] - table[k] if inside else np.float32(0.0)
-            p[at] = table[k] + (t - k) * step if inside else np.float32(0.0)
-            slope = np.float32(-2.0) * step * per_square
-            py[at] = slope * dy
-            px[at] = slope * dx
+            p[j, i] = table[k] + (t - k) * step if inside else np.float32(0.0)
+            q[j, i] = np.float32(-2.0) * step * per_square
 
 
 @njit(**COMPILED)
-def add_window(image, base, stride, y0, x0, rows, blocks, p, amplitude):
+def add_window(image, base, stride, y0, x0, blocks, p, amplitude):
     """Add a window's template to the image."""
-    width = LANES * blocks
-    for j in range(rows):
+    for j in range(p.shape[0]):
+        row = image[base + (y0 + j) * stride + x0 :]
         for block in range(blocks):
-            row = image[base + (y0 + j) * stride + x0 + block * LANES :]
-            a = p[j * width + block * LANES :]
-            for i in range(LANES):
-                row[i] += amplitude * a[i]
+            for lane in range(LANES):
+                i = block * LANES + lane
+                row[i] += amplitude * p[j, i]
 
 
 @njit(**COMPILED)
@@ -142,61 +133,66 @@ def add_tail(image, base, stride, height, width, y, x, amplitude, sigma, rows, b
 
 
 @njit(**COMPILED)
-def weigh(image, rest, base, stride, y0, x0, rows, blocks, gain, floor, difference, weight):
-    """What the model leaves in a window, and one over the variance it expects there.
+def information(image, rest, base, stride, y, x, y0, x0, blocks, gain, floor, p, q, out):
+    """Sums of the normal equations for (height, y, x) with unit amplitude.
 
-    Pixels marked as missing get the weight 0.
+    Every pixel counts with one over the variance that the whole model expects there, those
+    marked as missing not at all.
+
+    Parameters
+    ----------
+    image, rest
+        The pattern, and what the model leaves of it.
+    p, q
+        From :func:`window`.
+    out
+        Filled with Σw pp, pp_y, pp_x, p_y², p_y p_x, p_x², and with Σw r times p, p_y, p_x.
     """
-    width = LANES * blocks
-    for j in range(rows):
+    for k in range(9):
+        out[k] = 0.0
+    for j in range(p.shape[0]):
+        at = base + (y0 + j) * stride + x0
+        seen = image[at:]
+        left = rest[at:]
+        pp = np.float32(0.0)
+        pq = np.float32(0.0)
+        pqx = np.float32(0.0)
+        qq = np.float32(0.0)
+        qqx = np.float32(0.0)
+        qqxx = np.float32(0.0)
+        pr = np.float32(0.0)
+        qr = np.float32(0.0)
+        qrx = np.float32(0.0)
+        start = np.float32(x0 - x)
         for block in range(blocks):
-            at = base + (y0 + j) * stride + x0 + block * LANES
-            seen = image[at:]
-            left = rest[at:]
-            to = j * width + block * LANES
-            a = difference[to:]
-            b = weight[to:]
-            for i in range(LANES):
+            for lane in range(LANES):
+                i = block * LANES + lane
                 expected = seen[i] - left[i]
-                value = np.float32(1.0) / (gain * max(expected, _LEAST) + floor)
-                b[i] = value if expected > _PRESENT else np.float32(0.0)
-                a[i] = left[i]
-
-
-@njit(**COMPILED)
-def information(p, py, px, difference, weight, n, out):
-    """Sums of the normal equations for (height, y, x) with unit amplitude."""
-    s00 = np.float32(0.0)
-    s01 = np.float32(0.0)
-    s02 = np.float32(0.0)
-    s11 = np.float32(0.0)
-    s12 = np.float32(0.0)
-    s22 = np.float32(0.0)
-    r0 = np.float32(0.0)
-    r1 = np.float32(0.0)
-    r2 = np.float32(0.0)
-    for i in range(n):
-        a = weight[i] * p[i]
-        b = weight[i] * py[i]
-        c = weight[i] * px[i]
-        s00 += a * p[i]
-        s01 += a * py[i]
-        s02 += a * px[i]
-        s11 += b * py[i]
-        s12 += b * px[i]
-        s22 += c * px[i]
-        r0 += a * difference[i]
-        r1 += b * difference[i]
-        r2 += c * difference[i]
-    out[0] = s00
-    out[1] = s01
-    out[2] = s02
-    out[3] = s11
-    out[4] = s12
-    out[5] = s22
-    out[6] = r0
-    out[7] = r1
-    out[8] = r2
+                w = np.float32(1.0) / (gain * max(expected, _LEAST) + floor)
+                w = w if expected > _PRESENT else np.float32(0.0)
+                dx = start + np.float32(i)
+                wp = w * p[j, i]
+                wq = w * q[j, i]
+                wqx = wq * dx
+                pp += wp * p[j, i]
+                pq += wp * q[j, i]
+                pqx += wp * q[j, i] * dx
+                qq += wq * q[j, i]
+                qqx += wqx * q[j, i]
+                qqxx += wqx * q[j, i] * dx
+                pr += wp * left[i]
+                qr += wq * left[i]
+                qrx += wqx * left[i]
+        dy = np.float32(y0 + j - y)
+        out[0] += pp
+        out[1] += dy * pq
+        out[2] += pqx
+        out[3] += dy * dy * qq
+        out[4] += dy * qqx
+        out[5] += qqxx
+        out[6] += pr
+        out[7] += dy * qr
+        out[8] += qrx
 
 
 @njit(**COMPILED)
@@ -232,7 +228,7 @@ def solve(sums, amplitude, step):
 
 
 @njit(**COMPILED)
-def score(p, difference, weight, amplitude, gain, n):
+def score(image, rest, base, stride, y0, x0, blocks, gain, floor, p, amplitude):
     """Matched-filter signal-to-noise ratio of one spot against everything but itself; misfit.
 
     Returns
@@ -249,19 +245,25 @@ def score(p, difference, weight, amplitude, gain, n):
     total = np.float32(0.0)
     squares = np.float32(0.0)
     misfit = np.float32(0.0)
-    least = _LEAST * gain
-    for i in range(n):
-        own = amplitude * p[i]
-        # The weight holds the variance with the spot: take its own part off.
-        variance = np.float32(1.0) / max(weight[i], np.float32(1e-20)) - gain * own
-        there = weight[i] > 0
-        w = np.float32(1.0) / max(variance, least) if there else np.float32(0.0)
-        signal += w * p[i] * (difference[i] + own)
-        noise += w * p[i] * p[i]
-        share = p[i] if there else np.float32(0.0)
-        total += share
-        squares += share * share
-        misfit += share * weight[i] * difference[i] * difference[i]
+    height = np.float32(amplitude)
+    for j in range(p.shape[0]):
+        at = base + (y0 + j) * stride + x0
+        seen = image[at:]
+        left = rest[at:]
+        for block in range(blocks):
+            for lane in range(LANES):
+                i = block * LANES + lane
+                own = height * p[j, i]
+                expected = seen[i] - left[i]
+                there = expected > _PRESENT
+                w = np.float32(1.0) / (gain * max(expected - own, _LEAST) + floor)
+                w = w * p[j, i] if there else np.float32(0.0)
+                signal += w * (left[i] + own)
+                noise += w * p[j, i]
+                share = p[j, i] if there else np.float32(0.0)
+                total += share
+                squares += share * share
+                misfit += share * left[i] * left[i] / (gain * max(expected, _LEAST) + floor)
     if not noise > 0:
         return np.float32(0.0), np.float32(1.0), np.float32(0.0)
     return signal / math.sqrt(noise), misfit / total, math.sqrt(2 * squares) / total

@@ -1,12 +1,16 @@
 """The compiled pass over one pattern: background, spots found, all spots fitted together.
 
 1. Background: :mod:`phaseloom.diffraction.background`.
-2. Candidates: local maxima of the background-free pattern, binned to where a spot's sigma is
-   still more than a pixel and filtered with a Gaussian of the spots' size (the matched filter),
-   where they stand out of the counting noise.
+2. Candidates: local maxima of the background-free pattern, filtered with a Gaussian of the
+   spots' size (the matched filter), where they stand out of the counting noise.
 3. Fit: every spot in turn on what the others leave (:mod:`phaseloom.diffraction.fitting`).
 4. Again on what is left: spots hidden in the flanks of brighter ones show once those are gone.
 5. What stays is what is unlikely to be noise, on the background where it stands.
+
+All of this works on squares of ``side``² pixels ("bins"), as large as the spots' size allows: a
+spot of sigma 1.1 bins is known to within a few per cent as well as with infinitely small ones,
+and there are ``side``² times fewer. Only here, :func:`load` and what is measured on the pattern
+itself know of pixels.
 """
 
 from __future__ import annotations
@@ -36,16 +40,18 @@ from phaseloom.diffraction.filters import (
 from phaseloom.diffraction.fitting import BEYOND
 from phaseloom.diffraction.refinement import (
     AMPLITUDE,
+    BACKGROUND,
     COLUMNS,
     FAR,
+    PROMINENCE,
     SETTLED,
     X_ERROR,
     Y_ERROR,
     X,
     Y,
-    add_spot,
     close,
     fit,
+    place,
     tail_reach,
 )
 from phaseloom.diffraction.selection import (
@@ -119,18 +125,18 @@ def candidates(search, filter_taps, level, noise, wrong, images, found):
     Parameters
     ----------
     search
-        (rows, columns, stride, base, side) of the binned padded images.
+        (rows, columns, stride, base) of the padded images.
     level
         (standard deviations)² · Σ taps².
     images
-        seen, left, ground, half_done, filtered, above: binned images, ``above`` one row.
+        seen, left, ground, half_done, filtered, above: padded images.
 
     Returns
     -------
     int
-        Number of rows filled in ``found``: (row, column, value) in binned px.
+        Number of rows filled in ``found``: (row, column, value).
     """
-    rows, columns, stride, base, side = search
+    rows, columns, stride, base = search
     seen, left, ground, half_done, filtered, above = images
     gain, floor = noise
     r = filter_taps.size - 1
@@ -138,14 +144,10 @@ def candidates(search, filter_taps, level, noise, wrong, images, found):
     start = base - r * stride
     convolve(left[start:], stride, filter_taps, half_done[r:], n)
     convolve(half_done, 1, filter_taps, filtered, n)
+    excess(filtered, seen[base:], left[base:], ground[base:], level, gain, floor, wrong, above, n)
     count = 0
     for y in range(1, rows - 1):
-        at = base + y * stride
-        excess(
-            filtered[y * stride :], seen[at:], left[at:], ground[at:], level, gain,
-            floor * side * side, wrong, above, columns,
-        )  # fmt: skip
-        count = maxima(filtered, above, y, stride, columns, found, count)
+        count = maxima(filtered, above[y * stride :], y, stride, columns, found, count)
     return count
 
 
@@ -159,7 +161,7 @@ def register(
     Parameters
     ----------
     image, rest
-        Padded: the pattern as :func:`load` left it; scratch.
+        Padded: the counts of the bins, those with an unusable pixel 0; scratch.
     limits
         (level of candidates, wrong part of a spot's shape, table of least scores).
     beam
@@ -177,7 +179,7 @@ def register(
     """
     height, width, stride, base = frame
     grid, filter_taps, response, images, found = search
-    rows, columns, small_stride, small_base, side = grid
+    _, _, tight, start = grid
     half, _, sigma, table, _ = shape
     gain, floor = noise
     level, wrong, thresholds = limits
@@ -188,13 +190,13 @@ def register(
     seen, left, ground = images[0], images[1], images[2]
     cell_rows, cell_columns = cells.shape
     usable_in_cells(static, masked_count, bad, n_bad, base, stride, weight)
+    bin_sums(image, base, stride, 1, row, seen, start, tight, height, width)
     flat = sums.reshape(sums.size)
-    bin_sums(image, base, stride, CELL, row, flat, 0, cell_columns, cell_rows, cell_columns)
+    bin_sums(seen, start, tight, CELL, row, flat, 0, cell_columns, cell_rows, cell_columns)
     inner = min(int(beam[2] / CELL) + 1, profiles.shape[1] - 1)
     first_background(
         sums, weight, ring, inner, gain, floor, cell_taps, profiles, scratch, radial, cells, spare
     )
-    bin_sums(image, base, stride, side, row, seen, small_base, small_stride, rows, columns)
     for i in range(n_bad):
         image[bad[i]] = BEYOND
     source, change = image, cells
@@ -204,7 +206,7 @@ def register(
         subtract(source, lines, base, stride, height, width, rest)
         for i in range(n_bad):
             rest[bad[i]] = 0.0
-        bin_sums(rest, base, stride, side, row, left, small_base, small_stride, rows, columns)
+        bin_sums(rest, base, stride, 1, row, left, start, tight, height, width)
         if turn == 0:
             for i in range(ground.size):
                 ground[i] = seen[i] - left[i]
@@ -214,11 +216,11 @@ def register(
         old = count
         for k in range(min(n, spots.shape[0] - old)):
             spot = spots[count]
-            spot[Y] = (found[k, 0] + 0.5) * side - 0.5
-            spot[X] = (found[k, 1] + 0.5) * side - 0.5
+            spot[Y] = found[k, 0]
+            spot[X] = found[k, 1]
             spot[AMPLITUDE] = found[k, 2] / response
             spot[FAR] = tail_reach(spot[AMPLITUDE], sigma, tall, half, table)
-            add_spot(rest, frame, shape, work, spot, -spot[AMPLITUDE])
+            place(rest, frame, shape, work, count, spot)
             count += 1
         for k in range(count):
             spots[k, SETTLED] = 0
@@ -226,11 +228,13 @@ def register(
         if turn == 0:
             for i in range(n_bad):
                 rest[bad[i]] = 0.0
+            bin_sums(rest, base, stride, 1, row, left, start, tight, height, width)
             flat = cells_left.reshape(cells_left.size)
-            bin_sums(rest, base, stride, CELL, row, flat, 0, cell_columns, cell_rows, cell_columns)
+            bin_sums(left, start, tight, CELL, row, flat, 0, cell_columns, cell_rows, cell_columns)
             better_background(
                 sums, cells_left, weight, ring, inner, gain, floor, cell_taps, profiles, scratch,
-                radial, cells, share, spare,
+                radial, cells, share,
+                spare,
             )  # fmt: skip
             source, change = rest, spare
     close(image, rest, frame, shape, noise, work, spots, count, cells)
@@ -276,57 +280,88 @@ def sum_within(image, frame, y, x, radius):
 
 
 @njit(**COMPILED)
+def into_bins(full, frame, bad, n_bad, side, row, image, bins, bad_bins):
+    """The counts of the bins; how many unusable ones there are, and which.
+
+    A bin with an unusable pixel is unusable.
+    """
+    _, _, stride, base = frame
+    rows, columns, wide, start = bins
+    bin_sums(full, base, stride, side, row, image, start, wide, rows, columns)
+    n = 0
+    for i in range(n_bad):
+        y, x = divmod(bad[i] - base, stride)
+        y //= side
+        x //= side
+        at = start + y * wide + x
+        if y < rows and x < columns and image[at] > BEYOND:
+            image[at] = BEYOND
+            bad_bins[n] = at
+            n += 1
+    for i in range(n):
+        image[bad_bins[i]] = 0.0
+    return n
+
+
+@njit(**COMPILED)
 def register_block(
-    patterns, start, check, beams, padded, settings, search, cell_images, work, out, filled,
+    patterns, first, check, beams, padded, settings, search, cell_images, work, out, filled,
     count, maps, max_peaks,
 ):  # fmt: skip
-    """Peaks of the patterns from ``start`` on, until the table is full.
+    """Peaks of the patterns from ``first`` on, until the table is full; places in px.
 
     Returns
     -------
     done, filled : int
         The next pattern, and rows of ``out`` in use.
     """
-    image, rest, bad = padded
-    frame, shape, noise, limits, dark, gain_map, saturation, masked, guard, ends, squares = settings
-    height, width, stride, base = frame
+    full, frame, bad, image, bins, rest, bad_bins, masked_bins, side = padded
+    shape, noise, limits, dark, gain_map, saturation, masked, guard, ends, squares, tall = settings
     spots = np.empty((search[4].shape[0], COLUMNS))
-    ring = cell_images[9]
-    cells = cell_images[6]
+    cells, ring, row = cell_images[6], cell_images[9], cell_images[11]
     gain, floor = noise
+    area = 1.0 / (side * side)
     ring_y, ring_x = np.inf, np.inf
-    for i in range(start, patterns.shape[0]):
+    for i in range(first, patterns.shape[0]):
         if filled + max_peaks > out.shape[0]:
             return i, filled
-        y, x = beams[i, 0], beams[i, 1]
         n_bad = load(
-            patterns[i], dark, gain_map, saturation, check, masked, image, base, stride, bad
+            patterns[i], dark, gain_map, saturation, check, masked, full, frame[3], frame[2], bad
         )
-        if n_bad > 0.9 * height * width:
+        if n_bad > 0.9 * frame[0] * frame[1]:
             count[i] = -1
-            for k in range(n_bad):
-                image[bad[k]] = BEYOND
             continue
+        maps[3, i] = sum_within(full, frame, beams[i, 0], beams[i, 1], guard)
+        maps[4, i] = spread_outside(full, frame, ends, bad, n_bad)
+        n_bad = into_bins(full, frame, bad, n_bad, side, row, image, bins, bad_bins)
+        y = (beams[i, 0] + 0.5) / side - 0.5
+        x = (beams[i, 1] + 0.5) / side - 0.5
         if abs(y - ring_y) > 0.5 or abs(x - ring_x) > 0.5:
             rings_about(y, x, ring)
             ring_y, ring_x = y, x
-        maps[3, i] = sum_within(image, frame, y, x, guard)
-        maps[4, i] = spread_outside(image, frame, ends, bad, n_bad)
         kept, brightest = register(
-            image, rest, frame, shape, noise, limits, (y, x, guard), bad, n_bad, masked.size,
-            search, cell_images, spots, work,
+            image, rest, bins, shape, noise, limits, (y, x, guard / side), bad_bins, n_bad,
+            masked_bins, search, cell_images, spots, work,
         )  # fmt: skip
-        if brightest >= 0:
-            maps[0, i] = spots[brightest, Y]
-            maps[1, i] = spots[brightest, X]
-            maps[2, i] = max(spots[brightest, Y_ERROR], spots[brightest, X_ERROR])
         total = 0.0
         for j in range(cells.shape[0]):
             for k in range(cells.shape[1]):
                 total += cells[j, k]
         mean = max(total / cells.size, 0.0)
         least = least_score(mean, gain, limits[2])
-        maps[5, i] = least * math.sqrt((gain * max(mean, 1e-3) + floor) / squares)
+        maps[5, i] = tall * least * math.sqrt((gain * max(mean, 1e-3) + floor) / squares)
+        for k in range(kept):
+            spot = spots[k]
+            spot[Y] = (spot[Y] + 0.5) * side - 0.5
+            spot[X] = (spot[X] + 0.5) * side - 0.5
+            spot[Y_ERROR] *= side
+            spot[X_ERROR] *= side
+            spot[BACKGROUND] *= area
+            spot[PROMINENCE] *= tall
+        if brightest >= 0:
+            maps[0, i] = spots[brightest, Y]
+            maps[1, i] = spots[brightest, X]
+            maps[2, i] = max(spots[brightest, Y_ERROR], spots[brightest, X_ERROR])
         kept = weakest_of(spots, kept, max_peaks)
         sort_by_row(spots, kept)
         for k in range(kept):

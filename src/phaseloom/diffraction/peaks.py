@@ -163,7 +163,7 @@ def find_peaks(
             out = np.concatenate([out, np.empty_like(out)])
     columns = dict(zip(_COLUMNS, out[:filled, : len(_COLUMNS)].T.copy(), strict=True))
     for name in ("intensity", "intensity_error"):
-        columns[name] *= finder.shape.volume
+        columns[name] *= room.volume
     return Found(columns, number, dict(zip(_MAPS, maps, strict=True)))
 
 
@@ -175,80 +175,87 @@ class _Room:
         from phaseloom.diffraction.fitting import BEYOND, LANES
 
         height, width = shape
-        spot = finder.shape
-        sigma = spot.filter_sigma
-        if min(height, width) < max(16, 4 * spot.half):
+        if min(height, width) < max(16, 4 * finder.shape.half):
             raise InputError(
                 f"patterns of {height} × {width} px are too small for spots that reach "
-                f"{spot.half} px from their middle",
+                f"{finder.shape.half} px from their middle",
                 "give the spots' --sigma or --radius if it was taken wrong",
             )
-        side = 1 if sigma < 1.8 else 2 if sigma < 3.6 else 4
-        taps = _taps(sigma / side)
+        side = finder.shape.bin_side
+        spot = finder.shape.binned(side)
+        rows, columns = height // side, width // side
+        stride = width + 8
+        frame = (height, width, stride, 0)
+        full = _zeros(height * stride + 64)
+        y, x = np.divmod(np.flatnonzero(~correction.mask.ravel()), width)
+        masked = y * stride + x
+        usable = correction.mask[: rows * side, : columns * side]
+        usable = usable.reshape(rows, side, columns, side).all((1, 3))
+
         blocks = -(-(2 * spot.half + 1) // LANES)
         margin = LANES * blocks
-        stride = -(-(width + margin + 8) // 8) * 8
-        base = margin * stride + margin
-        size = (height + 2 * margin) * stride + 4 * margin
-        bad = np.zeros(height * width + 8, np.int64)
-        self.images = (np.full(size, BEYOND, np.float32), _zeros(size), bad)
+        wide = -(-(columns + margin + 8) // 8) * 8
+        start = margin * wide + margin
+        size = (rows + 2 * margin) * wide + 4 * margin
+        self.images = (
+            full, frame, np.zeros(height * width + 8, np.int64),
+            np.full(size, BEYOND, np.float32), (rows, columns, wide, start), _zeros(size),
+            np.zeros(rows * columns + 8, np.int64), int(np.count_nonzero(~usable)), side,
+        )  # fmt: skip
 
-        rows, columns = height // side, width // side
+        sigma = spot.filter_sigma
+        taps = _taps(sigma)
         r = taps.size - 1
-        small = columns + r
-        small_base = r * small
-        small_size = (rows + 2 * r) * small + 2 * r + 64
-        binned = (
-            _zeros(small_size), _zeros(small_size), _zeros(small_size),
-            _zeros(rows * small + 2 * r + 64), _zeros(rows * small + 64), _zeros(columns + 64),
+        tight = columns + r
+        padded = (rows + 2 * r) * tight + 2 * r + 64
+        images = (
+            _zeros(padded), _zeros(padded), _zeros(padded), _zeros(rows * tight + 2 * r + 64),
+            _zeros(rows * tight + 64), _zeros(rows * tight + 64),
         )  # fmt: skip
-        squares = float((_both(taps) ** 2).sum() ** 2)
-        seen = np.exp(-0.5 * (np.arange(1 - taps.size, taps.size) * side / sigma) ** 2)
-        response = float(side**2 * (seen * _both(taps)).sum() ** 2)
-        grid = (rows, columns, small, small_base, side)
-        self.search = (grid, taps, response, binned, np.zeros((_CAPACITY, 3)))
+        both = np.concatenate([taps[:0:-1], taps]).astype(np.float64)
+        squares = float((both**2).sum() ** 2)
+        axis = np.abs(np.arange(1 - taps.size, taps.size))
+        seen = spot.profile(np.hypot(axis[:, None], axis))
+        response = float((seen * both[:, None] * both).sum())
+        grid = (rows, columns, tight, r * tight)
+        self.search = (grid, taps, response, images, np.zeros((_CAPACITY, 3)))
 
-        wide = math.sqrt(_KNOWN_TO / (4 * math.pi * max(finder.background / finder.gain, 1e-4)))
-        cell_taps = _taps(min(max(wide, 3.3 * sigma, 8.0), 10 * max(sigma, 2.0)) / CELL)
-        ny, nx = height // CELL, width // CELL
+        counts = max(finder.background * side**2 / finder.gain, 1e-4)
+        smoothing = max(math.sqrt(_KNOWN_TO / (4 * math.pi * counts)), 3.3 * sigma)
+        cell_taps = _taps(min(smoothing, 10 * sigma) / CELL)
+        ny, nx = rows // CELL, columns // CELL
         rc = cell_taps.size - 1
-        padded = (ny + 2 * rc) * (nx + rc) + 2 * rc + 64
-        usable = correction.mask[: ny * CELL, : nx * CELL].reshape(ny, CELL, nx, CELL)
-        in_cells = usable.sum((1, 3)).astype(np.float32)
-        scratch = tuple(_zeros(padded) for _ in range(5))
+        flat = (ny + 2 * rc) * (nx + rc) + 2 * rc + 64
+        inside = usable[: ny * CELL, : nx * CELL].reshape(ny, CELL, nx, CELL)
         profiles = np.zeros((3, 2 * math.ceil(math.hypot(ny, nx)) + 8), np.float32)
-        ring = np.zeros((ny, nx), np.int64)
         self.cells = (
-            in_cells, cell_taps, *(np.zeros((ny, nx), np.float32) for _ in range(7)), ring,
-            np.zeros((ny, width), np.float32), _zeros(width + 16), profiles, scratch,
+            inside.sum((1, 3)).astype(np.float32), cell_taps,
+            *(np.zeros((ny, nx), np.float32) for _ in range(7)), np.zeros((ny, nx), np.int64),
+            np.zeros((ny, columns), np.float32), _zeros(width + 16), profiles,
+            tuple(_zeros(flat) for _ in range(5)),
         )  # fmt: skip
 
-        table, per_square = spot.table()
         template = spot.template()
-        area = int(correction.mask.sum())
-        level, scores = _thresholds(spot, finder.false_alarms, area)
-        window = (2 * spot.half + 1) * margin
-        line = max(width, height, 2 * margin)
+        level, scores = _thresholds(spot, finder.false_alarms, max(1, int(usable.sum())))
+        windows = (_CAPACITY, 2 * spot.half + 1, margin)
+        line = max(columns, rows, 2 * margin)
         self.work = (
-            *(_zeros(window) for _ in range(5)), _zeros(line), _zeros(line), _zeros(9),
-            np.zeros(6),
+            np.empty(windows, np.float32), np.empty(windows, np.float32), _zeros(line),
+            _zeros(line), np.zeros(9), np.zeros(6),
         )  # fmt: skip
+        table, per_square = spot.table()
         empty = np.zeros((0, 0), np.float32)
-        masked = np.flatnonzero(~correction.mask.ravel())
-        y, x = np.divmod(masked, width)
         self.settings = (
-            (height, width, stride, base),
             (spot.half, blocks, float(sigma), table, np.float32(per_square)),
-            (np.float32(finder.gain), np.float32(finder.floor)),
+            (np.float32(finder.gain), np.float32(finder.floor * side**2)),
             (np.float32((_CANDIDATE_LEVEL * level) ** 2 * squares), np.float32(_WRONG), scores),
             empty if correction.dark is None else _image(correction.dark),
             empty if correction.gain is None else _image(correction.gain),
-            np.float32(correction.saturation),
-            base + y * stride + x,
-            float(finder.guard_radius),
-            _outside(height, width),
-            float((template**2).sum()),
-        )
+            np.float32(correction.saturation), masked, float(finder.guard_radius),
+            _outside(height, width), float((template**2).sum()),
+            spot.volume / finder.shape.volume,
+        )  # fmt: skip
+        self.volume = spot.volume
 
 
 @lru_cache(maxsize=64)
@@ -278,11 +285,6 @@ def _taps(sigma: float) -> NDArray[np.float32]:
     offsets = np.arange(4 * math.ceil(3 * sigma / 4) + 1)
     taps = np.exp(-0.5 * (offsets / sigma) ** 2)
     return np.asarray(taps / (taps[0] + 2 * taps[1:].sum()), dtype=np.float32)
-
-
-def _both(taps: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Both halves of a symmetric filter."""
-    return np.concatenate([taps[:0:-1], taps]).astype(np.float64)
 
 
 def _zeros(size: int) -> NDArray[np.float32]:

@@ -10,14 +10,12 @@ from numba import njit
 from phaseloom.diffraction.background import background_at
 from phaseloom.diffraction.filters import COMPILED
 from phaseloom.diffraction.fitting import (
-    LANES,
     add_tail,
     add_window,
     corner,
     information,
     score,
     solve,
-    weigh,
     window,
 )
 
@@ -27,6 +25,9 @@ from phaseloom.diffraction.fitting import (
 """Columns of the spots of one pattern while they are fitted."""
 
 COLUMNS = 11
+
+_LAST, _NONE = 0.05, 0.0025
+"""A step whose square is a smaller part of the variance is the last; is not worth taking."""
 
 
 @njit(**COMPILED)
@@ -38,39 +39,41 @@ def tail_reach(amplitude, sigma, noise, half, table):
     return far if far > half else 0
 
 
-@njit(**COMPILED)
-def add_spot(image, frame, shape, work, spot, amplitude):
-    """Add a spot of this amplitude to the image; leaves its window in ``work``."""
+@njit(inline="always", **COMPILED)
+def add_spot(image, frame, shape, work, k, spot, amplitude):
+    """Add spot number k to the image with this amplitude, its window taken as it is in ``work``."""
     height, width, stride, base = frame
-    half, blocks, sigma, table, per_square = shape
-    p, py, px, _, _, across, down, _, _ = work
-    rows = 2 * half + 1
+    half, blocks, sigma, _, _ = shape
     y0, x0 = corner(spot[Y], spot[X], half, blocks)
-    window(
-        spot[Y], spot[X], y0, x0, rows, blocks, sigma, table, per_square, p, py, px, across, down
-    )
-    add_window(image, base, stride, y0, x0, rows, blocks, p, np.float32(amplitude))
+    add_window(image, base, stride, y0, x0, blocks, work[0][k], np.float32(amplitude))
     if spot[FAR] > 0:
         add_tail(
-            image, base, stride, height, width, spot[Y], spot[X], amplitude, sigma, rows, blocks,
-            int(spot[FAR]), across,
+            image, base, stride, height, width, spot[Y], spot[X], amplitude, sigma, 2 * half + 1,
+            blocks, int(spot[FAR]), work[2],
         )  # fmt: skip
 
 
-@njit(**COMPILED)
-def equations(image, rest, frame, shape, noise, work, spot):
+@njit(inline="always", **COMPILED)
+def place(image, frame, shape, work, k, spot):
+    """Draw the window of a spot where the spot is now, and take the spot off the image."""
+    half, blocks, sigma, table, per_square = shape
+    p, q, across, down, _, _ = work
+    y0, x0 = corner(spot[Y], spot[X], half, blocks)
+    window(spot[Y], spot[X], y0, x0, blocks, sigma, table, per_square, p[k], q[k], across, down)
+    add_spot(image, frame, shape, work, k, spot, -spot[AMPLITUDE])
+
+
+@njit(inline="always", **COMPILED)
+def equations(image, rest, frame, shape, noise, work, k, spot):
     """Normal equations of one spot with the rest of the model held; False when singular."""
     _, _, stride, base = frame
-    half, blocks, sigma, table, per_square = shape
-    gain, floor = noise
-    p, py, px, difference, weight, across, down, sums, step = work
-    rows = 2 * half + 1
+    half, blocks, _, _, _ = shape
+    p, q, _, _, sums, step = work
     y0, x0 = corner(spot[Y], spot[X], half, blocks)
-    window(
-        spot[Y], spot[X], y0, x0, rows, blocks, sigma, table, per_square, p, py, px, across, down
-    )
-    weigh(image, rest, base, stride, y0, x0, rows, blocks, gain, floor, difference, weight)
-    information(p, py, px, difference, weight, rows * blocks * LANES, sums)
+    information(
+        image, rest, base, stride, spot[Y], spot[X], y0, x0, blocks, noise[0], noise[1], p[k],
+        q[k], sums,
+    )  # fmt: skip
     return solve(sums, spot[AMPLITUDE], step)
 
 
@@ -87,68 +90,69 @@ def fit(image, rest, frame, shape, noise, work, spots, count, rounds, tall):
     noise
         (gain, floor): variance = gain · counts + floor.
     work
-        Scratch: p, py, px, difference, weight, across, down, sums, step.
+        Templates p and slopes q of the spots' windows (spot, rows, columns), which
+        :func:`place` has drawn; a line across and one down, sums, step.
     rounds
         At most so many.
     tall
         Counts per px below which a spot's tail does not matter.
     """
-    height, width, stride, base = frame
-    half, blocks, sigma, table, _ = shape
-    p, step = work[0], work[8]
-    rows = 2 * half + 1
+    height, width, _, _ = frame
+    half, _, sigma, table, _ = shape
+    step = work[5]
     for _ in range(rounds):
         busy = False
         for k in range(count):
             spot = spots[k]
             if spot[SETTLED] > 0:
                 continue
-            if not equations(image, rest, frame, shape, noise, work, spot):
+            if not equations(image, rest, frame, shape, noise, work, k, spot):
+                # Nothing of it can be seen.
                 spot[SETTLED] = 1
+                spot[AMPLITUDE] = 0.0
                 continue
             a = spot[AMPLITUDE]
             dy = max(-0.3 * sigma, min(0.3 * sigma, step[1]))
             dx = max(-0.3 * sigma, min(0.3 * sigma, step[2]))
-            change, spread = step[0], step[3]
-            small = 0.01 * max(step[4], step[5])
-            y0, x0 = corner(spot[Y], spot[X], half, blocks)
-            add_window(rest, base, stride, y0, x0, rows, blocks, p, np.float32(a))
-            if spot[FAR] > 0:
-                add_tail(
-                    rest, base, stride, height, width, spot[Y], spot[X], a, sigma, rows, blocks,
-                    int(spot[FAR]), work[5],
-                )  # fmt: skip
-            # A spot does not leave the detector.
-            spot[Y] = max(0.0, min(height - 1.0, spot[Y] + dy))
-            spot[X] = max(0.0, min(width - 1.0, spot[X] + dx))
-            spot[AMPLITUDE] = max(0.3 * a, a + change)
-            spot[FAR] = tail_reach(spot[AMPLITUDE], sigma, tall, half, table)
-            add_spot(rest, frame, shape, work, spot, -spot[AMPLITUDE])
-            if dy * dy + dx * dx < small and change * change < 0.01 * spread:
+            spot[AMPLITUDE_ERROR] = math.sqrt(step[3])
+            spot[Y_ERROR] = math.sqrt(step[4])
+            spot[X_ERROR] = math.sqrt(step[5])
+            moved = max((dy * dy + dx * dx) / max(step[4], step[5]), step[0] * step[0] / step[3])
+            if moved < _LAST:
                 spot[SETTLED] = 1
             else:
                 busy = True
+            if moved < _NONE:
+                continue
+            add_spot(rest, frame, shape, work, k, spot, a)
+            # A spot does not leave the detector.
+            spot[Y] = max(0.0, min(height - 1.0, spot[Y] + dy))
+            spot[X] = max(0.0, min(width - 1.0, spot[X] + dx))
+            spot[AMPLITUDE] = max(0.3 * a, a + step[0])
+            spot[FAR] = tail_reach(spot[AMPLITUDE], sigma, tall, half, table)
+            place(rest, frame, shape, work, k, spot)
         if not busy:
             return
 
 
 @njit(**COMPILED)
 def close(image, rest, frame, shape, noise, work, spots, count, cells):
-    """Errors, score and background of all spots, as the last fit left them.
+    """Score and background of all spots, as the last fit left them.
 
     Where the model misfits by more than chance (a blend taken for one spot, a shape that is not
-    the template's) the errors are those of the Cramér–Rao bound times the root of the misfit.
+    the template's) the errors become those of the Cramér–Rao bound times the root of the misfit.
     """
-    p, difference, weight, step = work[0], work[3], work[4], work[8]
-    n = (2 * shape[0] + 1) * shape[1] * LANES
+    _, _, stride, base = frame
+    half, blocks, _, _, _ = shape
+    gain, floor = noise
     for k in range(count):
         spot = spots[k]
         spot[BACKGROUND] = background_at(cells, spot[Y], spot[X])
-        if not equations(image, rest, frame, shape, noise, work, spot):
-            spot[SCORE] = 0.0
-            continue
-        spot[SCORE], misfit, spread = score(p, difference, weight, spot[AMPLITUDE], noise[0], n)
-        inflation = max(1.0, misfit - 2.0 * spread)
-        spot[AMPLITUDE_ERROR] = math.sqrt(step[3] * inflation)
-        spot[Y_ERROR] = math.sqrt(step[4] * inflation)
-        spot[X_ERROR] = math.sqrt(step[5] * inflation)
+        y0, x0 = corner(spot[Y], spot[X], half, blocks)
+        spot[SCORE], misfit, spread = score(
+            image, rest, base, stride, y0, x0, blocks, gain, floor, work[0][k], spot[AMPLITUDE]
+        )
+        inflation = math.sqrt(max(1.0, misfit - 2.0 * spread))
+        spot[AMPLITUDE_ERROR] *= inflation
+        spot[Y_ERROR] *= inflation
+        spot[X_ERROR] *= inflation

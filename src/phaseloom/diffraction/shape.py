@@ -59,6 +59,24 @@ class SpotShape:
         reach = 2.6 * self.sigma if self.kind == "gaussian" else self.radius + 2.5 * self.edge
         return max(3, math.ceil(reach))
 
+    @property
+    def bin_side(self) -> int:
+        """Side of the squares of pixels that tell as much of the spots as the pixels do, nearly.
+
+        A Gaussian keeps a sigma of at least 1.1 squares, a disk an edge of half a square.
+        """
+        if self.kind == "gaussian":
+            return max(1, int(self.sigma / 1.1))
+        return max(1, min(int(self.radius / 4), int(2 * self.edge)))
+
+    def binned(self, side: int) -> SpotShape:
+        """The same spot in units of such squares, as wide as their size makes it."""
+        spread = (side**2 - 1) / 12
+        if self.kind == "gaussian":
+            return SpotShape(sigma=math.sqrt(self.sigma**2 + spread) / side)
+        edge = math.sqrt(self.edge**2 + spread) / side
+        return SpotShape("disk", radius=self.radius / side, edge=edge)
+
     def profile(self, distance: NDArray[np.float64]) -> NDArray[np.float64]:
         """Height at a distance from the middle, in px."""
         if self.kind == "gaussian":

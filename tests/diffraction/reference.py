@@ -12,6 +12,7 @@ import numpy as np
 from scipy.ndimage import correlate1d, maximum_filter
 
 from phaseloom.diffraction import peaks as constants
+from phaseloom.diffraction import refinement
 from phaseloom.diffraction.background import _CLIP as CLIP
 from phaseloom.diffraction.correction import corrected
 from phaseloom.diffraction.filters import CELL
@@ -202,14 +203,18 @@ def scoring_step(p, py, px, difference, weight, amplitude):
     )
 
 
-def score(p, difference, weight, amplitude, gain):
+def score(p, values, rest, amplitude, gain, floor):
     """Signal-to-noise ratio of a spot, its misfit and the spread of that."""
-    there = weight > 0
-    p, difference, weight = p[there], difference[there], weight[there]
-    w = 1 / np.maximum(1 / weight - gain * amplitude * p, 1e-3 * gain)
-    signal = (w * p * (difference + amplitude * p)).sum() / np.sqrt((w * p**2).sum())
-    misfit = (p * weight * difference**2).sum() / p.sum()
-    return signal, misfit, np.sqrt(2 * (p**2).sum()) / p.sum()
+    there = ~np.isnan(values)
+    p, rest, expected = p[there], rest[there], (values - rest)[there]
+    w = p / (gain * np.maximum(expected - amplitude * p, 1e-3) + floor)
+    signal = (w * (rest + amplitude * p)).sum() / np.sqrt((w * p).sum())
+    variance = gain * np.maximum(expected, 1e-3) + floor
+    return (
+        signal,
+        (p * rest**2 / variance).sum() / p.sum(),
+        np.sqrt(2 * (p**2).sum()) / p.sum(),
+    )
 
 
 def reach(shape, amplitude, tall):
@@ -229,15 +234,19 @@ def fit(values, rest, shape, gain, floor, spots, rounds, tall):
             there, grid = window(shape, spot.y, spot.x, size)
             weight = weights(values[there], rest[there], gain, floor)
             step, covariance = scoring_step(*grid, rest[there], weight, spot.amplitude)
-            draw(rest, shape, spot, spot.amplitude)
             dy, dx = np.clip(step[1:], -0.3 * sigma, 0.3 * sigma)
+            variances = np.diag(covariance)
+            spot.errors = tuple(np.sqrt(variances))
+            moved = max((dy**2 + dx**2) / variances[1:].max(), step[0] ** 2 / variances[0])
+            spot.settled = bool(moved < refinement._LAST)
+            if moved < refinement._NONE:
+                continue
+            draw(rest, shape, spot, spot.amplitude)
             spot.y = min(max(spot.y + dy, 0), size[0] - 1)
             spot.x = min(max(spot.x + dx, 0), size[1] - 1)
             spot.amplitude = max(0.3 * spot.amplitude, spot.amplitude + step[0])
             spot.far = reach(shape, spot.amplitude, tall)
             draw(rest, shape, spot, -spot.amplitude)
-            small = dy**2 + dx**2 < 0.01 * max(covariance[1, 1], covariance[2, 2])
-            spot.settled = bool(small and step[0] ** 2 < 0.01 * covariance[0, 0])
 
 
 # --- which of them count ------------------------------------------------------------------
@@ -277,29 +286,35 @@ def prominence(spot, spots, shape):
 
 
 def register(pattern, finder, correction, beam):
-    """Spots of one raw pattern, in order of their rows, and the direct beam (None)."""
-    shape, gain, floor = finder.shape, finder.gain, finder.floor
-    sigma, guard = shape.filter_sigma, finder.guard_radius
-    values = corrected(pattern[None], correction)[0].astype(float)
+    """Spots of one raw pattern, in order of their rows, and the direct beam (None).
+
+    All of it on bins of side² px. Amplitudes are returned as integrated counts.
+    """
+    side = finder.shape.bin_side
+    shape, gain, floor = finder.shape.binned(side), finder.gain, finder.floor * side**2
+    sigma, guard = shape.filter_sigma, finder.guard_radius / side
+    beam = [(c + 0.5) / side - 0.5 for c in beam]
+    values = squares(corrected(pattern[None], correction)[0], side)
     usable, size = np.isfinite(values), values.shape
     y, x = np.arange(size[0]), np.arange(size[1])
     whole = shape.template()
-    level = gaussian_level(whole, correction.mask.sum(), finder.false_alarms)
+    area = (squares(~correction.mask, side) == 0).sum()
+    level = gaussian_level(whole, area, finder.false_alarms)
     table = least_scores(whole, level)
 
     def least(background):
-        place = (math.log10(max(background / gain, 1e-6)) - LOWEST) * PER_DECADE
+        b = max(background / gain, 1e-6)
+        place = (math.log10((b + floor / gain**2) ** 3 / b**2) - LOWEST) * PER_DECADE
         return np.interp(place, np.arange(table.size), table)
 
-    side = 1 if sigma < 1.8 else 2 if sigma < 3.6 else 4
-    taps = constants._taps(sigma / side)
+    taps = constants._taps(sigma)
     both = np.concatenate([taps[:0:-1], taps]).astype(float)
-    offsets = np.arange(1 - taps.size, taps.size) * side / sigma
-    response = side**2 * (np.exp(-0.5 * offsets**2) * both).sum() ** 2
+    axis = np.arange(1 - taps.size, taps.size)
+    response = (shape.profile(np.hypot(axis[:, None], axis)) * both[:, None] * both).sum()
     limit = (constants._CANDIDATE_LEVEL * level) ** 2 * (both**2).sum() ** 2
-    wide = math.sqrt(constants._KNOWN_TO / (4 * math.pi * max(finder.background / gain, 1e-4)))
-    wide = min(max(wide, 3.3 * sigma, 8), 10 * max(sigma, 2))
-    cell_taps = constants._taps(wide / CELL)
+    counts = max(finder.background * side**2 / gain, 1e-4)
+    wide = max(math.sqrt(constants._KNOWN_TO / (4 * math.pi * counts)), 3.3 * sigma)
+    cell_taps = constants._taps(min(wide, 10 * sigma) / CELL)
 
     full, weight = np.where(usable, values, 0), squares(usable, CELL)
     length = 2 * math.ceil(math.hypot(*weight.shape)) + 8
@@ -307,19 +322,18 @@ def register(pattern, finder, correction, beam):
     ring = rings(weight.shape, *beam)
     sums = squares(full, CELL)
     profile, cells = first_background(sums, weight, ring, inner, gain, floor, cell_taps, length)
-    seen, change, rest = squares(full, side), cells, full.copy()
+    change, rest = cells, full.copy()
     spots: list[Spot] = []
     for turn in range(2):
         rest = np.where(usable, rest - interpolated(change, y, x), 0)
-        left = squares(rest, side)
         if turn == 0:
-            ground = seen - left
-        filtered = blur(left, taps)
-        above = excess(filtered, seen, left, ground, limit, gain, floor * side**2, constants._WRONG)
+            ground = full - rest
+        filtered = blur(rest, taps)
+        above = excess(filtered, full, rest, ground, limit, gain, floor, constants._WRONG)
         middle = interpolated(cells, [size[0] / 2], [size[1] / 2])[0, 0]
         tall = 0.1 * math.sqrt(gain * max(middle, 0.05 * gain) + floor)
         for v, u, height in maxima(filtered, above):
-            spot = Spot((v + 0.5) * side - 0.5, (u + 0.5) * side - 0.5, height / response)
+            spot = Spot(v, u, height / response)
             spot.far = reach(shape, spot.amplitude, tall)
             draw(rest, shape, spot, -spot.amplitude)
             spots.append(spot)
@@ -335,13 +349,18 @@ def register(pattern, finder, correction, beam):
             cells, change = better, better - cells
     for spot in spots:
         spot.background = interpolated(cells, [spot.y], [spot.x])[0, 0]
-        there, grid = window(shape, spot.y, spot.x, size)
-        weight = weights(values[there], rest[there], gain, floor)
-        _, covariance = scoring_step(*grid, rest[there], weight, spot.amplitude)
-        spot.score, misfit, spread = score(grid[0], rest[there], weight, spot.amplitude, gain)
-        spot.errors = tuple(np.sqrt(np.diag(covariance) * max(1, misfit - 2 * spread)))
+        there, (p, _, _) = window(shape, spot.y, spot.x, size)
+        spot.score, misfit, spread = score(
+            p, values[there], rest[there], spot.amplitude, gain, floor
+        )
+        spot.errors = tuple(np.array(spot.errors) * math.sqrt(max(1, misfit - 2 * spread)))
     kept, brightest = keep(spots, least, beam, guard, sigma)
     for spot in kept:
-        spot.prominence = prominence(spot, kept, shape)
+        spot.prominence = prominence(spot, kept, shape) * shape.volume / finder.shape.volume
+    for spot in kept:
+        spot.y, spot.x = ((c + 0.5) * side - 0.5 for c in (spot.y, spot.x))
+        spot.amplitude *= shape.volume
+        spot.errors = tuple(np.array(spot.errors) * [shape.volume, side, side])
+        spot.background /= side**2
     kept.sort(key=lambda s: -s.amplitude)
     return sorted(kept[: finder.max_peaks], key=lambda s: s.y), brightest

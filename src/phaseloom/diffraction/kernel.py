@@ -238,7 +238,7 @@ def register(
             )  # fmt: skip
             source, change = rest, spare
     close(image, rest, frame, shape, noise, work, spots, count, cells)
-    kept, brightest = keep(spots, count, gain, thresholds, beam, sigma)
+    kept, brightest = keep(spots, count, noise, thresholds, beam, sigma)
     prominences(spots, kept, shape)
     return kept, brightest
 
@@ -348,7 +348,7 @@ def register_block(
             for k in range(cells.shape[1]):
                 total += cells[j, k]
         mean = max(total / cells.size, 0.0)
-        least = least_score(mean, gain, limits[2])
+        least = least_score(mean, noise, limits[2])
         maps[5, i] = tall * least * math.sqrt((gain * max(mean, 1e-3) + floor) / squares)
         for k in range(kept):
             spot = spots[k]

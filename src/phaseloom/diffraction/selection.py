@@ -19,17 +19,24 @@ from phaseloom.diffraction.refinement import (
 
 
 @njit(**COMPILED)
-def least_score(background, gain, thresholds):
-    """Least score of a spot on this background: table over log10 of counts per px."""
+def least_score(background, noise, thresholds):
+    """Least score of a spot on this background: table over log10 of counts per px.
+
+    Read-out noise makes the sum less skewed: what counts is the Poisson background b′ of the
+    same skewness, b′^(−1/2) = b / (b + floor / gain²)^(3/2).
+    """
+    gain, floor = noise
     table, lowest, per_decade = thresholds
-    t = (math.log10(max(background / gain, 1e-6)) - lowest) * per_decade
+    b = max(background / gain, 1e-6)
+    equivalent = (b + floor / (gain * gain)) ** 3 / (b * b)
+    t = (math.log10(equivalent) - lowest) * per_decade
     t = max(0.0, min(table.size - 1.001, t))
     k = int(t)
     return table[k] + (t - k) * (table[k + 1] - table[k])
 
 
 @njit(**COMPILED)
-def keep(spots, count, gain, thresholds, beam, apart):
+def keep(spots, count, noise, thresholds, beam, apart):
     """Drop what may be noise, what fell on another spot, and what is part of the direct beam.
 
     Parameters
@@ -52,7 +59,7 @@ def keep(spots, count, gain, thresholds, beam, apart):
             brightest = k
     for k in range(count):
         near = (spots[k, Y] - beam_y) ** 2 + (spots[k, X] - beam_x) ** 2 < guard * guard
-        weak = spots[k, SCORE] < least_score(spots[k, BACKGROUND], gain, thresholds)
+        weak = spots[k, SCORE] < least_score(spots[k, BACKGROUND], noise, thresholds)
         if weak or (near and k != brightest):
             spots[k, AMPLITUDE] = 0.0
     for k in range(count):

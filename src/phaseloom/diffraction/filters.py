@@ -22,9 +22,6 @@ COMPILED: dict[str, Any] = {
 }
 """How the kernels are compiled: they release the GIL, and see finite numbers only."""
 
-CELL = 4
-"""Side of the cells the background is estimated on, in px."""
-
 
 @njit(**COMPILED)
 def _first_taps(out, z, a, b, c, d, e, f, g, h, t, t0, t1, t2, t3, n):
@@ -121,7 +118,7 @@ def bin_sums(image, base, stride, side, row, out, out_base, out_stride, rows, co
 
 
 @njit(**COMPILED)
-def radial_profile(mean, weight, ring, inner, gain, floor, clip, profile, total, share):
+def radial_profile(mean, weight, ring, inner, gain, floor, clip, full, profile, total, share):
     """Clipped mean of cells by their distance from the direct beam.
 
     Cells more than ``clip`` standard deviations of counting noise above the profile (and a
@@ -134,6 +131,8 @@ def radial_profile(mean, weight, ring, inner, gain, floor, clip, profile, total,
         (rows, columns): mean counts per px of the cells, and usable px in them.
     ring
         Distance of the cells' centres from the beam, in cells, rounded.
+    full
+        Pixels of a whole cell.
     inner
         Distance within which there is little but the beam: the profile beyond is carried on.
     profile
@@ -142,7 +141,6 @@ def radial_profile(mean, weight, ring, inner, gain, floor, clip, profile, total,
         Scratch of the profile's length.
     """
     n = profile.size
-    full = np.float32(CELL * CELL)
     for turn in range(3):
         for k in range(n):
             total[k] = 0.0
@@ -166,31 +164,30 @@ def radial_profile(mean, weight, ring, inner, gain, floor, clip, profile, total,
 
 
 @njit(**COMPILED)
-def expand(cells, lines):
-    """Cells (rows, columns) interpolated along the rows to px: ``lines`` (rows, ≥ 4 × columns).
+def expand(cells, side, lines):
+    """Cells (rows, columns) interpolated along the rows to px: ``lines`` (rows, width).
 
-    Beyond the last cell's middle its value is carried on.
+    Beyond the first and the last cell's middle their values are carried on.
     """
     last = cells.shape[1] - 1
+    half = side // 2
     for cy in range(cells.shape[0]):
-        lines[cy, 0] = cells[cy, 0]
-        lines[cy, 1] = cells[cy, 0]
+        for i in range(half):
+            lines[cy, i] = cells[cy, 0]
         for cx in range(last):
             value = cells[cy, cx]
-            slope = np.float32(0.125) * (cells[cy, cx + 1] - value)
-            i = CELL * cx + 2
-            lines[cy, i] = value + slope
-            lines[cy, i + 1] = value + 3 * slope
-            lines[cy, i + 2] = value + 5 * slope
-            lines[cy, i + 3] = value + 7 * slope
-        for i in range(CELL * last + 2, lines.shape[1]):
+            slope = (cells[cy, cx + 1] - value) / side
+            i = side * cx + half
+            for k in range(side):
+                lines[cy, i + k] = value + (np.float32(k) + np.float32(0.5)) * slope
+        for i in range(side * last + half, lines.shape[1]):
             lines[cy, i] = cells[cy, last]
 
 
 @njit(**COMPILED)
-def between(y, rows):
+def between(y, side, rows):
     """The two lines of cells a row of px lies between, and its share of the second."""
-    v = (y + 0.5) / CELL - 0.5
+    v = (y + 0.5) / side - 0.5
     k = math.floor(v)
     if k < 0:
         return 0, 0, np.float32(0.0)
@@ -206,10 +203,10 @@ def _subtract_row(image, line, other, share, out, n):
 
 
 @njit(**COMPILED)
-def subtract(image, lines, base, stride, height, width, out):
+def subtract(image, lines, side, base, stride, height, width, out):
     """``out = image −`` background, given as lines of cells expanded along the rows."""
     for y in range(height):
-        a, b, share = between(y, lines.shape[0])
+        a, b, share = between(y, side, lines.shape[0])
         at = base + y * stride
         _subtract_row(image[at:], lines[a], lines[b], share, out[at:], width)
 

@@ -21,14 +21,14 @@ import numpy as np
 from numba import njit
 
 from phaseloom.diffraction.background import (
-    background_at,
     better_background,
+    cells_at,
     first_background,
+    misfit_between,
     rings_about,
     usable_in_cells,
 )
 from phaseloom.diffraction.filters import (
-    CELL,
     COMPILED,
     bin_sums,
     convolve,
@@ -185,25 +185,39 @@ def register(
     level, wrong, thresholds = limits
     (
         static, cell_taps, sums, cells_left, share, radial, cells, spare, weight, ring, lines, row,
-        profiles, scratch,
+        profiles, scratch, middles, cell_side, number,
     ) = cell_images  # fmt: skip
     seen, left, ground = images[0], images[1], images[2]
     cell_rows, cell_columns = cells.shape
-    usable_in_cells(static, masked_count, bad, n_bad, base, stride, weight)
+    usable_in_cells(static, masked_count, bad, n_bad, base, stride, cell_side, weight)
     bin_sums(image, base, stride, 1, row, seen, start, tight, height, width)
     flat = sums.reshape(sums.size)
-    bin_sums(seen, start, tight, CELL, row, flat, 0, cell_columns, cell_rows, cell_columns)
-    inner = min(int(beam[2] / CELL) + 1, profiles.shape[1] - 1)
+    bin_sums(seen, start, tight, cell_side, row, flat, 0, cell_columns, cell_rows, cell_columns)
+    inner = min(int(beam[2] / cell_side) + 1, profiles.shape[1] - 1)
+    full = np.float32(cell_side * cell_side)
     first_background(
-        sums, weight, ring, inner, gain, floor, cell_taps, profiles, scratch, radial, cells, spare
+        sums,
+        weight,
+        full,
+        ring,
+        inner,
+        gain,
+        floor,
+        cell_taps,
+        profiles,
+        middles,
+        scratch,
+        radial,
+        cells,
+        spare,
     )
     for i in range(n_bad):
         image[bad[i]] = BEYOND
     source, change = image, cells
     count = 0
     for turn in range(2):
-        expand(change, lines)
-        subtract(source, lines, base, stride, height, width, rest)
+        expand(change, cell_side, lines)
+        subtract(source, lines, cell_side, base, stride, height, width, rest)
         for i in range(n_bad):
             rest[bad[i]] = 0.0
         bin_sums(rest, base, stride, 1, row, left, start, tight, height, width)
@@ -211,7 +225,7 @@ def register(
             for i in range(ground.size):
                 ground[i] = seen[i] - left[i]
         n = candidates(grid, filter_taps, level, noise, wrong, images, found)
-        middle = max(background_at(cells, 0.5 * height, 0.5 * width), np.float32(0.05) * gain)
+        middle = max(cells_at(cells, cell_side, 0.5 * height, 0.5 * width), np.float32(0.05) * gain)
         tall = 0.1 * math.sqrt(gain * middle + floor)
         old = count
         for k in range(min(n, spots.shape[0] - old)):
@@ -230,14 +244,20 @@ def register(
                 rest[bad[i]] = 0.0
             bin_sums(rest, base, stride, 1, row, left, start, tight, height, width)
             flat = cells_left.reshape(cells_left.size)
-            bin_sums(left, start, tight, CELL, row, flat, 0, cell_columns, cell_rows, cell_columns)
+            bin_sums(
+                left, start, tight, cell_side, row, flat, 0, cell_columns, cell_rows, cell_columns
+            )
             better_background(
-                sums, cells_left, weight, ring, inner, gain, floor, cell_taps, profiles, scratch,
-                radial, cells, share,
-                spare,
+                sums, cells_left, weight, ring, inner, gain, floor, cell_taps, profiles, middles,
+                scratch, radial, cells, share, spare,
+            )  # fmt: skip
+            misfit_between(
+                cells_left, weight, share, spare, cells, gain, floor, cell_taps, middles, number,
+                scratch, radial,
             )  # fmt: skip
             source, change = rest, spare
-    close(image, rest, frame, shape, noise, work, spots, count, cells)
+    # The radial part has done its duty: the misfit between the spots stands there now.
+    close(image, rest, frame, shape, noise, work, spots, count, cells, radial, cell_side)
     kept, brightest = keep(spots, count, noise, thresholds, beam, sigma)
     prominences(spots, kept, shape)
     return kept, brightest
@@ -337,7 +357,7 @@ def register_block(
         y = (beams[i, 0] + 0.5) / side - 0.5
         x = (beams[i, 1] + 0.5) / side - 0.5
         if abs(y - ring_y) > 0.5 or abs(x - ring_x) > 0.5:
-            rings_about(y, x, ring)
+            rings_about(y, x, cell_images[15], ring)
             ring_y, ring_x = y, x
         kept, brightest = register(
             image, rest, bins, shape, noise, limits, (y, x, guard / side), bad_bins, n_bad,

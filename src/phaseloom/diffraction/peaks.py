@@ -27,6 +27,9 @@ _WRONG = 0.1
 _CAPACITY = 4096
 """Candidates a pattern may have."""
 
+_CELL = 4
+"""Side of the cells the background is estimated on, in px; of larger bins half as many."""
+
 _KNOWN_TO = 400.0
 """Counts the background is smoothed over: known to 5 %."""
 
@@ -171,7 +174,6 @@ class _Room:
     """Arrays the kernel works in, and the constants of a scan, laid out for it."""
 
     def __init__(self, shape: tuple[int, ...], finder: Finder, correction: Correction) -> None:
-        from phaseloom.diffraction.filters import CELL
         from phaseloom.diffraction.fitting import BEYOND, LANES
 
         height, width = shape
@@ -222,17 +224,20 @@ class _Room:
 
         counts = max(finder.background * side**2 / finder.gain, 1e-4)
         smoothing = max(math.sqrt(_KNOWN_TO / (4 * math.pi * counts)), 3.3 * sigma)
-        cell_taps = _taps(min(smoothing, 10 * sigma) / CELL)
-        ny, nx = rows // CELL, columns // CELL
+        cell = _CELL if side == 1 else _CELL // 2
+        cell_taps = _taps(min(smoothing, 10 * sigma) / cell)
+        ny, nx = rows // cell, columns // cell
         rc = cell_taps.size - 1
         flat = (ny + 2 * rc) * (nx + rc) + 2 * rc + 64
-        inside = usable[: ny * CELL, : nx * CELL].reshape(ny, CELL, nx, CELL)
+        inside = usable[: ny * cell, : nx * cell].reshape(ny, cell, nx, cell)
         profiles = np.zeros((3, 2 * math.ceil(math.hypot(ny, nx)) + 8), np.float32)
         self.cells = (
             inside.sum((1, 3)).astype(np.float32), cell_taps,
             *(np.zeros((ny, nx), np.float32) for _ in range(7)), np.zeros((ny, nx), np.int64),
             np.zeros((ny, columns), np.float32), _zeros(width + 16), profiles,
-            tuple(_zeros(flat) for _ in range(5)),
+            (*(_zeros(flat) for _ in range(5)), np.zeros((ny, nx), np.float32)),
+            (_middles(cell_taps, ny), _middles(cell_taps, nx)), cell,
+            4 * math.pi * (min(smoothing, 10 * sigma) / cell) ** 2,
         )  # fmt: skip
 
         template = spot.template()
@@ -285,6 +290,14 @@ def _taps(sigma: float) -> NDArray[np.float32]:
     offsets = np.arange(4 * math.ceil(3 * sigma / 4) + 1)
     taps = np.exp(-0.5 * (offsets / sigma) ** 2)
     return np.asarray(taps / (taps[0] + 2 * taps[1:].sum()), dtype=np.float32)
+
+
+def _middles(taps: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """Mean place of the neighbours, weighted with the taps, of each of n cells in a line."""
+    place = np.arange(n, dtype=np.float64)
+    apart = np.abs(place[:, None] - place)
+    weight = np.where(apart < taps.size, taps[np.minimum(apart, taps.size - 1).astype(int)], 0.0)
+    return np.asarray(weight @ place / weight.sum(1), dtype=np.float32)
 
 
 def _zeros(size: int) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from phaseloom.diffraction.background import background_at
+from phaseloom.diffraction.background import cells_at
 from phaseloom.diffraction.filters import COMPILED
 from phaseloom.diffraction.fitting import (
     add_tail,
@@ -136,8 +136,11 @@ def fit(image, rest, frame, shape, noise, work, spots, count, rounds, tall):
 
 
 @njit(**COMPILED)
-def close(image, rest, frame, shape, noise, work, spots, count, cells):
+def close(image, rest, frame, shape, noise, work, spots, count, cells, misfits, side):
     """Score and background of all spots, as the last fit left them.
+
+    Between the spots the variance may be more than that of counting (``misfits``, on cells of
+    ``side``² px as ``cells``): scores are in units of the root of that.
 
     Where the model misfits by more than chance (a blend taken for one spot, a shape that is not
     the template's) the errors become those of the Cramér–Rao bound times the root of the misfit.
@@ -147,11 +150,12 @@ def close(image, rest, frame, shape, noise, work, spots, count, cells):
     gain, floor = noise
     for k in range(count):
         spot = spots[k]
-        spot[BACKGROUND] = background_at(cells, spot[Y], spot[X])
+        spot[BACKGROUND] = cells_at(cells, side, spot[Y], spot[X])
         y0, x0 = corner(spot[Y], spot[X], half, blocks)
         spot[SCORE], misfit, spread = score(
             image, rest, base, stride, y0, x0, blocks, gain, floor, work[0][k], spot[AMPLITUDE]
         )
+        spot[SCORE] /= math.sqrt(cells_at(misfits, side, spot[Y], spot[X]))
         inflation = math.sqrt(max(1.0, misfit - 2.0 * spread))
         spot[AMPLITUDE_ERROR] *= inflation
         spot[Y_ERROR] *= inflation

@@ -117,8 +117,18 @@ def paraboloid_background(image, usable, curvature, line, place, border, out):
 
 
 @njit(**COMPILED)
-def blur(image, taps, padded, half_done, done):
-    """Gaussian blur with nothing beyond the edges, into ``done``, rows ``columns + r`` apart."""
+def blur(image, taps, padded, half_done, done, out):
+    """Gaussian blur; what would lie beyond the edges does not count.
+
+    Parameters
+    ----------
+    image, out
+        (rows, columns).
+    taps
+        Half of the filter, as of :func:`phaseloom.diffraction.filters.convolve`.
+    padded, half_done, done
+        Scratch, zero in the beginning, rows ``columns + r`` apart.
+    """
     height, width = image.shape
     r = taps.size - 1
     stride = width + r
@@ -129,6 +139,27 @@ def blur(image, taps, padded, half_done, done):
             row[x] = image[y, x]
     convolve(padded, stride, taps, half_done[r:], n)
     convolve(half_done, 1, taps, done, n)
+    for y in range(height):
+        down = _share(taps, y, height)
+        for x in range(width):
+            out[y, x] = done[y * stride + x] / down
+    for x in range(width):
+        across = _share(taps, x, width)
+        if across < 1:
+            for y in range(height):
+                out[y, x] /= across
+
+
+@njit(**COMPILED)
+def _share(taps, i, size):
+    """How much of the filter lies within the image at place i of a line; 1 at most."""
+    r = taps.size - 1
+    if i >= r and i < size - r:
+        return np.float32(1.0)
+    total = np.float32(0.0)
+    for j in range(max(0, i - r), min(size, i + r + 1)):
+        total += taps[abs(j - i)]
+    return min(total, np.float32(1.0))
 
 
 @njit(**COMPILED)
@@ -275,16 +306,13 @@ def register_prominent(
         for y in range(height):
             for x in range(width):
                 flat[y, x] = image[y, x] - background[y, x] if usable[n, y, x] else 0.0
-        blur(flat, taps, padded, half_done, done)
-        for y in range(height):
-            for x in range(width):
-                smooth[y, x] = done[y * stride + x]
+        blur(flat, taps, padded, half_done, done, smooth)
         peaks, heights = prominent_maxima(smooth, least[n], rank, parent, stands)
         order = np.argsort(-heights, kind="mergesort")[:most]
         beam_y, beam_x = beams[n, 0], beams[n, 1]
         _, maps[2, n] = mean_within(image, usable[n], beam_y, beam_x, _BEAM_WINDOW)
         beam = -1
-        nearest = np.inf
+        nearest = 1e30
         for k in range(order.size):
             y, x = divmod(peaks[order[k]], width)
             distance = (y - beam_y) ** 2 + (x - beam_x) ** 2

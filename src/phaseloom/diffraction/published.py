@@ -64,10 +64,9 @@ def find_prominent(
     beam
         (n, 2), where the direct beam should be (row, column), in px.
     minimum
-        P_min in counts per px. The published 3 grey levels are of patterns stretched to 8 bits
-        each by itself: by default 3/255 of the pattern's largest count. The paraboloid, too,
-        is drawn in grey levels (one is as high as a pixel is wide), of which
-        ``minimum`` is three.
+        P_min in counts per px. The published 3 grey levels are of patterns stretched to 8 bits,
+        each by itself: by default 3/255 of the pattern's largest count. The paraboloid, too, is
+        drawn in grey levels, of which one is as high as a pixel is wide.
     max_peaks
         Most peaks of a pattern.
 
@@ -118,9 +117,7 @@ def find_prominent(
     noise = _spread_outside(values, usable)
     largest = values.max(axis=(1, 2), initial=0.0, where=usable).astype(np.float64)
     grey = largest / GREY_LEVELS
-    if minimum is not None:
-        grey[:] = minimum / LEAST_PROMINENCE
-    prominence = np.fmax(LEAST_PROMINENCE * grey, noise)
+    prominence = np.fmax(LEAST_PROMINENCE * grey if minimum is None else minimum, noise)
     measured = usable.mean(axis=(1, 2)) >= 1 - _MOST_UNUSABLE
     out = np.empty((len(raw), max_peaks, COLUMNS))
     number = np.full(len(raw), -1, dtype=np.int64)

@@ -174,12 +174,18 @@ def expand(cells, side, lines):
     for cy in range(cells.shape[0]):
         for i in range(half):
             lines[cy, i] = cells[cy, 0]
-        for cx in range(last):
-            value = cells[cy, cx]
-            slope = (cells[cy, cx + 1] - value) / side
-            i = side * cx + half
-            for k in range(side):
-                lines[cy, i + k] = value + (np.float32(k) + np.float32(0.5)) * slope
+        if side == 2:
+            for cx in range(last):
+                slope = np.float32(0.25) * (cells[cy, cx + 1] - cells[cy, cx])
+                lines[cy, 2 * cx + 1] = cells[cy, cx] + slope
+                lines[cy, 2 * cx + 2] = cells[cy, cx + 1] - slope
+        else:
+            for cx in range(last):
+                value = cells[cy, cx]
+                slope = (cells[cy, cx + 1] - value) / side
+                i = side * cx + half
+                for k in range(side):
+                    lines[cy, i + k] = value + (np.float32(k) + np.float32(0.5)) * slope
         for i in range(side * last + half, lines.shape[1]):
             lines[cy, i] = cells[cy, last]
 

@@ -271,14 +271,19 @@ def spread_outside(image, frame, ends, bad, n_bad):
     total = 0.0
     squares = 0.0
     for y in range(height):
-        row = image[base + y * stride :]
         n += width - (ends[y, 1] - ends[y, 0])
+        first = image[base + y * stride :]
+        last = image[base + y * stride + ends[y, 1] :]
+        a = np.float32(0.0)
+        b = np.float32(0.0)
         for x in range(ends[y, 0]):
-            total += row[x]
-            squares += row[x] * row[x]
-        for x in range(ends[y, 1], width):
-            total += row[x]
-            squares += row[x] * row[x]
+            a += first[x]
+            b += first[x] * first[x]
+        for x in range(width - ends[y, 1]):
+            a += last[x]
+            b += last[x] * last[x]
+        total += float(a)
+        squares += float(b)
     for i in range(n_bad):
         y, x = divmod(bad[i] - base, stride)
         n -= 1 if x < ends[y, 0] or x >= ends[y, 1] else 0

@@ -191,8 +191,8 @@ class _Room:
         full = _zeros(height * stride + 64)
         y, x = np.divmod(np.flatnonzero(~correction.mask.ravel()), width)
         masked = y * stride + x
-        usable = correction.mask[: rows * side, : columns * side]
-        usable = usable.reshape(rows, side, columns, side).all((1, 3))
+        tiles = correction.mask[: rows * side, : columns * side]
+        usable = np.asarray(tiles.reshape(rows, side, columns, side).all((1, 3)))
 
         blocks = -(-(2 * spot.half + 1) // LANES)
         margin = LANES * blocks

@@ -107,9 +107,9 @@ def prominences(spots, count, shape):
             b = spots[m, AMPLITUDE]
             dy = spots[m, Y] - spots[k, Y]
             dx = spots[m, X] - spots[k, X]
-            d = math.sqrt(dy * dy + dx * dx)
-            if b <= a or d > 2 * half:
+            if b <= a or dy * dy + dx * dx > 4 * half * half:
                 continue
+            d = math.sqrt(dy * dy + dx * dx)
             top = a + b * template_at(d * d, sigma, table, per_square)
             lowest = top
             for i in range(1, 16):

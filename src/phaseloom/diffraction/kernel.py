@@ -330,15 +330,22 @@ def into_bins(full, frame, bad, n_bad, side, row, image, bins, bad_bins):
 
 @njit(**COMPILED)
 def register_block(
-    patterns, first, check, beams, padded, settings, search, cell_images, work, out, filled,
-    count, maps, max_peaks,
+    patterns, check, beams, padded, settings, search, cell_images, work, out, count, maps,
+    max_peaks,
 ):  # fmt: skip
-    """Peaks of the patterns from ``first`` on, until the table is full; places in px.
+    """Peaks of some patterns, one after the other in ``out``; places in px.
+
+    Parameters
+    ----------
+    out
+        Room for ``max_peaks`` of every pattern.
+    count, maps
+        (n,) and (n, 6), filled.
 
     Returns
     -------
-    done, filled : int
-        The next pattern, and rows of ``out`` in use.
+    int
+        Rows of ``out`` in use.
     """
     full, frame, bad, image, bins, rest, bad_bins, masked_bins, side = padded
     shape, noise, limits, dark, gain_map, saturation, masked, guard, ends, squares, tall = settings
@@ -347,17 +354,16 @@ def register_block(
     gain, floor = noise
     area = 1.0 / (side * side)
     ring_y, ring_x = np.inf, np.inf
-    for i in range(first, patterns.shape[0]):
-        if filled + max_peaks > out.shape[0]:
-            return i, filled
+    filled = 0
+    for i in range(patterns.shape[0]):
         n_bad = load(
             patterns[i], dark, gain_map, saturation, check, masked, full, frame[3], frame[2], bad
         )
         if n_bad > 0.9 * frame[0] * frame[1]:
             count[i] = -1
             continue
-        maps[3, i] = sum_within(full, frame, beams[i, 0], beams[i, 1], guard)
-        maps[4, i] = spread_outside(full, frame, ends, bad, n_bad)
+        maps[i, 3] = sum_within(full, frame, beams[i, 0], beams[i, 1], guard)
+        maps[i, 4] = spread_outside(full, frame, ends, bad, n_bad)
         n_bad = into_bins(full, frame, bad, n_bad, side, row, image, bins, bad_bins)
         y = (beams[i, 0] + 0.5) / side - 0.5
         x = (beams[i, 1] + 0.5) / side - 0.5
@@ -374,7 +380,7 @@ def register_block(
                 total += cells[j, k]
         mean = max(total / cells.size, 0.0)
         least = least_score(mean, noise, limits[2])
-        maps[5, i] = tall * least * math.sqrt((gain * max(mean, 1e-3) + floor) / squares)
+        maps[i, 5] = tall * least * math.sqrt((gain * max(mean, 1e-3) + floor) / squares)
         for k in range(kept):
             spot = spots[k]
             spot[Y] = (spot[Y] + 0.5) * side - 0.5
@@ -384,9 +390,9 @@ def register_block(
             spot[BACKGROUND] *= area
             spot[PROMINENCE] *= tall
         if brightest >= 0:
-            maps[0, i] = spots[brightest, Y]
-            maps[1, i] = spots[brightest, X]
-            maps[2, i] = max(spots[brightest, Y_ERROR], spots[brightest, X_ERROR])
+            maps[i, 0] = spots[brightest, Y]
+            maps[i, 1] = spots[brightest, X]
+            maps[i, 2] = max(spots[brightest, Y_ERROR], spots[brightest, X_ERROR])
         kept = weakest_of(spots, kept, max_peaks)
         sort_by_row(spots, kept)
         for k in range(kept):
@@ -394,4 +400,4 @@ def register_block(
                 out[filled, c] = spots[k, c]
             filled += 1
         count[i] = kept
-    return patterns.shape[0], filled
+    return filled

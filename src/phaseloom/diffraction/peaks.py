@@ -24,6 +24,9 @@ _CANDIDATE_LEVEL = 0.85
 _WRONG = 0.1
 """Part of a spot that its template may leave and that is taken for no other spot."""
 
+_AT_ONCE = 16
+"""Patterns handed to the compiled pass in one call."""
+
 _CAPACITY = 4096
 """Candidates a pattern may have."""
 
@@ -139,11 +142,7 @@ def find_peaks(
     from phaseloom.diffraction.kernel import register_block
     from phaseloom.diffraction.refinement import COLUMNS
 
-    raw = np.ascontiguousarray(patterns)
-    if raw.dtype.kind == "b":
-        raw = raw.view(np.uint8)
-    if not raw.dtype.isnative:
-        raw = raw.astype(raw.dtype.newbyteorder("="))
+    raw = np.asarray(patterns)
     expected = np.asarray(beam, dtype=np.float64)
     if raw.ndim != 3 or raw.shape[1:] != correction.mask.shape or expected.shape != (len(raw), 2):
         raise InputError(
@@ -153,21 +152,25 @@ def find_peaks(
         )
     room = _Room(raw.shape[1:], finder, correction)
     number = np.zeros(len(raw), np.int64)
-    maps = np.full((len(_MAPS), len(raw)), np.nan)
-    out = np.empty((64 * len(raw) + _CAPACITY, COLUMNS))
+    maps = np.full((len(raw), len(_MAPS)), np.nan)
     check = raw.dtype.kind == "f" or math.isfinite(correction.saturation)
-    done, filled = 0, 0
-    while done < len(raw):
-        done, filled = register_block(
-            raw, done, check, expected, room.images, room.settings, room.search, room.cells,
-            room.work, out, filled, number, maps, finder.max_peaks,
+    # In one type for the compiled pass, few at a time so that they stay in the cache.
+    few = np.empty((min(_AT_ONCE, len(raw)), *raw.shape[1:]), np.float32)
+    out = np.empty((len(few) * finder.max_peaks, COLUMNS))
+    tables = [out[:0].copy()]
+    for first in range(0, len(raw), _AT_ONCE):
+        some = slice(first, min(first + _AT_ONCE, len(raw)))
+        np.copyto(few[: some.stop - first], raw[some], casting="unsafe")
+        filled = register_block(
+            few[: some.stop - first], check, expected[some], room.images, room.settings,
+            room.search, room.cells, room.work, out, number[some], maps[some], finder.max_peaks,
         )  # fmt: skip
-        if done < len(raw):
-            out = np.concatenate([out, np.empty_like(out)])
-    columns = dict(zip(_COLUMNS, out[:filled, : len(_COLUMNS)].T.copy(), strict=True))
+        tables.append(out[:filled].copy())
+    found = np.concatenate(tables)
+    columns = dict(zip(_COLUMNS, found[:, : len(_COLUMNS)].T.copy(), strict=True))
     for name in ("intensity", "intensity_error"):
         columns[name] *= room.volume
-    return Found(columns, number, dict(zip(_MAPS, maps, strict=True)))
+    return Found(columns, number, dict(zip(_MAPS, maps.T, strict=True)))
 
 
 class _Room:

@@ -15,7 +15,6 @@ from phaseloom.diffraction import peaks as constants
 from phaseloom.diffraction import refinement
 from phaseloom.diffraction.background import _CLIP as CLIP
 from phaseloom.diffraction.correction import corrected
-from phaseloom.diffraction.filters import CELL
 from phaseloom.diffraction.fitting import LANES
 from phaseloom.diffraction.kernel import ROUNDS
 from phaseloom.diffraction.noise import LOWEST, PER_DECADE, gaussian_level, least_scores
@@ -37,10 +36,10 @@ def squares(image, side):
     return whole.reshape(rows, side, columns, side).sum((1, 3))
 
 
-def interpolated(cells, rows, columns):
-    """Cells at these pixels, linear between their middles, constant beyond."""
+def interpolated(cells, side, rows, columns):
+    """Cells of side² px at these pixels, linear between their middles, constant beyond."""
     for axis, at in enumerate((rows, columns)):
-        place = np.clip((np.asarray(at) + 0.5) / CELL - 0.5, 0, cells.shape[axis] - 1)
+        place = np.clip((np.asarray(at) + 0.5) / side - 0.5, 0, cells.shape[axis] - 1)
         before = np.minimum(place.astype(int), cells.shape[axis] - 2)
         share = np.expand_dims(place - before, 1 - axis)
         cells = (1 - share) * cells.take(before, axis) + share * cells.take(before + 1, axis)
@@ -70,14 +69,14 @@ def maxima(filtered, above):
 # --- background ---------------------------------------------------------------------------
 
 
-def rings(shape, y, x):
+def rings(shape, y, x, side):
     """Distance of all cells from a point (px), in cells, rounded."""
-    v, u = ((c + 0.5) / CELL - 0.5 for c in (y, x))
+    v, u = ((c + 0.5) / side - 0.5 for c in (y, x))
     distance = np.hypot(np.arange(shape[0])[:, None] - v, np.arange(shape[1]) - u)
     return np.floor(distance + 0.5).astype(int)
 
 
-def radial_profile(mean, weight, ring, inner, gain, floor, clip, length):
+def radial_profile(mean, weight, ring, inner, gain, floor, clip, full, length):
     profile, most = np.zeros(length), np.full(length, np.inf)
     for _ in range(3):
         used = np.where(mean <= most[ring], weight, 0)
@@ -88,20 +87,32 @@ def radial_profile(mean, weight, ring, inner, gain, floor, clip, length):
             if share[k] > 0 and k > inner:
                 last = total[k] / share[k]
             profile[k] = last
-        noise = np.sqrt((gain * np.maximum(profile, 0) + floor) / CELL**2)
-        most = profile + clip * noise + 0.5 * clip**2 * gain / CELL**2
+        noise = np.sqrt((gain * np.maximum(profile, 0) + floor) / full)
+        most = profile + clip * noise + 0.5 * clip**2 * gain / full
     return profile
 
 
 def smooth(values, weight, taps):
-    return blur(values * weight, taps) / np.maximum(blur(weight, taps), 1e-6)
+    """Weighted mean over neighbours, carried along its slope to where these lie on one side."""
+    mean = blur(values * weight, taps) / np.maximum(blur(weight, taps), 1e-6)
+    out = mean.copy()
+    both = np.concatenate([taps[:0:-1], taps]).astype(float)
+    for axis, n in enumerate(values.shape):
+        place = np.arange(n, dtype=float)
+        middle = correlate1d(place, both, mode="constant")
+        middle /= correlate1d(np.ones(n), both, mode="constant")
+        before, after = np.maximum(np.arange(n) - 1, 0), np.minimum(np.arange(n) + 1, n - 1)
+        lever = (place - middle) / (middle[after] - middle[before])
+        lever = np.expand_dims(np.where(abs(lever) > 0.02, lever, 0), 1 - axis)
+        out += lever * (mean.take(after, axis) - mean.take(before, axis))
+    return out
 
 
-def first_background(sums, weight, ring, inner, gain, floor, taps, length):
+def first_background(sums, weight, full, ring, inner, gain, floor, taps, length):
     """Radial profile and the whole."""
     w = np.maximum(weight, 1)
     mean = sums / w
-    profile = radial_profile(mean, weight, ring, inner, gain, floor, CLIP, length)
+    profile = radial_profile(mean, weight, ring, inner, gain, floor, CLIP, full, length)
     radial = profile[ring]
     noise = np.sqrt((gain * np.maximum(radial, 0) + floor) / w)
     local = np.minimum(mean - radial, 2 * noise + 2 * gain / w)
@@ -122,13 +133,23 @@ def profile_between(mean, share, ring, inner, before):
 
 
 def better_background(seen, left, weight, ring, inner, gain, floor, taps, profile, cells):
+    """The background, and what the cells count for."""
     w, ground = np.maximum(weight, 1), np.maximum(cells, 1e-6)
     expected = np.maximum((seen - left) / w, ground)
     limit = 3 * np.sqrt((gain * ground + floor) / w)
     value = np.clip(left / w, -limit, limit + 4 * gain / w) + cells
     share = weight * (ground / expected) ** 2
     radial = profile_between(value, share, ring, inner, profile)[ring]
-    return radial + smooth(value - radial, share, taps)
+    return radial + smooth(value - radial, share, taps), share
+
+
+def misfit_between(left, weight, share, change, cells, gain, floor, taps, number):
+    """Variance between the spots over that of counting."""
+    w = np.maximum(weight, 1)
+    variance = (gain * np.maximum(cells, 1e-3 * gain) + floor) / w
+    misfit = smooth(np.minimum((left / w - change) ** 2 / variance, 50), share, taps)
+    counts = np.maximum(cells * weight / gain, 1e-2)
+    return np.maximum(1, misfit - 2 * np.sqrt((2 + 1 / counts) / number))
 
 
 # --- fits ---------------------------------------------------------------------------------
@@ -314,23 +335,27 @@ def register(pattern, finder, correction, beam):
     limit = (constants._CANDIDATE_LEVEL * level) ** 2 * (both**2).sum() ** 2
     counts = max(finder.background * side**2 / gain, 1e-4)
     wide = max(math.sqrt(constants._KNOWN_TO / (4 * math.pi * counts)), 3.3 * sigma)
-    cell_taps = constants._taps(min(wide, 10 * sigma) / CELL)
+    cell = constants._CELL if side == 1 else constants._CELL // 2
+    cell_taps = constants._taps(min(wide, 10 * sigma) / cell)
+    number = 4 * math.pi * (min(wide, 10 * sigma) / cell) ** 2
 
-    full, weight = np.where(usable, values, 0), squares(usable, CELL)
+    full, weight = np.where(usable, values, 0), squares(usable, cell)
     length = 2 * math.ceil(math.hypot(*weight.shape)) + 8
-    inner = min(int(guard / CELL) + 1, length - 1)
-    ring = rings(weight.shape, *beam)
-    sums = squares(full, CELL)
-    profile, cells = first_background(sums, weight, ring, inner, gain, floor, cell_taps, length)
+    inner = min(int(guard / cell) + 1, length - 1)
+    ring = rings(weight.shape, *beam, cell)
+    sums = squares(full, cell)
+    profile, cells = first_background(
+        sums, weight, cell**2, ring, inner, gain, floor, cell_taps, length
+    )
     change, rest = cells, full.copy()
     spots: list[Spot] = []
     for turn in range(2):
-        rest = np.where(usable, rest - interpolated(change, y, x), 0)
+        rest = np.where(usable, rest - interpolated(change, cell, y, x), 0)
         if turn == 0:
             ground = full - rest
         filtered = blur(rest, taps)
         above = excess(filtered, full, rest, ground, limit, gain, floor, constants._WRONG)
-        middle = interpolated(cells, [size[0] / 2], [size[1] / 2])[0, 0]
+        middle = interpolated(cells, cell, [size[0] / 2], [size[1] / 2])[0, 0]
         tall = 0.1 * math.sqrt(gain * max(middle, 0.05 * gain) + floor)
         for v, u, height in maxima(filtered, above):
             spot = Spot(v, u, height / response)
@@ -342,17 +367,21 @@ def register(pattern, finder, correction, beam):
         fit(values, rest, shape, gain, floor, spots, ROUNDS[turn], tall)
         if turn == 0:
             rest[~usable] = 0
-            left = squares(rest, CELL)
-            better = better_background(
+            left = squares(rest, cell)
+            better, share = better_background(
                 sums, left, weight, ring, inner, gain, floor, cell_taps, profile, cells
             )
             cells, change = better, better - cells
+            misfits = misfit_between(
+                left, weight, share, change, cells, gain, floor, cell_taps, number
+            )
     for spot in spots:
-        spot.background = interpolated(cells, [spot.y], [spot.x])[0, 0]
+        spot.background = interpolated(cells, cell, [spot.y], [spot.x])[0, 0]
         there, (p, _, _) = window(shape, spot.y, spot.x, size)
         spot.score, misfit, spread = score(
             p, values[there], rest[there], spot.amplitude, gain, floor
         )
+        spot.score /= math.sqrt(interpolated(misfits, cell, [spot.y], [spot.x])[0, 0])
         spot.errors = tuple(np.array(spot.errors) * math.sqrt(max(1, misfit - 2 * spread)))
     kept, brightest = keep(spots, least, beam, guard, sigma)
     for spot in kept:

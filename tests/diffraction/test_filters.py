@@ -5,7 +5,6 @@ import pytest
 import reference
 
 from phaseloom.diffraction import filters
-from phaseloom.diffraction.filters import CELL
 from phaseloom.diffraction.peaks import _taps
 
 SIZES = [(32, 48), (37, 50), (50, 35)]
@@ -57,31 +56,42 @@ def test_sums_over_squares(size, side):
 @pytest.mark.parametrize("centre", [(31.0, 40.0), (5.0, 70.3)])
 def test_radial_profile(centre):
     rng = np.random.default_rng(0)
-    ring = reference.rings((16, 22), *centre)
+    ring = reference.rings((16, 22), *centre, 4)
     mean = (rng.poisson(16 * (1 + 20 * np.exp(-ring / 4))) / 16).astype(np.float32)
     mean[3:5, 4:7] += 50
     weight = rng.integers(0, 17, mean.shape).astype(np.float32)
     weight[:, 10:12] = 0
     profile, total, share = np.zeros((3, 60), np.float32)
     filters.radial_profile(
-        mean, weight, ring, 2, np.float32(1), np.float32(0), np.float32(2.5), profile, total, share
+        mean,
+        weight,
+        ring,
+        2,
+        np.float32(1),
+        np.float32(0),
+        np.float32(2.5),
+        np.float32(16),
+        profile,
+        total,
+        share,
     )
-    expected = reference.radial_profile(mean, weight, ring, 2, 1, 0, 2.5, 60)
+    expected = reference.radial_profile(mean, weight, ring, 2, 1, 0, 2.5, 16, 60)
     np.testing.assert_allclose(profile, expected, rtol=1e-4)
     assert profile[ring[4, 5]] < mean[4, 5] - 40, "spots do not lift the profile"
 
 
+@pytest.mark.parametrize("side", [2, 4])
 @pytest.mark.parametrize("size", SIZES)
-def test_interpolated_cells_are_subtracted(size):
-    cells = image((size[0] // CELL, size[1] // CELL), seed=1)
+def test_interpolated_cells_are_subtracted(size, side):
+    cells = image((size[0] // side, size[1] // side), seed=1)
     values = image(size)
     room, base, stride = padded(values, 4)
     lines = np.zeros((cells.shape[0], size[1]), np.float32)
-    filters.expand(cells, lines)
+    filters.expand(cells, side, lines)
     out = np.zeros_like(room)
-    filters.subtract(room, lines, base, stride, *size, out)
+    filters.subtract(room, lines, side, base, stride, *size, out)
     got = out[: (size[0] + 8) * stride].reshape(-1, stride)[4:-4, 4:-4]
-    ground = reference.interpolated(cells, np.arange(size[0]), np.arange(size[1]))
+    ground = reference.interpolated(cells, side, np.arange(size[0]), np.arange(size[1]))
     np.testing.assert_allclose(got, values - ground, atol=1e-4)
 
 

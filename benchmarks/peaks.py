@@ -48,6 +48,7 @@ class Program:
 
 PROGRAMS = (
     Program("phaseloom, defaults", "phaseloom", "defaults", None),
+    Program("phaseloom, whole chain with its look at a sample", "phaseloom", "chain", None),
     Program("py4DSTEM `poly`", "py4dstem", "poly", "py4dstem"),
     Program("py4DSTEM `poly`, one process per core", "py4dstem", "poly2", "py4dstem"),
     Program("py4DSTEM `multicorr` ×16", "py4dstem", "multicorr", "py4dstem", 128),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from inspect import signature
 from math import isqrt
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,16 @@ from numpy.typing import NDArray
 
 import phaseloom
 from peers.common import main
+from phaseloom.compute.blocks import row_blocks, run_blocks
 from phaseloom.diffraction import Peaks
-from phaseloom.diffraction.registration import register
+from phaseloom.diffraction.registration import peaks_of_block, register
+from phaseloom.diffraction.survey import look
 from phaseloom.io.scans import as_scan
 
 if TYPE_CHECKING:
     import xarray as xr
 
-DEFAULTS: dict[str, dict[str, Any]] = {"defaults": {}}
+DEFAULTS: dict[str, dict[str, Any]] = {"defaults": {}, "chain": {"chain": True}}
 
 COLUMNS = ("row", "column", "intensity", "row_error", "column_error", "intensity_error")
 
@@ -54,13 +57,46 @@ def stated_false_alarms() -> float:
     return float(signature(register).parameters["false_alarms"].default)
 
 
-def prepare(patterns: NDArray[Any], _: dict[str, Any], threads: int) -> Any:
+def prepare(patterns: NDArray[Any], settings: dict[str, Any], threads: int) -> Any:
+    """All of the chain, or the registration alone with what the sample told, as peers have it."""
     scan = scan_of(patterns)
 
-    def detect() -> list[NDArray[Any]]:
+    def chain() -> list[NDArray[Any]]:
         found = registered(scan, threads)
         table = np.stack([found[c] for c in ("row", "column", "intensity")], axis=1)
         return np.split(table, found["offset"][1:-1])
+
+    if settings.get("chain"):
+        return chain
+    correction, beam, finder = look(
+        scan,
+        {"dark": None, "gain": None, "mask": None},
+        saturation=None,
+        hot=True,
+        beam_stop=False,
+        mean=False,
+        centre="auto",
+        descan="plane",
+        seed=0,
+    )
+    work = partial(
+        peaks_of_block,
+        finder=finder,
+        correction=correction,
+        beam=beam,
+        mean=False,
+        prominent=False,
+    )
+    blocks = row_blocks(scan, bytes=16 * 2**20)
+
+    def detect() -> list[NDArray[Any]]:
+        parts = dict(run_blocks(work, blocks, workers=threads))
+        tables = []
+        for block in blocks:
+            part = parts[block.index]
+            table = np.stack([part[c].to_numpy() for c in ("row", "column", "intensity")], axis=1)
+            tables += np.split(table, np.cumsum(part["number"].to_numpy())[:-1])
+        return tables
 
     return detect
 

@@ -147,7 +147,7 @@ def register(
             false_alarms=false_alarms, max_peaks=max_peaks, seed=seed,
         )  # fmt: skip
         work = partial(
-            _block, finder=finder, correction=correction, beam=beam, mean=scan_mean,
+            peaks_of_block, finder=finder, correction=correction, beam=beam, mean=scan_mean,
             prominent=threshold == "prominence",
         )  # fmt: skip
         found = _all_blocks(
@@ -161,7 +161,7 @@ def register(
     return keep.stage("peaks", "register", key, compute, first=True)
 
 
-def _block(
+def peaks_of_block(
     block: Block,
     *,
     finder: Finder,
@@ -170,7 +170,24 @@ def _block(
     mean: bool,
     prominent: bool,
 ) -> xr.Dataset:
-    """Peaks of one block of the scan, in px on the detector."""
+    """Peaks of one block of the scan, in px on the detector.
+
+    Parameters
+    ----------
+    block
+        From :func:`phaseloom.compute.blocks.row_blocks`.
+    finder, correction, beam
+        What :func:`phaseloom.diffraction.survey.look` found out.
+    mean
+        Take the mean over 3×3 scan positions first.
+    prominent
+        By prominence, as published, instead of by counts.
+
+    Returns
+    -------
+    xarray.Dataset
+        Columns on ``peak``, maps on ``position``: see :class:`phaseloom.diffraction.peaks.Found`.
+    """
     patterns = load(block)
     if mean:
         values = corrected(patterns.reshape(-1, *patterns.shape[2:]), correction)

@@ -109,11 +109,17 @@ def test_methods_say_what_was_done(make_scan: MakeScan) -> None:
     text = methods_paragraph(make_scan())
     assert "phaseloom 0.2.0" in text
     assert "Folastre et al. [1]" in text
-    assert "5.1 standard deviations of the counting noise of the local background" in text
-    assert "noise alone gives 0.05 peaks per pattern" in text
+    assert "5.1 standard deviations of the counting noise" in text
+    assert "noise alone exceeds 0.05 times per pattern" in text
+    assert "prominence" not in text
     assert "Gaussian of sigma 1.50 px" in text
     assert "0.02 Å⁻¹" in text
     assert "pixel size is not known" in methods_paragraph(make_scan(pixel_size=1.0, units="px"))
+    published = make_scan()
+    published["peaks"].attrs["search"] = "prominence"
+    text = methods_paragraph(published)
+    assert "adaptive prominence" in text
+    assert "standard deviations" not in text
 
 
 def test_a_bare_table_is_reported_without_figures(make_scan: MakeScan, tmp_path: Path) -> None:

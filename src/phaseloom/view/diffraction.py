@@ -286,6 +286,8 @@ def _map_page(
             boxes, height = equal_boxes(2, columns=2, left=0.5, gap=0.6), 1.2
         else:
             columns = map_columns(aspect)
+            # Rows of about as many.
+            columns = -(-len(steps) // -(-len(steps) // columns))
             boxes = boxes or equal_boxes(columns, columns=columns)
             # Every map has its colour bar right below: a flat scan needs no tall panels.
             height = max(least, boxes[0][1] * float(np.clip(1.0 / aspect, 0.08, 1.6)))

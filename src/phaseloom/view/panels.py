@@ -254,6 +254,10 @@ def colour_bar(
     inch_x, inch_y = 1 / figure.get_figwidth(), 1 / figure.get_figheight()
     axes.apply_aspect()
     box = axes.get_position()
+    plain = ticks is None and not isinstance(drawn.norm, LogNorm)
+    thousands = plain and max(abs(drawn.norm.vmin), abs(drawn.norm.vmax)) >= 1e4
+    if thousands:
+        label = f"{label} (thousands)"
     # Inset a little, so that the end labels of neighbouring bars keep apart.
     left = box.x0 + (start + 0.06) * inch_x
     span = (box.width if width is None else width * inch_x) - 0.12 * inch_x
@@ -262,8 +266,10 @@ def colour_bar(
     if ticks is not None:
         bar.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         bar.minorticks_off()
-    elif not isinstance(drawn.norm, LogNorm):
+    elif plain:
         bar.xaxis.set_major_locator(MaxNLocator(4))
+    if thousands:
+        bar.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}")
     bar.tick_params(length=1.5, pad=1)
     bar.tick_params(which="minor", length=1)
     bar.xaxis.labelpad = 1

@@ -33,7 +33,7 @@ def uncertainty_figure(tree: xr.DataTree) -> Figure:
     ----------
     tree
         Result with ``/peaks``. Prominences are drawn over that of their pattern (map
-        ``prominence``), the limit at which a peak counts being one.
+        ``prominence``), a line at one.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def uncertainty_figure(tree: xr.DataTree) -> Figure:
                 panels[3],
                 ratio,
                 "Prominence / adaptive prominence of the pattern",
-                title="Prominence over its limit",
+                title="Prominence",
             )
             panels[3].axvline(1.0, color=LIMIT_COLOUR, linewidth=0.9, gid="threshold")
         letter(panels)
@@ -179,6 +179,14 @@ def _draw_histogram(axes: Axes, values: NDArray[np.float64], label: str, *, titl
     _plain_ticks(axes)
 
 
+def _short(value: float) -> str:
+    if value < 1e5:
+        return f"{value:g}"
+    power = int(np.floor(np.log10(value) + 1e-9))
+    mantissa = f"{value / 10**power:g}"
+    return rf"$10^{{{power}}}$" if mantissa == "1" else rf"${mantissa}\,·\,10^{{{power}}}$"
+
+
 def _plain_ticks(axes: Axes) -> None:
     """Numbers of logarithmic axes without exponents where they are short enough."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -189,5 +197,5 @@ def _plain_ticks(axes: Axes) -> None:
         low, high = axis.get_view_interval()
         few = np.log10(high / low) < 2.2
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
-        axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}" if v < 1e5 else f"{v:.0e}"))
+        axis.set_major_formatter(FuncFormatter(lambda v, _: _short(v)))
         axis.set_minor_formatter(NullFormatter())

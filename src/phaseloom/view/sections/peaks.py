@@ -33,8 +33,8 @@ CAPTIONS = {
     "out of all vectors, and what scatters about it.",
     "peaks_uncertainty": "Standard error of the peaks' positions against their intensity (colour: "
     "number of peaks), and the peaks by intensity, by intensity over its standard error, and by "
-    "prominence over the adaptive prominence of their pattern (line: where a peak begins to "
-    "count).",
+    "prominence over the adaptive prominence of their pattern (line: the faintest spot that "
+    "counts, alone on the mean background; those beside brighter ones stand out less).",
 }
 
 _FOLASTRE = (
@@ -187,38 +187,12 @@ def methods_paragraph(tree: xr.DataTree) -> str:
     scan = registered(tree)
     version = facts(tree, "versions").get("phaseloom")
     said = [
-        f"Every diffraction pattern ({scan.count.size:,}) was registered with phaseloom"
-        f"{f' {version}' if version else ''}: its spots were found by an adaptive prominence and "
-        "refined to sub-pixel positions, following the approach of Folastre et al. [1], on the "
-        "recorded counts."
+        f"Every diffraction pattern ({scan.count.size:,}) was reduced to a list of its spots, as "
+        f"proposed by Folastre et al. [1], with phaseloom{f' {version}' if version else ''}."
     ]
+    said += _published() if _search(scan) == "prominence" else _counted_spots(scan)
     if {"centre_y", "centre_x"} <= set(scan.data.variables):
-        said.append(
-            "The direct beam was tracked across the scan; all vectors are from its position in "
-            "their own pattern."
-        )
-    if np.isfinite(scan.spot_size):
-        said.append(f"The template of a spot was {_template(scan)}.")
-    threshold = ", that of counting statistics over the local background"
-    if _has(scan, "threshold"):
-        threshold = (
-            f" of {_number(scan, 'threshold'):.3g} standard deviations of the counting noise of "
-            "the local background"
-        )
-    alarms = (
-        f", set so that noise alone gives {_number(scan, 'false_alarms'):.2g} peaks per pattern"
-        if _has(scan, "false_alarms")
-        else ""
-    )
-    gain = f" (variance {_number(scan, 'gain'):.4g} times the mean)" if _has(scan, "gain") else ""
-    said.append(
-        "A peak had to exceed both the adaptive prominence of its pattern and a threshold"
-        f"{threshold}{gain}{alarms}."
-    )
-    said.append(
-        "Position and integrated intensity above the background were fitted with their standard "
-        "errors."
-    )
+        said.append("The direct beam was tracked across the scan, and all vectors are from it.")
     if scan.units != "px":
         stretch = _ellipticity(scan)
         ellipse = f", after {100 * stretch:.2f} % of ellipticity was taken out" * (stretch > 1e-6)
@@ -226,6 +200,44 @@ def methods_paragraph(tree: xr.DataTree) -> str:
     else:
         said.append("The pixel size is not known: vectors are in detector pixels.")
     return " ".join(said)
+
+
+def _search(scan: Registered) -> str:
+    """How spots were found: by their "counts", or by "prominence" as published."""
+    return str(scan.data.attrs.get("search", "counts"))
+
+
+def _published() -> list[str]:
+    return [
+        "As published there, they were found by an adaptive prominence, placed at their centres of "
+        "mass and measured by their mean counts; the method gives no standard errors."
+    ]
+
+
+def _counted_spots(scan: Registered) -> list[str]:
+    """How spots were found and measured by their counts."""
+    template = f" ({_template(scan)})" if np.isfinite(scan.spot_size) else ""
+    said = [
+        "They were found in the recorded counts with a matched filter for their shape"
+        f"{template} above the local background."
+    ]
+    alarms = (
+        f", which noise alone exceeds {_number(scan, 'false_alarms'):.2g} times per pattern"
+        if _has(scan, "false_alarms")
+        else ""
+    )
+    gain = f" (variance {_number(scan, 'gain'):.4g} times the mean)" if _has(scan, "gain") else ""
+    if _has(scan, "threshold"):
+        said.append(
+            f"They had to exceed {_number(scan, 'threshold'):.3g} standard deviations of the "
+            f"counting noise{gain}, and more where counts are few{alarms}."
+        )
+    said.append(
+        "Positions and integrated intensities are those that make the likelihood of the counts "
+        "largest for all spots of a pattern together; their standard errors follow from its "
+        "curvature and the misfit."
+    )
+    return said
 
 
 def _has(scan: Registered, *names: str) -> bool:

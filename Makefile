@@ -1,4 +1,4 @@
-# make demo   maps a simulated beamtime and says how well it did
+# make demo   maps a simulated beamtime, registers a simulated 4D-STEM scan, says how well it did
 # make test   runs the tests
 # make check  lint, types, import contracts
 # make bench  accuracy, speed and memory, beside other programs in environments of their own
@@ -16,7 +16,8 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/phaseloom demo stxm --out demo
+	$(BIN)/phaseloom demo stxm --out demo/stxm
+	$(BIN)/phaseloom demo peaks --out demo/peaks
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 -q

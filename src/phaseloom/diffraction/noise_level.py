@@ -8,14 +8,12 @@ correlation length, and counts as much as it does for a spot.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.diffraction.shape import SpotShape
-from phaseloom.errors import InputWarning
 
 Array = NDArray[np.float64]
 Images = NDArray[np.float32]
@@ -27,6 +25,10 @@ _SYSTEMATIC = 0.03
 _FALSE_ALARMS = 0.05
 _REACH = 0.05
 """Spots are masked to where they are lower than this part of the noise of a pixel."""
+_LEAST_SHARED = 0.5
+"""Part of the variance of single pixels that is noise at least."""
+_SHARED_FOR_SURE = 30.0
+"""Decrease of chi² from which noise is taken to be shared by neighbouring pixels."""
 _PIXELS = 6_000_000
 
 
@@ -81,14 +83,9 @@ def estimate_noise(
     Returns
     -------
     gain, floor : float
-        Variance of a pixel is ``gain · counts + floor``. Where neighbouring pixels share noise
-        (camera point spread, interpolation) both are larger than for a single pixel, so that the
-        score of a spot has the variance it should have.
-
-    Warns
-    -----
-    InputWarning
-        There are counts but no noise: the patterns are constant, or were smoothed.
+        Variance of a pixel is ``gain · counts + floor``; 1 and 0 where there is no noise.
+        Where neighbouring pixels share noise (camera point spread, interpolation) both are larger
+        than for a single pixel, so that the score of a spot has the variance it should have.
 
     Notes
     -----
@@ -115,13 +112,6 @@ def estimate_noise(
             value * _shared(rest, ground, usable, transfer, shape, gain, floor)
             for value in (gain, floor)
         )
-    if np.nanmax(values) > 0 and not gain > 0:
-        warnings.warn(
-            "the patterns have counts but no noise; one count is taken for one electron",
-            InputWarning,
-            stacklevel=2,
-        )
-        return 1.0, 0.0
     return gain, floor
 
 
@@ -253,11 +243,19 @@ def _shared(
     powers = [power / power.mean() for power in (*noise, *other)]
     lags = _lags(reach)
     lines = np.stack([_at_lags(power * transfer, reach)[lags] for power in powers], axis=1)
-    share, _ = nnls(lines, seen[lags])
+    share, misfit = nnls(lines, seen[lags])
+    if not share.any():
+        return 1.0
+    # Every covariance has a variance of one over the number of pixels: is the noise shared at all?
+    alone = np.r_[0, len(noise) : len(powers)]
+    simple, more = nnls(lines[:, alone], seen[lags])
+    if (more**2 - misfit**2) * np.count_nonzero(usable) < _SHARED_FOR_SURE:
+        share = np.zeros(len(powers))
+        share[alone] = simple
     weigh = spot / spot.mean()
-    return float(
-        sum(s * (p * weigh).mean() for s, p in zip(share, powers[: len(noise)], strict=False))
-    )
+    each = np.array([(power * weigh).mean() for power in powers[: len(noise)]])
+    # Not all can be unresolved spots, and sharing does no more than the widest spread.
+    return float(np.clip(share[: len(noise)] @ each, _LEAST_SHARED, each.max()))
 
 
 def _rolled(shape: SpotShape, size: tuple[int, ...]) -> Array:
@@ -296,7 +294,8 @@ def _line(counts: Array, variance: Array, error: Array) -> tuple[float, float]:
     """Gain and floor through variances against counts; a floor only where one is needed."""
     from scipy.optimize import nnls
 
-    if counts.size == 0 or not (variance > 0).any():
+    # Rounding of constant values is no noise.
+    if counts.size == 0 or not (variance > 1e-10 * np.max(counts**2, initial=1e-20)).any():
         return 1.0, 0.0
     error = np.hypot(error, _SYSTEMATIC * variance)
     error = np.maximum(error, 1e-3 * float(variance.max()) * _SYSTEMATIC)

@@ -22,6 +22,7 @@ from phaseloom.diffraction.assembly import finished, vectors
 from phaseloom.diffraction.correction import Correction, corrected, scan_mean
 from phaseloom.diffraction.peaks import Finder, Found, find_peaks
 from phaseloom.diffraction.survey import look
+from phaseloom.diffraction.wide_beam import centred, is_wide
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -189,6 +190,7 @@ def peaks_of_block(
         Columns on ``peak``, maps on ``position``: see :class:`phaseloom.diffraction.peaks.Found`.
     """
     patterns = load(block)
+    raw, detector = patterns[block.inner_y, block.inner_x], correction
     if mean:
         values = corrected(patterns.reshape(-1, *patterns.shape[2:]), correction)
         averaged = scan_mean(
@@ -207,6 +209,9 @@ def peaks_of_block(
         found = find_prominent(patterns, correction, places, max_peaks=min(finder.max_peaks, 150))
     else:
         found = find_peaks(patterns, finder, correction, places)
+    if is_wide(beam.radius, finder):
+        raw = raw.reshape(-1, *raw.shape[2:])
+        found = centred(found, raw, detector, places, radius=beam.radius, guard=finder.guard_radius)
     return _part(found)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from phaseloom.diffraction.centring import Beam, beam_of_sample
 from phaseloom.diffraction.correction import Correction, corrected, make_correction
 from phaseloom.diffraction.sampling import sample_patterns
+from phaseloom.diffraction.wide_beam import with_saturated
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,7 +50,11 @@ def look(
     )
     values = corrected(patterns, correction)
     if centre == "auto":
-        beam = beam_of_sample(values, positions, seed=seed)
+        # A saturated beam is still the beam: masked, it would look like something in its way.
+        seen = values
+        if np.isfinite(correction.saturation):
+            seen = with_saturated(patterns, correction)
+        beam = beam_of_sample(seen, positions, seed=seed)
     else:
         row, column = centre
         beam = Beam(row, column, ((0.0, 0.0), (0.0, 0.0)), math.nan, False, 0.0)

@@ -6,6 +6,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phaseloom.diffraction.filtering import filter_peaks
 from phaseloom.diffraction.virtual import (
     density,
     inside,
@@ -32,6 +33,22 @@ def four(make_table):
 def test_sums_and_counts(four):
     np.testing.assert_array_equal(spot_sum(four), [[10, 140], [0, np.nan]])
     np.testing.assert_array_equal(spot_count(four), [[1, 3], [0, np.nan]])
+
+
+def test_patterns_that_were_not_measured_are_no_zeros(four):
+    four.data["spot_count"] = (("y", "x"), np.array([[1, 3], [-1, -1]], np.int32))
+    np.testing.assert_array_equal(spot_sum(four), [[10, 140], [np.nan, np.nan]])
+    options = {"vectors": [(0.1, 0.2)], "radius": 0.02}
+    dark = virtual_dark_field(four, **options)
+    np.testing.assert_array_equal(dark, [[10, 20], [np.nan, np.nan]])
+    left = filter_peaks(four, k_max=0.25)
+    np.testing.assert_array_equal(left.data["spot_count"], [[1, 2], [-1, -1]])
+
+
+def test_a_table_without_peaks_has_maps(make_table):
+    none = make_table({"ky": [], "kx": [], "intensity": []}, [0, 0], (1, 2))
+    none.data["centre_y"][0, 1] = np.nan
+    np.testing.assert_array_equal(spot_count(none), [[0, np.nan]])
 
 
 def test_sum_equals_a_loop(make_peaks):

@@ -90,7 +90,10 @@ def filter_peaks(
     for name, measure in (("spot_sum", spot_sum), ("spot_count", spot_count)):
         if name in left.data:
             old = left.data[name]
-            left.data[name] = (old.dims, measure(left).to_numpy().astype(old.dtype), old.attrs)
+            new = measure(left).to_numpy()
+            if old.dtype.kind == "i":
+                new = np.where(np.isnan(new), -1, new)
+            left.data[name] = (old.dims, new.astype(old.dtype), old.attrs)
     return left
 
 

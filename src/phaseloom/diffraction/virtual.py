@@ -23,7 +23,8 @@ _LARGEST = 2**26
 def spot_sum(peaks: Peaks) -> xr.DataArray:
     """Sum of the intensities of all peaks at every scan position, (y, x), in counts.
 
-    NaN where the pattern was not measured (its direct beam is missing).
+    NaN where the pattern was not measured: its map ``spot_count`` is negative or its direct beam
+    is missing.
     """
     return _map(peaks, _weights(peaks, "intensity"), "spot_sum", "counts")
 
@@ -242,8 +243,11 @@ def _map(peaks: Peaks, weights: NDArray[np.float64], name: str, units: str) -> x
     import xarray as xr
 
     n = peaks.offset.size - 1
-    values = np.bincount(peaks.position, weights, n).reshape(peaks.shape)
+    # Of nothing numpy counts in integers.
+    values = np.bincount(peaks.position, weights, n).astype(np.float64).reshape(peaks.shape)
     values[np.isnan(peaks.data["centre_y"].to_numpy())] = np.nan
+    if "spot_count" in peaks.data:
+        values[peaks.data["spot_count"].to_numpy() < 0] = np.nan
     coords: dict[Any, Any] = {a: peaks.data[a] for a in ("y", "x") if a in peaks.data.coords}
     return xr.DataArray(values, dims=("y", "x"), coords=coords, name=name, attrs={"units": units})
 

@@ -151,8 +151,10 @@ def test_patterns_that_were_not_measured_are_told_and_drawn_light(
 ) -> None:
     monkeypatch.setitem(style.FIGURE_STYLE, "savefig.dpi", 30)
     tree = make_scan()
-    for name in ("centre_y", "centre_x", "spot_count", "spot_sum"):
-        tree["peaks"][name] = tree["peaks"][name].where(tree["peaks"]["spot_count"] > 0)
+    lost = tree["peaks"]["spot_count"] == 0
+    for name in ("bright_field", "noise", "spot_sum"):
+        tree["peaks"][name] = tree["peaks"][name].where(~lost)
+    tree["peaks"]["spot_count"] = tree["peaks"]["spot_count"].where(~lost, -1)
     assert numbers(registered(tree))["Patterns not measured"] == "2.9 %"
     sample = tree["peaks/sample"].to_dataset(inherit=False)
     sample["pattern"][0] = np.nan  # the first sample is the pattern that was not measured

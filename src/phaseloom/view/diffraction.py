@@ -118,7 +118,7 @@ def maps_figure(tree: xr.DataTree) -> Figure:
     """
     scan = registered(tree)
     entries = [
-        (scan.data[name].to_numpy(), title, label, colours)
+        (np.where(scan.unmeasured, np.nan, scan.data[name]), title, label, colours)
         for name, title, label, colours in MAPS
         if name in scan.data
     ]

@@ -67,6 +67,13 @@ class Registered:
         """Peaks per scan position, (y, x)."""
         return np.diff(self.data["offset"].to_numpy()).reshape(self.shape).astype(np.int64)
 
+    @property
+    def unmeasured(self) -> NDArray[np.bool_]:
+        """Positions whose pattern had no usable pixels, (y, x)."""
+        if "spot_count" not in self.data:
+            return np.zeros(self.shape, dtype=np.bool_)
+        return np.asarray(self.data["spot_count"].to_numpy() < 0)
+
     def centre(self, y: int, x: int) -> tuple[float, float]:
         """Row and column of the direct beam at a scan position, px; NaN when not known."""
         if "centre_y" not in self.data or "centre_x" not in self.data:

@@ -150,9 +150,8 @@ def numbers(scan: Registered) -> dict[str, str]:
     low, middle, high = np.percentile(count, [5, 50, 95])
     said["Peaks per pattern"] = f"median {middle:.0f}, 5 to 95 %: {low:.0f} to {high:.0f}"
     said["Patterns without a peak"] = percent(float((count == 0).mean()))
-    if "centre_y" in scan.data and bool(scan.data["centre_y"].isnull().any()):
-        lost = percent(float(scan.data["centre_y"].isnull().mean()))
-        said["Patterns not measured"] = lost
+    if bool(scan.unmeasured.any()):
+        said["Patterns not measured"] = percent(float(scan.unmeasured.mean()))
     error = _median(scan.position_error())
     if np.isfinite(error):
         said["Position error, median"] = f"{_length(error, scan)} per axis"

@@ -60,7 +60,8 @@ def test_mib(formats: Path, tmp_path: Path, chip: str, n: int, depth: int, dtype
     scan = read(tmp_path / f"{stem}.mib")
     np.testing.assert_array_equal(scan["counts"], np.array(frames)[None])
     assert scan["counts"].dtype == np.dtype(dtype).newbyteorder("=")
-    assert scan.attrs["saturation"] == 2**depth - 1
+    # One bit counts the first electron and no other: nothing would be left if that were too many.
+    assert scan.attrs.get("saturation") == (None if depth == 1 else 2**depth - 1)
     assert scan.attrs["exposure"] == 1e-3
 
 

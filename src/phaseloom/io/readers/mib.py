@@ -112,7 +112,8 @@ def read(
         fingerprint=input_fingerprint(path),
         facts={
             "exposure": exposure,
-            "saturation": float(2**depth - 1) if depth in (1, 6, 12, 24) else None,
+            # A counter of one bit is full with its first electron: that is what it is for.
+            "saturation": float(2**depth - 1) if depth in (6, 12, 24) else None,
         },
     )
 

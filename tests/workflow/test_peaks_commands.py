@@ -16,6 +16,7 @@ import xarray as xr
 from phaseloom.crystals import gold, powder_rings
 from phaseloom.diffraction.calibration import Calibration
 from phaseloom.diffraction.table import Peaks
+from phaseloom.errors import InputError
 from phaseloom.io.scans import read_scan
 from phaseloom.workflow.calibrate import calibration_for
 from phaseloom.workflow.peaks_demo import score
@@ -281,6 +282,18 @@ def test_the_peaks_are_read_back_as_a_table(
     assert isinstance(peaks, Peaks)
     assert peaks.shape == (5, 6)
     assert peaks.units == "Å⁻¹"
+
+
+def test_peaks_that_were_not_written_completely_are_not_read(
+    patterns: Patterns, tmp_path: Path, phaseloom: Call, simple_chain: Asked
+) -> None:
+    phaseloom("peaks", patterns.file, *CALIBRATED, "--out", tmp_path, "--quiet")
+    metadata = tmp_path / "results.zarr" / "peaks" / "zarr.json"
+    group = json.loads(metadata.read_text("utf-8"))
+    del group["attributes"]["finished_register"]
+    metadata.write_text(json.dumps(group), "utf-8")
+    with pytest.raises(InputError, match="its registration was not finished"):
+        read_peaks(tmp_path)
 
 
 def test_the_score_of_the_truth_itself_is_perfect(patterns: Patterns) -> None:

@@ -27,7 +27,8 @@ def read_peaks(folder: Path) -> Peaks:
         fault = "no such folder" if not folder.exists() else "holds no registered peaks"
         raise InputError(fault, "phaseloom peaks SCAN --out DIR makes some", source=folder)
     with xr.open_zarr(store, group="peaks", consolidated=False) as kept:
-        if "offset" not in kept:
+        # Written last: before, arrays may stand there that are still empty.
+        if "finished_register" not in kept.attrs:
             raise InputError(
                 "its registration was not finished", "run phaseloom peaks again", source=folder
             )

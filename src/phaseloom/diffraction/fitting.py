@@ -239,12 +239,17 @@ def score(image, rest, base, stride, y0, x0, blocks, gain, floor, p, amplitude):
         Mean of (n − μ)²/variance under the spot, weighted with p: 1 when the model is right.
     spread : float
         Standard deviation of the misfit when the model is right.
+    wrong : float
+        What the template is wrong by under the spot, counts per pixel (root mean square), as far
+        as chance does not explain it.
     """
     signal = np.float32(0.0)
     noise = np.float32(0.0)
     total = np.float32(0.0)
     squares = np.float32(0.0)
     misfit = np.float32(0.0)
+    rough = np.float32(0.0)
+    expect = np.float32(0.0)
     height = np.float32(amplitude)
     for j in range(p.shape[0]):
         at = base + (y0 + j) * stride + x0
@@ -263,7 +268,12 @@ def score(image, rest, base, stride, y0, x0, blocks, gain, floor, p, amplitude):
                 share = p[j, i] if there else np.float32(0.0)
                 total += share
                 squares += share * share
-                misfit += share * left[i] * left[i] / (gain * max(expected, _LEAST) + floor)
+                variance = gain * max(expected, _LEAST) + floor
+                misfit += share * left[i] * left[i] / variance
+                rough += share * left[i] * left[i]
+                expect += share * variance
     if not noise > 0:
-        return np.float32(0.0), np.float32(1.0), np.float32(0.0)
-    return signal / math.sqrt(noise), misfit / total, math.sqrt(2 * squares) / total
+        return np.float32(0.0), np.float32(1.0), np.float32(0.0), np.float32(0.0)
+    spread = math.sqrt(2 * squares) / total
+    wrong = math.sqrt(max(rough - (1 + 2 * spread) * expect, np.float32(0.0)) / total)
+    return signal / math.sqrt(noise), misfit / total, spread, wrong

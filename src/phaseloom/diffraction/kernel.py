@@ -57,12 +57,13 @@ from phaseloom.diffraction.refinement import (
 from phaseloom.diffraction.selection import (
     keep,
     least_score,
+    only_strongest,
     prominences,
     sort_by_row,
     weakest_of,
 )
 
-ROUNDS = (1, 3)
+ROUNDS = (1, 4)
 """Most rounds of fitting in the first and in the second turn."""
 
 _LOADING = {**COMPILED, "fastmath": {"reassoc", "nsz", "contract"}}
@@ -70,7 +71,9 @@ _LOADING = {**COMPILED, "fastmath": {"reassoc", "nsz", "contract"}}
 
 @njit(**_LOADING)
 def load(source, dark, gain, saturation, check, masked, image, base, stride, bad):
-    """Corrected counts of one pattern into the padded image; unusable pixels become 0.
+    """Corrected counts of one pattern into the padded image.
+
+    Unusable pixels become 0, but for saturated ones: that there is much is known of them.
 
     Parameters
     ----------
@@ -107,14 +110,15 @@ def load(source, dark, gain, saturation, check, masked, image, base, stride, bad
                 if not (row[x] < saturation and row[x] > -np.inf):
                     bad[n] = at + x
                     n += 1
+                    row[x] = saturation if saturation <= row[x] < np.inf else np.float32(0.0)
         if dark.size > 0:
             for x in range(width):
                 row[x] -= dark[y, x]
         if gain.size > 0:
             for x in range(width):
                 row[x] *= gain[y, x]
-    for i in range(n):
-        image[bad[i]] = 0.0
+    for i in range(masked.size):
+        image[masked[i]] = 0.0
     return n
 
 
@@ -153,7 +157,7 @@ def candidates(search, filter_taps, level, noise, wrong, images, found):
 
 @njit(**COMPILED)
 def register(
-    image, rest, frame, shape, noise, limits, beam, bad, n_bad, masked_count, search, cell_images,
+    image, rest, frame, shape, noise, limits, beam, bad, at_least, n_bad, masked_count, search, cell_images,
     spots, work,
 ):  # fmt: skip
     """Find and fit the spots of one loaded pattern.
@@ -220,6 +224,9 @@ def register(
         subtract(source, lines, cell_side, base, stride, height, width, rest)
         for i in range(n_bad):
             rest[bad[i]] = 0.0
+            if turn == 0 and at_least[i] > 0:
+                y, x = divmod(bad[i] - base, stride)
+                rest[bad[i]] = max(at_least[i] - cells_at(cells, cell_side, y, x), np.float32(0.0))
         bin_sums(rest, base, stride, 1, row, left, start, tight, height, width)
         if turn == 0:
             for i in range(ground.size):
@@ -227,6 +234,8 @@ def register(
         n = candidates(grid, filter_taps, level, noise, wrong, images, found)
         middle = max(cells_at(cells, cell_side, 0.5 * height, 0.5 * width), np.float32(0.05) * gain)
         tall = 0.1 * math.sqrt(gain * middle + floor)
+        if turn > 0:
+            n = only_strongest(found, n, spots, count, 3 * sigma)
         old = count
         for k in range(min(n, spots.shape[0] - old)):
             spot = spots[count]
@@ -286,7 +295,8 @@ def spread_outside(image, frame, ends, bad, n_bad):
         squares += float(b)
     for i in range(n_bad):
         y, x = divmod(bad[i] - base, stride)
-        n -= 1 if x < ends[y, 0] or x >= ends[y, 1] else 0
+        outside = x < ends[y, 0] or x >= ends[y, 1]
+        n -= 1 if outside and image[bad[i]] == 0 else 0
     if n < 16:
         return np.nan
     return math.sqrt(max(squares / n - (total / n) ** 2, 0.0))
@@ -305,10 +315,11 @@ def sum_within(image, frame, y, x, radius):
 
 
 @njit(**COMPILED)
-def into_bins(full, frame, bad, n_bad, side, row, image, bins, bad_bins):
+def into_bins(full, frame, bad, n_bad, side, row, image, bins, bad_bins, at_least):
     """The counts of the bins; how many unusable ones there are, and which.
 
-    A bin with an unusable pixel is unusable.
+    A bin with an unusable pixel is unusable. What is known of it, if one is saturated, goes into
+    ``at_least``.
     """
     _, _, stride, base = frame
     rows, columns, wide, start = bins
@@ -320,6 +331,7 @@ def into_bins(full, frame, bad, n_bad, side, row, image, bins, bad_bins):
         x //= side
         at = start + y * wide + x
         if y < rows and x < columns and image[at] > BEYOND:
+            at_least[n] = image[at] if full[bad[i]] > 0 else np.float32(0.0)
             image[at] = BEYOND
             bad_bins[n] = at
             n += 1
@@ -347,7 +359,7 @@ def register_block(
     int
         Rows of ``out`` in use.
     """
-    full, frame, bad, image, bins, rest, bad_bins, masked_bins, side = padded
+    full, frame, bad, image, bins, rest, bad_bins, at_least, masked_bins, side = padded
     shape, noise, limits, dark, gain_map, saturation, masked, guard, ends, squares, tall = settings
     spots = np.empty((search[4].shape[0], COLUMNS))
     cells, ring, row = cell_images[6], cell_images[9], cell_images[11]
@@ -364,14 +376,15 @@ def register_block(
             continue
         maps[i, 3] = sum_within(full, frame, beams[i, 0], beams[i, 1], guard)
         maps[i, 4] = spread_outside(full, frame, ends, bad, n_bad)
-        n_bad = into_bins(full, frame, bad, n_bad, side, row, image, bins, bad_bins)
+        n_bad = into_bins(full, frame, bad, n_bad, side, row, image, bins, bad_bins, at_least)
         y = (beams[i, 0] + 0.5) / side - 0.5
         x = (beams[i, 1] + 0.5) / side - 0.5
         if abs(y - ring_y) > 0.5 or abs(x - ring_x) > 0.5:
             rings_about(y, x, cell_images[15], ring)
             ring_y, ring_x = y, x
         kept, brightest = register(
-            image, rest, bins, shape, noise, limits, (y, x, guard / side), bad_bins, n_bad,
+            image, rest, bins, shape, noise, limits, (y, x, guard / side), bad_bins, at_least,
+            n_bad,
             masked_bins, search, cell_images, spots, work,
         )  # fmt: skip
         total = 0.0

@@ -205,7 +205,8 @@ class _Room:
         self.images = (
             full, frame, np.zeros(height * width + 8, np.int64),
             np.full(size, BEYOND, np.float32), (rows, columns, wide, start), _zeros(size),
-            np.zeros(rows * columns + 8, np.int64), int(np.count_nonzero(~usable)), side,
+            np.zeros(rows * columns + 8, np.int64), _zeros(rows * columns + 8),
+            int(np.count_nonzero(~usable)), side,
         )  # fmt: skip
 
         sigma = spot.filter_sigma

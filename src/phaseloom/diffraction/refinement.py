@@ -21,10 +21,11 @@ from phaseloom.diffraction.fitting import (
 
 (
     Y, X, AMPLITUDE, Y_ERROR, X_ERROR, AMPLITUDE_ERROR, SCORE, BACKGROUND, PROMINENCE, SETTLED, FAR,
-) = range(11)  # fmt: skip
+    WRONG,
+) = range(12)  # fmt: skip
 """Columns of the spots of one pattern while they are fitted."""
 
-COLUMNS = 11
+COLUMNS = 12
 
 _LAST, _NONE = 0.05, 0.0025
 """A step whose square is a smaller part of the variance is the last; is not worth taking."""
@@ -152,7 +153,7 @@ def close(image, rest, frame, shape, noise, work, spots, count, cells, misfits, 
         spot = spots[k]
         spot[BACKGROUND] = cells_at(cells, side, spot[Y], spot[X])
         y0, x0 = corner(spot[Y], spot[X], half, blocks)
-        spot[SCORE], misfit, spread = score(
+        spot[SCORE], misfit, spread, spot[WRONG] = score(
             image, rest, base, stride, y0, x0, blocks, gain, floor, work[0][k], spot[AMPLITUDE]
         )
         spot[SCORE] /= math.sqrt(cells_at(misfits, side, spot[Y], spot[X]))

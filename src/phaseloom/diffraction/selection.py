@@ -9,13 +9,58 @@ from numba import njit
 from phaseloom.diffraction.filters import COMPILED
 from phaseloom.diffraction.refinement import (
     AMPLITUDE,
+    AMPLITUDE_ERROR,
     BACKGROUND,
     COLUMNS,
     PROMINENCE,
     SCORE,
+    WRONG,
     X,
     Y,
 )
+
+_OF_WRONG = 3.0
+_BESIDE = 5.0
+
+
+@njit(**COMPILED)
+def only_strongest(found, n, spots, count, near):
+    """Drop new candidates beside a spot that has a stronger new one beside it.
+
+    A blend taken for one spot leaves something on either side; with one more spot there, the
+    first one moves over and what is on its other side goes.
+
+    Parameters
+    ----------
+    found
+        (row, column, value) of the candidates, the first ``n`` of them; kept ones come first.
+    spots
+        What was found before, ``count`` of them.
+    near
+        Distance that is beside, in px.
+
+    Returns
+    -------
+    int
+        How many candidates are kept.
+    """
+    for k in range(count):
+        best = -1
+        for a in range(n):
+            beside = (found[a, 0] - spots[k, Y]) ** 2 + (found[a, 1] - spots[k, X]) ** 2 < near**2
+            if beside and (best < 0 or found[a, 2] > found[best, 2]):
+                best = a
+        for a in range(n):
+            beside = (found[a, 0] - spots[k, Y]) ** 2 + (found[a, 1] - spots[k, X]) ** 2 < near**2
+            if beside and a != best:
+                found[a, 2] = -1.0
+    kept = 0
+    for a in range(n):
+        if found[a, 2] > 0:
+            for c in range(3):
+                found[kept, c] = found[a, c]
+            kept += 1
+    return kept
 
 
 @njit(**COMPILED)
@@ -59,16 +104,19 @@ def keep(spots, count, noise, thresholds, beam, apart):
             brightest = k
     for k in range(count):
         near = (spots[k, Y] - beam_y) ** 2 + (spots[k, X] - beam_x) ** 2 < guard * guard
-        weak = spots[k, SCORE] < least_score(spots[k, BACKGROUND], noise, thresholds)
+        # What has not the shape of a spot, as a hot pixel, is told by its errors.
+        unlike = spots[k, AMPLITUDE] < 2 * spots[k, AMPLITUDE_ERROR]
+        weak = unlike or spots[k, SCORE] < least_score(spots[k, BACKGROUND], noise, thresholds)
         if weak or (near and k != brightest):
             spots[k, AMPLITUDE] = 0.0
     for k in range(count):
         for m in range(count):
-            if (
-                spots[m, AMPLITUDE] > spots[k, AMPLITUDE] > 0
-                and (spots[k, Y] - spots[m, Y]) ** 2 + (spots[k, X] - spots[m, X]) ** 2
-                < apart * apart
-            ):
+            if not spots[m, AMPLITUDE] > spots[k, AMPLITUDE] > 0:
+                continue
+            away = (spots[k, Y] - spots[m, Y]) ** 2 + (spots[k, X] - spots[m, X]) ** 2
+            # Beside a spot that the template does not describe lies what it leaves of it.
+            left_over = spots[k, AMPLITUDE] < _OF_WRONG * spots[m, WRONG]
+            if away < apart**2 or (left_over and away < (_BESIDE * apart) ** 2):
                 spots[k, AMPLITUDE] = 0.0
     kept = 0
     beam_row = -1

@@ -157,8 +157,8 @@ def candidates(search, filter_taps, level, noise, wrong, images, found):
 
 @njit(**COMPILED)
 def register(
-    image, rest, frame, shape, noise, limits, beam, bad, at_least, n_bad, masked_count, search, cell_images,
-    spots, work,
+    image, rest, frame, shape, noise, limits, beam, bad, at_least, n_bad, masked_count, search,
+    cell_images, spots, work,
 ):  # fmt: skip
     """Find and fit the spots of one loaded pattern.
 

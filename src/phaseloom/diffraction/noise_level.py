@@ -29,7 +29,7 @@ _LEAST_SHARED = 0.5
 """Part of the variance of single pixels that is noise at least."""
 _SHARED_FOR_SURE = 30.0
 """Decrease of chi² from which noise is taken to be shared by neighbouring pixels."""
-_PIXELS = 6_000_000
+_PIXELS = 2_500_000
 
 
 def pixel_noise(patterns: ArrayLike) -> tuple[float, float]:

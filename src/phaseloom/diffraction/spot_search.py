@@ -18,7 +18,7 @@ _BEST_SCALE = 1.3
 """Scale over sigma at which a Gaussian spot stands out most of the difference of Gaussians."""
 _SCORE = 7.0
 _LEAST_ELECTRONS = 12.0
-_PIXELS = 4_000_000
+_PIXELS = 1_200_000
 _QUIET, _QUIET_NORMAL = 0.1, 0.12566
 """A quantile of the magnitude of scores, and what it is of a normal variable."""
 _SHARED_AT = 2.5

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from phaseloom.diffraction.peaks import Finder
 
-_SAMPLE = 64
+_SAMPLE = 36
 """Patterns that are looked at before all others."""
 
 

@@ -158,6 +158,10 @@ def finished(
         "masked_pixels": int(np.count_nonzero(~correction.mask)),
         "beam_radius": beam.radius,
     }
+    if threshold == "prominence":
+        # As published: the mean over a disc.
+        for name in ("intensity", "intensity_error", "spot_sum"):
+            data[name].attrs["units"] = "counts/px"
     if threshold == "counts":
         level = finder.level(int(np.count_nonzero(correction.mask)))
         data.attrs |= {"threshold": level, "false_alarms": finder.false_alarms}

@@ -173,6 +173,14 @@ def find_peaks(
     return Found(columns, number, dict(zip(_MAPS, maps.T, strict=True)))
 
 
+def warm_up() -> None:
+    """Compile the kernel, which takes half a minute once after installing, or load it."""
+    side = 64
+    finder = Finder(shape=SpotShape())
+    correction = Correction(np.ones((side, side), dtype=bool))
+    find_peaks(np.zeros((1, side, side)), finder, correction, [[side / 2, side / 2]])
+
+
 class _Room:
     """Arrays the kernel works in, and the constants of a scan, laid out for it."""
 

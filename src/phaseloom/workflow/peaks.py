@@ -81,6 +81,8 @@ def run_peaks(
     InputError
         A file or a value is at fault.
     """
+    from phaseloom.diffraction.peaks import warm_up
+
     folder = recipe.out
     make_folder(folder)
     keep = Checkpoints(folder / "results.zarr", fresh=fresh)
@@ -95,6 +97,8 @@ def run_peaks(
                 stacklevel=2,
             )
         images = detector_images(recipe.correction, scan)
+        for _ in progress.track([None], "compiling, once"):
+            warm_up()
         begun = time.monotonic()
         data = _register(
             scan, recipe, images, calibration,

@@ -230,6 +230,7 @@ def colour_bar(
     start: float = 0.0,
     extend: str = "neither",
     ticks: Sequence[float] | None = None,
+    unit: float = 1.0,
 ) -> None:
     """A thin horizontal colour bar under a panel.
 
@@ -245,6 +246,8 @@ def colour_bar(
         "min" or "max" where values beyond that end are drawn in its colour.
     ticks
         Where numbers stand; None: about four round ones (a logarithmic scale has its own).
+    unit
+        What the numbers at the ticks are given in.
     """
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import MaxNLocator
@@ -264,7 +267,7 @@ def colour_bar(
     bar = figure.add_axes((left, box.y0 - 0.12 * inch_y, span, 0.06 * inch_y))
     figure.colorbar(drawn, cax=bar, orientation="horizontal", label=label, extend=extend)
     if ticks is not None:
-        bar.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        bar.set_xticks(ticks, [f"{tick / unit:g}" for tick in ticks])
         bar.minorticks_off()
     elif plain:
         bar.xaxis.set_major_locator(MaxNLocator(4))

@@ -198,7 +198,11 @@ def _bars(axes: Axes, norm: Normalize, colours: Normalize, *, with_spots: bool) 
 
     half = WIDE / 2
     counts = ScalarMappable(norm=norm, cmap=COUNTS_MAP)
-    colour_bar(axes, counts, "Counts", width=half - 0.1, ticks=count_ticks(norm), extend="max")
+    unit, name = _unit_of_counts(float(norm.vmax or FEWEST_COUNTS))
+    label = f"Counts ({name.strip()})" if name else "Counts"
+    colour_bar(
+        axes, counts, label, width=half - 0.1, ticks=count_ticks(norm), unit=unit, extend="max"
+    )
     if with_spots:
         found = ScalarMappable(norm=colours, cmap=significance_colours())
         colour_bar(
@@ -257,7 +261,11 @@ def _draw_zoom(
         aspect="equal",
     )
     counts, error = spots["intensity"][spot], spots["intensity_error"][spot]
-    frame_image(axes, title=f"{counts:,.0f} ± {error:,.0f} counts")
+    unit, name = _unit_of_counts(max(counts, top_count))
+    digits = 0 if unit == 1 else 2
+    frame_image(
+        axes, title=f"{counts / unit:,.{digits}f} ± {error / unit:,.{digits}f} {name}counts"
+    )
     inside = (np.abs(spots["row"] - row) < half + 0.5) & (
         np.abs(spots["column"] - column) < half + 0.5
     )
@@ -277,9 +285,17 @@ def _draw_zoom(
     axes.set_facecolor(OUTSIDE_COLOUR)
     axes.set_xlabel(
         f"y ± {spots['row_error'][spot]:#.2g}, x ± {spots['column_error'][spot]:#.2g} px\n"
-        f"white {low:.3g}, black {top_count:.3g} counts",
+        f"white {low / unit:.3g}, black {top_count / unit:.3g} {name}counts",
         fontsize=6,
     )
+
+
+def _unit_of_counts(most: float) -> tuple[float, str]:
+    """What counts are given in: ones, or a power of ten where they have many figures."""
+    if most < 1e6:
+        return 1.0, ""
+    power = 3 * int(np.log10(most) // 3)
+    return 10.0**power, f"10$^{{{power}}}$ "
 
 
 def _number(

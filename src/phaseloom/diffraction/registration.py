@@ -23,6 +23,8 @@ from phaseloom.diffraction.correction import Correction, corrected, scan_mean
 from phaseloom.diffraction.peaks import Finder, Found, find_peaks
 from phaseloom.diffraction.survey import look
 from phaseloom.diffraction.wide_beam import centred, is_wide
+from phaseloom.errors import InputError
+from phaseloom.io.scans import as_scan
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def register(
-    scan: xr.Dataset,
+    scan: Any,
     *,
     dark: ArrayLike | None = None,
     gain: ArrayLike | None = None,
@@ -65,9 +67,9 @@ def register(
     Parameters
     ----------
     scan
-        ``counts`` (y, x, ky, kx) as :func:`phaseloom.read` gives it, or
-        :func:`phaseloom.io.scans.as_scan` of what is in memory. Lazy scans are never loaded as
-        a whole.
+        ``counts`` (y, x, ky, kx) as :func:`phaseloom.read` gives it, or whatever
+        :func:`phaseloom.io.as_scan` makes one of: a HyperSpy or pyxem signal, an array. Lazy
+        scans are never loaded as a whole.
     dark, gain, mask
         Images (ky, kx): value = (raw − dark) · gain where ``mask`` is true.
     saturation
@@ -115,6 +117,11 @@ def register(
     InputError
         What is given does not fit the scan, or no pattern can be used.
     """
+    scan = as_scan(scan)
+    _check_options(
+        scan, centre=centre, descan=descan, threshold=threshold, shape=shape,
+        max_peaks=max_peaks, workers=workers,
+    )  # fmt: skip
     keep = keep or Checkpoints()
     options = {
         "saturation": saturation, "hot": hot, "beam_stop": beam_stop, "scan_mean": scan_mean,
@@ -137,7 +144,7 @@ def register(
         "k_min": k_min, "k_max": k_max, "intensity_min": intensity_min,
         "prominence_min": prominence_min, "significance_min": significance_min,
     }  # fmt: skip
-    turn = None if distortion is None else np.asarray(distortion, dtype=np.float64)
+    turn = None if distortion is None else _distortion(distortion)
     coordinates = [scan[axis].to_numpy() for axis in ("y", "x", "ky", "kx")]
     units = [str(scan[axis].attrs.get("units", "px")) for axis in ("y", "x", "ky", "kx")]
 
@@ -160,6 +167,46 @@ def register(
 
     key = fingerprint(scene, cut, turn, coordinates, units)
     return keep.stage("peaks", "register", key, compute, first=True)
+
+
+def _check_options(
+    scan: xr.Dataset,
+    *,
+    centre: str | tuple[float, float],
+    max_peaks: int,
+    workers: int | None,
+    **words: str,
+) -> None:
+    """Raise InputError for what cannot be, before anything is read."""
+    known = {
+        "descan": ("plane", "each", "none"),
+        "threshold": ("counts", "prominence"),
+        "shape": ("auto", "gaussian", "disk"),
+    }
+    for name, word in words.items():
+        if word not in known[name]:
+            raise InputError(f"there is no {name} {word!r}", f"take {', '.join(known[name])}")
+    for name, number in (("max_peaks", max_peaks), ("workers", workers)):
+        if number is not None and number < 1:
+            raise InputError(f"{name} cannot be {number}", "give at least 1")
+    if centre == "auto":
+        return
+    sizes = scan.sizes["ky"], scan.sizes["kx"]
+    if not all(-0.5 <= c <= n - 0.5 for c, n in zip(np.asarray(centre, float), sizes, strict=True)):
+        raise InputError(
+            f"the centre {centre} is not on the detector of {sizes[0]}×{sizes[1]} px",
+            "give (row, column) in px, or auto",
+        )
+
+
+def _distortion(matrix: ArrayLike) -> NDArray[np.float64]:
+    turn = np.asarray(matrix, dtype=np.float64)
+    if turn.shape != (2, 2) or not np.isfinite(turn).all() or abs(np.linalg.det(turn)) < 1e-3:
+        raise InputError(
+            "the distortion is no 2×2 matrix that can be inverted",
+            "give that of a calibration, from detector px to corrected px",
+        )
+    return turn
 
 
 def peaks_of_block(

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from phaseloom.diffraction import register
+from phaseloom.errors import InputError
+from phaseloom.io import as_scan
+
+
+@pytest.fixture(scope="module")
+def patterns():
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[:64, :64]
+    model = 2 + 300 * np.exp(-((y - 31) ** 2 + (x - 33) ** 2) / 4)
+    for dy, dx in ((0, 15), (15, 2), (-14, 9)):
+        model += 80 * np.exp(-((y - 31 - dy) ** 2 + (x - 33 - dx) ** 2) / 4)
+    return rng.poisson(model, (2, 3, 64, 64)).astype(np.uint16)
+
+
+def test_arrays_and_signals_are_scans_too(patterns):
+    def axis(index, navigate):
+        return SimpleNamespace(
+            name="", units="", scale=1.0, offset=0.0, index_in_array=index, navigate=navigate
+        )
+
+    signal = SimpleNamespace(
+        data=patterns,
+        axes_manager=SimpleNamespace(
+            navigation_axes=[axis(1, True), axis(0, True)],
+            signal_axes=[axis(3, False), axis(2, False)],
+        ),
+        metadata=SimpleNamespace(),
+    )
+    of_scan = register(as_scan(patterns), workers=1)
+    for measurement in (patterns, signal):
+        found = register(measurement, workers=1)
+        assert found.sizes == of_scan.sizes
+        np.testing.assert_array_equal(found["ky"], of_scan["ky"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"descan": "line"}, "there is no descan 'line'"),
+        ({"threshold": "best"}, "there is no threshold 'best'"),
+        ({"shape": "square"}, "there is no shape 'square'"),
+        ({"workers": 0}, "workers cannot be 0"),
+        ({"max_peaks": 0}, "max_peaks cannot be 0"),
+        ({"centre": (70.0, 30.0)}, "not on the detector of 64×64 px"),
+        ({"distortion": [1, 0, 0, 1]}, "no 2×2 matrix"),
+        ({"distortion": np.zeros((2, 2))}, "no 2×2 matrix"),
+    ],
+)
+def test_what_cannot_be_is_told(patterns, options, message):
+    with pytest.raises(InputError, match=message):
+        register(as_scan(patterns), **options)

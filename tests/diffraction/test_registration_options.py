@@ -57,3 +57,11 @@ def test_arrays_and_signals_are_scans_too(patterns):
 def test_what_cannot_be_is_told(patterns, options, message):
     with pytest.raises(InputError, match=message):
         register(as_scan(patterns), **options)
+
+
+def test_the_published_search_goes_all_the_way(patterns):
+    found = register(patterns, threshold="prominence", workers=1)
+    assert np.abs(found["centre_y"] - 31).max() < 0.4
+    assert np.abs(found["centre_x"] - 33).max() < 0.4
+    for ky, kx in ((0, 15), (15, 2), (-14, 9)):
+        assert (np.hypot(found["ky"] - ky, found["kx"] - kx) < 0.5).sum() >= 5

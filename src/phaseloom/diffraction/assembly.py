@@ -30,6 +30,9 @@ _UNITS = {
     "prominence": "counts/px",
 }
 
+_UNKNOWN_ERROR = 0.1
+"""px; within so much the published centre of mass counts as settled."""
+
 
 def vectors(
     scan: xr.Dataset,
@@ -49,10 +52,11 @@ def vectors(
     centre_y, centre_x = beam.maps(shape)
     scatter = math.nan
     if not beam.hidden and measured.any():
+        # The published search states no errors: all its positions weigh the same.
+        errors = np.where(np.isnan(found["beam_error"]), _UNKNOWN_ERROR, found["beam_error"])
         plane = beam_plane(
-            found["beam_row"], found["beam_column"], found["beam_error"], shape,
-            each=descan == "each",
-        )  # fmt: skip
+            found["beam_row"], found["beam_column"], errors, shape, each=descan == "each"
+        )
         centre_y, centre_x, scatter = plane
         if descan == "none":
             centre_y = np.full(shape, np.nanmedian(found["beam_row"]))

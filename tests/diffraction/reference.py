@@ -6,13 +6,13 @@ Images are (rows, columns) float64, with nothing around them.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import correlate1d, maximum_filter
 
 from phaseloom.diffraction import peaks as constants
-from phaseloom.diffraction import refinement
+from phaseloom.diffraction import refinement, selection
 from phaseloom.diffraction.background import _CLIP as CLIP
 from phaseloom.diffraction.correction import corrected
 from phaseloom.diffraction.fitting import LANES
@@ -164,6 +164,7 @@ class Spot:
     settled: bool = False
     errors: tuple[float, float, float] = (math.nan, math.nan, math.nan)
     score: float = 0.0
+    wrong: float = 0.0
     background: float = math.nan
     prominence: float = math.nan
 
@@ -225,16 +226,22 @@ def scoring_step(p, py, px, difference, weight, amplitude):
 
 
 def score(p, values, rest, amplitude, gain, floor):
-    """Signal-to-noise ratio of a spot, its misfit and the spread of that."""
+    """Signal-to-noise ratio of a spot, its misfit and the spread of that, what is wrong with it.
+
+    The last is the root of what of the mean square of the residuals chance does not explain.
+    """
     there = ~np.isnan(values)
     p, rest, expected = p[there], rest[there], (values - rest)[there]
     w = p / (gain * np.maximum(expected - amplitude * p, 1e-3) + floor)
     signal = (w * (rest + amplitude * p)).sum() / np.sqrt((w * p).sum())
     variance = gain * np.maximum(expected, 1e-3) + floor
+    spread = np.sqrt(2 * (p**2).sum()) / p.sum()
+    by_chance = (1 + 2 * spread) * np.average(variance, weights=p)
     return (
         signal,
-        (p * rest**2 / variance).sum() / p.sum(),
-        np.sqrt(2 * (p**2).sum()) / p.sum(),
+        np.average(rest**2 / variance, weights=p),
+        spread,
+        np.sqrt(max(np.average(rest**2, weights=p) - by_chance, 0)),
     )
 
 
@@ -273,6 +280,17 @@ def fit(values, rest, shape, gain, floor, spots, rounds, tall):
 # --- which of them count ------------------------------------------------------------------
 
 
+def only_strongest(found, spots, near):
+    """Of the new candidates beside a spot that was there before, the strongest."""
+    value = found[:, 2].copy()
+    for spot in spots:
+        beside = np.hypot(found[:, 0] - spot.y, found[:, 1] - spot.x) < near
+        if beside.any():
+            beside[np.where(beside, value, -np.inf).argmax()] = False
+            value[beside] = -1
+    return found[value > 0]
+
+
 def keep(spots, least, beam, guard, apart):
     """The spots that count, and which of them is the direct beam (None)."""
     near = [k for k, s in enumerate(spots) if math.hypot(s.y - beam[0], s.x - beam[1]) < guard]
@@ -280,13 +298,20 @@ def keep(spots, least, beam, guard, apart):
     kept = {
         k
         for k, s in enumerate(spots)
-        if s.score >= least(s.background) and (k not in near or k == brightest)
+        if s.amplitude >= 2 * s.errors[0]
+        and s.score >= least(s.background)
+        and (k not in near or k == brightest)
     }
+
+    def part_of(spot, other):
+        away = math.hypot(spot.y - other.y, spot.x - other.x)
+        left_over = spot.amplitude < selection._OF_WRONG * other.wrong
+        return other.amplitude > spot.amplitude and (
+            away < apart or (left_over and away < selection._BESIDE * apart)
+        )
+
     for k, s in enumerate(spots):
-        others = [spots[m] for m in kept]
-        if k in kept and any(
-            o.amplitude > s.amplitude and math.hypot(s.y - o.y, s.x - o.x) < apart for o in others
-        ):
+        if k in kept and any(part_of(s, spots[m]) for m in kept):
             kept.remove(k)
     return [spots[k] for k in sorted(kept)], spots[brightest] if brightest in kept else None
 
@@ -306,6 +331,27 @@ def prominence(spot, spots, shape):
 # --- the whole pass -----------------------------------------------------------------------
 
 
+def least_known(pattern, correction, side):
+    """Sums of the bins that are unusable because a pixel is saturated; 0 of all others.
+
+    Of several unusable pixels in a bin the first says why, masked ones being before the others.
+    """
+    raw = np.asarray(pattern, float)
+    full = (raw >= correction.saturation) & (raw < np.inf) & correction.mask
+    clipped = np.where(full, correction.saturation, raw)
+    unlimited = replace(correction, saturation=np.inf)
+    sums = squares(np.nan_to_num(corrected(clipped[None], unlimited)[0]), side)
+    order = np.arange(raw.size).reshape(raw.shape) + 1.0
+    order[np.isfinite(corrected(pattern[None], correction)[0])] = np.inf
+    order[~correction.mask] = 0
+    (rows, columns), tiles = sums.shape, []
+    for values in (order, full):
+        whole = values[: rows * side, : columns * side].reshape(rows, side, columns, side)
+        tiles.append(whole.transpose(0, 2, 1, 3).reshape(rows, columns, -1))
+    first = tiles[0].argmin(2)[..., None]
+    return np.where(np.take_along_axis(tiles[1], first, 2)[..., 0], sums, 0)
+
+
 def register(pattern, finder, correction, beam):
     """Spots of one raw pattern, in order of their rows, and the direct beam (None).
 
@@ -317,6 +363,7 @@ def register(pattern, finder, correction, beam):
     beam = [(c + 0.5) / side - 0.5 for c in beam]
     values = squares(corrected(pattern[None], correction)[0], side)
     usable, size = np.isfinite(values), values.shape
+    at_least = least_known(pattern, correction, side)
     y, x = np.arange(size[0]), np.arange(size[1])
     whole = shape.template()
     area = (squares(~correction.mask, side) == 0).sum()
@@ -352,12 +399,17 @@ def register(pattern, finder, correction, beam):
     for turn in range(2):
         rest = np.where(usable, rest - interpolated(change, cell, y, x), 0)
         if turn == 0:
+            known = np.maximum(at_least - interpolated(cells, cell, y, x), 0)
+            rest = np.where(at_least > 0, known, rest)
             ground = full - rest
         filtered = blur(rest, taps)
         above = excess(filtered, full, rest, ground, limit, gain, floor, constants._WRONG)
         middle = interpolated(cells, cell, [size[0] / 2], [size[1] / 2])[0, 0]
         tall = 0.1 * math.sqrt(gain * max(middle, 0.05 * gain) + floor)
-        for v, u, height in maxima(filtered, above):
+        found = maxima(filtered, above)
+        if turn > 0:
+            found = only_strongest(found, spots, 3 * sigma)
+        for v, u, height in found:
             spot = Spot(v, u, height / response)
             spot.far = reach(shape, spot.amplitude, tall)
             draw(rest, shape, spot, -spot.amplitude)
@@ -378,7 +430,7 @@ def register(pattern, finder, correction, beam):
     for spot in spots:
         spot.background = interpolated(cells, cell, [spot.y], [spot.x])[0, 0]
         there, (p, _, _) = window(shape, spot.y, spot.x, size)
-        spot.score, misfit, spread = score(
+        spot.score, misfit, spread, spot.wrong = score(
             p, values[there], rest[there], spot.amplitude, gain, floor
         )
         spot.score /= math.sqrt(interpolated(misfits, cell, [spot.y], [spot.x])[0, 0])

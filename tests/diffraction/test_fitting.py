@@ -155,20 +155,37 @@ def test_score_of_a_hidden_spot_is_that_of_no_spot():
     _, _, image, left = scene(place)
     image[:] = BEYOND
     got = fitting.score(image, left, *place.at, np.float32(1), np.float32(0), place.p, 27.0)
-    assert got == (0, 1, 0)
+    assert got == (0, 1, 0, 0)
 
 
 def test_scores_of_noise_are_standard_normal_and_the_misfit_is_one():
     rng = np.random.default_rng(0)
     place = Place(SpotShape(sigma=2.4))
-    scores, misfits = [], []
+    scores, misfits, wrong = [], [], []
     for _ in range(500):
         noise = rng.poisson(40.0, (HEIGHT, WIDTH)).astype(float)
         image, left = place.padded(noise, BEYOND), place.padded(noise - 40, 0)
         got = fitting.score(image, left, *place.at, np.float32(1), np.float32(0), place.p, 0.0)
         scores.append(got[0])
         misfits.append((got[1] - 1) / got[2])
+        wrong.append(got[3])
     assert np.mean(scores) == pytest.approx(0, abs=0.15)
     assert np.std(scores) == pytest.approx(1, abs=0.1)
     assert np.mean(misfits) == pytest.approx(0, abs=0.15)
     assert np.std(misfits) == pytest.approx(1, abs=0.15)
+    assert np.mean(np.array(wrong) > 0) < 0.06, "two standard deviations are chance"
+
+
+@pytest.mark.parametrize("by", [4.0, 12.0])
+def test_what_the_template_is_wrong_by_is_told_without_the_noise(by):
+    rng = np.random.default_rng(0)
+    place = Place(SpotShape(sigma=2.4))
+    wrong = []
+    for _ in range(100):
+        noise = rng.poisson(40.0, (HEIGHT, WIDTH)).astype(float)
+        left = noise - 40 + by * np.sign(rng.uniform(-1, 1, noise.shape))
+        images = place.padded(left + 40, BEYOND), place.padded(left, 0)
+        got = fitting.score(*images, *place.at, np.float32(1), np.float32(0), place.p, 0.0)
+        wrong.append(got[3] ** 2 + 2 * got[2] * 40)
+    # what two standard deviations of chance may be is taken off
+    assert np.sqrt(np.mean(wrong)) == pytest.approx(by, rel=0.1)

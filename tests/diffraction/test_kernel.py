@@ -9,7 +9,16 @@ import reference
 from phaseloom.diffraction import kernel, selection
 from phaseloom.diffraction.correction import Correction, corrected
 from phaseloom.diffraction.peaks import Finder, find_peaks
-from phaseloom.diffraction.refinement import AMPLITUDE, BACKGROUND, COLUMNS, SCORE, X, Y
+from phaseloom.diffraction.refinement import (
+    AMPLITUDE,
+    AMPLITUDE_ERROR,
+    BACKGROUND,
+    COLUMNS,
+    SCORE,
+    WRONG,
+    X,
+    Y,
+)
 from phaseloom.diffraction.shape import SpotShape
 
 DISK = SpotShape(kind="disk", radius=6.0, edge=1.0)
@@ -36,8 +45,14 @@ CASES = {
     "sigma 2.4, masked": (SpotShape(sigma=2.4), (200, 136), {"masked": 0.01}),
     "sigma 2.4, NaN and saturated": (SpotShape(sigma=2.4), (130, 150), {"nan": 0.005, "full": 200}),
     "sigma 2.4, beam stop, dark, gain": (SpotShape(sigma=2.4), (136, 200), {"images": True}),
+    "dark, NaN and saturated": (
+        SpotShape(sigma=2.4),
+        (130, 150),
+        {"images": True, "nan": 0.005, "full": 100, "masked": 0.005},
+    ),
     "sigma 5": (SpotShape(sigma=5.0), (203, 138), {"full": 200}),
-    "disk": (DISK, (200, 136), {}),
+    # with seed 0 one step is 0.05 of a variance, on which it depends whether another one follows
+    "disk": (DISK, (200, 136), {"seed": 1}),
     "few counts": (SpotShape(sigma=2.4), (128, 128), {"background": 0.05}),
     "gain 3, floor 2": (SpotShape(sigma=2.4), (128, 128), {"gain": 3.0, "floor": 2.0}),
 }
@@ -47,7 +62,7 @@ CASES = {
 def test_whole_pass_equals_the_plain_one(name):
     shape, size, options = CASES[name]
     background = options.get("background", 2.0)
-    pattern = crowded(shape, size, background=background)
+    pattern = crowded(shape, size, seed=options.get("seed", 0), background=background)
     rng = np.random.default_rng(1)
     mask = rng.uniform(size=size) >= options.get("masked", 0)
     pattern[rng.uniform(size=size) < options.get("nan", 0)] = np.nan
@@ -108,13 +123,18 @@ def test_loaded_pattern_is_the_corrected_one(dtype):
     n = kernel.load(raw, dark, gain, np.float32(65), True, masked, image, base, stride, bad)
 
     expected = corrected(raw[None], Correction(mask, dark, gain, 65))[0]
+    # of saturated pixels it is known that they are full
+    full = mask & (raw >= 65) & np.isfinite(raw)
+    assert full.any()
+    seen = np.where(full, (65 - dark) * gain, np.nan_to_num(expected))
     rows = image[base:].reshape(height, stride)
-    np.testing.assert_allclose(rows[:, :width], np.nan_to_num(expected), rtol=1e-6)
+    np.testing.assert_allclose(rows[:, :width], seen, rtol=1e-6)
     assert (rows[:, width:] == -7).all()
     unusable = {(y, x) for y, x in np.argwhere(np.isnan(expected))}
     y, x = np.divmod(bad[:n] - base, stride)
     assert set(zip(y, x, strict=True)) == unusable
     assert set(bad[: masked.size]) == set(masked)
+    assert len(unusable) == n, "none twice"
 
 
 def test_sum_within_a_circle_and_spread_outside_the_inscribed_one():
@@ -129,11 +149,11 @@ def test_sum_within_a_circle_and_spread_outside_the_inscribed_one():
     assert kernel.sum_within(image.ravel(), frame, 3.2, 50.7, 9.0) == pytest.approx(
         image[inside].sum(), rel=1e-5
     )
-    bad = np.array([0, 5 * width + 3, 20 * width + 28], np.int64)
-    image.ravel()[bad] = 0
+    bad = np.array([0, 5 * width + 3, 20 * width + 28, 7], np.int64)
+    image.ravel()[bad] = 0, 0, 0, 50  # the last is saturated: much, but not nothing
     outside = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2) > height / 2
-    outside.ravel()[bad] = False
-    spread = kernel.spread_outside(image.ravel(), frame, _outside(height, width), bad, 3)
+    outside.ravel()[bad[:3]] = False
+    spread = kernel.spread_outside(image.ravel(), frame, _outside(height, width), bad, 4)
     assert spread == pytest.approx(image[outside].std(), rel=1e-3)
 
 
@@ -143,12 +163,24 @@ def random_spots(rng, n=40):
     spots[:, AMPLITUDE] = np.exp(rng.normal(0, 1, n))
     spots[:, SCORE] = rng.uniform(3, 12, n)
     spots[:, BACKGROUND] = 10 ** rng.uniform(-2, 2, n)
+    spots[:, AMPLITUDE_ERROR] = spots[:, AMPLITUDE] * rng.choice(
+        [0.1, 0.4, 0.6], n, p=[0.6, 0.3, 0.1]
+    )
+    spots[:, WRONG] = spots[:, AMPLITUDE] * rng.choice([0, 0.05, 0.2], n)
     return spots
 
 
 def plain(spots):
     return [
-        reference.Spot(s[Y], s[X], s[AMPLITUDE], score=s[SCORE], background=s[BACKGROUND])
+        reference.Spot(
+            s[Y],
+            s[X],
+            s[AMPLITUDE],
+            errors=(s[AMPLITUDE_ERROR], math.nan, math.nan),
+            score=s[SCORE],
+            wrong=s[WRONG],
+            background=s[BACKGROUND],
+        )
         for s in spots
     ]
 
@@ -174,6 +206,51 @@ def test_kept_spots(seed):
         assert brightest == -1
     else:
         assert (got[brightest, Y], got[brightest, X]) == (direct.y, direct.x)
+
+
+def kept_of(*rows):
+    """Which of these spots (row, amplitude, error, wrong) are kept, all else being well."""
+    spots = np.zeros((len(rows), COLUMNS))
+    spots[:, [Y, AMPLITUDE, AMPLITUDE_ERROR, WRONG]] = rows
+    spots[:, SCORE], spots[:, BACKGROUND], spots[:, X] = 20, 1, 10
+    kept, _ = selection.keep(spots, len(spots), (1.0, 0.0), THRESHOLDS, (-50.0, -50.0, 5.0), 2.0)
+    return spots[:kept, Y].tolist()
+
+
+def test_a_spot_within_two_of_its_errors_is_none():
+    assert kept_of((10, 30, 14.9, 0), (40, 30, 15.1, 0)) == [10]
+
+
+def test_beside_a_spot_is_no_other_that_its_template_may_have_left():
+    bright = (30, 100, 1, 5)
+    # less than three times what is wrong, within five sigma
+    assert kept_of(bright, (39.9, 14.9, 1, 0)) == [30]
+    assert kept_of(bright, (39.9, 15.1, 1, 0)) == [30, 39.9]
+    assert kept_of(bright, (40.1, 14.9, 1, 0)) == [30, 40.1]
+    assert kept_of((30, 100, 1, 0), (39.9, 14.9, 1, 0)) == [30, 39.9]
+    # of the fainter one it does not matter what is wrong, and one that is dropped drops none
+    assert kept_of(bright, (39.9, 15.1, 1, 50)) == [30, 39.9]
+    assert kept_of((30, 100, 60, 50), (39.9, 15.1, 1, 0)) == [39.9]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_new_candidates_beside_a_spot(seed):
+    rng = np.random.default_rng(seed)
+    spots = random_spots(rng, 12)
+    found = np.zeros((50, 3))
+    found[:40] = rng.uniform(0, 40, (40, 3))
+    expected = reference.only_strongest(found[:40], plain(spots), 7.0)
+    n = selection.only_strongest(found, 40, spots, len(spots), 7.0)
+    assert 10 < len(expected) < 38
+    np.testing.assert_array_equal(found[:n], expected)
+
+
+def test_of_what_a_blend_leaves_on_either_side_the_stronger_is_looked_at():
+    spots = np.zeros((1, COLUMNS))
+    spots[0, [Y, X]] = 20, 20
+    found = np.array([[14.0, 20, 3], [26, 20, 5], [20, 29, 1]])
+    assert selection.only_strongest(found, 3, spots, 1, 7.0) == 2
+    np.testing.assert_array_equal(found[:2], [[26, 20, 5], [20, 29, 1]])
 
 
 @pytest.mark.parametrize("shape", [SpotShape(sigma=2.4), DISK], ids=["gaussian", "disk"])

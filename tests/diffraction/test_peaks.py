@@ -155,7 +155,6 @@ def test_hidden_spot_in_the_flank_of_a_brighter_one(share):
     assert (errors < 1.2).all(axis=1).sum() >= 38
 
 
-@pytest.mark.xfail(reason="rounds of the fit are too few for such blends: a third peak appears")
 def test_blends_are_taken_for_two_spots():
     number, errors = blends(0.3)
     assert (number == 2).sum() >= 36
@@ -248,7 +247,6 @@ def saturated(n=60):
     return found, place
 
 
-@pytest.mark.xfail(reason="the saturated middle is empty where spots are looked for: two halves")
 def test_saturated_middle_of_a_spot():
     found, place = saturated()
     assert (found.number >= 1).all()
@@ -269,13 +267,12 @@ def test_saturated_middle_of_a_spot():
 def test_a_hot_pixel_that_nobody_masked_is_told_by_its_errors(value):
     """It stands out but has not the shape: the misfit leaves its intensity insignificant."""
     seen = np.random.default_rng(0).poisson(1.0, (20, 96, 96)).astype(np.uint16)
+    without = found_in(seen).number
     seen[:, 30, 61] = value
     found = found_in(seen)
-    peaks = found.columns
-    assert (np.median(found.number)) == 1
-    assert np.median(peaks["score"]) > 10
-    assert np.percentile(peaks["intensity"] / peaks["intensity_error"], 90) < 2
-    assert np.median(peaks["row_error"]) > 2.4
+    assert found.number.sum() <= without.sum()
+    near = np.hypot(found.columns["row"] - 30, found.columns["column"] - 61) < 12
+    assert not near.any()
 
 
 def test_patterns_without_counts_have_no_peaks():

@@ -86,7 +86,7 @@ def load(source, dark, gain, saturation, check, masked, image, base, stride, bad
     check
         Whether there may be saturated or missing pixels at all.
     masked
-        Places in the image of the pixels that are never usable.
+        Places in the image of the pixels that are never usable, in order.
     bad
         Filled with the places of all unusable pixels, the masked ones first.
 
@@ -99,6 +99,7 @@ def load(source, dark, gain, saturation, check, masked, image, base, stride, bad
     n = masked.size
     for i in range(n):
         bad[i] = masked[i]
+    known = 0
     for y in range(height):
         at = base + y * stride
         row = image[at:]
@@ -106,19 +107,26 @@ def load(source, dark, gain, saturation, check, masked, image, base, stride, bad
         for x in range(width):
             row[x] = np.float32(line[x])
         if check:
+            # A masked pixel that is also full counts once.
+            while known < masked.size and masked[known] < at + width:
+                image[masked[known]] = 0.0
+                known += 1
             for x in range(width):
                 if not (row[x] < saturation and row[x] > -np.inf):
                     bad[n] = at + x
                     n += 1
-                    row[x] = saturation if saturation <= row[x] < np.inf else np.float32(0.0)
+                    row[x] = min(row[x], saturation)
         if dark.size > 0:
             for x in range(width):
                 row[x] -= dark[y, x]
         if gain.size > 0:
             for x in range(width):
                 row[x] *= gain[y, x]
-    for i in range(masked.size):
-        image[masked[i]] = 0.0
+    for i in range(n):
+        y, x = divmod(bad[i] - base, stride)
+        full = i >= masked.size and saturation <= source[y, x] < np.inf
+        if not full:
+            image[bad[i]] = 0.0
     return n
 
 

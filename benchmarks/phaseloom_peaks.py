@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from inspect import signature
 from math import isqrt
 from typing import TYPE_CHECKING, Any
 
@@ -33,13 +32,13 @@ def scan_of(patterns: NDArray[Any]) -> xr.Dataset:
     return as_scan(patterns.reshape(*shape, *patterns.shape[1:]))
 
 
-def registered(scan: xr.Dataset, threads: int = 2) -> dict[str, NDArray[Any]]:
-    """Spots of a scan in px, with defaults only.
+def registered(scan: xr.Dataset, threads: int = 2, **options: Any) -> dict[str, NDArray[Any]]:
+    """Spots of a scan in px, with defaults but for the options given.
 
     Returns ``offset`` (n + 1) and, flat, ``COLUMNS``: positions in px on the detector, integrated
     counts, and their standard errors.
     """
-    peaks = Peaks(register(scan, workers=threads))
+    peaks = Peaks(register(scan, workers=threads, **options))
     row, column = peaks.on_detector()
     names = ("intensity", "ky_error", "kx_error", "intensity_error")
     values = [peaks.data[name].to_numpy().astype(float) for name in names]
@@ -47,14 +46,11 @@ def registered(scan: xr.Dataset, threads: int = 2) -> dict[str, NDArray[Any]]:
     return {"offset": peaks.offset, **table}
 
 
-def phaseloom_peaks(patterns: NDArray[Any], threads: int = 2) -> dict[str, NDArray[Any]]:
+def phaseloom_peaks(
+    patterns: NDArray[Any], threads: int = 2, **options: Any
+) -> dict[str, NDArray[Any]]:
     """Spots of patterns (n, ky, kx), as :func:`registered` gives them."""
-    return registered(scan_of(patterns), threads)
-
-
-def stated_false_alarms() -> float:
-    """False peaks per pattern that the default threshold states for noise alone."""
-    return float(signature(register).parameters["false_alarms"].default)
+    return registered(scan_of(patterns), threads, **options)
 
 
 def prepare(patterns: NDArray[Any], settings: dict[str, Any], threads: int) -> Any:

@@ -38,8 +38,9 @@ def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
         "try:\n    main()\nexcept SystemExit as stop:\n    status = stop.code\n"
         f"print([m for m in {HEAVY} if m in sys.modules], status, file=sys.stderr)"
     )
-    times = []
-    for _ in range(2):  # a machine at work on something else may slow one of them down
+    times: list[float] = []
+    while len(times) < 5 and min(times, default=2.0) >= 1.0:
+        # A machine at work on something else may slow some of them down.
         begun = time.perf_counter()
         ran = python(code, "--help")
         times.append(time.perf_counter() - begun)

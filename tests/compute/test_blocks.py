@@ -277,7 +277,7 @@ def test_an_address_where_nobody_answers(address: str, monkeypatch: pytest.Monke
 def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     from distributed import LocalCluster
 
-    monkeypatch.setattr(module, "_PATIENCE", 0.5)
+    monkeypatch.setattr(module, "_PATIENCE", 3.0)
     options: dict[str, Any] = {"processes": False, "dashboard_address": ":0"}
     with (
         LocalCluster(n_workers=0, **options) as empty,

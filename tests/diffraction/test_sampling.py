@@ -8,7 +8,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phaseloom.diffraction.sampling import sample_patterns
+from phaseloom.diffraction.sampling import sample_patterns, sample_size
 from phaseloom.errors import InputError
 
 
@@ -67,3 +67,9 @@ def test_bad_requests_are_refused():
         sample_patterns(scan_of(numbered(2, 2)), 0)
     with pytest.raises(InputError, match="no pattern"):
         sample_patterns(scan_of(numbered(2, 2)[:0]))
+
+
+@pytest.mark.parametrize(("side", "size"), [(64, 36), (512, 36), (2048, 16), (4096, 8)])
+def test_a_sample_of_large_patterns_stays_small(side, size):
+    patterns = da.zeros((50, 50, side, side), dtype=np.uint16, chunks=(1, 1, side, side))
+    assert sample_size(scan_of(patterns)) == size

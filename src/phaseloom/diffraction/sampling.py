@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+_BYTES = 2**28
+"""Of a sample as float32: what looks at it takes some copies."""
+_FEWEST, _MOST = 8, 36
+
+
+def sample_size(scan: xr.Dataset) -> int:
+    """How many patterns to look at before all others: 36, of large ones fewer, down to 8."""
+    pattern = 4 * scan.sizes["ky"] * scan.sizes["kx"]
+    return int(np.clip(_BYTES // max(1, pattern), _FEWEST, _MOST))
+
+
 def sample_patterns(scan: xr.Dataset, n: int = 64) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Patterns from a grid of scan positions that covers the scan evenly.
 

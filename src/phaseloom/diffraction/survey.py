@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 
 from phaseloom.diffraction.centring import Beam, beam_of_sample
 from phaseloom.diffraction.correction import Correction, corrected, make_correction
-from phaseloom.diffraction.sampling import sample_patterns
+from phaseloom.diffraction.sampling import sample_patterns, sample_size
 from phaseloom.diffraction.wide_beam import with_saturated
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from phaseloom.diffraction.peaks import Finder
-
-_SAMPLE = 36
-"""Patterns that are looked at before all others."""
 
 
 def look(
@@ -44,7 +41,7 @@ def look(
     """
     from phaseloom.diffraction.estimation import make_finder
 
-    patterns, positions = sample_patterns(scan, _SAMPLE)
+    patterns, positions = sample_patterns(scan, sample_size(scan))
     correction = make_correction(
         patterns, **images, saturation=saturation, hot=hot, beam_stop=beam_stop
     )

@@ -30,9 +30,6 @@ _OWNED = ("peaks",)
 _REGISTERED = "peaks: register"
 """The chain's stage whose time is told."""
 
-_LOOKED_AT = 64
-"""Patterns that dead and hot pixels are looked for in."""
-
 _SHOWN = 12
 """Patterns kept for the figures."""
 
@@ -167,12 +164,12 @@ def _sample(
 ) -> xr.Dataset:
     """A handful of corrected patterns, for the figures: these see no raw data."""
     from phaseloom.diffraction.correction import corrected, make_correction
-    from phaseloom.diffraction.sampling import sample_patterns
+    from phaseloom.diffraction.sampling import sample_patterns, sample_size
 
     correction = recipe.correction
 
     def compute() -> xr.Dataset:
-        patterns, positions = sample_patterns(scan, _LOOKED_AT)
+        patterns, positions = sample_patterns(scan, sample_size(scan))
         with warnings.catch_warnings():
             # The chain has said already what there is to say of the detector.
             warnings.simplefilter("ignore", InputWarning)

@@ -30,7 +30,7 @@ def test_scores_have_the_tail_probability_of_their_level(background):
     level = 3.0
     scores = least_scores(template, level)
     least = scores[round((np.log10(background) - LOWEST) * PER_DECADE)]
-    counts = rng.poisson(background, (200_000, template.size)).astype(np.float32)
+    counts = rng.poisson(background, (100_000, template.size)).astype(np.float32)
     sums = (counts - background) @ template.ravel().astype(np.float32)
     score = sums / np.sqrt(background * (template**2).sum())
     assert (score > least).mean() == pytest.approx(1.35e-3, rel=0.3)

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import correlate1d, maximum_filter
+from scipy.ndimage import binary_propagation, correlate1d, maximum_filter
 
 from phaseloom.diffraction import peaks as constants
 from phaseloom.diffraction import refinement, selection
@@ -331,17 +331,30 @@ def prominence(spot, spots, shape):
 # --- the whole pass -----------------------------------------------------------------------
 
 
+def filled_in(pattern, correction):
+    """Corrected counts, 0 where unusable; full pixels as full as they are if others beside are.
+
+    From pixels beside which it is a quarter as bright it goes on to all full ones next to them.
+    """
+    raw = np.asarray(pattern, float)
+    full = (raw >= correction.saturation) & (raw < np.inf) & correction.mask
+    clipped = np.where(full, correction.saturation, raw)
+    much = np.nan_to_num(corrected(clipped[None], replace(correction, saturation=np.inf))[0])
+    usable = np.where(full, 0, much)
+    bright = full & (maximum_filter(usable, 3) > 0.25 * much)
+    grown = binary_propagation(bright, mask=full, structure=np.ones((3, 3)))
+    return np.where(grown, much, usable)
+
+
 def least_known(pattern, correction, side):
     """Sums of the bins that are unusable because a pixel is saturated; 0 of all others.
 
     Of several unusable pixels in a bin the first says why, masked ones being before the others.
     """
-    raw = np.asarray(pattern, float)
-    full = (raw >= correction.saturation) & (raw < np.inf) & correction.mask
-    clipped = np.where(full, correction.saturation, raw)
-    unlimited = replace(correction, saturation=np.inf)
-    sums = squares(np.nan_to_num(corrected(clipped[None], unlimited)[0]), side)
-    order = np.arange(raw.size).reshape(raw.shape) + 1.0
+    filled = filled_in(pattern, correction)
+    full = np.isnan(corrected(pattern[None], correction)[0]) & (filled > 0)
+    sums = squares(filled, side)
+    order = np.arange(pattern.size).reshape(pattern.shape) + 1.0
     order[np.isfinite(corrected(pattern[None], correction)[0])] = np.inf
     order[~correction.mask] = 0
     (rows, columns), tiles = sums.shape, []

@@ -193,7 +193,7 @@ def test_stated_false_alarms_hold_with_what_is_estimated(background, change):
 def test_finder_from_a_sample_finds_the_spots():
     patterns, beam = sample(n=12, counts=(300, 5000), seed=11)
     finder = make_finder(patterns, beam, beam_radius=6.0, false_alarms=0.02, max_peaks=40)
-    assert finder.guard == pytest.approx(3 * 6.0 / 1.1774, rel=1e-3)
+    assert finder.guard == pytest.approx(1.2 * 6.0 + 2 * finder.shape.sigma, rel=1e-3)
     assert finder.max_peaks == 40
     found = find_peaks(patterns, finder, Correction(np.ones(SIZE, np.bool_)), beam)
     assert found.number.mean() == pytest.approx(9, abs=1)

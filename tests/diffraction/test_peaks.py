@@ -263,6 +263,27 @@ def test_saturated_middle_of_a_spot():
     assert np.median(totals) == pytest.approx(2e4, rel=0.05)
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "uint32"])
+@pytest.mark.parametrize("where", [np.s_[:, 40, 74], np.s_[:, 3::11, 5::13], np.s_[:, :, 80:84]])
+def test_pixels_marked_with_the_largest_value_are_missing_and_not_bright(dtype, where):
+    rng = np.random.default_rng(0)
+    places = [(30.0, 30.0), (64.0, 64.0), (100.0, 70.0), (50.0, 100.0), (40.0, 66.0)]
+    mean = expected_counts(SPOT, (128, 128), places, 1.5e3, 1.0)
+    patterns = rng.poisson(mean, (4, 128, 128)).astype(dtype)
+    mask = np.ones((128, 128), bool)
+    mask[where[1:]] = False
+    masked = found_in(patterns, correction=Correction(mask))
+    most = np.iinfo(dtype).max
+    patterns[where] = most
+    marked = found_in(patterns, correction=Correction(np.ones_like(mask), saturation=float(most)))
+    assert (masked.number == 5).all()
+    assert marked.number.tolist() == masked.number.tolist()
+    for name in ("row", "column"):
+        np.testing.assert_allclose(marked.columns[name], masked.columns[name], atol=0.01)
+    for name in ("bright_field", "noise"):
+        np.testing.assert_allclose(marked.maps[name], masked.maps[name], rtol=1e-6)
+
+
 @pytest.mark.parametrize("value", [200, 1000, 60000])
 def test_a_hot_pixel_that_nobody_masked_is_told_by_its_errors(value):
     """It stands out but has not the shape: the misfit leaves its intensity insignificant."""

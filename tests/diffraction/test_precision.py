@@ -52,7 +52,7 @@ def test_rounding_is_less_than_a_tenth_of_the_standard_error(data):
     pixel = data.attrs["pixel_size"]
     assert np.abs(new["ky"] - data["ky"]).max() <= pixel / 128
     for name in ("ky_error", "intensity_error", "peak_prominence", "background"):
-        np.testing.assert_allclose(new[name], data[name], rtol=1 / 32)
+        np.testing.assert_allclose(new[name], data[name], rtol=1 / 16)
     for name in ("centre_y", "centre_x"):
         np.testing.assert_allclose(new[name], data[name], atol=1 / 2048, rtol=0)
     np.testing.assert_allclose(new["bright_field"], data["bright_field"], rtol=1 / 4096)

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["estimate_background", "estimate_noise", "estimate_shape", "make_finder"]
 
-_HALF_WIDTH = math.sqrt(2 * math.log(2))
-"""Radius at half maximum of a Gaussian, over its sigma."""
-
 
 def estimate_background(patterns: ArrayLike, beam: ArrayLike) -> float:
     """Background where it is low, in counts per px: what the smoothing has to be wide enough for.
@@ -86,8 +83,8 @@ def make_finder(
     shape = _known_shape(patterns, beam, beam_radius, kind, sigma, radius)
     guard = 1.2 * shape.half
     if math.isfinite(beam_radius):
-        reach = 3 / _HALF_WIDTH if shape.kind == "gaussian" else 1.2
-        guard = max(guard, reach * beam_radius)
+        # A beam with a flat or a clipped top ends as steeply as a spot does.
+        guard = max(guard, 1.2 * beam_radius + 2 * shape.filter_sigma)
     gain, floor = estimate_noise(patterns, beam, shape, guard=guard)
     return Finder(
         shape=shape,

@@ -66,14 +66,15 @@ from phaseloom.diffraction.selection import (
 ROUNDS = (1, 4)
 """Most rounds of fitting in the first and in the second turn."""
 
+_BRIGHT = np.float32(0.25)
+"""Least part of a saturated pixel that is beside it when it belongs to a spot."""
+
 _LOADING = {**COMPILED, "fastmath": {"reassoc", "nsz", "contract"}}
 
 
 @njit(**_LOADING)
 def load(source, dark, gain, saturation, check, masked, image, base, stride, bad):
-    """Corrected counts of one pattern into the padded image.
-
-    Unusable pixels become 0, but for saturated ones: that there is much is known of them.
+    """Corrected counts of one pattern into the padded image; unusable pixels become 0.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ def load(source, dark, gain, saturation, check, masked, image, base, stride, bad
                 if not (row[x] < saturation and row[x] > -np.inf):
                     bad[n] = at + x
                     n += 1
-                    row[x] = min(row[x], saturation)
+                    row[x] = 0.0
         if dark.size > 0:
             for x in range(width):
                 row[x] -= dark[y, x]
@@ -123,11 +124,46 @@ def load(source, dark, gain, saturation, check, masked, image, base, stride, bad
             for x in range(width):
                 row[x] *= gain[y, x]
     for i in range(n):
-        y, x = divmod(bad[i] - base, stride)
-        full = i >= masked.size and saturation <= source[y, x] < np.inf
-        if not full:
-            image[bad[i]] = 0.0
+        image[bad[i]] = 0.0
     return n
+
+
+@njit(**_LOADING)
+def fill(source, dark, gain, saturation, image, frame, bad, first, n):
+    """Saturated pixels become what a full one counts, where what is beside them is bright too.
+
+    Makers mark pixels that do not count with the largest value as well: nothing is known of a
+    full one among faint ones.
+
+    Parameters
+    ----------
+    source, dark, gain, saturation
+        As for :func:`load`.
+    image, frame
+        The corrected pattern, unusable pixels 0, and (rows, columns, stride, base) of it.
+    bad
+        Places of the unusable pixels, of which those from ``first`` to ``n`` are not masked.
+    """
+    height, width, stride, base = frame
+    grown = True
+    while grown:
+        grown = False
+        for i in range(first, n):
+            y, x = divmod(bad[i] - base, stride)
+            if image[bad[i]] != 0 or not saturation <= source[y, x] < np.inf:
+                continue
+            much = saturation
+            if dark.size > 0:
+                much -= dark[y, x]
+            if gain.size > 0:
+                much *= gain[y, x]
+            beside = np.float32(0.0)
+            for v in range(max(y - 1, 0), min(y + 2, height)):
+                for u in range(max(x - 1, 0), min(x + 2, width)):
+                    beside = max(beside, image[base + v * stride + u])
+            if beside > _BRIGHT * much > 0:
+                image[bad[i]] = much
+                grown = True
 
 
 @njit(**COMPILED)
@@ -382,6 +418,8 @@ def register_block(
         if n_bad > 0.9 * frame[0] * frame[1]:
             count[i] = -1
             continue
+        if n_bad > masked.size:
+            fill(patterns[i], dark, gain_map, saturation, full, frame, bad, masked.size, n_bad)
         maps[i, 3] = sum_within(full, frame, beams[i, 0], beams[i, 1], guard)
         maps[i, 4] = spread_outside(full, frame, ends, bad, n_bad)
         n_bad = into_bins(full, frame, bad, n_bad, side, row, image, bins, bad_bins, at_least)

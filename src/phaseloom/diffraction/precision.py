@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _BITS = {
-    "ky_error": 4,
-    "kx_error": 4,
-    "intensity_error": 4,
-    "peak_prominence": 4,
-    "background": 4,
+    "ky_error": 3,
+    "kx_error": 3,
+    "intensity_error": 3,
+    "peak_prominence": 3,
+    "background": 3,
 }
 _MAP_BITS = 11
 _CENTRE = 2.0**-10
@@ -35,8 +35,8 @@ def rounded(data: xr.Dataset) -> xr.Dataset:
     - ``ky``, ``kx``: to a power of two of the unit, less than a fifth of the standard error (the
       rounding is then less than a tenth of it) and at most 1/64 of a detector pixel.
     - ``intensity``: to a power of two, less than a fifth of its standard error.
-    - standard errors, ``peak_prominence`` and ``background``: 4 bits after the leading one (to
-      3 %).
+    - standard errors, ``peak_prominence`` and ``background``: 3 bits after the leading one (to
+      6 %).
     - ``centre_y``, ``centre_x``: to 1/1024 px; other float maps (y, x): 11 bits (0.02 %).
 
     What has no standard error keeps its value. Rounding again changes nothing.

@@ -70,6 +70,10 @@ def find_blobs(
         # What large spots leave at large scales is not noise.
         most = min(most, shared) if scale > _SHARED_AT * step else most
         scale *= math.sqrt(2)
+    if not found:
+        # Patterns smaller than eight of the finest spots.
+        none = np.zeros(0)
+        return Spots(none.astype(np.intp), none, none, none, none)
     spots = Spots._make(map(np.concatenate, zip(*found, strict=True)))
     spots = spots._replace(pattern=index[spots.pattern])
     return _strongest(spots)
@@ -120,7 +124,8 @@ def _at_scale(
     deviation = np.sqrt((gain * expected + floor) * norm)
     score = contrast / np.maximum(deviation, 1e-6 * gain)
     # Noise that pixels share makes every score larger; the smallest tell, where there are no spots.
-    quiet = np.quantile(np.abs(score[there][:: max(1, score.size // 200_000)]), _QUIET)
+    scores = np.abs(score[there][:: max(1, score.size // 200_000)])
+    quiet = np.quantile(scores, _QUIET) if scores.size else 0.0
     shared = min(max(1.0, float(quiet) / _QUIET_NORMAL), most)
     score /= shared
     electrons = contrast * (2 * math.pi * scale**2) / 0.3 / gain

@@ -37,4 +37,4 @@ peers: $(READY)
 	$(BIN)/python benchmarks/environments.py
 
 clean:
-	rm -rf .venv demo build
+	rm -rf .venv .numba_cache demo build

@@ -8,6 +8,14 @@ from pathlib import Path
 # One thread per test process: several processes whose pools share two cores crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Processes that compile the same functions at once spoil numba's cache for each other, and a
+# spoilt one ends in a segmentation fault: each process of a parallel run has its own.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault(
+        "NUMBA_CACHE_DIR",
+        str(Path(__file__).parents[1] / ".numba_cache" / os.environ["PYTEST_XDIST_WORKER"]),
+    )
+
 import pytest
 from hypothesis import settings
 

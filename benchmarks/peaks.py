@@ -51,11 +51,11 @@ PROGRAMS = (
     Program("phaseloom, whole chain with its look at a sample", "phaseloom", "chain", None),
     Program("py4DSTEM `poly`", "py4dstem", "poly", "py4dstem"),
     Program("py4DSTEM `poly`, one process per core", "py4dstem", "poly2", "py4dstem"),
-    Program("py4DSTEM `multicorr` ×16", "py4dstem", "multicorr", "py4dstem", 128),
+    Program("py4DSTEM `multicorr` ×16", "py4dstem", "multicorr", "py4dstem", 48),
     Program("quantem, best mode and batch", "quantem", "best", "quantem"),
-    Program("quantem, all defaults", "quantem", "defaults", None, 32),
-    Program("pyxem local_max + CoM", "pyxem", "local_max", "pyxem_local_max", 512),
-    Program("pyxem DoG + CoM", "pyxem", "dog", "pyxem_dog", 256),
+    Program("quantem, all defaults", "quantem", "defaults", None, 16),
+    Program("pyxem local_max + CoM", "pyxem", "local_max", "pyxem_local_max", 128),
+    Program("pyxem DoG + CoM", "pyxem", "dog", "pyxem_dog", 96),
     Program("scipy, 25 lines", "scipy", "dog", "scipy"),
 )
 REFERENCE = "phaseloom, defaults"
@@ -170,12 +170,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="+", help="runners: phaseloom, py4dstem, …")
+    parser.add_argument("--doses", nargs="+", choices=[*DOSES], default=[*DOSES])
     parser.add_argument("--dry", action="store_true", help="print the table, write nothing")
     given = parser.parse_args()
     programs = [p for p in PROGRAMS if not given.only or p.runner in given.only]
     lines, versions, limits = [], {}, []
     for kind in KINDS:
-        for dose in DOSES:
+        for dose in given.doses:
             rows, used, facts = measure(
                 kind, dose, programs, given.patterns, given.rounds, given.threads
             )

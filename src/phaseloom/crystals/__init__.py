@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from phaseloom.crystals.cif import read_crystal
     from phaseloom.crystals.house import gold, iron_phosphate, lithium_iron_phosphate, silver
     from phaseloom.crystals.kinematic import Spots, kinematic_spots
+    from phaseloom.crystals.records import crystals_from_json, to_json
     from phaseloom.crystals.scattering import powder_rings, reflections, wavelength
     from phaseloom.crystals.structure import Crystal
 
 __all__ = [
     "Crystal",
     "Spots",
+    "crystals_from_json",
     "gold",
     "iron_phosphate",
     "kinematic_spots",
@@ -23,12 +25,14 @@ __all__ = [
     "read_crystal",
     "reflections",
     "silver",
+    "to_json",
     "wavelength",
 ]
 
 _HOMES = {
     "Crystal": "structure",
     "Spots": "kinematic",
+    "crystals_from_json": "records",
     "gold": "house",
     "iron_phosphate": "house",
     "kinematic_spots": "kinematic",
@@ -37,6 +41,7 @@ _HOMES = {
     "read_crystal": "cif",
     "reflections": "scattering",
     "silver": "house",
+    "to_json": "records",
     "wavelength": "scattering",
 }
 

@@ -69,12 +69,34 @@ def interface_lengths(
     labels = _map(phase)
     if labels.max(initial=-1) >= len(names):
         raise InputError(f"phase {int(labels.max())} has no name", "name all phases")
+    found = contact_lengths(labels, pixel_size=pixel_size)
+    matrix = np.zeros((len(names), len(names)))
+    matrix[found["first"], found["second"]] = found["length"]
+    return pd.DataFrame(matrix + matrix.T, index=list(names), columns=list(names))
+
+
+def contact_lengths(label: ArrayLike, *, pixel_size: float | tuple[float, float]) -> pd.DataFrame:
+    """Length of the boundary between every two labels that touch, as :func:`interface_lengths`.
+
+    Parameters
+    ----------
+    label
+        (y, x) labels, any number of them; negative ones have no boundaries.
+    pixel_size
+        Pixel size, or (y, x) where they differ.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per pair: ``first`` < ``second``, ``length`` in the unit of the pixel size.
+    """
+    labels = _map(label)
     size_y, size_x = _sizes(pixel_size)
     diagonal = np.arctan2(size_y, size_x)
-    n = len(names)
-    length = np.zeros(n * n)
+    n = int(labels.max(initial=-1)) + 1
     # Angle between neighbouring directions: each stands for half of the gap on either side.
     gap_flat, gap_steep = diagonal, np.pi / 2 - diagonal
+    pairs, lengths = [], []
     for here, there, step, gap in (
         (np.s_[:, :-1], np.s_[:, 1:], (0.0, size_x), 2 * gap_flat),
         (np.s_[:-1, :], np.s_[1:, :], (size_y, 0.0), 2 * gap_steep),
@@ -83,11 +105,14 @@ def interface_lengths(
     ):
         first, second = labels[here], labels[there]
         parting = _parting(first, second)
-        cuts = np.bincount(first[parting] * n + second[parting], minlength=n * n)
+        first, second = first[parting], second[parting]
         line_spacing = size_y * size_x / np.hypot(*step)
-        length += 0.5 * cuts * line_spacing * gap / 2
-    matrix = length.reshape(n, n)
-    return pd.DataFrame(matrix + matrix.T, index=list(names), columns=list(names))
+        pairs.append(np.minimum(first, second) * n + np.maximum(first, second))
+        lengths.append(np.full(first.size, 0.5 * line_spacing * gap / 2))
+    pair, where = np.unique(np.concatenate(pairs), return_inverse=True)
+    first, second = np.divmod(pair, max(n, 1))
+    length = np.bincount(where, weights=np.concatenate(lengths), minlength=pair.size)
+    return pd.DataFrame({"first": first, "second": second, "length": length})
 
 
 def distance_to_boundary(

@@ -111,7 +111,8 @@ def as_quaternions(rotations: ArrayLike) -> Quaternions:
             f"symmetry operations of shape {given.shape} are unknown",
             "give (n, 3, 3) matrices or (n, 4) quaternions",
         )
-    return np.where(quaternions[:, :1] < 0, -quaternions, quaternions)
+    signed: Quaternions = np.where(quaternions[:, :1] < 0, -quaternions, quaternions)
+    return signed
 
 
 def joint_operations(first: ArrayLike, second: ArrayLike) -> Quaternions:
@@ -158,14 +159,20 @@ def smallest(rotations: Quaternions, operations: Quaternions) -> Quaternions:
     operations
         (n, 4).
     """
-    flat = np.ascontiguousarray(rotations).reshape(-1, 4)
+    best = np.array(rotations, dtype=np.float64).reshape(-1, 4)
     # Scalar part of the product of g and d: g₀d₀ − g·d.
     scalar = (operations * [1.0, -1.0, -1.0, -1.0]).T
-    best = np.empty_like(flat)
-    for part in _parts(len(flat)):
-        some = flat[part]
+    turns = np.sort(np.abs(operations[:, 0]))[::-1]
+    small = 1.0
+    if turns[0] > 1 - 1e-12:
+        # Up to half the angle of the least operation nothing comes closer than the identity.
+        small = np.cos(np.arccos(turns[1]) / 2) if len(turns) > 1 else 0.0
+    # Written so that NaN is searched too, and stays NaN.
+    searched = np.flatnonzero(~(np.abs(best[:, 0]) >= small))
+    for part in _parts(len(searched)):
+        some = best[searched[part]]
         found = np.abs(some @ scalar).argmax(axis=1)
-        best[part] = multiply(operations[found], some)
+        best[searched[part]] = multiply(operations[found], some)
     best[best[:, 0] < 0] *= -1.0
     return best.reshape(rotations.shape)
 
@@ -193,14 +200,14 @@ def reduced_axes(rotations: Quaternions, operations: Quaternions) -> NDArray[np.
         best = np.abs(near).argmax(axis=1)
         sign = np.where(np.take_along_axis(near, best[:, None], axis=1) < 0, -1.0, 1.0)
         reduced[part] = sign * np.einsum("nij,nj->ni", turns[best], axes[part])
-    return reduced.reshape(*rotations.shape[:-1], 3)
+    return np.asarray(reduced.reshape(*rotations.shape[:-1], 3))
 
 
 def multiply(first: Quaternions, second: Quaternions) -> Quaternions:
     """Products of quaternions (…, 4): the second rotation is done first."""
     a, b, c, d = np.moveaxis(first, -1, 0)
     e, f, g, h = np.moveaxis(second, -1, 0)
-    return np.stack(
+    product: Quaternions = np.stack(
         [
             a * e - b * f - c * g - d * h,
             a * f + b * e + c * h - d * g,
@@ -209,17 +216,19 @@ def multiply(first: Quaternions, second: Quaternions) -> Quaternions:
         ],
         axis=-1,
     )
+    return product
 
 
 def conjugate(rotations: Quaternions) -> Quaternions:
     """Inverse rotations (…, 4)."""
-    return rotations * [1.0, -1.0, -1.0, -1.0]
+    return np.asarray(rotations * [1.0, -1.0, -1.0, -1.0])
 
 
 def unique(rotations: Quaternions) -> Quaternions:
     """Each rotation of (n, 4) once, whichever its sign."""
     alike = np.abs(rotations @ rotations.T) > 1 - 1e-6
-    return rotations[alike.argmax(axis=1) == np.arange(len(rotations))]
+    once: Quaternions = rotations[alike.argmax(axis=1) == np.arange(len(rotations))]
+    return once
 
 
 def _parts(number: int) -> Iterator[slice]:

@@ -67,10 +67,10 @@ def quality_figure(dataset: xr.Dataset) -> Figure:
             if name in dataset:
                 flags += bit * dataset[name].to_numpy().astype(np.int64)
         flags[~mask] = -1
-        steps.append(lambda axes: _draw_classes(axes, flags, dataset, FLAGS, title="Flags"))
+        steps.append(lambda axes: draw_classes(axes, flags, dataset, FLAGS, title="Flags"))
     if "mask_reason" in dataset:
         reason = dataset["mask_reason"].to_numpy().astype(np.int64)
-        steps.append(lambda axes: _draw_classes(axes, reason, dataset, REASONS, title="Mask"))
+        steps.append(lambda axes: draw_classes(axes, reason, dataset, REASONS, title="Mask"))
     if not steps:
         raise InputError("the result has no quality maps", "map the stack again")
     with publication():
@@ -102,7 +102,7 @@ def _draw_chi2(axes: Axes, dataset: xr.Dataset, mask: NDArray[np.bool_]) -> None
     colour_bar(axes, drawn, "Reduced χ²")
 
 
-def _draw_classes(
+def draw_classes(
     axes: Axes,
     classes: NDArray[np.int64],
     dataset: xr.Dataset,
@@ -110,7 +110,21 @@ def _draw_classes(
     *,
     title: str,
 ) -> None:
-    """A map of few named classes with its own legend below; negative classes stay light."""
+    """Draw a map of few named classes with its own legend below; negative classes stay light.
+
+    Parameters
+    ----------
+    axes
+        Panel with room below.
+    classes
+        (y, x).
+    dataset
+        With the coordinates of the map.
+    entries
+        Number, name and colour of every class.
+    title
+        Of the panel.
+    """
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Patch
 

@@ -371,11 +371,12 @@ def orientation(
     overlap = made["overlap"].to_numpy()
     quality = np.clip(1.0 - 1.1 * overlap + 0.04 * rng.standard_normal(shape), 0.05, 1.0)
     probability = np.clip(quality**2 - 0.03 * rng.random(shape), 0.02, 0.999)
-    wrong = inside & (rng.random(shape) > probability**0.3)
+    wrong = inside & (rng.random(shape) > probability)
     second = np.array(
         [turned(q, 60.0, (1, 1, 1)) for q in true_rotation]  # twin of cubic crystals
     )
     rotation = np.where(wrong[..., None], second, true_rotation)
+    rotation = turned(rotation, 0.15, (0.3, 1, 0.2))
     third = turned(rotation, 35.0, (1, 0.3, 0))
     phase = true_phase.astype("int16")
     swapped = wrong & (rng.random(shape) < 0.3)

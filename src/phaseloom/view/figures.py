@@ -25,8 +25,8 @@ def write_figures(
     folder
         Made when it does not exist.
     tree
-        Result with any of the groups ``/stxm`` and ``/peaks``; which figures each gives is in
-        :mod:`phaseloom.view.sections`.
+        Result with any of the groups ``/stxm``, ``/peaks`` and ``/orientation``; which figures
+        each gives is in :mod:`phaseloom.view.sections`.
     tables
         ``phase_fractions`` gives the fractions figure its error bars.
 

@@ -45,6 +45,7 @@ _WIDEST_BAR = 2.2
 _KEYS = 4
 """Colour keys side by side, at most."""
 _KEY_WIDTH = 1.2
+_PLOTS = equal_boxes(3, columns=3, left=0.5, gap=0.6)
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ def class_panel(
         draw_classes(axes, classes, found.data, entries, title=title)
         _thicken(axes, found)
 
-    return Panel(draw, below=0.14 + 0.11 * len(entries))
+    present = sum(bool((classes == code).any()) for code, _, _ in entries)
+    return Panel(draw, below=0.1 + 0.11 * present)
 
 
 def phase_panel(found: Oriented, phase: NDArray[np.int64], *, title: str) -> Panel:
@@ -126,27 +128,42 @@ def ipf_panel(
     return Panel(draw)
 
 
-def map_page(found: Oriented, panels: Sequence[Panel], *, bottom: float = 0.0) -> Figure:
-    """Panels over the scan, in rows of as many as let maps of its aspect be seen.
+def map_page(
+    found: Oriented,
+    panels: Sequence[Panel],
+    *,
+    plots: Sequence[Callable[[Axes], None]] = (),
+    bottom: float = 0.0,
+) -> Figure:
+    """Panels over the scan, in rows of as many as let maps of its aspect be seen, and plots.
 
     Parameters
     ----------
+    plots
+        What draws them, three in a row under the maps.
     bottom
         Room under the last row; inches.
     """
     with publication():
-        boxes, height = _boxes(len(panels), map_aspect(found.data))
+        boxes, height = _boxes(max(1, len(panels)), map_aspect(found.data))
         lines = [panels[i : i + len(boxes)] for i in range(0, len(panels), len(boxes))]
         figure, axes = page(
             [
-                Row(boxes=boxes[: len(line)], height=height, below=max(p.below for p in line))
-                for line in lines
+                *(
+                    Row(boxes=boxes[: len(line)], height=height, below=max(p.below for p in line))
+                    for line in lines
+                ),
+                *(
+                    Row(boxes=_PLOTS[: len(plots) - first], height=1.4, above=0.28, below=0.42)
+                    for first in range(0, len(plots), len(_PLOTS))
+                ),
             ],
             below=bottom,
         )
         places = [place for row in axes for place in row]
-        for place, panel in zip(places, panels, strict=True):
-            panel.draw(place)
+        draws = [*(panel.draw for panel in panels), *plots]
+        for place, draw in zip(places, draws, strict=True):
+            draw(place)
         letter(places)
         return figure
 

@@ -144,7 +144,7 @@ def draw_classes(
             for code, name, colour in present
         ],
         loc="upper left",
-        bbox_to_anchor=(-0.02, -0.01),
+        bbox_to_anchor=(0.0, -0.01),
         borderaxespad=0.1,
         handlelength=0.9,
         handleheight=0.9,

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+FOLASTRE = (
+    "Folastre et al., Improved ACOM pattern matching in 4D-STEM through adaptive sub-pixel peak "
+    "detection and image reconstruction, Sci. Rep. (2024), s41598-024-63060-5."
+)
+
+
 @dataclass(frozen=True)
 class Picture:
     """A figure in the report.

@@ -12,7 +12,7 @@ import xarray as xr
 
 from phaseloom.view import diffraction as draw
 from phaseloom.view.registered import Registered, registered, significance
-from phaseloom.view.sections.parts import Chapter, Section, facts, percent, picture
+from phaseloom.view.sections.parts import FOLASTRE, Chapter, Section, facts, percent, picture
 from phaseloom.view.style import field_of_view
 
 if TYPE_CHECKING:
@@ -36,11 +36,6 @@ CAPTIONS = {
     "prominence over the adaptive prominence of their pattern (line: the faintest spot that "
     "counts, alone on the mean background; those beside brighter ones stand out less).",
 }
-
-_FOLASTRE = (
-    "Folastre et al., Improved ACOM pattern matching in 4D-STEM through adaptive sub-pixel peak "
-    "detection and image reconstruction, Sci. Rep. (2024), s41598-024-63060-5."
-)
 
 
 def present(tree: xr.DataTree) -> bool:
@@ -95,7 +90,7 @@ def section(
         title="Diffraction peaks",
         headline=headline(scan),
         methods=methods_paragraph(tree),
-        citations=(_FOLASTRE,),
+        citations=(FOLASTRE,),
         columns=("",),
         rows=tuple((label, (value,)) for label, value in numbers(scan).items()),
         summary=Chapter("Patterns and their peaks", first) if first else None,

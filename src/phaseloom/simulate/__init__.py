@@ -1,4 +1,4 @@
-"""Measurements with known truth: particles, spectra, stacks, whole beamtimes; grains, scans."""
+"""Measurements with known truth: particles, spectra, stacks, beamtimes; grains, scans, peaks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from phaseloom.simulate.camera import Camera
     from phaseloom.simulate.grains import grain_map, random_orientations
     from phaseloom.simulate.particles import particle
+    from phaseloom.simulate.peaks import simulate_peaks
     from phaseloom.simulate.scans import simulate_scan, write_scan
     from phaseloom.simulate.spectra import dense_energies, nvpf_references, sparse_energies
     from phaseloom.simulate.spots import Beam
@@ -27,6 +28,7 @@ __all__ = [
     "nvpf_references",
     "particle",
     "random_orientations",
+    "simulate_peaks",
     "simulate_scan",
     "sparse_energies",
     "write_beamtime",
@@ -44,6 +46,7 @@ _HOMES = {
     "nvpf_references": "spectra",
     "particle": "particles",
     "random_orientations": "grains",
+    "simulate_peaks": "peaks",
     "simulate_scan": "scans",
     "sparse_energies": "spectra",
     "write_beamtime": "beamtime",

@@ -73,7 +73,7 @@ def simulate_scan(
     InputError
         The sample names a phase that has no crystal, or the shares of the dose exceed 1.
     """
-    simulation = _Simulation(sample, crystals, beam or Beam(), camera or Camera(), noise, seed)
+    simulation = Simulation(sample, crystals, beam or Beam(), camera or Camera(), noise, seed)
     blocks = list(simulation.blocks())
     counts = np.concatenate([block.patterns for block in blocks])
     return simulation.scan(counts), simulation.truth(blocks)
@@ -108,7 +108,7 @@ def write_scan(
     path = Path(path)
     if path.suffix != ".npy":
         raise InputError("cannot be written", "name a file that ends in .npy", source=path)
-    simulation = _Simulation(sample, crystals, beam or Beam(), camera or Camera(), True, seed)
+    simulation = Simulation(sample, crystals, beam or Beam(), camera or Camera(), True, seed)
     shape = (sample.sizes["y"], sample.sizes["x"], *simulation.camera.shape)
     file = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=shape)
     blocks, first = [], 0
@@ -132,7 +132,7 @@ class _Block(NamedTuple):
     centre: NDArray[np.float64]
 
 
-class _Simulation(NamedTuple):
+class Simulation(NamedTuple):
     """The arguments of :func:`simulate_scan`."""
 
     sample: xr.Dataset
@@ -144,6 +144,7 @@ class _Simulation(NamedTuple):
 
     @property
     def scan_shape(self) -> tuple[int, int]:
+        """Positions (y, x)."""
         return int(self.sample.sizes["y"]), int(self.sample.sizes["x"])
 
     def rows(self) -> list[slice]:
@@ -153,7 +154,7 @@ class _Simulation(NamedTuple):
 
     def blocks(self) -> Iterator[_Block]:
         """Simulate block after block."""
-        self._check()
+        self.check()
         response = self.camera.sensitivity(self.seed)
         hot = self.camera.hot_pixels(self.seed)
         profile = self.beam.dose * self.camera.radial_profile()
@@ -169,6 +170,33 @@ class _Simulation(NamedTuple):
         profile: NDArray[np.float64],
         plane: NDArray[np.float64],
     ) -> _Block:
+        camera, width = self.camera, self.scan_shape[1]
+        streams, centre, table, at = self.spots(rows, plane)
+        offset = _offset(table.position, len(centre))
+
+        expected = np.zeros((len(centre), *camera.shape), dtype=np.float32)
+        spots = offset, at[:, 0].copy(), at[:, 1].copy()
+        add_radial(expected, centre, np.broadcast_to(profile, (len(centre), profile.size)))
+        add_spots(expected, *spots, table.counts, camera.sigma, camera.radius)
+        usable = (response > 0) & ~hot
+        error = counting_errors(expected, usable, *spots, camera.sigma, camera.radius)
+        seen = expected * response.astype(np.float32)
+        seen[:, hot] = _HOT_LEVEL * expected.max(axis=(1, 2))[:, None]
+        patterns = self._expose(seen, streams).reshape(-1, width, *camera.shape)
+        return _Block(patterns, table, at[:, 0], at[:, 1], error, centre)
+
+    def spots(
+        self, rows: slice, plane: NDArray[np.float64]
+    ) -> tuple[list[np.random.Generator], NDArray[np.float64], SpotTable, NDArray[np.float64]]:
+        """Sources of chance, direct beams (n, 2), spots and where they fall, (spots, 2) in px.
+
+        Parameters
+        ----------
+        rows
+            Of the scan.
+        plane
+            From :meth:`phaseloom.simulate.camera.Camera.beam`.
+        """
         camera, part = self.camera, self.sample.isel(y=rows)
         # A generator per scan row: no block boundary shows.
         streams = [
@@ -184,19 +212,7 @@ class _Simulation(NamedTuple):
         at = centre[table.position] + vectors @ np.linalg.inv(camera.distortion).T
         rim = camera.radius + 5.0 * camera.sigma
         near = np.all((at > -rim) & (at < np.array(camera.shape) - 1 + rim), axis=1)
-        table, at = table.take(near), at[near]
-        offset = _offset(table.position, len(centre))
-
-        expected = np.zeros((len(centre), *camera.shape), dtype=np.float32)
-        spots = offset, at[:, 0].copy(), at[:, 1].copy()
-        add_radial(expected, centre, np.broadcast_to(profile, (len(centre), profile.size)))
-        add_spots(expected, *spots, table.counts, camera.sigma, camera.radius)
-        usable = (response > 0) & ~hot
-        error = counting_errors(expected, usable, *spots, camera.sigma, camera.radius)
-        seen = expected * response.astype(np.float32)
-        seen[:, hot] = _HOT_LEVEL * expected.max(axis=(1, 2))[:, None]
-        patterns = self._expose(seen, streams).reshape(-1, width, *camera.shape)
-        return _Block(patterns, table, at[:, 0], at[:, 1], error, centre)
+        return streams, centre, table.take(near), at[near]
 
     def _expose(
         self, seen: NDArray[np.float32], streams: Sequence[np.random.Generator]
@@ -211,7 +227,8 @@ class _Simulation(NamedTuple):
             counts[row] = np.minimum(rng.poisson(seen[row]), largest)
         return counts
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise InputError for what cannot be."""
         shares = self.camera.background + self.camera.ring + self.beam.direct
         if not 0 <= shares <= 1:
             raise InputError(

@@ -3,14 +3,14 @@
 abTEM is no dependency; it gets an environment of its own, into which phaseloom goes too
 (see ``abtem_check.py``):
 
-    abtem-env/bin/python benchmarks/dynamical.py FOLDER [--patterns 160] [--check]
+    abtem-env/bin/python benchmarks/dynamical.py FOLDER [--patterns 200] [--multislice 60] [--check]
 
 Writes to FOLDER, a file per set: ``ky kx intensity`` flat (Å⁻¹, in the frame of docs/frames.md;
 part of the incident beam), ``offset`` (patterns + 1,), ``rotation`` (patterns, 4), ``thickness``
 (patterns,) in Å, ``voltage`` in kV, ``precession_angle`` in degrees. A file that is there is kept.
 
-- ``dynamical_lfp``: multislice, 300–400 Å.
-- ``dynamical_lfp_thick``: multislice, 800–1000 Å, a quarter as many.
+- ``dynamical_lfp_bloch``, ``dynamical_lfp_thick``: Bloch waves, 300–400 Å and 800–1000 Å.
+- ``dynamical_lfp``: multislice, 300–400 Å, 10 s of one core each.
 - ``dynamical_lfp_precession``: Bloch waves, 300–600 Å, 0.7° precession (32 directions).
 
 Positions bear 0.2 px of noise (1.5 Å⁻¹ at 122 px); spots under a thousandth of what is diffracted,
@@ -159,29 +159,33 @@ def detected(spots: Table, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def write(
-    path: Path, crystal: Crystal, n: int, bounds: tuple[float, float], angle: float, seed: int
+    path: Path,
+    crystal: Crystal,
+    n: int,
+    bounds: tuple[float, float],
+    angle: float | None,
+    seed: int,
 ) -> None:
-    """One set; every 20 patterns what there is is written."""
-    rng = np.random.default_rng(seed)
-    rotation = random_quaternions(n, rng)
-    thickness = rng.uniform(*bounds, n)
-    thickness = np.round(thickness / SLICE) * SLICE
+    """One set, by multislice where ``angle`` is None; every 20 patterns what is done is written."""
     factor = structure_factor(crystal)
     tables: list[NDArray[np.float64]] = []
+    rotations, depths = np.empty((n, 4)), np.empty(n)
     for i in range(n):
-        chance = np.random.default_rng([seed, i])
-        if angle:
-            spots = bloch_waves(factor, rotation[i], thickness[i], angle)
+        rng = np.random.default_rng([seed, i])
+        rotations[i] = random_quaternions(1, rng)[0]
+        depths[i] = SLICE * np.round(rng.uniform(*bounds) / SLICE)
+        if angle is None:
+            spots = multislice(crystal, rotations[i], depths[i])
         else:
-            spots = multislice(crystal, rotation[i], thickness[i])
-        tables.append(detected(spots, chance))
+            spots = bloch_waves(factor, rotations[i], depths[i], angle)
+        tables.append(detected(spots, rng))
         if i % 20 == 19 or i == n - 1:
             ky, kx, intensity = np.concatenate(tables, axis=1)
             offset = np.concatenate([[0], np.cumsum([t.shape[1] for t in tables])])
             np.savez(
                 path, ky=ky, kx=kx, intensity=intensity, offset=offset,
-                rotation=rotation[: i + 1], thickness=thickness[: i + 1],
-                voltage=VOLTAGE, precession_angle=angle,
+                rotation=rotations[: i + 1], thickness=depths[: i + 1],
+                voltage=VOLTAGE, precession_angle=angle or 0.0,
             )  # fmt: skip
             print(f"{path.name}: {i + 1} of {n}, {offset[-1] / (i + 1):.0f} spots each", flush=True)
 
@@ -219,7 +223,8 @@ def check(crystal: Crystal, n: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--patterns", type=int, default=160)
+    parser.add_argument("--patterns", type=int, default=200, help="of each set by Bloch waves")
+    parser.add_argument("--multislice", type=int, default=60, help="patterns by multislice")
     parser.add_argument("--check", action="store_true", help="print comparisons, write nothing")
     wanted = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -229,12 +234,14 @@ if __name__ == "__main__":
         check(olivine, 4)
     else:
         wanted.folder.mkdir(parents=True, exist_ok=True)
-        quarter = max(1, wanted.patterns // 4)
-        for name, n, bounds, angle in (
-            ("dynamical_lfp", wanted.patterns, (300.0, 400.0), 0.0),
-            ("dynamical_lfp_thick", quarter, (800.0, 1000.0), 0.0),
-            ("dynamical_lfp_precession", wanted.patterns, (300.0, 600.0), 0.7),
+        for seed, (name, n, bounds, angle) in enumerate(
+            (
+                ("dynamical_lfp_bloch", wanted.patterns, (300.0, 400.0), 0.0),
+                ("dynamical_lfp_thick", wanted.patterns, (800.0, 1000.0), 0.0),
+                ("dynamical_lfp", wanted.multislice, (300.0, 400.0), None),
+                ("dynamical_lfp_precession", wanted.patterns, (300.0, 600.0), 0.7),
+            )
         ):
             target = wanted.folder / f"{name}.npz"
             if not target.exists():
-                write(target, olivine, n, bounds, angle, seed=len(name))
+                write(target, olivine, n, bounds, angle, seed)

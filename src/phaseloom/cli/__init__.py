@@ -17,7 +17,7 @@ from typing import Any
 import typer
 from rich.markup import escape
 
-from phaseloom.cli import options, peaks_commands, stxm_commands
+from phaseloom.cli import export_commands, options, peaks_commands, stxm_commands
 from phaseloom.cli.shared import ERR, OUT, bars, closing, print_json, run_and_tell, threads
 from phaseloom.compute.interrupts import insisting_interrupts
 from phaseloom.errors import InputError, InputWarning
@@ -59,6 +59,7 @@ app.command()(stxm_commands.spectra)
 app.command()(peaks_commands.peaks)
 app.command()(peaks_commands.reconstruct)
 app.command()(peaks_commands.calibrate)
+app.command()(export_commands.export)
 
 
 @app.command()

@@ -1,9 +1,10 @@
-"""Write measurements as NXstxm files, the NeXus HDF5 of STXM beamlines."""
+"""Measurements as NXstxm files, the NeXus HDF5 of STXM beamlines; results as NeXus data."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
@@ -59,6 +60,87 @@ def write_nxstxm(
     """
     path = Path(path)
     _require_image_or_stack(measurement, path)
+    with _new_file(path) as file:
+        file.attrs["default"] = _text("entry1")
+        _write_entry(file, measurement, title)
+    return path
+
+
+def write_nxdata(
+    path: str | PathLike[str], data: xr.Dataset, *, default: str, title: str = ""
+) -> Path:
+    """Write the maps of a result as one NXdata each, with their axes and units.
+
+    Parameters
+    ----------
+    path
+        The file to write; ``.nxs`` is usual. It appears under its name only when it is complete.
+    data
+        Numbers over labelled dimensions; variables of other types are left out. Axes are its
+        one-dimensional coordinates, names of phases among them.
+    default
+        The variable that viewers show first.
+    title
+        Title of the entry.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written.
+
+    Raises
+    ------
+    InputError
+        There is no such variable, or the folder does not exist.
+
+    References
+    ----------
+    https://manual.nexusformat.org/classes/base_classes/NXdata.html
+    """
+    path = Path(path)
+    if default not in data.data_vars:
+        raise InputError(f"the result has no {default}", source=path)
+    with _new_file(path) as file:
+        file.attrs["default"] = _text("entry1")
+        entry = _group(file, "entry1", "NXentry")
+        entry["title"] = _text(title)
+        entry.attrs["default"] = _text(default)
+        for name, variable in data.data_vars.items():
+            if variable.dtype.kind in "biuf":
+                _write_variable(entry, str(name), variable, data)
+    return path
+
+
+def _write_variable(entry: h5py.Group, name: str, variable: xr.DataArray, data: xr.Dataset) -> None:
+    group = _group(entry, name, "NXdata")
+    axes = []
+    for dim in variable.dims:
+        labels = [
+            c for n, c in data.coords.items() if c.dims == (dim,) and n in (dim, f"{dim}_name")
+        ]
+        axes.append(str(dim) if labels else ".")
+        if labels and labels[0].dtype.kind in "iuf":
+            _numbers(group, str(dim), labels[0], str(labels[0].attrs.get("units", "")))
+        elif labels:
+            group[str(dim)] = [_text(str(label)) for label in labels[0].to_numpy()]
+    _describe(group, axes)
+    values = variable.to_numpy()
+    values = values.astype(np.uint8) if values.dtype.kind == "b" else values
+    item = group.create_dataset(
+        "data",
+        data=values,
+        chunks=(*(1 for _ in values.shape[:-2]), *values.shape[-2:]) if values.ndim else None,
+        compression="gzip" if values.ndim else None,
+        fletcher32=values.ndim > 0 or None,
+    )
+    item.attrs["units"] = _text(str(variable.attrs.get("units", "")))
+    if "long_name" in variable.attrs:
+        item.attrs["long_name"] = _text(str(variable.attrs["long_name"]))
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[h5py.File]:
+    """A file that gets its name when all is in it."""
     if not path.parent.is_dir():
         raise InputError("its folder does not exist", "create it first", source=path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -66,12 +148,10 @@ def write_nxstxm(
         # With the format of HDF5 1.10 and fletcher32 everything has a checksum: damage is noticed.
         with h5py.File(unfinished, "w", libver=("v110", "v110")) as file:
             file.attrs["NX_class"] = _text("NXroot")
-            file.attrs["default"] = _text("entry1")
-            _write_entry(file, measurement, title)
+            yield file
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
-    return path
 
 
 def _require_image_or_stack(measurement: xr.Dataset, path: Path) -> None:
@@ -164,7 +244,8 @@ def _describe(group: h5py.Group, axes: Sequence[str]) -> None:
     group.attrs["signal"] = _text("data")
     group.attrs["axes"] = [_text(axis) for axis in axes]
     for number, axis in enumerate(axes):
-        group.attrs[f"{axis}_indices"] = np.uint32(number)
+        if axis != ".":
+            group.attrs[f"{axis}_indices"] = np.uint32(number)
 
 
 def _numbers(group: h5py.Group, name: str, values: Any, unit: str) -> h5py.Dataset:

@@ -1,0 +1,220 @@
+"""Results for other programs: ``phaseloom export``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phaseloom.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+Format = Literal["ang", "ctf", "h5", "nexus", "tiff", "csv"]
+"""What results can be written as."""
+
+_ORIENTATIONS = ("ang", "ctf", "h5")
+_ENDINGS = {"nexus": "nxs", "tiff": "tif"}
+_QUATERNION = ("a", "b", "c", "d")
+
+
+class _Result(NamedTuple):
+    """A finished map: the name of its files, whether its y axis points up, its variables."""
+
+    name: str
+    upwards: bool
+    data: xr.Dataset
+
+
+def export_results(folder: Path, to: Format, out: Path | None = None) -> list[Path]:
+    """Write the maps of a result as files of other programs.
+
+    =====  ===============================================================================
+    ang    orientations for OIM, MTEX, orix
+    ctf    orientations for Channel 5, AZtec, MTEX, orix
+    h5     orientations for orix, with all solutions
+    nexus  every map as NXdata, with its axes
+    tiff   every map a page of 32-bit floating point, for ImageJ
+    csv    a row per pixel
+    =====  ===============================================================================
+
+    Parameters
+    ----------
+    folder
+        As a run left it, with orientations (``orientation.…`` is written) or phase maps of stacks
+        (``NAME.…`` per stack) or both.
+    to
+        The format.
+    out
+        Folder for the files; that of the results by default.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files written.
+
+    Raises
+    ------
+    InputError
+        The folder holds no finished maps that this format takes.
+    """
+    if to not in get_args(Format):
+        raise InputError(
+            f"results are not written as {to!r}", f"take one of {' '.join(get_args(Format))}"
+        )
+    results = list(_orientations(folder))
+    if to not in _ORIENTATIONS:
+        results += _stacks(folder)
+    if not results:
+        raise InputError(
+            "no such folder" if not folder.exists() else _nothing(to),
+            "give the folder that phaseloom index wrote"
+            + ("" if to in _ORIENTATIONS else ", or phaseloom stxm"),
+            source=folder,
+        )
+    target = folder if out is None else out
+    target.mkdir(parents=True, exist_ok=True)
+    return [
+        _write(target / f"{result.name}.{_ENDINGS.get(to, to)}", result, to) for result in results
+    ]
+
+
+def pixel_table(data: xr.Dataset) -> pd.DataFrame:
+    """The maps of a result as a table.
+
+    Parameters
+    ----------
+    data
+        A group of a result: maps (y, x), with phases or quaternions as a third dimension.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per pixel in the order of the stored rows: ``y_UNIT``, ``x_UNIT``, ``phase_name``
+        (empty where there is none), for orientations Bunge's Euler angles ``phi1``, ``Phi``,
+        ``phi2`` in degrees (orix's axes), and every map under its name.
+    """
+    import pandas as pd
+
+    axes = [data[name] for name in ("y", "x")]
+    y, x = np.meshgrid(*(axis.to_numpy() for axis in axes), indexing="ij")
+    table: dict[str, NDArray[np.generic]] = {}
+    for axis, places in zip(axes, (y, x), strict=True):
+        units = str(axis.attrs.get("units", "px")).replace("µ", "u")
+        table[f"{axis.name}_{units}"] = places.ravel()
+    phase = data["phase"].transpose("y", "x").to_numpy().ravel()
+    names = np.array([*(str(name) for name in data["phase_name"].to_numpy()), ""])
+    table["phase_name"] = names[np.where(phase >= 0, phase, -1)]
+    if "rotation" in data:
+        euler = _euler_angles(data)
+        table |= dict(zip(("phi1", "Phi", "phi2"), euler.T, strict=True))
+    table |= {name: page.ravel() for name, page in _pages(data)}
+    return pd.DataFrame(table)
+
+
+def _write(path: Path, result: _Result, to: Format) -> Path:
+    data = result.data
+    if to in _ORIENTATIONS:
+        from phaseloom.io.export.orientations import write_orientations
+        from phaseloom.orientation.crystal_map import to_crystal_map
+
+        return write_orientations(
+            path,
+            to_crystal_map(data),
+            voltage=data.attrs.get("voltage"),
+            title=str(data.attrs.get("title", "")),
+        )
+    if to == "nexus":
+        from phaseloom.io.export.nexus import write_nxdata
+
+        return write_nxdata(path, data, default="phase", title=result.name)
+    if to == "tiff":
+        from phaseloom.io.export.maps import write_map_stack
+
+        # The first row of a picture is its top.
+        turned = slice(None, None, -1 if result.upwards else 1)
+        steps = [_step(data[name].to_numpy()) for name in ("y", "x")]
+        return write_map_stack(
+            path,
+            {name: page[turned] for name, page in _pages(data)},
+            pixel_size=(steps[0] or steps[1] or 1.0, steps[1] or steps[0] or 1.0),
+            units=str(data["x"].attrs.get("units", "px")),
+        )
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        pixel_table(data).to_csv(unfinished, index=False)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def _orientations(folder: Path) -> Iterator[_Result]:
+    found = _group(folder, "orientation")
+    if found is not None and {"phase", "rotation"} <= set(found.data_vars):
+        yield _Result("orientation", False, found)
+
+
+def _stacks(folder: Path) -> Iterator[_Result]:
+    group = folder / "results.zarr" / "stxm"
+    for path in sorted(group.iterdir()) if group.is_dir() else ():
+        found = _group(folder, f"stxm/{path.name}")
+        if found is not None and "phase" in found.data_vars:
+            yield _Result(path.name, True, found)
+
+
+def _group(folder: Path, name: str) -> xr.Dataset | None:
+    """A group of the results with at least one finished stage."""
+    import xarray as xr
+
+    store = folder / "results.zarr"
+    if not (store / name / "zarr.json").is_file():
+        return None
+    with xr.open_zarr(store, group=name, consolidated=False) as kept:
+        # Marks are written last: before, arrays may stand there that are still empty.
+        finished = any(str(attribute).startswith("finished_") for attribute in kept.attrs)
+        # A map with the name of a dimension is taken for its coordinate.
+        maps = [name for name, values in kept.coords.items() if {"y", "x"} <= set(values.dims)]
+        return kept.load().reset_coords(maps) if finished else None
+
+
+def _nothing(to: Format) -> str:
+    if to in _ORIENTATIONS:
+        return f"holds no finished orientation map, and .{to} takes nothing else"
+    return "holds no finished maps"
+
+
+def _pages(data: xr.Dataset) -> Iterator[tuple[str, NDArray[np.generic]]]:
+    """The maps (y, x) by name; phases and parts of quaternions one by one."""
+    names = [str(name) for name in data["phase_name"].to_numpy()]
+    for variable, values in data.data_vars.items():
+        others = [dim for dim in values.dims if dim not in ("y", "x")]
+        if len(values.dims) - len(others) != 2 or values.dtype.kind not in "biuf":
+            continue
+        ordered = values.transpose(*others, "y", "x").to_numpy()
+        if not others:
+            yield str(variable), ordered
+        elif others == ["phase"]:
+            yield from zip((f"{variable} {name}" for name in names), ordered, strict=True)
+        elif others == ["quaternion"]:
+            yield from zip((f"{variable}_{part}" for part in _QUATERNION), ordered, strict=True)
+
+
+def _euler_angles(data: xr.Dataset) -> NDArray[np.float64]:
+    """Bunge's angles (pixel, 3) in degrees, NaN where unindexed."""
+    from orix.quaternion import Rotation
+
+    rotation = data["rotation"].transpose("y", "x", "quaternion").to_numpy().reshape(-1, 4)
+    euler = np.full((len(rotation), 3), np.nan)
+    indexed = np.isfinite(rotation).all(axis=1)
+    euler[indexed] = Rotation(rotation[indexed]).to_euler(degrees=True)
+    return euler
+
+
+def _step(axis: NDArray[np.floating]) -> float | None:
+    return float(axis[1] - axis[0]) if axis.size > 1 else None

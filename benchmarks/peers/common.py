@@ -32,7 +32,7 @@ def _slice(bounds: tuple[int, int]) -> list[np.ndarray]:
 
 
 class Processes:
-    """The same call in several forked processes, each on its share of the patterns.
+    """The same call in several forked processes, each on its share of the patterns (or numbers).
 
     The processes are started here, before the clock; patterns reach them by the fork.
     """
@@ -47,7 +47,7 @@ class Processes:
         return [one for part in self._pool.map(_slice, self._bounds, chunksize=1) for one in part]
 
 
-def _runs(detect: Callable[[], Found], once: bool) -> tuple[Found, list[float]]:
+def runs(detect: Callable[[], Any], once: bool) -> tuple[Any, list[float]]:
     """Warm up, then at least three runs, or one where a run takes longer than twenty seconds."""
     start = time.perf_counter()
     found = detect()
@@ -62,7 +62,7 @@ def _runs(detect: Callable[[], Found], once: bool) -> tuple[Found, list[float]]:
     return found, seconds
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
     """Most memory this process or one of its own held at once.
 
     Not ``ru_maxrss``, which begins with what the process that started this one held.
@@ -101,7 +101,7 @@ def main(prepare: Prepare, defaults: dict[str, dict[str, Any]], version: str) ->
     out: dict[str, Any] = {}
     for i, settings in enumerate(many):
         used = {**defaults[given.mode], **settings}
-        found, seconds = _runs(prepare(patterns, used, given.threads), given.once)
+        found, seconds = runs(prepare(patterns, used, given.threads), given.once)
         table = np.concatenate([np.asarray(f, dtype=np.float64).reshape(-1, 3) for f in found])
         out[f"{i}_offset"] = np.cumsum([0, *map(len, found)])
         out[f"{i}_row"], out[f"{i}_column"], out[f"{i}_strength"] = table.T
@@ -111,6 +111,6 @@ def main(prepare: Prepare, defaults: dict[str, dict[str, Any]], version: str) ->
         "mode": given.mode,
         "settings": many,
         "threads": given.threads,
-        "peak_mb": _peak_mb(),
+        "peak_mb": peak_mb(),
     }
     np.savez(given.out, about=np.array(json.dumps(about)), **out)

@@ -1,0 +1,236 @@
+"""Orientation matching: phaseloom and its peers on the same peaks, in one run; fills in RESULTS.md.
+
+python benchmarks/orientation.py [--patterns 1024] [--rounds 3] [--threads 2] [--only NAME ...]
+    [--workloads NAME ...] [--dry]
+
+Every program runs in a process and an environment of its own (benchmarks/environments.py), on the
+same file of peaks and the same crystals; the rounds go through all programs in turn, so that what
+else the machine does meets all of them alike. Libraries are built in the first round, and taken
+from a file afterwards where building takes long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from environments import python_of
+from orientation_scoring import RIGHT, calibration_errors, score
+from orientation_workloads import GRAINS, MAP, Workload, cached, write_crystals
+from results import machine, write_section
+
+HERE = Path(__file__).parent
+SEED = 1
+CROWDED = 30
+"""Spots from which a pattern tells phases apart that differ by a few percent."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A workload: crystals, and a map of grains or random orientations."""
+
+    kinds: tuple[str, ...]
+    grains: bool = False
+
+
+SETTINGS = {
+    "au": Setting(("au",)),
+    "lfp": Setting(("lfp",)),
+    "au + lfp": Setting(("au", "lfp")),
+    "lfp + fp": Setting(("lfp", "fp")),
+    "au map": Setting(("au",), grains=True),
+}
+
+
+@dataclass(frozen=True)
+class Program:
+    """One row of the table, in every workload of ``on``."""
+
+    name: str
+    runner: str
+    mode: str
+    on: tuple[str, ...]
+    first: tuple[int, ...]  # on so many patterns (per workload): what takes about 20 s
+
+
+SINGLE, MIXED, GRAINY = ("au", "lfp"), ("au + lfp", "lfp + fp"), ("au map",)
+ALL = 10**9
+
+PROGRAMS = (
+    Program("phaseloom, defaults", "phaseloom", "defaults", (*SINGLE, *MIXED, *GRAINY), (ALL,) * 5),
+    Program("phaseloom, matching only", "phaseloom", "matching", SINGLE, (ALL,) * 2),
+    Program("phaseloom, spatial context", "phaseloom", "context", GRAINY, (ALL,)),
+    Program("py4DSTEM", "py4dstem", "matching", SINGLE, (512, 24)),
+    Program("py4DSTEM, one process per core", "py4dstem", "matching2", SINGLE, (512, 32)),
+    Program("pyxem, matching only", "pyxem", "matching", (*SINGLE, *MIXED), (512, 256, 256, 128)),
+    Program("pyxem, with the polar transform", "pyxem", "polar", SINGLE, (512, 256)),
+    Program("quantem, matching only", "quantem", "matching", SINGLE, (ALL, 256)),
+    Program(
+        "quantem, matching and refinement", "quantem", "refined",
+        (*SINGLE, *MIXED, *GRAINY), (ALL, 256, 256, 128, ALL),
+    ),
+    Program("quantem, and its phase map", "quantem", "phases", MIXED, (256, 128)),
+    Program("quantem, and neighbour rescue", "quantem", "rescued", GRAINY, (ALL,)),
+    Program("quantem, 3 matches and rescue", "quantem", "rescued3", GRAINY, (ALL,)),
+)  # fmt: skip
+REFERENCE = "phaseloom, defaults"
+KEPT = ("quantem",)  # whose libraries take minutes
+
+
+def run_program(
+    program: Program, peaks: Path, crystals: list[Path], case: Workload, name: str, threads: int
+) -> dict[str, Any]:
+    """Run a ``RUNNER_orientation.py`` in its environment; the arrays it wrote."""
+    own = program.runner == "phaseloom"
+    python = Path(sys.executable) if own else python_of(program.runner)
+    if not python.exists():
+        raise SystemExit(
+            f"no environment for {program.runner}: run python benchmarks/environments.py"
+        )
+    script = (HERE if own else HERE / "peers") / f"{program.runner}_orientation.py"
+    out = peaks.with_name(f"{program.runner}_{program.mode}.npz")
+    command = [python, script, peaks, out, "--crystals", *crystals]
+    command += ["--threads", str(threads), "--mode", program.mode]
+    first = program.first[program.on.index(name)]
+    if case.shape[0] > 1:
+        command += ["--shape", *map(str, case.shape)]
+    elif first < len(case):
+        command += ["--first", str(first)]
+    if program.runner in KEPT:
+        command += ["--library", peaks.with_name(f"{program.runner}_{peaks.stem}.library")]
+    names = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA")
+    limits = {f"{name}_NUM_THREADS": str(threads) for name in names}
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **limits}, check=False
+    )
+    if done.returncode:
+        sys.stderr.write(done.stderr)
+        raise SystemExit(f"{program.name} failed on {name}")
+    with np.load(out) as written:
+        return dict(written)
+
+
+def measure(
+    name: str, programs: list[Program], n: int, rounds: int, threads: int, folder: Path
+) -> tuple[list[str], dict[str, str]]:
+    """Rows of the table for one workload, and the programs' versions."""
+    setting = SETTINGS[name]
+    case, peaks = cached(folder, setting.kinds, n, SEED, grains=setting.grains)
+    crystals = write_crystals(setting.kinds, folder)
+    programs = [p for p in programs if name in p.on]
+    runs: dict[str, list[dict[str, Any]]] = {p.name: [] for p in programs}
+    for turn in range(rounds):
+        for p in programs:
+            out = run_program(p, peaks, crystals, case, name, threads)
+            runs[p.name].append(out)
+            sys.stderr.write(f"{name} {turn} {p.name}: {out['seconds']} s\n")
+    seconds = {
+        p.name: np.median([s for out in runs[p.name] for s in out["seconds"]])
+        / len(runs[p.name][0]["rotation"])
+        for p in programs
+    }
+    rows, versions = [], {}
+    for p in programs:
+        about = [json.loads(str(out["about"])) for out in runs[p.name]]
+        versions[p.runner] = about[0]["version"]
+        library = np.median([float(out["library_seconds"]) for out in runs[p.name]])
+        ratio = seconds[p.name] / seconds[REFERENCE] if REFERENCE in seconds else np.nan
+        speed = f"{about[0]['zones']} | {library:.1f} | {1 / seconds[p.name]:.0f} | {ratio:.1f}"
+        memory = max(a["peak_mb"] for a in about)
+        figures = columns_of(case, runs[p.name][-1])
+        rows.append(f"| {name} | {p.name} | {speed} | {figures} | {memory:.0f} |")
+    return rows, versions
+
+
+def columns_of(case: Workload, out: dict[str, Any]) -> str:
+    """Figures of one program on one workload, as columns of the table."""
+    laue = [crystal.laue_rotations for crystal in case.crystals]
+    found = out["rotation"], out["phase"], out["score"], out["reliability"]
+    s, right = score(case.rotation, case.phase, laue, *found)
+    n = len(right)
+    crowded = np.diff(case.peaks["offset"])[:n] > CROWDED  # the direct beam is one more
+    same = out["phase"] == case.phase[:n]
+    phases = "–"
+    if len(laue) > 1:
+        phases = (
+            f"{s.phase:.3f} ({same[crowded].mean():.3f})" if crowded.any() else f"{s.phase:.3f}"
+        )
+    calibration = "–"
+    if "probability" in out:
+        calibration = "{:.3f} / {:.3f}".format(*calibration_errors(out["probability"], right))
+    return (
+        f"{n} | {s.median:.2f} ({s.median_right:.2f}) | {100 * s.right:.1f} | {100 * s.twins:.1f} "
+        f"| {phases} | {_or_dash(s.auc_score)} | {_or_dash(s.auc_reliability)} | {calibration}"
+    )
+
+
+def _or_dash(value: float) -> str:
+    return f"{value:.2f}" if np.isfinite(value) else "–"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--patterns", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", nargs="+", help="runners: phaseloom, py4dstem, …")
+    parser.add_argument("--workloads", nargs="+", choices=[*SETTINGS], default=[*SETTINGS])
+    parser.add_argument("--folder", type=Path, help="keep peaks and libraries here between runs")
+    parser.add_argument("--dry", action="store_true", help="print the table, write nothing")
+    given = parser.parse_args()
+    programs = [p for p in PROGRAMS if not given.only or p.runner in given.only]
+    lines, versions = [], {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in given.workloads:
+            rows, used = measure(
+                name, programs, given.patterns, given.rounds, given.threads, folder
+            )
+            lines += rows
+            versions |= used
+    text = "\n".join(
+        [
+            "## Orientation matching",
+            "",
+            f"{machine()}; {given.threads} threads; {', '.join(versions.values())}. "
+            "200 kV, kinematic patterns of a 120 Å wedge at the middle dose with intensities "
+            "varied by 0.3 (log-normal), registered by phaseloom; the same peaks and structures "
+            f"for all; 2° between zone axes and in the plane, k ≤ 1.5 Å⁻¹. {given.patterns} "
+            "patterns in random orientations (slow programs the first of them: column patterns); "
+            f"au map: {MAP[0]} × {MAP[1]} positions of {GRAINS} grains. {given.rounds} rounds "
+            "through all programs in turn, each a warm-up and three runs (one where it takes more "
+            "than 20 s); medians. Seconds of the library apart, patterns/s without it. The "
+            "misorientation is the smallest under the Laue class's rotations, over all patterns "
+            f"(and over the right ones); right: within {RIGHT:.0f}° and of the right phase; half "
+            "a turn: right but for 180° about the beam, which flat patterns cannot tell; phase: "
+            f"share right (and of patterns with {CROWDED} spots or more); AUC: chance that a right "
+            "answer is ranked above a wrong one, by correlation and by the program's own "
+            "reliability (phaseloom: its probability); calibration: expected error of "
+            "probabilities, ten bins of equal counts / of equal width; peak memory is the "
+            "process's with its libraries.",
+            "",
+            "| workload | program | zones | library (s) | patterns/s | phaseloom is faster by "
+            "| patterns | median (°) | right (%) | half a turn (%) | phase | AUC score "
+            "| AUC reliability | calibration | peak memory (MB) |",
+            "|" + "---|" * 15,
+            *lines,
+        ]
+    )
+    if given.dry:
+        sys.stdout.write(text + "\n")
+    else:
+        write_section("orientation", text)
+
+
+if __name__ == "__main__":
+    main()

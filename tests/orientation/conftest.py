@@ -1,0 +1,24 @@
+"""Peaks of measured patterns whose zone axes are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import phaseloom
+from phaseloom.diffraction.registration import register
+from phaseloom.diffraction.table import Peaks
+
+SILVER = "4dstem_sped_ag/SPED_Ag_labels_sum_signal.hspy"
+
+
+@pytest.fixture(scope="session")
+def silver_peaks(measured: Path) -> Peaks:
+    """Five patterns of silver, (1, 5), each the sum over a grain: 1° precession, a = 4.08 Å.
+
+    The beam is along ⟨101⟩ but for the third (number 2), ⟨114⟩. The voltage is not recorded:
+    zone axes come out the same for 200 and 300 kV. The third has weak spots of a ⟨101⟩ grain,
+    which win where weak and strong spots count alike.
+    """
+    return Peaks(register(phaseloom.read(measured / SILVER)))

@@ -32,6 +32,7 @@ bench: $(READY) peers
 	$(BIN)/python benchmarks/stxm.py
 	$(BIN)/python benchmarks/peaks.py
 	$(BIN)/python benchmarks/peak_statistics.py
+	$(BIN)/python benchmarks/orientation.py
 
 peers: $(READY)
 	$(BIN)/python benchmarks/environments.py

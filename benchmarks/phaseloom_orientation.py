@@ -1,0 +1,107 @@
+"""phaseloom's orientation mapping for the benchmark, with the files of peers/orientation_common.py.
+
+    python phaseloom_orientation.py peaks.npz out.npz --crystals a.cif [b.cif] --threads 2
+        [--mode MODE] [--first N] [--shape ROWS COLUMNS]
+
+``index`` makes its library itself: what it takes for one pattern counts as the library's, and what
+all patterns take beyond that as matching. The output has ``probability`` besides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+import phaseloom
+from peers.common import peak_mb, runs
+from phaseloom.crystals import read_crystal
+from phaseloom.diffraction.table import COLUMNS, Peaks
+
+PIXEL = 1.5 / 122  # Å⁻¹
+SIDE = 256
+
+MODES: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "matching": {"refine": False},
+    "context": {"context": True},
+}
+
+
+def peaks_of(path: str, first: int | None, shape: tuple[int, int] | None) -> Peaks:
+    """The peaks file as a table of a scan of this shape, a line by default."""
+    with np.load(path) as file:
+        offset = file["offset"][: None if first is None else first + 1]
+        columns = {name: file[name][: offset[-1]].astype(np.float32) for name in COLUMNS}
+    rows, width = shape or (1, len(offset) - 1)
+    units = {name: "Å⁻¹" for name in COLUMNS if name.startswith("k")}
+    middle = np.full((rows, width), SIDE / 2, dtype=np.float32)
+    data = xr.Dataset(
+        {
+            name: ("peak", values, {"units": units.get(name, "counts")})
+            for name, values in columns.items()
+        }
+        | {name: (("y", "x"), middle, {"units": "px"}) for name in ("centre_y", "centre_x")}
+        | {"offset": ("edge", offset.astype(np.int64))},
+        coords={
+            "y": ("y", np.arange(rows, dtype=float), {"units": "px"}),
+            "x": ("x", np.arange(width, dtype=float), {"units": "px"}),
+        },
+        attrs={
+            "pixel_size": PIXEL,
+            "pixel_size_units": "Å⁻¹",
+            "distortion": [1.0, 0.0, 0.0, 1.0],
+            "detector_shape": [SIDE, SIDE],
+        },
+    )
+    return Peaks(data)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("peaks")
+    parser.add_argument("out")
+    parser.add_argument("--crystals", nargs="+", required=True)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--mode", choices=sorted(MODES), default="defaults")
+    parser.add_argument("--first", type=int, help="only so many patterns")
+    parser.add_argument("--shape", type=int, nargs=2, help="rows and columns of the scan")
+    given = parser.parse_args()
+    from phaseloom.orientation import index
+
+    peaks = peaks_of(given.peaks, given.first, given.shape)
+    crystals = [read_crystal(path) for path in given.crystals]
+    options = {"voltage": 200.0, "k_max": 1.5, "zone_step": 2.0, "in_plane_step": 2.0}
+    options |= {"workers": given.threads, **MODES[given.mode]}
+
+    _, one = runs(lambda: index(peaks[0, 0], crystals, **options), False)
+    found, every = runs(lambda: index(peaks, crystals, **options), False)
+    library = float(np.median(one))
+    about = {
+        "version": f"phaseloom {phaseloom.__version__}",
+        "mode": given.mode,
+        "threads": given.threads,
+        "peak_mb": peak_mb(),
+        "zones": found.attrs.get("zones", "–"),
+    }
+    flat = {
+        name: found[name].to_numpy().ravel() for name in ("phase", "correlation", "probability")
+    }
+    np.savez(
+        given.out,
+        rotation=found["rotation"].to_numpy().reshape(-1, 4),
+        phase=flat["phase"],
+        score=flat["correlation"],
+        reliability=flat["probability"],
+        probability=flat["probability"],
+        seconds=np.array(every) - library,
+        library_seconds=library,
+        about=np.array(json.dumps(about)),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -503,7 +503,7 @@ def indexed_patterns(
         for held, values, noise in zip(
             peaks, (spots.ky, spots.kx, spots.intensity), (0.006, 0.006, 0.0), strict=True
         ):
-            extra = rng.uniform(-0.8, 0.8, 3) if noise else np.full(3, values.min())
+            extra = rng.uniform(-0.8, 0.8, 3) if noise else np.full(3, values.min(initial=1.0))
             jitter = noise * rng.standard_normal(values.size)
             held.append(np.concatenate([(values + jitter)[seen], extra]))
     units = {"units": "Å⁻¹"}

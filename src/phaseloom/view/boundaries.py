@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LOW_ANGLE = 2.0
+"""Degrees between neighbours from which on there is a boundary in a map without grains."""
+
 HIGH_ANGLE = 15.0
-"""Degrees: from here on a boundary is one, and one of high angle."""
+"""Degrees from which on a boundary is one of high angle."""
 
 WIDEST = 0.8
 """Of the lines, in points; they leave two thirds of every pixel free."""
@@ -50,8 +53,9 @@ class Neighbours:
     parted: NDArray[np.bool_]
 
 
+@lru_cache(maxsize=1)
 def neighbours(found: Oriented) -> Neighbours:
-    """All pairs of indexed neighbours with the angle between them.
+    """All pairs of indexed neighbours with the angle between them; kept for the last map.
 
     Parameters
     ----------

@@ -41,11 +41,20 @@ def statistics_figure(tree: xr.DataTree) -> Figure:
     Raises
     ------
     InputError
-        When no pixel is indexed.
+        When it holds nothing to count.
     """
     found = oriented(tree)
-    if not found.indexed.any():
-        raise InputError("no pixel is indexed: there is nothing to count")
+    plots = distributions(found)
+    if not plots:
+        raise InputError("the orientation map holds nothing to count", "index the scan again")
+    figure = map_page(found, [], plots=plots)
+    if len(found.crystals) > 1:
+        figure.axes[0].legend(loc="upper left", handlelength=1.0, fontsize=6, borderaxespad=0.2)
+    return figure
+
+
+def distributions(found: Oriented) -> list[Callable[[Axes], None]]:
+    """What draws each distribution that the map has the data for."""
     plots: list[Callable[[Axes], None]] = [
         partial(_draw_score, found=found, name=name, label=label, most=most)
         for name, label, most in SCORES
@@ -54,14 +63,11 @@ def statistics_figure(tree: xr.DataTree) -> Figure:
     pairs = neighbours(found)
     if np.isfinite(pairs.angle).any():
         plots.append(partial(_draw_angles, found=found, angle=pairs.angle, phase=pairs.phase))
-    if "solution_probability" in found.data and found.data.sizes["solution"] > 1:
-        plots.append(partial(_draw_ranks, found=found))
-    if found.grain is not None:
+    if found.grain is not None and (found.grain >= 0).any():
         plots.append(partial(_draw_sizes, found=found, grain=found.grain))
-    figure = map_page(found, [], plots=plots)
-    if len(found.crystals) > 1:
-        figure.axes[0].legend(loc="upper left", handlelength=1.0, fontsize=6, borderaxespad=0.2)
-    return figure
+    if found.has("solution_probability") and found.data.sizes["solution"] > 1:
+        plots.append(partial(_draw_ranks, found=found))
+    return plots
 
 
 def grain_sizes(found: Oriented, grain: NDArray[np.int64]) -> tuple[Floats, NDArray[np.int64], str]:
@@ -147,9 +153,6 @@ def _draw_sizes(axes: Axes, *, found: Oriented, grain: NDArray[np.int64]) -> Non
     from matplotlib.ticker import MaxNLocator
 
     diameter, phase, units = grain_sizes(found, grain)
-    if diameter.size == 0:
-        axes.axis("off")
-        return
     edges = np.linspace(0.0, 1.02 * float(diameter.max()), 21)
     for number, colour in enumerate(phase_colours(len(found.crystals))):
         some = diameter[phase == number]

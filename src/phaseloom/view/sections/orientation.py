@@ -15,7 +15,7 @@ from phaseloom.view import orientation as draw
 from phaseloom.view.boundaries import neighbours
 from phaseloom.view.indexed_patterns import indexed_patterns_figure
 from phaseloom.view.orientation_methods import citations, methods_paragraph, pseudo_symmetry
-from phaseloom.view.orientation_statistics import grain_sizes, statistics_figure
+from phaseloom.view.orientation_statistics import distributions, grain_sizes, statistics_figure
 from phaseloom.view.orientation_truth import (
     RIGHT_WITHIN,
     has_truth,
@@ -92,7 +92,8 @@ def figures(
     if draw.has_overlaps(found):
         drawn["orientation_overlaps"] = partial(draw.overlap_figure, tree)
     drawn["orientation_poles"] = partial(poles_figure, tree)
-    drawn["orientation_statistics"] = partial(statistics_figure, tree)
+    if distributions(found):
+        drawn["orientation_statistics"] = partial(statistics_figure, tree)
     if has_truth(found):
         drawn["orientation_truth"] = partial(truth_figure, tree)
     return drawn

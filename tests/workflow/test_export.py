@@ -154,6 +154,10 @@ def test_a_folder_without_such_maps_is_refused(tmp_path, stack, orientation_map)
         export_results(folder, "ctf")
     with pytest.raises(InputError, match="take one of ang ctf"):
         export_results(folder, "png")  # type: ignore[arg-type]
+    taken = tmp_path / "file"
+    taken.touch()
+    with pytest.raises(InputError, match="cannot be the folder"):
+        export_results(folder, "csv", taken)
     # Arrays without a mark: the run was killed.
     orientation_map.to_zarr(tmp_path / "killed" / "results.zarr", group="orientation")
     with pytest.raises(InputError, match="holds no finished orientation map"):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
+from phaseloom.workflow.outcome import make_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +20,8 @@ Format = Literal["ang", "ctf", "h5", "nexus", "tiff", "csv"]
 """What results can be written as."""
 
 _ORIENTATIONS = ("ang", "ctf", "h5")
+_WHOLE = ("h5", "nexus")
+"""These take all solutions and energies; to others they are not read."""
 _ENDINGS = {"nexus": "nxs", "tiff": "tif"}
 _QUATERNION = ("a", "b", "c", "d")
 
@@ -61,15 +64,17 @@ def export_results(folder: Path, to: Format, out: Path | None = None) -> list[Pa
     Raises
     ------
     InputError
-        The folder holds no finished maps that this format takes.
+        The folder holds no finished maps that this format takes, or the folder for the files
+        cannot be made.
     """
     if to not in get_args(Format):
         raise InputError(
             f"results are not written as {to!r}", f"take one of {' '.join(get_args(Format))}"
         )
-    results = list(_orientations(folder))
+    whole = to in _WHOLE
+    results = list(_orientations(folder, whole=whole))
     if to not in _ORIENTATIONS:
-        results += _stacks(folder)
+        results += _stacks(folder, whole=whole)
     if not results:
         raise InputError(
             "no such folder" if not folder.exists() else _nothing(to),
@@ -78,7 +83,7 @@ def export_results(folder: Path, to: Format, out: Path | None = None) -> list[Pa
             source=folder,
         )
     target = folder if out is None else out
-    target.mkdir(parents=True, exist_ok=True)
+    make_folder(target)
     return [
         _write(target / f"{result.name}.{_ENDINGS.get(to, to)}", result, to) for result in results
     ]
@@ -154,33 +159,38 @@ def _write(path: Path, result: _Result, to: Format) -> Path:
     return path
 
 
-def _orientations(folder: Path) -> Iterator[_Result]:
-    found = _group(folder, "orientation")
+def _orientations(folder: Path, *, whole: bool) -> Iterator[_Result]:
+    found = _group(folder, "orientation", whole=whole)
     if found is not None and {"phase", "rotation"} <= set(found.data_vars):
         yield _Result("orientation", False, found)
 
 
-def _stacks(folder: Path) -> Iterator[_Result]:
+def _stacks(folder: Path, *, whole: bool) -> Iterator[_Result]:
     group = folder / "results.zarr" / "stxm"
     for path in sorted(group.iterdir()) if group.is_dir() else ():
-        found = _group(folder, f"stxm/{path.name}")
+        found = _group(folder, f"stxm/{path.name}", whole=whole)
         if found is not None and "phase" in found.data_vars:
             yield _Result(path.name, True, found)
 
 
-def _group(folder: Path, name: str) -> xr.Dataset | None:
+def _group(folder: Path, name: str, *, whole: bool) -> xr.Dataset | None:
     """A group of the results with at least one finished stage."""
     import xarray as xr
 
     store = folder / "results.zarr"
     if not (store / name / "zarr.json").is_file():
         return None
-    with xr.open_zarr(store, group=name, consolidated=False) as kept:
+    with xr.open_zarr(store, group=name, consolidated=False) as stored:
         # Marks are written last: before, arrays may stand there that are still empty.
-        finished = any(str(attribute).startswith("finished_") for attribute in kept.attrs)
+        finished = any(str(attribute).startswith("finished_") for attribute in stored.attrs)
+        if not finished:
+            return None
+        unread = () if whole else ("solution", "energy")
+        kept = stored.drop_dims(unread, errors="ignore")
         # A map with the name of a dimension is taken for its coordinate.
         maps = [name for name, values in kept.coords.items() if {"y", "x"} <= set(values.dims)]
-        return kept.load().reset_coords(maps) if finished else None
+        loaded: xr.Dataset = kept.load().reset_coords(maps)
+        return loaded
 
 
 def _nothing(to: Format) -> str:

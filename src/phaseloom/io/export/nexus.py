@@ -131,6 +131,8 @@ def _write_variable(entry: h5py.Group, name: str, variable: xr.DataArray, data: 
         data=values,
         chunks=(*(1 for _ in values.shape[:-2]), *values.shape[-2:]) if values.ndim else None,
         compression="gzip" if values.ndim else None,
+        compression_opts=1 if values.ndim else None,
+        shuffle=values.ndim > 0 or None,
         fletcher32=values.ndim > 0 or None,
     )
     item.attrs["units"] = _text(str(variable.attrs.get("units", "")))

@@ -54,17 +54,28 @@ def test_angles_between_neighbours_are_those_of_the_crystals(found: Oriented) ->
 
 
 def test_lines_run_between_the_pixels_they_part(found: Oriented) -> None:
+    """Every pixel of the map is now a block of three by three: a grain large enough."""
+    blocks = np.repeat(np.arange(3), 3)
+    data = found.data.isel(y=blocks[:6], x=blocks).assign_coords(
+        y=5.0 * np.arange(6), x=5.0 * np.arange(9)
+    )
+    large = Oriented(data, found.crystals)
     axes = Figure().add_subplot()
-    draw_map(axes, found.phase.astype(float), found.data, title="")
-    draw_boundaries(axes, found)
+    draw_map(axes, large.phase.astype(float), data, title="")
+    draw_boundaries(axes, large)
     lines = {c.get_gid(): [s.tolist() for s in c.get_segments()] for c in axes.collections}
-    assert lines["boundary-low"] == [[[2.5, -2.5], [2.5, 2.5]]]
+    assert lines["boundary-low"] == [
+        [[12.5, -2.5 + 5 * row], [12.5, 2.5 + 5 * row]] for row in range(3)
+    ]
     high = lines["boundary-high"]
-    assert [[7.5, -2.5], [7.5, 2.5]] in high  # 20°
-    assert [[2.5, 2.5], [2.5, 7.5]] in high  # two phases, side by side
-    assert [[2.5, 2.5], [7.5, 2.5]] in high  # and above each other
-    assert len(high) == 3
-    assert len(line_handles(found)) == 2
+    assert [[27.5, -2.5], [27.5, 2.5]] in high  # 20°
+    assert [[12.5, 12.5], [12.5, 17.5]] in high  # two phases, side by side
+    assert [[12.5, 12.5], [17.5, 12.5]] in high  # and above each other
+    assert len(high) == 9
+    assert len(line_handles(large)) == 2
+    small = neighbours(found)
+    assert small.parted.any()
+    assert not small.outlined.any()
 
 
 def test_boundaries_are_those_of_the_grains_where_there_are_any(found: Oriented) -> None:

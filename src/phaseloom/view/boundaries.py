@@ -15,8 +15,8 @@ from phaseloom.view.style import map_extent
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LOW_ANGLE = 2.0
-"""Degrees between neighbours from which on there is a boundary in a map without grains."""
+SMALLEST = 5
+"""Pixels: smaller grains are mostly errors of single pixels, and get no outline."""
 
 HIGH_ANGLE = 15.0
 """Degrees from which on a boundary is one of high angle."""
@@ -43,7 +43,9 @@ class Neighbours:
     phase
         (n,) of both; −1 where the phases differ.
     parted
-        (n,) whether there is a boundary between the two.
+        (n,) whether they are of two grains.
+    outlined
+        (n,) whether both of these grains have ``SMALLEST`` pixels or more.
     """
 
     first: NDArray[np.int64]
@@ -51,6 +53,7 @@ class Neighbours:
     angle: NDArray[np.float64]
     phase: NDArray[np.int64]
     parted: NDArray[np.bool_]
+    outlined: NDArray[np.bool_]
 
 
 @lru_cache(maxsize=1)
@@ -60,12 +63,15 @@ def neighbours(found: Oriented) -> Neighbours:
     Parameters
     ----------
     found
-        Boundaries are those of its grains; without grains they are where two phases meet or the
-        angle exceeds ``LOW_ANGLE``.
+        With its grains, or those that :func:`phaseloom.maps.grains.find_grains` finds.
     """
+    from phaseloom.maps.grains import find_grains
     from phaseloom.maps.misorientation import misorientation_angles
 
     phase, rotation, grain = found.phase, found.rotation, found.grain
+    if grain is None:
+        symmetries = [crystal.laue_rotations for crystal in found.crystals]
+        grain = find_grains(phase, rotation, symmetries).astype(np.int64)
     place = np.moveaxis(np.indices(phase.shape, dtype=np.int64), 0, -1)
     first = np.concatenate([place[:, :-1].reshape(-1, 2), place[:-1].reshape(-1, 2)])
     second = np.concatenate([place[:, 1:].reshape(-1, 2), place[1:].reshape(-1, 2)])
@@ -80,15 +86,16 @@ def neighbours(found: Oriented) -> Neighbours:
             angle[chosen] = misorientation_angles(
                 rotation[*first[chosen].T], rotation[*second[chosen].T], crystal.laue_rotations
             )
-    if grain is None:
-        parted = (both < 0) | (angle >= LOW_ANGLE)
-    else:
-        parted = grain[*first.T] != grain[*second.T]
-    return Neighbours(first, second, angle, both, parted)
+    one, other = grain[*first.T], grain[*second.T]
+    parted = one != other
+    # Pixels outside all grains, −1, count at the end.
+    large = np.bincount(np.where(grain < 0, grain.max() + 1, grain).ravel()) >= SMALLEST
+    outlined = parted & large[one] & large[other]
+    return Neighbours(first, second, angle, both, parted, outlined)
 
 
 def draw_boundaries(axes: Axes, found: Oriented) -> None:
-    """Draw the boundaries between pixels: high angles black, low ones white.
+    """Draw the boundaries of all but the smallest grains: high angles black, low ones white.
 
     Parameters
     ----------
@@ -98,14 +105,13 @@ def draw_boundaries(axes: Axes, found: Oriented) -> None:
     from matplotlib.collections import LineCollection
 
     pairs = neighbours(found)
-    parted = pairs.parted
-    if not parted.any():
+    if not pairs.outlined.any():
         return
     kind = high_angle(pairs)
     segments = _segments(found, pairs)
     width = _line_width(axes, found)
     for wanted, (name, colour, _) in zip((True, False), LINES, strict=True):
-        lines = segments[parted & (kind == wanted)]
+        lines = segments[pairs.outlined & (kind == wanted)]
         if len(lines):
             axes.add_collection(
                 LineCollection(
@@ -130,7 +136,7 @@ def line_handles(found: Oriented) -> list[Any]:
     high = high_angle(pairs)
     entries = []
     for wanted, (_, colour, label) in zip((True, False), LINES, strict=True):
-        if (pairs.parted & (high == wanted)).any():
+        if (pairs.outlined & (high == wanted)).any():
             of_phases = ", or of two phases" if wanted and (pairs.phase < 0).any() else ""
             line = Line2D([], [], color=colour, linewidth=1.2, label=label + of_phases)
             if colour == "#FFFFFF":

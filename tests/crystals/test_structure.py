@@ -222,7 +222,8 @@ def test_what_hides_in_atoms_is_found(tmp_path: Path) -> None:
 def test_elements_that_share_a_site_weigh_by_their_occupancy(tmp_path: Path) -> None:
     cell = (4.0,) * 3 + (90,) * 3
     mixed = cif(tmp_path, cell, "F m -3 m", "", "A Au 0 0 0 0.25 0.01\nB Ag 0 0 0 0.75 0.01")
-    crystal = read_crystal(mixed)
+    with pytest.warns(InputWarning, match=r"test\.cif: partly occupied sites \(Au 0\.25, Ag 0\.75"):
+        crystal = read_crystal(mixed)
     assert Counter(crystal.elements) == {"Au": 4, "Ag": 4}
     pure = [
         crystal_from_sites(e, cell, 225, [Site(e, (0.0, 0.0, 0.0), 1.0, 0.01)])
@@ -234,7 +235,16 @@ def test_elements_that_share_a_site_weigh_by_their_occupancy(tmp_path: Path) -> 
     )
 
 
-def test_no_atoms_no_cell_no_file_no_cif_is_said_in_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("occupancy", ["1.5", "-0.5", "0"])
+def test_occupancies_that_cannot_be(tmp_path: Path, occupancy: str) -> None:
+    wrong = cif(tmp_path, (4.0,) * 3 + (90,) * 3, "F m -3 m", "", f"A Au 0 0 0 {occupancy} 0.01")
+    with pytest.raises(InputError, match=rf"test\.cif: an occupancy of {occupancy} cannot be"):
+        read_crystal(wrong)
+
+
+def test_no_atoms_no_cell_no_file_no_cif_is_said_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(InputError, match="no atoms"):
         read_crystal(cif(tmp_path, (4.0,) * 3 + (90,) * 3, "F m -3 m", "", ""))
     with pytest.raises(InputError, match="no such file"):
@@ -244,6 +254,7 @@ def test_no_atoms_no_cell_no_file_no_cif_is_said_in_one_sentence(tmp_path: Path)
         path.write_bytes(content)
         with pytest.raises(InputError):
             read_crystal(path)
+    assert capsys.readouterr().out == ""
     with pytest.raises(InputError, match="cannot be"):
         aligned_lattice(4, 4, 4, 10, 10, 170)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 import warnings
+from contextlib import redirect_stdout
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,12 @@ from phaseloom.errors import InputError, InputWarning
 _LARGEST_DISPLACEMENT = 0.5
 """Å²: no atom of a solid moves so far; a larger U is a B written in the wrong place."""
 
+_FULL = 5e-3
+"""Occupancies are rounded by so much."""
+
+_NAMED = 4
+"""Partly occupied sites that a warning names."""
+
 
 def read_crystal(path: str | PathLike[str]) -> Crystal:
     """Read a CIF file, with the symmetry of its space group applied to the atoms.
@@ -42,12 +50,14 @@ def read_crystal(path: str | PathLike[str]) -> Crystal:
     Raises
     ------
     InputError
-        The file is missing, is not a CIF, has no cell or no atoms.
+        The file is missing, is not a CIF, has no cell or no atoms, or an atom's share of its site
+        is not from 0 to 1.
 
     Warns
     -----
     InputWarning
-        The file declares no symmetry (P 1), or displacements that no atom can have.
+        The file declares no symmetry (P 1), displacements that no atom can have, or sites that
+        are partly occupied: their atoms count by their occupancy, as if evenly spread.
     """
     path = Path(path)
     if not path.is_file():
@@ -74,6 +84,7 @@ def read_crystal(path: str | PathLike[str]) -> Crystal:
             stacklevel=2,
         )
         sites = [s._replace(displacement=s.displacement / (8 * np.pi**2)) for s in sites]
+    _check_occupancies(sites, path)
     operations = _listed_operations(parser, path) or group_operations(parser.spacegroup)
     if len(operations) == 1 and len(sites) > 1:
         warnings.warn(
@@ -97,7 +108,9 @@ def _parsed(path: Path) -> Any:
     # diffpy lets what it stumbles over through as it is.
     stumbles = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError)
     try:
-        structure = parser.parseFile(str(path))
+        # The parser under diffpy prints what it stumbles over; the error says it.
+        with redirect_stdout(io.StringIO()):
+            structure = parser.parseFile(str(path))
     except (StructureFormatError, *stumbles) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise InputError(
@@ -141,6 +154,23 @@ def _listed_operations(parser: Any, path: Path) -> list[Operation]:
             raise InputError(fault, "correct the list", source=path)
         return operations
     return []
+
+
+def _check_occupancies(sites: list[Site], path: Path) -> None:
+    shares = np.array([site.occupancy for site in sites])
+    if not ((shares >= 0) & (shares <= 1 + _FULL)).all() or not shares.any():
+        wrong = next((s for s in shares if not 0 < s <= 1 + _FULL), 0.0)
+        fault = f"an occupancy of {wrong:g} cannot be"
+        raise InputError(fault, "give the part of the cells that have the atom", source=path)
+    partly = [f"{s.element} {s.occupancy:.3g}" for s in sites if s.occupancy < 1 - _FULL]
+    if partly:
+        listed = ", ".join([*partly[:_NAMED], *["…"] * (len(partly) > _NAMED)])
+        warnings.warn(
+            f"{path.name}: partly occupied sites ({listed}): structure factors are weighted with "
+            "the occupancies, as if the atoms were evenly spread",
+            InputWarning,
+            stacklevel=3,
+        )
 
 
 def _symbol(text: str, path: Path) -> str:

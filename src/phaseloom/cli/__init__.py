@@ -96,12 +96,9 @@ def run(
 @app.command()
 def new(kind: options.Kind) -> None:
     """Print a commented recipe."""
-    from importlib import import_module
+    from phaseloom.workflow.recipe import example_recipe, to_toml
 
-    from phaseloom.workflow.recipe import to_toml
-
-    example = import_module(f"phaseloom.workflow.{kind}_recipe").example
-    sys.stdout.write(to_toml(example()))
+    sys.stdout.write(to_toml(example_recipe(kind)))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +13,7 @@ import xarray as xr
 
 import phaseloom
 from phaseloom.errors import InputError, InputWarning
-from phaseloom.workflow.recipe import Recipe, write_recipe
+from phaseloom.workflow.recipe import Recipe, to_toml, write_recipe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,15 +100,46 @@ class collected:  # noqa: N801 - reads as a verb at its one place of use
         self._context.__exit__(None, None, None)
 
 
+def stated(recipe: Recipe, inputs: dict[str, str]) -> dict[str, str]:
+    """What was done, with what, from what: the attributes that every result carries."""
+    return {
+        "recipe": to_toml(recipe.model_copy(update={"out": Path()})),
+        "versions": json.dumps(versions()),
+        "inputs": json.dumps(inputs),
+    }
+
+
+def earlier(folder: Path, group: str, names: tuple[str, ...]) -> dict[str, Any]:
+    """What the run that made a group said of itself; attributes that it lacks are left out."""
+    try:
+        metadata = (folder / "results.zarr" / group / "zarr.json").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    known = json.loads(metadata)["attributes"]
+    return {name: known[name] for name in names if name in known}
+
+
+def write_tables(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
+    """Write tables as ``NAME.csv``."""
+    folder.mkdir(exist_ok=True)
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+
+
 def publish(
-    recipe: Recipe, results: xr.DataTree, tables: dict[str, pd.DataFrame], notes: list[str]
+    recipe: Recipe,
+    results: xr.DataTree,
+    tables: dict[str, pd.DataFrame],
+    notes: list[str],
+    *,
+    name: str = "recipe.toml",
 ) -> None:
     """Write recipe, figures and report beside the results; with all notes collected so far."""
     from phaseloom.view.figures import write_figures
     from phaseloom.view.report import write_report
 
     folder = recipe.out
-    write_recipe(recipe, folder / "recipe.toml")
+    write_recipe(recipe, folder / name)
     figures = write_figures(folder / "figures", results, tables=tables)
     write_report(
         folder / "report.html",
@@ -115,5 +147,5 @@ def publish(
         tables=tables,
         figures=figures,
         notes=notes,
-        recipe=(folder / "recipe.toml").read_text(encoding="utf-8"),
+        recipe=(folder / name).read_text(encoding="utf-8"),
     )

@@ -6,7 +6,7 @@ import json
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -14,9 +14,16 @@ import xarray as xr
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputWarning
-from phaseloom.workflow.outcome import Outcome, collected, make_folder, publish, versions
-from phaseloom.workflow.peaks_recipe import PeaksRecipe
-from phaseloom.workflow.recipe import to_toml
+from phaseloom.workflow.outcome import (
+    Outcome,
+    collected,
+    earlier,
+    make_folder,
+    publish,
+    stated,
+    write_tables,
+)
+from phaseloom.workflow.peaks_recipe import PeaksRecipe, ScanRecipe
 from phaseloom.workflow.scan_input import Image, detector_images, scan_of
 
 if TYPE_CHECKING:
@@ -43,6 +50,13 @@ _INSTRUMENT = (
     "scan_rotation",
 )
 """What is known of the measurement goes with the peaks."""
+
+
+class Registered(NamedTuple):
+    """A scan whose spots are known: groups of the results, and what was done."""
+
+    groups: dict[str, xr.Dataset]
+    facts: dict[str, str]
 
 
 def run_peaks(
@@ -78,12 +92,9 @@ def run_peaks(
     InputError
         A file or a value is at fault.
     """
-    from phaseloom.diffraction.peaks import warm_up
-
     folder = recipe.out
     make_folder(folder)
     keep = Checkpoints(folder / "results.zarr", fresh=fresh)
-    continued = not fresh and (folder / "unfinished").exists()
     with collected() as notes:
         scan, calibration = scan_of(recipe.scan)
         if str(scan["ky"].attrs.get("units")) == "px":
@@ -93,46 +104,81 @@ def run_peaks(
                 InputWarning,
                 stacklevel=2,
             )
-        images = detector_images(recipe.correction, scan)
-        for _ in progress.track([None], "compiling, once"):
-            warm_up()
-        begun = time.monotonic()
-        data = _register(
-            scan, recipe, images, calibration,
-            workers=workers, scheduler=scheduler, keep=keep, progress=progress,
+        found = register_scan(
+            scan, recipe, calibration,
+            keep=keep, fresh=fresh, workers=workers, scheduler=scheduler, progress=progress,
         )  # fmt: skip
-        seconds = time.monotonic() - begun
-        results = xr.DataTree.from_dict(
-            {
-                "/peaks": data,
-                "/peaks/sample": _sample(scan, recipe, images, keep),
-                "/peaks/density": _density(data, keep),
-            }
-        )
-        facts = {
-            "recipe": to_toml(recipe.model_copy(update={"out": Path()})),
-            "versions": json.dumps(versions()),
-            "inputs": json.dumps(_inputs(scan, images)),
-        }
-        told = {name: scan.attrs.get(name) for name in _INSTRUMENT}
-        told["bytes_in"] = int(scan["counts"].nbytes)
-        told["bytes_out"] = _bytes(folder / "results.zarr" / "peaks")
-        if _REGISTERED in keep.reused:
-            told |= _earlier(folder)
-        elif not continued:
-            told |= {"seconds": seconds, "patterns_per_second": _patterns(data) / seconds}
-        keep.finish({"": facts, "peaks": told}, owned=_OWNED)
-        results.attrs.update(facts)
-        results["peaks"].attrs.update({n: v for n, v in told.items() if v is not None})
-        tables = peaks_tables(results["peaks"].to_dataset())
-        _write_tables(folder / "tables", tables)
+        results = xr.DataTree.from_dict(found.groups)
+        results.attrs.update(found.facts)
+        tables = peaks_tables(found.groups["/peaks"])
+        write_tables(folder / "tables", tables)
         publish(recipe, results, tables, notes)
     return Outcome(folder, results, tables, _facts(results), notes, keep.reused)
 
 
+def register_scan(
+    scan: xr.Dataset,
+    recipe: ScanRecipe,
+    calibration: Calibration | None,
+    *,
+    keep: Checkpoints,
+    fresh: bool,
+    workers: int | None,
+    scheduler: str | None,
+    progress: Progress,
+) -> Registered:
+    """Register a scan as its recipe says, and keep the groups ``/peaks…``, finished.
+
+    Parameters
+    ----------
+    scan, calibration
+        From :func:`phaseloom.workflow.scan_input.scan_of`.
+    recipe
+        What to do; ``out`` is the folder of the results.
+    keep
+        Of that folder.
+    fresh, workers, scheduler, progress
+        As for :func:`run_peaks`.
+
+    Returns
+    -------
+    Registered
+        ``groups`` by path; ``facts``: recipe, versions and inputs.
+    """
+    from phaseloom.diffraction.peaks import warm_up
+
+    folder = recipe.out
+    continued = not fresh and any((folder / "unfinished").glob("peaks-*"))
+    images = detector_images(recipe.correction, scan)
+    for _ in progress.track([None], "compiling, once"):
+        warm_up()
+    begun = time.monotonic()
+    data = _register(
+        scan, recipe, images, calibration,
+        workers=workers, scheduler=scheduler, keep=keep, progress=progress,
+    )  # fmt: skip
+    seconds = time.monotonic() - begun
+    groups = {
+        "/peaks": data,
+        "/peaks/sample": _sample(scan, recipe, images, keep),
+        "/peaks/density": _density(data, keep),
+    }
+    facts = stated(recipe, _inputs(scan, images))
+    told = {name: scan.attrs.get(name) for name in _INSTRUMENT}
+    told["bytes_in"] = int(scan["counts"].nbytes)
+    told["bytes_out"] = _bytes(folder / "results.zarr" / "peaks")
+    if _REGISTERED in keep.reused:
+        told |= earlier(folder, "peaks", ("seconds", "patterns_per_second"))
+    elif not continued:
+        told |= {"seconds": seconds, "patterns_per_second": _patterns(data) / seconds}
+    keep.finish({"": facts, "peaks": told | facts}, owned=_OWNED)
+    groups["/peaks"] = data.assign_attrs({n: v for n, v in told.items() if v is not None})
+    return Registered(groups, facts)
+
+
 def _register(
     scan: xr.Dataset,
-    recipe: PeaksRecipe,
+    recipe: ScanRecipe,
     images: dict[str, Image | None],
     calibration: Calibration | None,
     **how: Any,
@@ -160,7 +206,7 @@ def _register(
 
 
 def _sample(
-    scan: xr.Dataset, recipe: PeaksRecipe, images: dict[str, Image | None], keep: Checkpoints
+    scan: xr.Dataset, recipe: ScanRecipe, images: dict[str, Image | None], keep: Checkpoints
 ) -> xr.Dataset:
     """A handful of corrected patterns, for the figures: these see no raw data."""
     from phaseloom.diffraction.correction import corrected, make_correction
@@ -210,7 +256,7 @@ def _density(data: xr.Dataset, keep: Checkpoints) -> xr.Dataset:
     return keep.stage("peaks/density", "density", key, compute, first=True)
 
 
-def _saturation(scan: xr.Dataset, recipe: PeaksRecipe) -> float | None:
+def _saturation(scan: xr.Dataset, recipe: ScanRecipe) -> float | None:
     given = recipe.correction.saturation
     return scan.attrs.get("saturation") if given is None else given
 
@@ -232,13 +278,6 @@ def _bytes(group: Path) -> int:
         and json.loads((a / "zarr.json").read_text(encoding="utf-8"))["node_type"] == "array"
     ]  # fmt: skip
     return sum(f.stat().st_size for a in arrays for f in a.rglob("*") if f.is_file())
-
-
-def _earlier(folder: Path) -> dict[str, Any]:
-    """What the run that registered the patterns said of its time."""
-    metadata = folder / "results.zarr" / "peaks" / "zarr.json"
-    known = json.loads(metadata.read_text(encoding="utf-8"))["attributes"]
-    return {name: known[name] for name in ("seconds", "patterns_per_second") if name in known}
 
 
 def _facts(results: xr.DataTree) -> dict[str, Any]:
@@ -307,9 +346,3 @@ def peaks_tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
         "registration": pd.DataFrame(rows),
         "peaks_per_pattern": pd.DataFrame({"peaks": each, "patterns": patterns}),
     }
-
-
-def _write_tables(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
-    folder.mkdir(exist_ok=True)
-    for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False)

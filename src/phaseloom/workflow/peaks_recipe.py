@@ -130,16 +130,21 @@ class Selection(Part):
         return self
 
 
-class PeaksRecipe(Recipe):
-    """Every spot of every diffraction pattern of a scan."""
+class ScanRecipe(Recipe):
+    """How the patterns of a scan are registered."""
 
-    method: Literal["peaks"] = Field("peaks", description="")
-    out: Path = Field(Path("phaseloom-peaks"), description="folder of the results")
     scan: Scan
     correction: Correction = Field(default_factory=Correction)
     centring: Centring = Field(default_factory=Centring)
     peaks: Search = Field(default_factory=Search)
     filter: Selection = Field(default_factory=Selection)
+
+
+class PeaksRecipe(ScanRecipe):
+    """Every spot of every diffraction pattern of a scan."""
+
+    method: Literal["peaks"] = Field("peaks", description="")
+    out: Path = Field(Path("phaseloom-peaks"), description="folder of the results")
 
 
 def example() -> PeaksRecipe:

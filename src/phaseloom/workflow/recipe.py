@@ -17,8 +17,12 @@ from phaseloom.errors import InputError
 
 T = TypeVar("T", bound=BaseModel)
 
-METHODS = {"stxm": "StxmRecipe", "peaks": "PeaksRecipe"}
-"""What a recipe can be for, and its class in the module METHOD_recipe."""
+METHODS = {
+    "stxm": ("stxm_recipe", "StxmRecipe"),
+    "peaks": ("peaks_recipe", "PeaksRecipe"),
+    "index": ("orientation_recipe", "OrientationRecipe"),
+}
+"""What a recipe can be for, and the module and the class that say what is in it."""
 
 
 def _utf8(file: Path) -> Path:
@@ -53,9 +57,16 @@ class Recipe(Part):
 
 def recipe_class(method: str) -> type[Recipe]:
     """The class of the recipes of a method."""
-    module = import_module(f"phaseloom.workflow.{method}_recipe")
-    found: type[Recipe] = getattr(module, METHODS[method])
+    module, name = METHODS[method]
+    found: type[Recipe] = getattr(import_module(f"phaseloom.workflow.{module}"), name)
     return found
+
+
+def example_recipe(method: str) -> Recipe:
+    """The recipe that ``phaseloom new`` prints."""
+    module, _ = METHODS[method]
+    made: Recipe = import_module(f"phaseloom.workflow.{module}").example()
+    return made
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -78,7 +89,8 @@ def read_recipe(path: Path) -> Recipe:
         ) from error
     method = data.get("method", "stxm")
     if not isinstance(method, str) or method not in METHODS:
-        known = " or ".join(map(repr, METHODS))
+        *others, last = map(repr, METHODS)
+        known = f"{', '.join(others)} or {last}"
         raise InputError(f"method must be {known}, not {method!r}", source=path)
     return validated(recipe_class(method), data, source=path).moved(lambda p: path.parent / p)
 
@@ -156,7 +168,7 @@ def to_toml(recipe: BaseModel) -> str:
         elif isinstance(value, dict):
             tables += ["", f"[{name}]  # {field.description}"]
             tables += [f"{_toml(label)} = {_toml(number)}" for label, number in value.items()]
-        elif isinstance(value, tuple) and isinstance(value[0], BaseModel):
+        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
             for item in value:
                 tables += ["", f"[[{name}]]", *_lines(item)]
         else:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
@@ -14,8 +12,7 @@ import phaseloom
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
-from phaseloom.workflow.outcome import Outcome, collected, make_folder, publish, versions
-from phaseloom.workflow.recipe import to_toml
+from phaseloom.workflow.outcome import Outcome, collected, make_folder, publish, stated
 from phaseloom.workflow.stxm_recipe import Reference, Stack, StxmRecipe
 
 if TYPE_CHECKING:
@@ -74,14 +71,11 @@ def run_stxm(recipe: StxmRecipe, *, fresh: bool = False, progress: Progress = SI
         for s in recipe.stack:
             if s.state_of_charge is not None:
                 results["stxm"][s.name].attrs["state_of_charge"] = s.state_of_charge
-        facts = {
-            "recipe": to_toml(recipe.model_copy(update={"out": Path()})),
-            "versions": json.dumps(versions()),
-            "inputs": json.dumps(
-                {n: results["stxm"][n].attrs["input_fingerprint"] for n in stacks}
-                | {"references": fingerprint(references)}
-            ),
-        }
+        facts = stated(
+            recipe,
+            {n: results["stxm"][n].attrs["input_fingerprint"] for n in stacks}
+            | {"references": fingerprint(references)},
+        )
         of_stacks = {
             f"stxm/{s.name}": {
                 "state_of_charge": s.state_of_charge,

@@ -178,11 +178,12 @@ def _draw_calibration(axes: Axes, *, found: Oriented, right: NDArray[np.bool_]) 
         (np.arange(10) + 0.5) / 10, count / max(1, count.max()) * 0.3, width=0.1,
         color="#DDDDDD", edgecolor="white", linewidth=0.4,
     )  # fmt: skip
-    spread = np.sqrt(share * (1 - share) / count[filled])
-    axes.errorbar(
-        said, share, yerr=spread, fmt="o-", color="#0072B2", markersize=3, linewidth=0.8,
-        elinewidth=0.8,
-    )  # fmt: skip
+    # Wilson's interval of one standard error: few pixels do not look sure.
+    number = count[filled]
+    middle = (share * number + 0.5) / (number + 1)
+    half = np.sqrt(share * (1 - share) * number + 0.25) / (number + 1)
+    axes.vlines(said, middle - half, middle + half, color="#0072B2", linewidth=0.8)
+    axes.plot(said, share, "o-", color="#0072B2", markersize=3, linewidth=0.8)
     axes.set_xlim(0.0, 1.0)
     axes.set_ylim(0.0, 1.03)
     axes.set_xlabel("Probability said")

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.errors import InputError
+from phaseloom.view.settings import orders, setting
 
 if TYPE_CHECKING:
     from phaseloom.crystals import Crystal
@@ -128,11 +129,11 @@ def sector_of(crystal: Crystal) -> Sector:
     from orix.quaternion import symmetry
 
     rotations = crystal.laue_rotations
-    orders = _orders(rotations)
+    found = orders(rotations)
     name = {
         (1, 1): "Ci", (2, 2): "C2h", (4, 2): "D2h", (4, 4): "C4h", (8, 4): "D4h", (3, 3): "S6",
         (6, 3): "D3d", (6, 6): "C6h", (12, 6): "D6h", (12, 3): "Th", (24, 4): "Oh",
-    }.get((len(rotations), int(orders.max())))  # fmt: skip
+    }.get((len(rotations), int(found.max())))  # fmt: skip
     if name is None:
         raise InputError(f"the symmetry operations of {crystal.name} are those of no Laue class")
     laue = getattr(symmetry, name)
@@ -146,7 +147,7 @@ def sector_of(crystal: Crystal) -> Sector:
     around = np.arctan2(*(stereographic(corners) - stereographic(middle[None]))[:, ::-1].T)
     return Sector(
         laue=laue,
-        setting=_setting(rotations, proper, crystal.name),
+        setting=setting(rotations, proper, crystal.name),
         operations=np.concatenate([proper, -proper]),
         normals=np.asarray(bounds.data, dtype=np.float64).reshape(-1, 3),
         corners=corners[np.argsort(around, kind="stable")],
@@ -239,86 +240,6 @@ def rotated(rotations: ArrayLike, axis: int) -> Floats:
         (2 * (b * d + a * c), 2 * (c * d - a * b), a * a - b * b - c * c + d * d),
     )
     return np.stack(columns[axis], axis=-1)
-
-
-def _orders(rotations: Floats) -> NDArray[np.int64]:
-    """Orders of rotations (n, 3, 3): 1, 2, 3, 4 or 6."""
-    cosine = (np.trace(rotations, axis1=1, axis2=2) - 1.0) / 2.0
-    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
-    with np.errstate(divide="ignore"):
-        turns = np.rint(2 * np.pi / angle)
-    return np.where(angle < 1e-3, 1, turns).astype(np.int64)
-
-
-def _axes(rotations: Floats, order: int) -> Floats:
-    """Axes of the rotations of an order, both ways, (n, 3)."""
-    found = []
-    for turn in rotations[_orders(rotations) == order]:
-        values, vectors = np.linalg.eigh((turn + turn.T) / 2.0)
-        axis = vectors[:, np.argmax(values)]
-        found.append(axis * np.sign(axis[np.argmax(np.abs(axis))]))
-    axes = np.array(found).reshape(-1, 3)
-    return np.concatenate([axes, -axes])
-
-
-def _setting(rotations: Floats, target: Floats, name: str) -> Floats:
-    """The smallest rotation T with T · rotations · Tᵀ = target; the identity where it will do."""
-    best = None
-    for turn in _candidates(rotations, target):
-        if _same(turn @ rotations @ turn.T, target) and (
-            best is None or np.trace(turn) > np.trace(best) + 1e-6
-        ):
-            best = turn
-            if np.trace(best) > 3.0 - 1e-6:
-                break
-    if best is None:
-        raise InputError(f"the symmetry of {name} fits no setting of its Laue class")
-    return best
-
-
-def _candidates(rotations: Floats, target: Floats) -> Iterator[Floats]:
-    """Rotations that carry a principal axis of the crystal onto one of the group, and a second."""
-    yield np.eye(3)
-    order = int(_orders(target).max())
-    if order == 1:
-        return
-    principal = _axes(target, order)[0]
-    others = [axis for axis in _axes(target, 2) if abs(axis @ principal) < 0.99]
-    for axis in _axes(rotations, order):
-        first = _shortest(axis, principal)
-        yield first
-        if not others:
-            continue
-        for second in _axes(rotations, 2):
-            turned = first @ second
-            if abs(turned @ principal - others[0] @ principal) < 1e-3:
-                yield _about(principal, turned, others[0]) @ first
-
-
-def _shortest(start: Floats, end: Floats) -> Floats:
-    """Rotation by the smallest angle that carries one unit vector onto another."""
-    cross, cosine = np.cross(start, end), float(start @ end)
-    if cosine < -1.0 + 1e-9:
-        across = np.cross(start, np.eye(3)[np.argmin(np.abs(start))])
-        across /= np.linalg.norm(across)
-        return np.asarray(2 * np.outer(across, across) - np.eye(3))
-    skew = np.cross(np.eye(3), cross)
-    return np.asarray(np.eye(3) + skew + skew @ skew / (1.0 + cosine))
-
-
-def _about(axis: Floats, start: Floats, end: Floats) -> Floats:
-    """Rotation about an axis that carries ``start`` onto ``end``, equally far from the axis."""
-    from scipy.spatial.transform import Rotation
-
-    one, other = (v - (v @ axis) * axis for v in (start, end))
-    angle = np.arctan2(np.cross(one, other) @ axis, one @ other)
-    return np.asarray(Rotation.from_rotvec(angle * axis).as_matrix())
-
-
-def _same(one: Floats, other: Floats) -> bool:
-    """Whether two sets of rotations are one; cells are measured, not perfect."""
-    apart = np.abs(one[:, None] - other[None]).max(axis=(2, 3))
-    return bool((apart.min(axis=1) < 0.05).all() and (apart.min(axis=0) < 0.05).all())
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.view import orientation as draw
-from phaseloom.view.boundaries import neighbours
+from phaseloom.view.boundaries import HIGH_ANGLE, SMALLEST, neighbours
 from phaseloom.view.indexed_patterns import indexed_patterns_figure
 from phaseloom.view.orientation_methods import citations, methods_paragraph, pseudo_symmetry
 from phaseloom.view.orientation_statistics import distributions, grain_sizes, statistics_figure
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 CAPTIONS = {
     "orientation_maps": "Phases, and inverse pole figure (IPF) colours of the crystal directions "
     "along x (to the right), y (downwards) and z (along the beam) of the scan, with the colour "
-    "key of every phase. Lines are boundaries of grains.",
+    "key of every phase. Lines are boundaries of grains of at least "
+    f"{SMALLEST} pixels: black from {HIGH_ANGLE:g}° on and between phases, white below.",
     "orientation_patterns": "Observed peaks (circles, larger where brighter) of some pixels and "
     "the simulated spots of their solution (crosses) with the indices of the strongest: scan "
     "position, crystal, zone axis along the beam, probability.",

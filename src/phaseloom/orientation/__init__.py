@@ -1,4 +1,9 @@
-"""Phase and orientation of every pixel from its diffraction spots."""
+"""Phase and orientation of every position of a scan from its diffraction spots (ACOM).
+
+- the chain: :func:`index`, from peaks (or a scan) and crystals to maps
+- its steps: :func:`make_library`, :func:`match`, :func:`solve`
+- for other programs: :func:`to_crystal_map`
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from phaseloom.orientation.crystal_map import to_crystal_map
+    from phaseloom.orientation.indexing import index
+    from phaseloom.orientation.library import Library, make_library
+    from phaseloom.orientation.matching import match, solve
 
-__all__ = ["to_crystal_map"]
+__all__ = ["Library", "index", "make_library", "match", "solve", "to_crystal_map"]
 
-_HOMES = {"to_crystal_map": "crystal_map"}
+_HOMES = {
+    "Library": "library",
+    "index": "indexing",
+    "make_library": "library",
+    "match": "matching",
+    "solve": "matching",
+    "to_crystal_map": "crystal_map",
+}
 
 
 def __getattr__(name: str) -> Any:

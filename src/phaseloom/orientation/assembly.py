@@ -1,0 +1,183 @@
+"""From solutions to maps: the group ``/orientation``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phaseloom.crystals import to_json
+from phaseloom.diffraction.table import Peaks
+from phaseloom.orientation.library import Library
+from phaseloom.orientation.likelihood import Physics
+from phaseloom.orientation.matching import Solutions
+from phaseloom.orientation.patterns import Patterns
+from phaseloom.orientation.pseudo_symmetry import pseudo_symmetry
+from phaseloom.orientation.reliability import posterior, reliability
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+AMBIGUOUS = 0.05
+"""A position is ambiguous if solutions other than the chosen one hold that much probability."""
+
+
+def orientation_maps(
+    peaks: Peaks,
+    patterns: Patterns,
+    found: Mapping[str, NDArray[Any]],
+    library: Library,
+    physics: Physics,
+    *,
+    solutions: int,
+    context: bool,
+) -> xr.Dataset:
+    """Group ``/orientation`` of a result.
+
+    Parameters
+    ----------
+    peaks
+        What was indexed; gives the scan's shape and coordinates.
+    patterns
+        The peaks that counted.
+    found
+        ``rotation``, ``crystal``, ``facts`` of all patterns, and those of second crystals.
+    library, physics
+        What they were found with.
+    solutions
+        How many are kept of every position.
+    context
+        Let neighbours decide between solutions.
+
+    Returns
+    -------
+    xarray.Dataset
+        On (y, x): ``phase`` (number of the crystal, −1 unindexed), ``rotation`` (unit quaternion,
+        sample to crystal), ``correlation`` (index Q), ``orientation_reliability``,
+        ``phase_reliability`` (0–100), ``probability`` (that crystal and, within 3°, orientation are
+        right), ``phase_probability``, ``ambiguous``, ``matched`` (paired peaks), ``explained``
+        (part of the intensity in them), ``residual`` (their rms distance, Å⁻¹); the same of the
+        distinct solutions on (solution, y, x) as ``solution_…``; with context
+        ``context_changed``; with overlaps ``overlap_phase``, ``overlap_rotation``,
+        ``overlap_weight``, ``overlap_probability``. NaN where unindexed.
+    """
+    import xarray as xr
+
+    all_found = Solutions(
+        found["rotation"], found["crystal"].astype(np.int64), found["facts"].astype(np.float64)
+    )
+    counts = np.diff(patterns.offset)
+    chance, nothing = posterior(all_found, counts, library, physics)
+    changed = None
+    if context:
+        from phaseloom.orientation.context import settled
+
+        chance, nothing, order = settled(all_found, chance, nothing, library, peaks.shape)
+        changed = order[:, 0] != 0
+        all_found = Solutions(
+            np.take_along_axis(all_found.rotation, order[..., None], axis=1),
+            np.take_along_axis(all_found.crystal, order, axis=1),
+            np.take_along_axis(all_found.facts, order[..., None], axis=1),
+        )
+        chance = np.take_along_axis(chance, order, axis=1)
+    sure = reliability(all_found, chance, nothing, library)
+    # Nothing at all explains these peaks at least as well as the best solution.
+    indexed = (all_found.crystal[:, 0] >= 0) & (sure.nothing < sure.probability)
+    shape = peaks.shape
+
+    def on_map(values: NDArray[Any], missing: float = np.nan) -> NDArray[Any]:
+        kept = np.where(indexed, values, missing)
+        return kept.reshape(shape)
+
+    def single(values: NDArray[Any]) -> tuple[tuple[str, str], NDArray[np.float32]]:
+        return ("y", "x"), on_map(values).astype(np.float32)
+
+    def ranked(values: NDArray[Any]) -> NDArray[Any]:
+        """(patterns, n, …) to (solution, y, x, …)."""
+        kept = np.moveaxis(values[:, :solutions], 1, 0)
+        return kept.reshape(kept.shape[0], *shape, *kept.shape[2:])
+
+    fact = all_found.fact
+    crystal = all_found.crystal
+    rotation = np.where(indexed[:, None], all_found.rotation[:, 0], np.nan).reshape(*shape, 4)
+    phase = on_map(crystal[:, 0], -1).astype(np.int16)
+    names = [c.name for c in library.crystals]
+    ambiguous = indexed & (sure.probability < 1.0 - AMBIGUOUS)
+    variables: dict[str, Any] = {
+        "phase": (("y", "x"), phase, _flags(names)),
+        "rotation": (("y", "x", "quaternion"), rotation),
+        "correlation": single(fact("correlation")[:, 0]),
+        "orientation_reliability": single(sure.orientation_reliability),
+        "phase_reliability": single(sure.phase_reliability),
+        "probability": single(sure.probability),
+        "phase_probability": single(sure.phase_probability),
+        "ambiguous": (("y", "x"), ambiguous.reshape(shape)),
+        "matched": (("y", "x"), on_map(fact("matched")[:, 0], -1).astype(np.int16)),
+        "explained": single(fact("explained")[:, 0]),
+        "residual": (*single(fact("residual")[:, 0]), {"units": "Å⁻¹"}),
+        "solution_phase": (("solution", "y", "x"), ranked(crystal).astype(np.int16), _flags(names)),
+        "solution_rotation": (("solution", "y", "x", "quaternion"), ranked(all_found.rotation)),
+        "solution_correlation": (
+            ("solution", "y", "x"), ranked(fact("correlation")).astype(np.float32),
+        ),
+        "solution_probability": (
+            ("solution", "y", "x"),
+            ranked(np.where(crystal >= 0, sure.posterior, np.nan)).astype(np.float32),
+        ),
+    }  # fmt: skip
+    if changed is not None:
+        variables["context_changed"] = (("y", "x"), (changed & indexed).reshape(shape))
+    if "overlap_crystal" in found:
+        variables |= _overlaps(found, indexed, shape, names)
+    coordinates = {axis: peaks.data[axis] for axis in ("y", "x") if axis in peaks.data.coords}
+    twins = pseudo_symmetry(all_found, sure.posterior, library)
+    return xr.Dataset(
+        variables,
+        coords={**coordinates, "phase_name": ("crystal", names)},
+        attrs={
+            "crystals": to_json(library.crystals),
+            "voltage": library.voltage,
+            "precession_angle": library.precession_angle,
+            "thickness": physics.thickness,
+            "intensity_spread": physics.spread,
+            "position_error": physics.position,
+            "k_min": physics.k_min,
+            "k_max": physics.k_max,
+            "zone_step": library.zone_step,
+            "in_plane_step": library.in_plane_step,
+            "zones": library.n_zones,
+            "pseudo_symmetry": json.dumps(twins),
+            "indexed_share": float(indexed.mean()),
+            "ambiguous_share": float(ambiguous.mean()),
+        },
+    )
+
+
+def _flags(names: list[str]) -> dict[str, Any]:
+    return {
+        "flag_values": [*range(len(names)), -1],
+        "flag_meanings": " ".join([*(n.replace(" ", "_") for n in names), "unindexed"]),
+    }
+
+
+def _overlaps(
+    found: Mapping[str, NDArray[Any]],
+    indexed: NDArray[np.bool_],
+    shape: tuple[int, int],
+    names: list[str],
+) -> dict[str, Any]:
+    """Maps of the second crystals."""
+    there = indexed & (found["overlap_crystal"] >= 0)
+    phase = np.where(there, found["overlap_crystal"], -1).astype(np.int16)
+    rotation = np.where(there[:, None], found["overlap_rotation"], np.nan)
+    weight = np.where(indexed, np.where(there, found["overlap_weight"], 0.0), np.nan)
+    probability = np.where(indexed, found["overlap_probability"], np.nan)
+    return {
+        "overlap_phase": (("y", "x"), phase.reshape(shape), _flags(names)),
+        "overlap_rotation": (("y", "x", "quaternion"), rotation.reshape(*shape, 4)),
+        "overlap_weight": (("y", "x"), weight.reshape(shape).astype(np.float32)),
+        "overlap_probability": (("y", "x"), probability.reshape(shape).astype(np.float32)),
+    }

@@ -140,7 +140,7 @@ class Room(NamedTuple):
 @njit(**COMPILED)
 def make_room(k_max, peaks):
     """Room for patterns of at most so many peaks."""
-    half = int(math.ceil((k_max + 0.1) / CELL)) + 2
+    half = math.ceil((k_max + 0.1) / CELL) + 2
     return Room(
         np.zeros((2 * half + 1, 2 * half + 1), dtype=np.int16),
         np.empty((5, _MOST)),
@@ -154,14 +154,14 @@ def make_room(k_max, peaks):
 
 @njit(**COMPILED)
 def _cell(k, half):
-    return int(math.floor(k / CELL + 0.5)) + half
+    return math.floor(k / CELL + 0.5) + half
 
 
 @njit(**COMPILED)
 def stamp(pattern, reach, where):
     """Enter the number of the nearest peak (from 1) into all cells within reach of one."""
     half = where.shape[0] // 2
-    r = int(math.ceil(reach / CELL))
+    r = math.ceil(reach / CELL)
     for i in range(pattern.ky.size):
         y, x = _cell(pattern.ky[i], half), _cell(pattern.kx[i], half)
         for v in range(max(0, y - r), min(where.shape[0], y + r + 1)):
@@ -180,7 +180,7 @@ def stamp(pattern, reach, where):
 def wipe(pattern, reach, where):
     """Undo :func:`stamp`."""
     half = where.shape[0] // 2
-    r = int(math.ceil(reach / CELL))
+    r = math.ceil(reach / CELL)
     for i in range(pattern.ky.size):
         y, x = _cell(pattern.ky[i], half), _cell(pattern.kx[i], half)
         for v in range(max(0, y - r), min(where.shape[0], y + r + 1)):

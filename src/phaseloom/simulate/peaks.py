@@ -21,8 +21,16 @@ if TYPE_CHECKING:
 _LEVEL = 4.9
 """Significance of the weakest peaks: a false one in a hundred patterns of 256² px."""
 
-_RESOLVED = 2.0
+_RESOLVED = 2.5
 """Spots closer than this many sigma are one peak."""
+
+_CROWDED = 3.0
+_TAIL = 0.08
+"""A spot with less than this part of its neighbours' counts is not told from their tails.
+
+They are weighted with a Gaussian of ``_CROWDED`` sigma. Set so that the numbers of peaks are those
+that registration finds, from lone gold to pairs of LiFePO4.
+"""
 
 _LEAST_BACKGROUND = 1e-3
 """Counts per px, as low as registration's own thresholds go."""
@@ -43,13 +51,14 @@ def simulate_peaks(
     """What registering a simulated scan would give, drawn from the statistics of counting.
 
     The spots are those of :func:`phaseloom.simulate.simulate_scan` with the same arguments, the
-    direct beam among them. Spots within two sigma of a stronger one join it; each holds Poisson
+    direct beam among them. Spots within 2.5 sigma of a stronger one join it; each holds Poisson
     counts n on λ = 4πσ² b of background (b per px); it is found where the deviance
     2 ((n + λ) ln(1 + n/λ) − n) says 4.9 standard deviations; its place errs by
     1.1 σ √(n + 8πσ² b) / n along each axis (R. E. Thompson et al., Biophys. J. 82, 2775 (2002)).
     As in registration the direct beam's plane over the scan is known and its jitter is not: all
     peaks of a pattern share it. Pixels without fault and a known distortion are taken for
-    granted. Of crowded patterns registration finds up to 8 % fewer peaks, the weakest ones.
+    granted. Numbers of peaks are registration's within 6 %, in crowded patterns (overlapping
+    LiFePO4) up to 14 % more.
 
     Parameters
     ----------
@@ -90,8 +99,11 @@ def simulate_peaks(
         return counts
 
     spots = _resolved(_all_spots(simulation, plane), _RESOLVED * camera.sigma)
+    crowd = _neighbours(spots, _CROWDED * camera.sigma)
     spots = spots._replace(counts=rng.poisson(spots.counts).astype(np.float64))
-    spots = spots.take(_significance(spots.counts, beneath(spots)) > _LEVEL)
+    found = _significance(spots.counts, beneath(spots)) > _LEVEL
+    found &= spots.counts > _TAIL * crowd
+    spots = spots.take(found)
     extra = np.repeat(np.arange(len(middles)), rng.poisson(false_peaks, len(middles)))
     place = rng.uniform(0, np.array(camera.shape) - 1.0, (extra.size, 2))
     false = _Spots(extra, place, np.zeros(extra.size))
@@ -103,8 +115,8 @@ def simulate_peaks(
     error = _FITTED * camera.sigma * np.sqrt(spots.counts + 2 * under) / spots.counts
     moved = spots.place + error[:, None] * rng.standard_normal(spots.place.shape)
     order = np.lexsort((moved[:, 0], spots.position))
-    found = spots._replace(place=moved).take(order)
-    return _table(simulation, plane, found, error[order], under[order])
+    spots = spots._replace(place=moved).take(order)
+    return _table(simulation, plane, spots, error[order], under[order])
 
 
 class _Spots(NamedTuple):
@@ -131,13 +143,8 @@ def _all_spots(simulation: Simulation, plane: NDArray[np.float64]) -> _Spots:
 
 def _resolved(spots: _Spots, distance: float) -> _Spots:
     """Spots joined with a stronger neighbour: counts added, at their centre of mass."""
-    from scipy.spatial import cKDTree
-
     counts = spots.counts
-    # Patterns one behind the other, far apart: one search for all.
-    apart = 4.0 * (np.ptp(spots.place) + distance)
-    tree = cKDTree(np.column_stack([spots.place, apart * spots.position]))
-    pairs = tree.query_pairs(distance, output_type="ndarray")
+    pairs = _pairs(spots, distance)
     pairs = np.take_along_axis(pairs, np.argsort(counts[pairs], axis=1, kind="stable"), axis=1)
     # The strongest neighbour is written last.
     pairs = pairs[np.argsort(counts[pairs[:, 1]], kind="stable")]
@@ -151,6 +158,28 @@ def _resolved(spots: _Spots, distance: float) -> _Spots:
     moments = [np.bincount(target, counts * axis, counts.size)[kept] for axis in spots.place.T]
     place = np.stack(moments, axis=1) / total[kept, None]
     return _Spots(spots.position[kept], place, total[kept])
+
+
+def _neighbours(spots: _Spots, width: float) -> NDArray[np.float64]:
+    """Counts of the other spots of the pattern, weighted with a Gaussian of their distance."""
+    first, second = _pairs(spots, 3.0 * width).T
+    apart = np.linalg.norm(spots.place[first] - spots.place[second], axis=1)
+    weight = np.exp(-0.5 * (apart / width) ** 2)
+    n = spots.counts.size
+    ends = np.concatenate([first, second])
+    heaped = np.tile(weight, 2) * spots.counts[np.concatenate([second, first])]
+    return np.bincount(ends, heaped, n).astype(np.float64)
+
+
+def _pairs(spots: _Spots, distance: float) -> NDArray[np.intp]:
+    """(pairs, 2): spots of one pattern that are closer than this."""
+    from scipy.spatial import cKDTree
+
+    # Patterns one behind the other, far apart: one search for all.
+    apart = 4.0 * (np.ptp(spots.place) + distance)
+    tree = cKDTree(np.column_stack([spots.place, apart * spots.position]))
+    found: NDArray[np.intp] = tree.query_pairs(distance, output_type="ndarray")
+    return found
 
 
 def _significance(counts: NDArray[np.float64], beneath: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -172,13 +173,14 @@ def _peaks(
         known = ("voltage", "precession_angle")
         data.attrs |= {n: scan.attrs[n] for n in known if scan.attrs.get(n) is not None}
         source = Peaks(data)
+    peaks: Peaks = source
     if pixel_size is not None:
-        return source.calibrated(pixel_size)
-    if source.units != "Å⁻¹":
+        return peaks.calibrated(pixel_size)
+    if peaks.units != "Å⁻¹":
         raise InputError(
             "the pixel size of the detector is not known", "give it in Å⁻¹ per px (--pixel-size)"
         )
-    return source
+    return peaks
 
 
 def _crystals(
@@ -226,7 +228,7 @@ def _check_counts(patterns: Patterns) -> None:
 class _Part(NamedTuple):
     """Some patterns, to be solved at once."""
 
-    index: int
+    number: int
     patterns: Patterns
 
 
@@ -245,13 +247,10 @@ def _all_blocks(
 ) -> dict[str, NDArray[Any]]:
     """Solutions of all patterns in order; finished blocks are kept."""
     edges = [*range(0, len(patterns), _BLOCK), len(patterns)]
-    blocks = [
-        _Part(i, patterns.part(a, b))
-        for i, (a, b) in enumerate(zip(edges, edges[1:], strict=False))
-    ]
+    blocks = [_Part(i, patterns.part(a, b)) for i, (a, b) in enumerate(pairwise(edges))]
     parts = keep.parts("orientation", "index", key)
     done = {i: parts.load(i) for i in parts.done() if i < len(blocks)}
-    todo = [block for block in blocks if block.index not in done]
+    todo = [block for block in blocks if block.number not in done]
     work = partial(
         _solve_block, library=library, physics=physics, solutions=solutions, overlaps=overlaps
     )
@@ -260,11 +259,11 @@ def _all_blocks(
     for at, part in progress.track(
         results, "indexing patterns", total=sum(sizes), amount=lambda item: sizes[item[0]]
     ):
-        parts.save(todo[at].index, part)
-        done[todo[at].index] = part
+        parts.save(todo[at].number, part)
+        done[todo[at].number] = part
     names = [str(name) for name in done[0]]
     return {
-        name: np.concatenate([done[block.index][name].to_numpy() for block in blocks])
+        name: np.concatenate([done[block.number][name].to_numpy() for block in blocks])
         for name in names
     }
 

@@ -292,7 +292,7 @@ def _quaternions(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     from scipy.spatial.transform import Rotation
 
     scalar_last = Rotation.from_matrix(matrices).as_quat()
-    quaternions = np.roll(scalar_last, 1, axis=1)
+    quaternions: NDArray[np.float64] = np.roll(scalar_last, 1, axis=1)
     assert np.allclose(rotation_matrices(quaternions), matrices, atol=1e-6)
     return quaternions
 

@@ -51,15 +51,30 @@ class Patterns(NamedTuple):
     def part(self, start: int, stop: int) -> Patterns:
         """Patterns ``start`` to ``stop``."""
         first, last = self.offset[start], self.offset[stop]
-        columns = (column[first:last] for column in self[1:6])
-        return Patterns(self.offset[start : stop + 1] - first, *columns, self.limit[start:stop])
+        return Patterns(
+            self.offset[start : stop + 1] - first,
+            self.ky[first:last],
+            self.kx[first:last],
+            self.intensity[first:last],
+            self.place[first:last],
+            self.loose[first:last],
+            self.limit[start:stop],
+        )
 
     def take(self, chosen: NDArray[np.intp]) -> Patterns:
         """Some of the patterns."""
         counts = np.diff(self.offset)[chosen]
         offset = np.concatenate([[0], np.cumsum(counts)])
         rows = np.repeat(self.offset[chosen] - offset[:-1], counts) + np.arange(offset[-1])
-        return Patterns(offset, *(column[rows] for column in self[1:6]), self.limit[chosen])
+        return Patterns(
+            offset,
+            self.ky[rows],
+            self.kx[rows],
+            self.intensity[rows],
+            self.place[rows],
+            self.loose[rows],
+            self.limit[chosen],
+        )
 
 
 def direct_beam_radius(peaks: Peaks) -> float:

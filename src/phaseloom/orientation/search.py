@@ -155,9 +155,9 @@ def _run(q, state, fact, steps, early, c, pattern, lattices, physics, room):
 def _known(q, c, fact, least, rotation, of, n, symmetry):
     """Is a solution at least so likely among the first ``n``?"""
     for i in range(n):
-        if of[i] == c and fact[i, 0] > least:
-            if nearest_copy(q, rotation[i], symmetry)[1] > _SAME:
-                return True
+        likely = of[i] == c and fact[i, 0] > least
+        if likely and nearest_copy(q, rotation[i], symmetry)[1] > _SAME:
+            return True
     return False
 
 

@@ -1,4 +1,4 @@
-"""Zone axes: directions of the beam in the crystal, one of each set that diffraction tells apart."""
+"""Zone axes: directions of the beam in the crystal, one of each set that symmetry makes equal."""
 
 from __future__ import annotations
 

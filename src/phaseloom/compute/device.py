@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ctypes import CDLL
 from typing import TYPE_CHECKING, Literal
 
 from phaseloom.errors import InputError
@@ -30,6 +31,32 @@ def torch_device(device: Device | str = "auto") -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("no CUDA device on this machine", "use --device auto or cpu")
     return torch.device(device)
+
+
+def uses_gpu(device: Device | str = "auto") -> bool:
+    """Does work go to a GPU? Torch, slow to load, is asked only where there is a driver for one.
+
+    Parameters
+    ----------
+    device
+        As for :func:`torch_device`.
+
+    Raises
+    ------
+    InputError
+        ``cuda`` was asked for and there is none.
+    """
+    if device == "cpu" or (device == "auto" and not _has_driver()):
+        return False
+    return torch_device(device).type == "cuda"
+
+
+def _has_driver() -> bool:
+    try:
+        CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from phaseloom.compute.blocks import run_blocks
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.compute.device import Device, uses_gpu
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.crystals import Crystal, read_crystal, to_json
 from phaseloom.diffraction.table import Peaks
@@ -49,6 +50,7 @@ def index(
     overlaps: bool = False,
     context: bool = False,
     seed: int = 0,
+    device: Device = "auto",
     workers: int | None = None,
     scheduler: str | None = None,
     keep: Checkpoints | None = None,
@@ -83,6 +85,9 @@ def index(
         Let neighbouring positions decide between solutions of an ambiguous one.
     seed
         Same seed, same result.
+    device
+        Where templates are matched: ``cpu``, ``cuda``, or ``auto``, a GPU when there is one. Same
+        result but for rounding.
     workers, scheduler
         Threads, or the address of a dask.distributed cluster.
     keep
@@ -101,6 +106,8 @@ def index(
         Voltage or pixel size are not known, no pattern has three peaks, or what is given cannot
         be.
     """
+    if scheduler is None:
+        uses_gpu(device)
     keep = keep or Checkpoints()
     peaks = _peaks(source, pixel_size, workers, scheduler, seed, keep, progress)
     cells = _crystals(crystals)
@@ -139,7 +146,7 @@ def index(
         physics = estimate(patterns, library, physics, thickness=thickness, seed=seed)
         found = _all_blocks(
             patterns, library, physics, key, solutions=solutions + _FURTHER, overlaps=overlaps,
-            workers=workers, scheduler=scheduler, keep=keep, progress=progress,
+            device=device, workers=workers, scheduler=scheduler, keep=keep, progress=progress,
         )  # fmt: skip
         return orientation_maps(
             peaks, patterns, found, library, physics, solutions=solutions, context=context
@@ -240,6 +247,7 @@ def _all_blocks(
     *,
     solutions: int,
     overlaps: bool,
+    device: Device,
     workers: int | None,
     scheduler: str | None,
     keep: Checkpoints,
@@ -252,8 +260,9 @@ def _all_blocks(
     done = {i: parts.load(i) for i in parts.done() if i < len(blocks)}
     todo = [block for block in blocks if block.number not in done]
     work = partial(
-        _solve_block, library=library, physics=physics, solutions=solutions, overlaps=overlaps
-    )
+        _solve_block, library=library, physics=physics, solutions=solutions, overlaps=overlaps,
+        device=device,
+    )  # fmt: skip
     results = run_blocks(work, todo, workers=workers, scheduler=scheduler)
     sizes = [len(block.patterns) for block in todo]
     for at, part in progress.track(
@@ -269,14 +278,19 @@ def _all_blocks(
 
 
 def _solve_block(
-    block: _Part, *, library: Library, physics: Physics, solutions: int, overlaps: bool
+    block: _Part,
+    *,
+    library: Library,
+    physics: Physics,
+    solutions: int,
+    overlaps: bool,
+    device: Device,
 ) -> xr.Dataset:
     """Solutions of some patterns, as arrays that can be kept."""
     import xarray as xr
 
-    found: Solutions = solve(
-        block.patterns, match(block.patterns, library), library, physics, solutions=solutions
-    )
+    starts = match(block.patterns, library, device=device)
+    found: Solutions = solve(block.patterns, starts, library, physics, solutions=solutions)
     variables = {
         "rotation": (("pattern", "solution", "quaternion"), found.rotation),
         "crystal": (("pattern", "solution"), found.crystal.astype(np.int16)),

@@ -7,17 +7,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from phaseloom.compute.device import Device, uses_gpu
 from phaseloom.orientation.library import Library
 from phaseloom.orientation.patterns import Patterns
 
 STARTS = 16
 """Distinct solutions of the template matching, per crystal."""
 
-APART = 2.0
-"""Degrees between them."""
+APART = 2.001
+"""Degrees between them: neighbours of the grid are one, and rounding does not decide on that."""
 
-_PART = 0.1
-_LEAST = 24
+PART = 0.1
+LEAST = 24
 """Share of a crystal's zones, and the least number, that is voted on: by their signatures."""
 
 _NEAR_BEST = 0.7
@@ -63,12 +64,15 @@ class Solutions(NamedTuple):
         return self.facts[..., FACTS.index(name)]
 
 
-def match(patterns: Patterns, library: Library, *, starts: int = STARTS) -> Starts:
+def match(
+    patterns: Patterns, library: Library, *, starts: int = STARTS, device: Device | str = "cpu"
+) -> Starts:
     """Compare every pattern with all templates.
 
     Zones are ranked by the weights of their spots along the radius; the best tenth is compared
-    at all in-plane angles, each as it is and mirrored, by sparse voting
-    (:mod:`phaseloom.orientation.voting`).
+    at all in-plane angles, each as it is and mirrored, by sparse voting: one compiled loop over
+    patterns on a processor (:mod:`phaseloom.orientation.voting`), many patterns at once on a GPU
+    (:mod:`phaseloom.orientation.batched`). The two differ by rounding in single precision.
 
     Parameters
     ----------
@@ -78,7 +82,18 @@ def match(patterns: Patterns, library: Library, *, starts: int = STARTS) -> Star
         Templates of all crystals.
     starts
         Distinct solutions (2° apart) per crystal.
+    device
+        ``cpu``, ``cuda``, or ``auto``: a GPU when there is one.
+
+    Raises
+    ------
+    InputError
+        ``cuda`` was asked for and there is none.
     """
+    if uses_gpu(device):
+        from phaseloom.orientation.batched import match as match_batched
+
+        return match_batched(patterns, library, device="cuda", starts=starts)
     from phaseloom.orientation.voting import match_patterns
 
     shape = len(patterns), len(library.crystals), starts
@@ -86,7 +101,7 @@ def match(patterns: Patterns, library: Library, *, starts: int = STARTS) -> Star
     match_patterns(
         patterns.offset, patterns.ky, patterns.kx, patterns.intensity, 0.0,
         library.templates, library.lattices.symmetry_offset, library.lattices.symmetry,
-        library.k_max, library.n_angles, _PART, _LEAST, np.radians(APART), *found,
+        library.k_max, library.n_angles, PART, LEAST, np.radians(APART), *found,
     )  # fmt: skip
     return found
 
@@ -101,7 +116,7 @@ def solve(
     patterns
         Peaks.
     starts
-        From :func:`match` or :func:`phaseloom.orientation.batched.match`.
+        From :func:`match`.
     library
         The crystals.
     physics

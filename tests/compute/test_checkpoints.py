@@ -33,6 +33,19 @@ def test_a_finished_stage_is_read_back_identical(tmp_path: Path) -> None:
     assert again.reused == ["stxm/a: one"]
 
 
+def test_labels_on_a_dimension_that_no_variable_has_stay_labels(tmp_path: Path) -> None:
+    """Names of crystals: no map has that dimension."""
+    names = maps().drop_vars("correlation").assign_coords(name=("crystal", ["Au", "réduit"]))
+    keep = Checkpoints(tmp_path / "results.zarr")
+    keep.stage("orientation", "one", "key", lambda: names, first=True)
+    keep.stage("orientation", "two", "key", lambda: xr.Dataset({"z": ("n", [1.0])}))
+    again = Checkpoints(tmp_path / "results.zarr").stage("orientation", "one", "key", never)
+    assert again.identical(names)
+    assert fingerprint(again) == fingerprint(names)
+    kept = xr.open_zarr(tmp_path / "results.zarr", group="orientation", consolidated=False)
+    assert {"name", "phase_name"} <= set(kept.coords)
+
+
 def test_another_key_computes_again_and_forgets_the_old_group(tmp_path: Path) -> None:
     keep = Checkpoints(tmp_path / "results.zarr")
     keep.stage("stxm/a", "one", "key", maps, first=True)

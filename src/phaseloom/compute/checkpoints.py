@@ -267,7 +267,7 @@ class Checkpoints:
             "variables": [str(v) for v in result.variables],
             "attributes": [str(a) for a in result.attrs],
         }
-        node.attrs.put({**others, **result.attrs})
+        node.attrs.put({**others, **result.attrs, **_labels(attributes if marks else {}, path)})
         mark["content"] = _content(path, mark)
         node.attrs.update({_MARK + name: json.dumps(mark)})
 
@@ -280,6 +280,13 @@ def _attributes(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return known if isinstance(known, dict) else None
+
+
+def _labels(before: dict[str, Any], path: Path) -> dict[str, str]:
+    """The attribute by which xarray knows coordinates on dimensions that no variable has."""
+    stated = (known.get("coordinates", "") for known in (before, _attributes(path) or {}))
+    names = dict.fromkeys(name for text in stated for name in text.split())
+    return {"coordinates": " ".join(names)} if names else {}
 
 
 def _marks(path: Path) -> dict[str, dict[str, Any]]:

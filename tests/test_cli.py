@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from phaseloom import cli
-from phaseloom.cli import shared, stxm_commands
+from phaseloom.cli import shared
 
 HEAVY = ("torch", "matplotlib", "xarray", "numpy", "scipy", "h5py", "zarr", "pandas", "pydantic")
 
@@ -70,6 +70,17 @@ def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
         ("reconstruct", "--to --size --k-max --sigma --radius --intensity --quiet --json"),
         ("calibrate", "--phase -p --pixel-size --out --detector --quiet --json"),
         ("export", "--to --out --quiet --json"),
+        (
+            "index",
+            "-p --phase --voltage --pixel-size --precession --scan-shape --step --calibration",
+        ),
+        ("index", "--detector --dark --gain --mask --hot --beam-stop --centre --descan"),
+        ("index", "--false-alarms --shape --sigma --radius --max-peaks --to"),
+        (
+            "index",
+            "--zone-step --in-plane-step --k-max --thickness --solutions --overlaps --context",
+        ),
+        ("index", "--out --workers --scheduler --fresh --quiet --json --seed"),
         ("run", "--out --workers --scheduler --fresh --quiet --json"),
         ("new", ""),
         ("demo", "--out --size --workers --scheduler --device --fresh --quiet --json --seed"),
@@ -124,8 +135,12 @@ def test_help_of_a_command_reads_as_a_usage_line(
         "calibrate pattern.mrc",
         "export results",
         "export results --to png",
+        "index",
+        "index a.blo",
+        "index a.blo -p a.cif --zone-step fine",
+        "index a.blo -p a.cif --to png",
         "new",
-        "new index",
+        "new maps",
         "run",
         "demo cluster",
         "demo --size 8",
@@ -158,7 +173,7 @@ def test_a_label_stands_before_the_first_equals_sign(text: str) -> None:
         "ref.csv": {"file": "ref.csv"},
         "=ref.csv": {"label": "", "file": "ref.csv"},
     }
-    assert stxm_commands._named(text, "label") == expected[text]
+    assert shared.named(text, "label") == expected[text]
 
 
 def test_numbers_that_json_has_no_word_for_become_null(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import typer
 from rich.markup import escape
 
-from phaseloom.cli import export_commands, options, peaks_commands, stxm_commands
+from phaseloom.cli import export_commands, index_commands, options, peaks_commands, stxm_commands
 from phaseloom.cli.shared import ERR, OUT, bars, closing, print_json, run_and_tell, threads
 from phaseloom.compute.interrupts import insisting_interrupts
 from phaseloom.errors import InputError, InputWarning
@@ -57,6 +57,7 @@ def info(
 app.command()(stxm_commands.stxm)
 app.command()(stxm_commands.spectra)
 app.command()(peaks_commands.peaks)
+app.command()(index_commands.index)
 app.command()(peaks_commands.reconstruct)
 app.command()(peaks_commands.calibrate)
 app.command()(export_commands.export)
@@ -118,7 +119,7 @@ def demo(
     from phaseloom.workflow.console import show_scores, show_summary
     from phaseloom.workflow.demo import run_demo
 
-    least, most = {"stxm": (160, 2048), "peaks": (4, 256)}[kind]
+    least, most = {"stxm": (160, 2048), "peaks": (4, 256), "index": (12, 256)}[kind]
     if size is not None and not least <= size <= most:
         raise typer.BadParameter(
             f"{size} is not in the range {least} to {most}", param_hint="--size"
@@ -138,7 +139,7 @@ def demo(
     if as_json:
         print_json({**outcome.summary(), "scores": scores})
     elif not quiet:
-        if kind == "peaks":
+        if kind != "stxm":
             show_summary(outcome.summary(), OUT)
         show_scores(kind, scores, OUT)
         closing(outcome)

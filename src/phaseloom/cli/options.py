@@ -13,7 +13,9 @@ COMMON = "Common"
 # What to work on
 File = Annotated[Path, Argument(metavar="FILE", help="a stack, image, line scan, spectra or scan")]
 Recipe = Annotated[Path, Argument(metavar="RECIPE.toml", help="phaseloom new prints one")]
-Kind = Annotated[Literal["stxm", "peaks"], Argument(metavar="KIND", help="stxm or peaks")]
+Kind = Annotated[
+    Literal["stxm", "peaks", "index"], Argument(metavar="KIND", help="stxm, peaks or index")
+]
 
 # Reading and preparation
 Detector = Annotated[
@@ -111,6 +113,6 @@ Size = Annotated[
     Option(
         "--size",
         metavar="N",
-        help="along a side: pixels of a stack (256), positions of a scan (24)",
+        help="along a side: pixels of a stack (256), positions of a scan (24; to index 48)",
     ),
 ]

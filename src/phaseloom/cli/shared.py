@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -76,6 +77,14 @@ def threads(workers: int | None) -> Iterator[None]:
 
     with fft.set_workers(workers or os.cpu_count() or 1):
         yield
+
+
+def named(text: str, key: str) -> dict[str, Any]:
+    """``KEY=FILE`` or ``FILE``; a file whose own name holds "=" is taken as it is."""
+    name, equals, file = text.partition("=")
+    if not equals or Path(text).exists():
+        return {"file": text}
+    return {key: name, "file": file}
 
 
 def print_json(facts: dict[str, Any]) -> None:

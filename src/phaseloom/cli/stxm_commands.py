@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import typer
 
 from phaseloom.cli import options, stxm_options
-from phaseloom.cli.shared import bars, print_json, run_and_tell, say
+from phaseloom.cli.shared import bars, named, print_json, run_and_tell, say
 from phaseloom.errors import InputError
 
 
@@ -50,7 +49,7 @@ def stxm(
     charges = _numbers(state_of_charge, "--state-of-charge")
     common = {"i0": i0, "detector": detector, "region": region, "partial": partial}
     common["quantity"] = quantity
-    entries = [_named(text, "name") | common for text in stacks]
+    entries = [named(text, "name") | common for text in stacks]
     for entry in entries:
         name = entry.setdefault("name", Path(entry["file"]).stem)
         entry["state_of_charge"] = charges.pop(name, None)
@@ -79,7 +78,7 @@ def stxm(
                 "value_name": value_name,
             },
             "stack": entries,
-            "reference": [_named(text, "label") for text in reference],
+            "reference": [named(text, "label") for text in reference],
             "values": _numbers(value, "--value"),
         },
     )
@@ -125,14 +124,6 @@ def spectra(
             f"{facts['label']}: mean of {facts['pixels']} pixels at {facts['energies']} energies "
             f"→ {facts['file']}"
         )
-
-
-def _named(text: str, key: str) -> dict[str, Any]:
-    """``KEY=FILE`` or ``FILE``; a file whose own name holds "=" is taken as it is."""
-    name, equals, file = text.partition("=")
-    if not equals or Path(text).exists():
-        return {"file": text}
-    return {key: name, "file": file}
 
 
 def _numbers(texts: list[str] | None, option: str) -> dict[str, float]:

@@ -83,6 +83,10 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
     """Print the answer of a run, whatever its method."""
     if summary["method"] == "stxm":
         _show_stacks(summary["stacks"], console)
+    elif summary["method"] == "index":
+        _show_orientations(summary["orientation"], console)
+        for file in summary["exports"]:
+            console.print(f"→ {file}", markup=False, highlight=False, soft_wrap=True)
     else:
         _show_peaks(summary["scan"], console)
 
@@ -91,6 +95,8 @@ def show_scores(kind: str, scores: dict[str, Any], console: Console) -> None:
     """Print how a demonstration's results compare with the simulated truth."""
     if kind == "stxm":
         _show_phase_scores(scores, console)
+    elif kind == "index":
+        _show_orientation_scores(scores, console)
     else:
         _show_peak_scores(scores, console)
 
@@ -119,6 +125,30 @@ def _show_peaks(scan: dict[str, Any], console: Console) -> None:
     console.print(table)
 
 
+def _show_orientations(said: dict[str, Any], console: Console) -> None:
+    """Phases, how sure, how many grains, how fast."""
+    rows, columns = said["scan_shape"]
+    table = Table(show_header=False)
+    table.add_row("patterns", f"{said['patterns']:,} ({rows}×{columns})")
+    for name, share in said["fractions"].items():
+        table.add_row(escape(name), f"{share:.1%}")
+    table.add_row("unindexed", f"{said['unindexed']:.1%}")
+    table.add_row("sure (probability 0.95 or more)", f"{said['sure']:.1%}")
+    table.add_row("ambiguous", f"{said['ambiguous']:.1%}")
+    if "overlaps" in said:
+        table.add_row("with a second crystal", f"{said['overlaps']:.1%}")
+    table.add_row("grains", f"{said['grains']:,}")
+    for name, form in (("correlation", ".3f"), ("matched", ".0f"), ("explained", ".1%")):
+        if np.isfinite(said[name]):
+            table.add_row(f"{name}, median", format(said[name], form))
+    if np.isfinite(said.get("registering_seconds", np.nan)):
+        table.add_row("time to register", f"{said['registering_seconds']:.1f} s")
+    if np.isfinite(said["seconds"]):
+        speed = f"{said['patterns_per_second']:,.0f} patterns/s"
+        table.add_row("time to index", f"{said['seconds']:.1f} s, {speed}")
+    console.print(table)
+
+
 def _px(number: float) -> str:
     return f"{number:.2f} px" if np.isfinite(number) else "not known"
 
@@ -144,6 +174,26 @@ def _show_peak_scores(scores: dict[str, float], console: Console) -> None:
     ):
         table.add_row(name.replace("_", " "), format(scores[name], form))
     console.print(table)
+
+
+def _show_orientation_scores(scores: dict[str, Any], console: Console) -> None:
+    table = Table("", *scores["pixels"], title="against the simulated truth")
+    shown = list(scores["pixels"].values())
+    for name, label, form in (
+        ("pixels", "pixels", ",d"),
+        ("within_3_degrees", "right within 3°", ".1%"),
+        ("either", "… or the second crystal's", ".1%"),
+        ("median_misorientation", "misorientation, median", ".3f"),
+        ("phase", "right phase", ".1%"),
+        ("probability", "mean probability", ".3f"),
+        ("calibration_error", "calibration error", ".3f"),
+    ):
+        table.add_row(label, *(format(s[name], form) for s in shown))
+    console.print(table)
+    found = Table("true phase", *(escape(f"found {n}") for n in scores["found"]))
+    for name, counts in scores["confusion"].items():
+        found.add_row(escape(name), *(f"{n:,}" for n in counts))
+    console.print(found)
 
 
 def _show_stacks(stacks: dict[str, Any], console: Console) -> None:

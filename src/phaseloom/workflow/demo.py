@@ -15,9 +15,12 @@ STACK_SIZE = 256
 SCAN_SIZE = 24
 """Positions along a side of a simulated scan."""
 
+MAP_SIZE = 48
+"""Rows of a simulated scan whose crystals are to be mapped."""
+
 
 def run_demo(
-    kind: Literal["stxm", "peaks"],
+    kind: Literal["stxm", "peaks", "index"],
     folder: Path,
     *,
     size: int | None = None,
@@ -35,8 +38,21 @@ def run_demo(
     outcome : Outcome
         What the run left in ``folder``.
     scores : dict
-        See :mod:`phaseloom.workflow.stxm_demo` and :mod:`phaseloom.workflow.peaks_demo`.
+        See :mod:`phaseloom.workflow.stxm_demo`, :mod:`phaseloom.workflow.peaks_demo` and
+        :mod:`phaseloom.workflow.orientation_demo`.
     """
+    if kind == "index":
+        from phaseloom.workflow.orientation_demo import demo_index
+
+        return demo_index(
+            folder,
+            size=size or MAP_SIZE,
+            seed=seed,
+            workers=workers,
+            scheduler=scheduler,
+            fresh=fresh,
+            progress=progress,
+        )
     if kind == "peaks":
         from phaseloom.workflow.peaks_demo import demo_peaks
 

@@ -31,16 +31,16 @@ class Matching(Part):
     zone_step: float = Field(2.0, description="between zone axes, in degrees", ge=0.5, le=10)
     in_plane_step: float = Field(2.0, description="about the beam, in degrees", ge=0.5, le=10)
     k_max: float | None = Field(
-        None, description="largest 1/d that is matched, Å⁻¹ (as far as the detector by default)",
-        gt=0,
-    )  # fmt: skip
+        None, description="largest 1/d that counts, Å⁻¹ (where the peaks end by default)", gt=0
+    )
     thickness: float | None = Field(
-        None, description="of the sample in Å (estimated by default)", gt=0
+        None, description="of the crystals in Å (fitted by default)", gt=0
     )
     solutions: int = Field(5, description="distinct solutions kept per pixel", ge=1, le=20)
-    refine: bool = Field(True, description="fit the orientations to the positions of the spots")
     overlaps: bool = Field(False, description="look for a second crystal under the first")
-    context: bool = Field(False, description="neighbours decide between equally good solutions")
+    context: bool = Field(
+        False, description="neighbours decide between solutions of an ambiguous pixel"
+    )
 
 
 class OrientationRecipe(ScanRecipe):

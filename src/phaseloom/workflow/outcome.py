@@ -30,6 +30,12 @@ _LIBRARIES = (
     "scikit-image",
 )
 
+STATED = ("recipe", "versions", "inputs")
+"""Attributes that say what was done."""
+
+TIMES = ("seconds", "patterns_per_second")
+"""Attributes that say how long it took."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -102,11 +108,12 @@ class collected:  # noqa: N801 - reads as a verb at its one place of use
 
 def stated(recipe: Recipe, inputs: dict[str, str]) -> dict[str, str]:
     """What was done, with what, from what: the attributes that every result carries."""
-    return {
-        "recipe": to_toml(recipe.model_copy(update={"out": Path()})),
-        "versions": json.dumps(versions()),
-        "inputs": json.dumps(inputs),
-    }
+    texts = (
+        to_toml(recipe.model_copy(update={"out": Path()})),
+        json.dumps(versions()),
+        json.dumps(inputs),
+    )
+    return dict(zip(STATED, texts, strict=True))
 
 
 def earlier(folder: Path, group: str, names: tuple[str, ...]) -> dict[str, Any]:

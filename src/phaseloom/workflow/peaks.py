@@ -15,6 +15,7 @@ from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputWarning
 from phaseloom.workflow.outcome import (
+    TIMES,
     Outcome,
     collected,
     earlier,
@@ -50,6 +51,9 @@ _INSTRUMENT = (
     "scan_rotation",
 )
 """What is known of the measurement goes with the peaks."""
+
+TOLD = (*_INSTRUMENT, "bytes_in", "bytes_out", *TIMES)
+"""What a run says of its work, and of the scan, in the attributes of the peaks."""
 
 
 class Registered(NamedTuple):
@@ -168,7 +172,7 @@ def register_scan(
     told["bytes_in"] = int(scan["counts"].nbytes)
     told["bytes_out"] = _bytes(folder / "results.zarr" / "peaks")
     if _REGISTERED in keep.reused:
-        told |= earlier(folder, "peaks", ("seconds", "patterns_per_second"))
+        told |= earlier(folder, "peaks", TIMES)
     elif not continued:
         told |= {"seconds": seconds, "patterns_per_second": _patterns(data) / seconds}
     keep.finish({"": facts, "peaks": told | facts}, owned=_OWNED)

@@ -44,6 +44,14 @@ def run_recipe(
         return run_peaks(
             recipe, fresh=fresh, workers=workers, scheduler=scheduler, progress=progress
         )
+    if recipe.method == "index":
+        from phaseloom.workflow.orientation import run_orientation
+        from phaseloom.workflow.orientation_recipe import OrientationRecipe
+
+        assert isinstance(recipe, OrientationRecipe)
+        return run_orientation(
+            recipe, fresh=fresh, workers=workers, scheduler=scheduler, progress=progress
+        )
     from phaseloom.workflow.stxm import run_stxm
     from phaseloom.workflow.stxm_recipe import StxmRecipe
 

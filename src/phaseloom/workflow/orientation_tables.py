@@ -1,0 +1,160 @@
+"""Orientation maps as grains and tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from phaseloom.crystals import Crystal
+
+THRESHOLD = 5.0
+"""Degrees between neighbours of one grain, at most."""
+
+_SMALL = 4
+"""Grains of fewer pixels are marked in the table."""
+
+
+def grains_of(
+    data: xr.Dataset, crystals: Sequence[Crystal], *, threshold: float = THRESHOLD
+) -> xr.Dataset:
+    """The group ``/orientation/grains``.
+
+    Parameters
+    ----------
+    data
+        Group ``/orientation``.
+    crystals
+        In the order of their numbers.
+    threshold
+        Largest misorientation between neighbours of a grain, in degrees.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``grain`` (y, x) int32, the largest grain first, −1 unindexed; attribute ``threshold``.
+    """
+    import xarray as xr
+
+    from phaseloom.maps.grains import find_grains
+
+    grain = find_grains(*_map(data), _symmetries(crystals), threshold=threshold)
+    return xr.Dataset(
+        {"grain": (("y", "x"), grain)},
+        coords={axis: data[axis] for axis in ("y", "x")},
+        attrs={"threshold": threshold},
+    )
+
+
+def orientation_tables(
+    data: xr.Dataset, grains: xr.Dataset, crystals: Sequence[Crystal], *, seed: int = 0
+) -> dict[str, pd.DataFrame]:
+    """Tables of an orientation map; lengths in the unit of its axes.
+
+    Parameters
+    ----------
+    data, grains
+        Groups ``/orientation`` and ``/orientation/grains``.
+    crystals
+        In the order of their numbers.
+    seed
+        Of the bootstrap behind the confidence intervals.
+
+    Returns
+    -------
+    dict of pandas.DataFrame
+        ``phases``, a row per crystal and one for unindexed pixels: pixels, area, fraction of the
+        map with 95 % interval, number of grains, and of its pixels the mean probability and the
+        medians of the other measures. ``grains``
+        (:func:`phaseloom.maps.grains.grain_table`), ``boundaries``
+        (:func:`phaseloom.maps.grain_boundaries.boundary_table`), both with names of phases.
+        ``pseudo_symmetry``: frequent misorientations between the first two solutions, where there
+        are any.
+    """
+    from phaseloom.maps.grain_boundaries import boundary_segments, boundary_table
+    from phaseloom.maps.grains import grain_orientations, grain_table
+
+    names = [crystal.name for crystal in crystals]
+    phase, rotation = _map(data)
+    symmetries = _symmetries(crystals)
+    y, x = (data[axis].to_numpy().astype(np.float64) for axis in ("y", "x"))
+    size = _pixel_size(y, x)
+    grain = grains["grain"].to_numpy()
+    means = grain_orientations(grain, phase, rotation, symmetries)
+    sizes = grain_table(
+        grain, phase, means, y=y, x=x, pixel_area=size[0] * size[1], minimum_pixels=_SMALL
+    )
+    segments = boundary_segments(grain, phase, rotation, symmetries, y=y, x=x)
+    borders = boundary_table(grain, segments, means, symmetries, pixel_size=size)
+    tables = {
+        "phases": _phases(data, sizes, names, size[0] * size[1], seed),
+        "grains": _named(sizes, ("phase",), names).reset_index(),
+        "boundaries": _named(borders, ("first_phase", "second_phase"), names),
+    }
+    alike = _pseudo_symmetry(data)
+    return tables if alike is None else tables | {"pseudo_symmetry": alike}
+
+
+def _phases(
+    data: xr.Dataset, grains: pd.DataFrame, names: Sequence[str], area: float, seed: int
+) -> pd.DataFrame:
+    import pandas as pd
+
+    from phaseloom.maps.statistics import phase_fractions
+
+    phase = data["phase"].to_numpy()
+    # An unindexed pixel counts as one of unknown phase: shares are of the whole map.
+    table = phase_fractions(
+        np.where(phase < 0, -2, phase), names=names, pixel_area=area, seed=seed
+    )  # fmt: skip
+    table = table.rename(index={"unknown": "unindexed"}).rename_axis("phase").reset_index()
+    labels = [*range(len(names)), -1]
+    number = grains["phase"].value_counts()
+    table["grains"] = [int(number.get(label, 0)) for label in labels]
+    for name, reduce in (
+        ("probability", np.mean), ("correlation", np.median),
+        ("orientation_reliability", np.median), ("phase_reliability", np.median),
+        ("matched", np.median), ("explained", np.median), ("residual", np.median),
+    ):  # fmt: skip
+        values = data[name].to_numpy().astype(np.float64)
+        of = [values[(phase == label) & np.isfinite(values)] for label in labels]
+        table[name] = [float(reduce(v)) if v.size and at >= 0 else np.nan
+                       for v, at in zip(of, labels, strict=True)]  # fmt: skip
+    return pd.DataFrame(table)
+
+
+def _pseudo_symmetry(data: xr.Dataset) -> pd.DataFrame | None:
+    """The attribute ``pseudo_symmetry`` as a table; None where nothing is mistaken often."""
+    import pandas as pd
+
+    listed: list[dict[str, Any]] = json.loads(str(data.attrs.get("pseudo_symmetry", "[]")))
+    if not listed:
+        return None
+    rows = [
+        {k: " ".join(f"{v:g}" for v in e[k]) if isinstance(e[k], list) else e[k] for k in e}
+        for e in listed
+    ]
+    return pd.DataFrame(rows)
+
+
+def _named(table: pd.DataFrame, columns: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
+    return table.assign(**{c: [names[int(number)] for number in table[c]] for c in columns})
+
+
+def _map(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    return data["phase"].to_numpy(), data["rotation"].transpose("y", "x", "quaternion").to_numpy()
+
+
+def _symmetries(crystals: Sequence[Crystal]) -> list[np.ndarray]:
+    return [crystal.laue_rotations for crystal in crystals]
+
+
+def _pixel_size(y: np.ndarray, x: np.ndarray) -> tuple[float, float]:
+    steps = [abs(float(axis[1] - axis[0])) if axis.size > 1 else None for axis in (y, x)]
+    return steps[0] or steps[1] or 1.0, steps[1] or steps[0] or 1.0

@@ -1,0 +1,224 @@
+"""The peaks of a recipe, ready to be indexed: of a scan, or of a folder that holds them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.diffraction.table import Peaks
+from phaseloom.errors import InputError
+from phaseloom.workflow.orientation_recipe import OrientationRecipe
+from phaseloom.workflow.outcome import STATED
+from phaseloom.workflow.peaks import TOLD, register_scan
+from phaseloom.workflow.peaks_recipe import Scan, ScanRecipe
+from phaseloom.workflow.reconstruct import read_peaks
+from phaseloom.workflow.scan_input import scan_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+
+    from phaseloom.crystals import Crystal
+
+_STORES = (".zarr", ".zspy")
+"""Folders of these names are files of patterns."""
+
+_BESIDE = ("sample", "density", "virtual")
+"""Groups below /peaks that figures show."""
+
+
+class Found(NamedTuple):
+    """Peaks in Å⁻¹, what is known of the beam, the groups they came with, what they came from."""
+
+    peaks: Peaks
+    voltage: float
+    precession: float
+    groups: dict[str, xr.Dataset]
+    inputs: dict[str, str]
+
+
+def is_registered(file: Path) -> bool:
+    """Whether a recipe's scan is a folder of peaks."""
+    return file.is_dir() and file.suffix.lower() not in _STORES
+
+
+def peaks_of_scan(
+    recipe: OrientationRecipe, crystals: Sequence[Crystal], *, keep: Checkpoints, **how: Any
+) -> Found:
+    """Read a scan and register it, as ``phaseloom peaks`` does; what is kept is shared with it.
+
+    Parameters
+    ----------
+    recipe
+        What to do.
+    crystals
+        The phases, to be told in time that they have nothing on the detector.
+    keep
+        Of ``recipe.out``.
+    **how
+        ``fresh``, ``workers``, ``scheduler``, ``progress``.
+
+    Raises
+    ------
+    InputError
+        A file or a value is at fault, voltage or pixel size are not known, or a crystal has no
+        reflection on the detector.
+    """
+    source = recipe.scan.file
+    scan, calibration = scan_of(recipe.scan)
+    voltage = _voltage(source, scan.attrs.get("voltage"), str(scan["ky"].attrs.get("units", "px")))
+    step = float(abs(scan["kx"][1] - scan["kx"][0])) if scan.sizes["kx"] > 1 else np.inf
+    _check_reach(recipe, crystals, step * np.hypot(scan.sizes["ky"], scan.sizes["kx"]) / 2)
+    registered = register_scan(scan, recipe, calibration, keep=keep, **how)
+    return Found(
+        Peaks(_plain(registered.groups["/peaks"])),
+        voltage,
+        float(scan.attrs.get("precession_angle") or 0.0),
+        registered.groups,
+        json.loads(registered.facts["inputs"]),
+    )
+
+
+def peaks_of_folder(recipe: OrientationRecipe, crystals: Sequence[Crystal]) -> Found:
+    """Read the peaks of a folder; what the recipe says of the scan comes before what it says.
+
+    Parameters
+    ----------
+    recipe, crystals
+        As for :func:`peaks_of_scan`.
+
+    Returns
+    -------
+    Found
+        With the groups of the folder, where the results are to join them.
+
+    Raises
+    ------
+    InputError
+        The folder holds no finished peaks, the recipe says how to register them, voltage or pixel
+        size are not known, or a crystal has no reflection on the detector.
+    """
+    entry, folder = recipe.scan, recipe.scan.file
+    _refuse_registering(recipe)
+    kept = read_peaks(folder)
+    attrs = kept.data.attrs
+    peaks = Peaks(_plain(kept.data))
+    if entry.calibration is not None:
+        from phaseloom.workflow.calibrate import calibration_for
+
+        found = calibration_for(entry.calibration, peaks.detector_shape)
+        peaks = peaks.calibrated(found.pixel_size, distortion=np.array(found.distortion))
+    elif entry.pixel_size is not None:
+        peaks = peaks.calibrated(entry.pixel_size)
+    if entry.step is not None:
+        places = {
+            a: (a, entry.step * np.arange(n), {"units": "nm"})
+            for a, n in zip("yx", peaks.shape, strict=True)
+        }
+        peaks = Peaks(peaks.data.assign_coords(places))
+    voltage = _voltage(folder, entry.voltage or attrs.get("voltage"), peaks.units)
+    precession = attrs.get("precession_angle") if entry.precession is None else entry.precession
+    _check_reach(recipe, crystals, peaks.pixel_size * np.hypot(*peaks.detector_shape) / 2)
+    known = json.loads(str(attrs.get("inputs", "{}"))).get("scan")
+    return Found(
+        peaks,
+        voltage,
+        float(precession or 0.0),
+        _groups(folder, kept.data) if recipe.out.resolve() == folder.resolve() else {},
+        {"scan": known or fingerprint(peaks.data)},
+    )
+
+
+def _plain(data: xr.Dataset) -> xr.Dataset:
+    """The peaks as the chain leaves them: what runs said of their work is no part of them."""
+    plain = data.copy()
+    plain.attrs = {
+        name: value
+        for name, value in data.attrs.items()
+        if name not in (*TOLD, *STATED) and not str(name).startswith("finished_")
+    }
+    return plain
+
+
+def _groups(folder: Path, data: xr.Dataset) -> dict[str, xr.Dataset]:
+    import xarray as xr
+
+    groups = {"/peaks": data}
+    for name in _BESIDE:
+        group = f"peaks/{name}"
+        if (folder / "results.zarr" / group / "zarr.json").is_file():
+            with xr.open_zarr(folder / "results.zarr", group=group, consolidated=False) as kept:
+                groups[f"/{group}"] = kept.load()
+    return groups
+
+
+def _refuse_registering(recipe: OrientationRecipe) -> None:
+    """Raise InputError when a folder's peaks are to be registered in some way: they are."""
+    plain = Scan(file=recipe.scan.file)
+    asked = [
+        f"--{name.replace('_', '-')}"
+        for name in ("detector", "partial", "scan_shape", "scan_rotation")
+        if getattr(recipe.scan, name) != getattr(plain, name)
+    ]
+    for part in ("correction", "centring", "peaks", "filter"):
+        given, default = getattr(recipe, part), ScanRecipe.model_fields[part].get_default(
+            call_default_factory=True
+        )  # fmt: skip
+        asked += [
+            f"--{name.replace('_', '-')}"
+            for name, value in given
+            if value != getattr(default, name)
+        ]
+    if asked:
+        raise InputError(
+            f"its peaks are registered: {asked[0]} comes too late",
+            "leave it out, or give the scan's file",
+            source=recipe.scan.file,
+        )
+
+
+def _voltage(source: Path, voltage: Any, units: str) -> float:
+    """The voltage in kV, when it and the pixel size are known.
+
+    Raises
+    ------
+    InputError
+        Something is missing; the flags that give it are named.
+    """
+    missing = []
+    if voltage is None:
+        missing.append(("the voltage of the beam", "--voltage KV"))
+    if units == "px":
+        missing.append(("the pixel size in Å⁻¹", "--pixel-size Å⁻¹ (or --calibration FILE.toml)"))
+    if missing:
+        raise InputError(
+            f"does not say {' and '.join(what for what, _ in missing)}",
+            f"give {' and '.join(flag for _, flag in missing)}",
+            source=source,
+        )
+    return float(voltage)
+
+
+def _check_reach(recipe: OrientationRecipe, crystals: Sequence[Crystal], corner: float) -> None:
+    """Raise InputError for a crystal that has no reflection up to the corner of the detector."""
+    from phaseloom.crystals import reflections
+
+    reach = min(corner, recipe.matching.k_max or np.inf)
+    for crystal in crystals:
+        limit, found = reach, reflections(crystal, reach)
+        while not found.k.size:
+            limit *= 2
+            found = reflections(crystal, limit)
+        if found.k[0] > reach:
+            beyond = "--k-max" if reach < corner else "the corner of the detector"
+            raise InputError(
+                f"no reflection of {crystal.name} can be seen: the first, at {found.k[0]:.3g} Å⁻¹, "
+                f"lies beyond {beyond} at {reach:.3g} Å⁻¹",
+                "check the pixel size (--pixel-size is in Å⁻¹ per px, k = 1/d) and the crystal",
+                source=recipe.scan.file,
+            )

@@ -4,8 +4,9 @@
         [--mode MODE] [--first N] [--shape ROWS COLUMNS]
 
 Modes: ``defaults`` and ``context`` are the whole chain, refinement and probabilities included;
-``matching`` is the comparison with templates alone. ``index`` makes its library itself: what it takes for one pattern counts as the library's, and what
-all patterns take beyond that as matching. The chain's output has ``probability`` besides.
+``matching`` is the comparison with templates alone. ``index`` makes its library itself: what it
+takes for one pattern counts as the library's, and what all patterns take beyond that as matching.
+The chain's output has ``probability`` besides.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -121,7 +123,7 @@ def matched(
     radius = direct_beam_radius(peaks)
     patterns = patterns_of(peaks, k_min=radius, k_max=COMMON["k_max"])
     edges = np.unique(np.linspace(0, len(patterns), 8 * threads + 1).astype(int))
-    parts = [patterns.part(*ends) for ends in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [patterns.part(*ends) for ends in pairwise(edges)]
     with ThreadPoolExecutor(threads) as pool:
         found, seconds = runs(lambda: list(pool.map(lambda p: match(p, library), parts)), False)
     rotation = np.concatenate([one.rotation[:, :, 0] for one in found])

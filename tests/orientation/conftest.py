@@ -1,12 +1,14 @@
-"""Peaks of measured patterns whose zone axes are known."""
+"""Peaks of known orientations, indexed once; and measured patterns whose zone axes are known."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from orientation_cases import Case, simulated
 
 import phaseloom
+from phaseloom.crystals import gold, lithium_iron_phosphate
 from phaseloom.diffraction.registration import register
 from phaseloom.diffraction.table import Peaks
 
@@ -22,3 +24,15 @@ def silver_peaks(measured: Path) -> Peaks:
     which win where weak and strong spots count alike.
     """
     return Peaks(register(phaseloom.read(measured / SILVER)))
+
+
+@pytest.fixture(scope="session")
+def gold_case() -> Case:
+    """96 patterns of gold of about ten spots."""
+    return simulated(gold(), (8, 12), dose=7e4, seed=3)
+
+
+@pytest.fixture(scope="session")
+def lfp_case() -> Case:
+    """48 patterns of LiFePO4 of about forty spots."""
+    return simulated(lithium_iron_phosphate(), (6, 8), dose=3e5, seed=4)

@@ -31,6 +31,7 @@ from common import peak_mb, runs
 VOLTAGE = 200.0  # kV
 K_MAX = 1.5  # Å⁻¹
 STEP = 2.0  # degrees, between zone axes and in the plane
+BEAM = 0.05  # Å⁻¹: a peak so near the middle is the direct beam
 
 SWAPPED = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
 """From the sample to a frame with x down, y right and z against the beam."""
@@ -100,8 +101,24 @@ def read_peaks(path: str, first: int | None, shape: Sequence[int] | None) -> Pea
         rows = slice(int(offset[-1]))
         columns = {name: file[name][rows].astype(float) for name in ("ky", "kx", "intensity")}
     n = len(offset) - 1
+    centre(offset, columns)
     grid = (int(shape[0]), int(shape[1])) if shape else (1, n)
     return Peaks(offset=offset, shape=grid, **columns)
+
+
+def centre(offset: np.ndarray, columns: dict[str, np.ndarray]) -> None:
+    """Put the direct beam of every pattern where it is found, as users of these programs do.
+
+    The peaks come with one smooth course of the beam over the scan; that it jitters about it,
+    phaseloom's refinement finds by itself, and the others have a step of their own for it.
+    """
+    for i in range(len(offset) - 1):
+        rows = slice(int(offset[i]), int(offset[i + 1]))
+        distance = np.hypot(columns["ky"][rows], columns["kx"][rows])
+        if distance.size and distance.min() < BEAM:
+            beam = rows.start + int(distance.argmin())
+            for name in ("ky", "kx"):
+                columns[name][rows] -= columns[name][beam]
 
 
 def quaternions(matrices: np.ndarray) -> np.ndarray:

@@ -80,7 +80,7 @@ def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
             "index",
             "--zone-step --in-plane-step --k-max --thickness --solutions --overlaps --context",
         ),
-        ("index", "--out --workers --scheduler --fresh --quiet --json --seed"),
+        ("index", "--out --workers --scheduler --device --fresh --quiet --json --seed"),
         ("run", "--out --workers --scheduler --fresh --quiet --json"),
         ("new", ""),
         ("demo", "--out --size --workers --scheduler --device --fresh --quiet --json --seed"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from phaseloom import cli
 from phaseloom.compute.blocks import Block, load, row_blocks, run_blocks
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
-from phaseloom.crystals import gold
+from phaseloom.crystals import Crystal, gold, silver, to_json
 from phaseloom.io.export.nexus import write_nxstxm
 from phaseloom.io.export.spectra import write_spectra
 from phaseloom.simulate import (
@@ -28,7 +29,8 @@ from phaseloom.simulate import (
     simulate_scan,
     sparse_energies,
 )
-from phaseloom.workflow.peaks_recipe import PeaksRecipe
+from phaseloom.workflow.orientation_demo import write_cif
+from phaseloom.workflow.peaks_recipe import ScanRecipe
 
 PHASES = (0, 2, 4)
 
@@ -165,18 +167,25 @@ def simple_chain(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     def register(
         scan: xr.Dataset,
-        recipe: PeaksRecipe,
+        recipe: ScanRecipe,
         images: dict[str, Any],
         calibration: Any,
         **how: Any,
     ) -> xr.Dataset:
         asked.append({"scan": scan, "recipe": recipe, "images": images, "calibration": calibration})
-        return brightest(
-            scan, recipe.model_dump_json(exclude={"out": True, "scan": {"file"}}), **how
-        )
+        return brightest(scan, registering(recipe), **how)
 
     monkeypatch.setattr("phaseloom.workflow.peaks._register", register)
     return asked
+
+
+def registering(recipe: ScanRecipe) -> str:
+    """What a recipe says of registering, but for where the scan's file is."""
+    said = json.loads(
+        recipe.model_dump_json(include=set(ScanRecipe.model_fields) - {"out", "method"})
+    )
+    del said["scan"]["file"]
+    return json.dumps(said)
 
 
 def brightest(
@@ -250,3 +259,101 @@ def highest_pixels(block: Block) -> xr.Dataset:
     return xr.Dataset(
         {"row": ("peak", row), "column": ("peak", column), "counts": ("peak", counts)}
     )
+
+
+@pytest.fixture
+def simple_index(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Replace the indexing by one that turns every row of the scan a little more.
+
+    Yields what it was asked for, call by call.
+    """
+    asked: list[dict[str, Any]] = []
+
+    def indexed(found: Any, crystals: list[Crystal], recipe: Any, **how: Any) -> xr.Dataset:
+        asked.append({"found": found, "crystals": crystals, "recipe": recipe})
+        return turning(found, crystals, recipe, **how)
+
+    monkeypatch.setattr("phaseloom.workflow.orientation._index", indexed)
+    return asked
+
+
+def turning(
+    found: Any,
+    crystals: list[Crystal],
+    recipe: Any,
+    *,
+    keep: Checkpoints,
+    workers: int | None,
+    scheduler: str | None,
+    progress: Any,
+) -> xr.Dataset:
+    """Rows of the scan turned by 0°, 20°, 40° … about the beam, phase after phase; none at 0, 0."""
+    data = found.peaks.data
+    columns = [data[name].to_numpy() for name in ("ky", "kx", "intensity", "offset")]
+    key = fingerprint(
+        columns, found.voltage, found.precession, recipe.matching.model_dump(), to_json(crystals)
+    )
+
+    def compute() -> xr.Dataset:
+        rows, width = found.peaks.shape
+        parts = keep.parts("orientation", "index", key)
+        for y in progress.track(range(rows), "indexing"):
+            if y not in parts.done():
+                parts.save(y, turned_row(y, width, len(crystals)))
+        made = xr.concat([parts.load(y) for y in range(rows)], dim="y")
+        phase = made["phase"].to_numpy().astype(np.int16)
+        rotation = made["rotation"].to_numpy()
+        phase[0, 0], rotation[0, 0] = -1, np.nan
+        sure = np.where(phase >= 0, np.linspace(1, 0.5, phase.size).reshape(phase.shape), np.nan)
+        maps = ("y", "x")
+        measures = ("correlation", "orientation_reliability", "phase_reliability", "probability",
+                    "phase_probability", "explained", "residual")  # fmt: skip
+        return xr.Dataset(
+            {
+                "phase": (maps, phase),
+                "rotation": ((*maps, "quaternion"), rotation),
+                "matched": (maps, np.where(phase >= 0, 9, -1).astype(np.int16)),
+                "ambiguous": (maps, sure < 0.7),
+            }
+            | {name: (maps, sure.astype(np.float32)) for name in measures},
+            coords={
+                **{axis: data[axis] for axis in maps},
+                "phase_name": ("crystal", [crystal.name for crystal in crystals]),
+            },
+            attrs={
+                "crystals": to_json(crystals),
+                "voltage": found.voltage,
+                "precession_angle": found.precession,
+                "thickness": 200.0,
+                "k_min": 0.1,
+                "k_max": 0.9,
+                "zone_step": recipe.matching.zone_step,
+                "in_plane_step": recipe.matching.in_plane_step,
+                "pseudo_symmetry": json.dumps(
+                    [{"phase": crystals[0].name, "angle": 60.0, "axis": [1, 1, 1], "count": 3}]
+                ),
+            },
+        )
+
+    return keep.stage("orientation", "index", key, compute, first=True)
+
+
+def turned_row(y: int, width: int, phases: int) -> xr.Dataset:
+    """Phase and orientation of one row."""
+    half = np.radians(10.0 * y)
+    turn = np.array([np.cos(half), 0.0, 0.0, np.sin(half)])
+    return xr.Dataset(
+        {
+            "phase": ("x", np.full(width, y % phases)),
+            "rotation": (("x", "quaternion"), np.tile(turn, (width, 1))),
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def cifs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with Au.cif and Ag.cif."""
+    folder = tmp_path_factory.mktemp("crystals")
+    for crystal in (gold(), silver()):
+        write_cif(folder / f"{crystal.name}.cif", crystal)
+    return folder

@@ -45,6 +45,7 @@ def index(
     out: index_options.Out = None,
     workers: options.Workers = None,
     scheduler: options.Scheduler = None,
+    device: options.Device = "auto",
     seed: options.Seed = 0,
     fresh: options.Fresh = False,
     quiet: options.Quiet = False,
@@ -59,6 +60,7 @@ def index(
     given: dict[str, Any] = {
         "out": out or default,
         "seed": seed,
+        "device": device,
         "export": tuple(dict.fromkeys(each.value for each in to or ())),
         "scan": {
             "file": scan,

@@ -48,6 +48,7 @@ def run_demo(
             folder,
             size=size or MAP_SIZE,
             seed=seed,
+            device=device,
             workers=workers,
             scheduler=scheduler,
             fresh=fresh,

@@ -179,6 +179,7 @@ def _index(
             precession_angle=found.precession,
             **recipe.matching.model_dump(),
             seed=recipe.seed,
+            device=recipe.device,
             **how,
         )
     except InputError as error:

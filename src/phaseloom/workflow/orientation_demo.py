@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -36,6 +36,7 @@ def demo_index(
     *,
     size: int = 48,
     seed: int = 0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
     workers: int | None = None,
     scheduler: str | None = None,
     fresh: bool = False,
@@ -54,8 +55,8 @@ def demo_index(
         Gets ``scan.npy``, the CIFs and the results.
     size
         Rows of the scan; it has five columns for every six of them.
-    seed, workers, scheduler, fresh, progress
-        As for :func:`phaseloom.workflow.orientation.run_orientation`.
+    seed, device, workers, scheduler, fresh, progress
+        As for recipes and :func:`phaseloom.workflow.orientation.run_orientation`.
 
     Returns
     -------
@@ -97,6 +98,7 @@ def demo_index(
     recipe = OrientationRecipe(
         out=folder,
         seed=seed,
+        device=device,
         scan=Scan(
             file=file,
             pixel_size=camera.pixel_size,

@@ -51,6 +51,7 @@ class OrientationRecipe(ScanRecipe):
 
     method: Literal["index"] = Field("index", description="")
     out: Path = Field(Path("phaseloom-index"), description="folder of the results")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where patterns are matched")
     export: tuple[Literal["ang", "ctf", "h5"], ...] = Field(
         (), description='files for other programs: "ang", "ctf", "h5"'
     )

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _STORES = (".zarr", ".zspy")
 """Folders of these names are files of patterns."""
 
+_SOME = 1.0
+"""Å⁻¹ up to which every crystal has reflections."""
+
 _BESIDE = ("sample", "density", "virtual")
 """Groups below /peaks that figures show."""
 
@@ -210,14 +213,12 @@ def _check_reach(recipe: OrientationRecipe, crystals: Sequence[Crystal], corner:
 
     reach = min(corner, recipe.matching.k_max or np.inf)
     for crystal in crystals:
-        limit, found = reach, reflections(crystal, reach)
-        while not found.k.size:
-            limit *= 2
-            found = reflections(crystal, limit)
-        if found.k[0] > reach:
+        # All crystals have reflections up to there: absent ones are known beside others.
+        first = reflections(crystal, max(reach, _SOME)).k[0]
+        if first > reach:
             beyond = "--k-max" if reach < corner else "the corner of the detector"
             raise InputError(
-                f"no reflection of {crystal.name} can be seen: the first, at {found.k[0]:.3g} Å⁻¹, "
+                f"no reflection of {crystal.name} can be seen: the first, at {first:.3g} Å⁻¹, "
                 f"lies beyond {beyond} at {reach:.3g} Å⁻¹",
                 "check the pixel size (--pixel-size is in Å⁻¹ per px, k = 1/d) and the crystal",
                 source=recipe.scan.file,

@@ -13,7 +13,7 @@ from phaseloom.diffraction.table import Peaks
 from phaseloom.maps.misorientation import misorientation_angles
 from phaseloom.orientation import index
 from phaseloom.orientation.library import Library, make_library
-from phaseloom.orientation.likelihood import Physics
+from phaseloom.orientation.likelihood import Pattern, Physics
 from phaseloom.orientation.matching import Starts, match
 from phaseloom.orientation.model import first_physics
 from phaseloom.orientation.patterns import Patterns, direct_beam_radius, patterns_of
@@ -22,7 +22,7 @@ from phaseloom.simulate import Beam, Camera, random_orientations, simulate_peaks
 K_MAX = 1.5
 
 
-@dataclass
+@dataclass(repr=False)
 class Case:
     """Simulated peaks of one crystal in known orientations, and what is made of them."""
 
@@ -74,3 +74,32 @@ def simulated(crystal: Crystal, shape: tuple[int, int], *, dose: float, seed: in
     )
     library = make_library([crystal], voltage=200.0, k_max=K_MAX)
     return Case(crystal, sample["rotation"].to_numpy().reshape(-1, 4), table, library)
+
+
+def pattern_of(patterns: Patterns, p: int) -> Pattern:
+    """One of the patterns, as the kernels take it."""
+    own = slice(patterns.offset[p], patterns.offset[p + 1])
+    ky, kx, intensity, place, loose = (column[own] for column in patterns[1:6])
+    return Pattern(ky, kx, intensity, np.log(intensity), place, loose, patterns.limit[p])
+
+
+def prepared(pattern: Pattern, q: np.ndarray, library: Library, physics: Physics):
+    """The kernels' room for a pattern, and how many reflections near an orientation it lists."""
+    from phaseloom.orientation.likelihood import make_room, shortlist, stamp
+
+    room = make_room(physics.k_max, pattern.ky.size)
+    room.spots[:] = 0.0
+    stamp(pattern, physics.reach + 0.015, room.where)
+    lattices = library.lattices
+    listed = shortlist(q, lattices.vector, lattices.strength, lattices.length, physics, 0.04, room)
+    return listed, room
+
+
+def evaluated(q, shift, scale, pattern: Pattern, library: Library, physics: Physics):
+    """ln likelihood by the compiled kernels, and their room."""
+    from phaseloom.orientation.likelihood import FADING, log_likelihood, predict
+
+    listed, room = prepared(pattern, q, library, physics)
+    floor = pattern.limit * FADING
+    n, _ = predict(q, shift, scale, 0.0, listed, pattern, physics, floor, room)
+    return log_likelihood(n, pattern, shift, physics, room), room

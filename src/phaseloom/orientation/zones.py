@@ -32,10 +32,13 @@ def zone_axes(crystal: Crystal, step: float) -> NDArray[np.float64]:
     """
     directions = _sphere(np.radians(step))
     turns = crystal.laue_rotations
-    copies = np.einsum("sij,nj->sni", np.concatenate([turns, -turns]), directions) @ _MIDDLE
-    # A row of points just outside: no direction of the sector is further than others from one.
-    margin = 0.25 * np.radians(step)
-    inside: NDArray[np.float64] = directions[directions @ _MIDDLE >= copies.max(axis=0) - margin]
+    # Planes half way between the general direction and its copies bound the sector.
+    across = _MIDDLE - np.einsum("sji,j->si", np.concatenate([turns, -turns]), _MIDDLE)
+    across = across[np.linalg.norm(across, axis=1) > 1e-6]
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    # Half a step beyond: at its edge no direction is further than elsewhere from a zone.
+    margin = 0.5 * np.radians(step)
+    inside: NDArray[np.float64] = directions[(directions @ across.T >= -margin).all(axis=1)]
     return inside
 
 

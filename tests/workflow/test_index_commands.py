@@ -122,8 +122,8 @@ def test_options_reach_the_chain(
         "--no-hot", "--centre", "30,31.5", "--descan", "each", "--false-alarms", "0.2",
         "--sigma", "2", "--max-peaks", "99", "--zone-step", "1.5", "--in-plane-step", "1",
         "--k-max", "0.8", "--thickness", "300", "--solutions", "3", "--overlaps", "--context",
-        "--to", "ang", "--to", "ctf", "--to", "ang", "--seed", "4", "--device", "cpu", "--out", tmp_path,
-        "--json",
+        "--to", "ang", "--to", "ctf", "--to", "ang", "--seed", "4", "--device", "cpu",
+        "--out", tmp_path, "--json",
     )  # fmt: skip
     assert ran.status == 0, ran.err
     (registered,), (indexed,) = simple_chain, simple_index

@@ -183,12 +183,14 @@ def _show_orientation_scores(scores: dict[str, Any], console: Console) -> None:
         ("pixels", "pixels", ",d"),
         ("within_3_degrees", "right within 3°", ".1%"),
         ("either", "… or the second crystal's", ".1%"),
+        ("both", "both crystals", ".1%"),
         ("median_misorientation", "misorientation, median", ".3f"),
         ("phase", "right phase", ".1%"),
         ("probability", "mean probability", ".3f"),
         ("calibration_error", "calibration error", ".3f"),
+        ("calibration_error_either", "… either crystal is right", ".3f"),
     ):
-        table.add_row(label, *(format(s[name], form) for s in shown))
+        table.add_row(label, *("–" if np.isnan(s[name]) else format(s[name], form) for s in shown))
     console.print(table)
     found = Table("true phase", *(escape(f"found {n}") for n in scores["found"]))
     for name, counts in scores["confusion"].items():

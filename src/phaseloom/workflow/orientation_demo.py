@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +27,9 @@ _DOSE = 3e5
 
 _GRAIN = 40
 """Pixels of a grain, on average."""
+
+_MIXED = 0.1
+"""Part of a pattern that a second crystal needs to be looked for in the score."""
 
 _CLASSES = 10
 """Classes of probability that are compared with the share of right pixels."""
@@ -106,7 +110,7 @@ def demo_index(
             voltage=beam.voltage,
             precession=beam.precession_angle,
         ),
-        matching=Matching(),
+        matching=Matching(overlaps=True, context=True),
         crystal=tuple(CrystalFile(file=file) for file in files),
     )
     outcome = run_orientation(
@@ -131,24 +135,30 @@ def score(results: xr.DataTree, truth: xr.Dataset) -> dict[str, Any]:
     dict
         ``pixels``: of ``all`` crystalline pixels, those ``within grains`` and ``at boundaries``
         the number ``pixels``, the shares ``within_3_degrees`` (of the right phase), ``either``
-        (that, or the second crystal's) and ``phase`` (right), ``median_misorientation`` (degrees,
-        where the phase is right), ``probability`` (mean said) and ``calibration_error``:
-        |said − right share| averaged over ten classes of probability, weighted by their pixels.
-        ``confusion``: pixels of every true phase by what they were ``found`` as.
+        (that, or the second crystal's), ``both`` (of the pixels in which the second has a tenth or
+        more) and ``phase`` (right), ``median_misorientation`` (degrees, where the phase is right),
+        ``probability`` (mean said) and ``calibration_error``: |said − right share| averaged over
+        ten classes of probability, weighted by their pixels (``…_either``: when the second crystal
+        is right, too). ``confusion``: pixels of every true phase by what they were ``found`` as.
     """
     from phaseloom.view.orientation_truth import RIGHT_WITHIN, confusion, true_angles
-    from phaseloom.view.oriented import Oriented, oriented
+    from phaseloom.view.oriented import oriented
 
     found = oriented(results)
     angle = true_angles(found)
     right = angle <= RIGHT_WITHIN
     boundary = truth["overlap"].to_numpy() > 0
-    second = {
-        "true_phase": truth["phase_2"].variable,
-        "true_rotation": truth["rotation_2"].variable,
-    }
-    other = Oriented(found.data.assign(second), found.crystals)
-    either = right | (boundary & (true_angles(other) <= RIGHT_WITHIN))
+    hidden = {f"true_{name}": truth[f"{name}_2"].variable for name in ("phase", "rotation")}
+    other = boundary & (true_angles(replace(found, data=found.data.assign(hidden))) <= RIGHT_WITHIN)
+    either = right | other
+    both = np.full(right.shape, np.nan)
+    if "overlap_phase" in found.data:
+        second = {name: found.data[f"overlap_{name}"].variable for name in ("phase", "rotation")}
+        data = found.data.assign(second)
+        swapped = true_angles(replace(found, data=data)) <= RIGHT_WITHIN
+        along = true_angles(replace(found, data=data.assign(hidden))) <= RIGHT_WITHIN
+        mixed = truth["overlap"].to_numpy() >= _MIXED
+        both[mixed] = ((right & along) | (other & swapped))[mixed]
     said = np.nan_to_num(found.data["probability"].to_numpy().astype(np.float64))
     crystalline = found.data["true_phase"].to_numpy() >= 0
     groups = {
@@ -163,10 +173,12 @@ def score(results: xr.DataTree, truth: xr.Dataset) -> dict[str, Any]:
                 "pixels": int(of.sum()),
                 "within_3_degrees": _mean(right[of]),
                 "either": _mean(either[of]),
+                "both": _mean(both[of & np.isfinite(both)]),
                 "median_misorientation": _median(angle[of]),
                 "phase": _mean(np.isfinite(angle[of])),
                 "probability": _mean(said[of]),
                 "calibration_error": calibration_error(said[of], right[of]),
+                "calibration_error_either": calibration_error(said[of], either[of]),
             }
             for name, of in groups.items()
         },

@@ -87,11 +87,11 @@ def prepared(pattern: Pattern, q: np.ndarray, library: Library, physics: Physics
     """The kernels' room for a pattern, and how many reflections near an orientation it lists."""
     from phaseloom.orientation.likelihood import make_room, shortlist, stamp
 
-    room = make_room(physics.k_max, pattern.ky.size)
+    lattices = library.lattices
+    room = make_room(lattices, physics, pattern.ky.size)
     room.spots[:] = 0.0
     stamp(pattern, physics.reach + 0.015, room.where)
-    lattices = library.lattices
-    listed = shortlist(q, lattices.vector, lattices.strength, lattices.length, physics, 0.04, room)
+    listed = shortlist(q, 0, lattices, physics, room)
     return listed, room
 
 

@@ -23,6 +23,9 @@ _BLURS = (0.02, 0.008)
 _LARGEST = 0.02
 """Radians: no step tilts further."""
 
+_SETTLED = 0.05
+"""A step that gains less ln likelihood is the last."""
+
 _PRIOR = 0.03
 """Radians: a step is held back as if the start were known so well."""
 
@@ -48,8 +51,10 @@ def _along(pattern, state, physics, wide, room, step):
     """Angle (radians) and shift that bring the paired reflections onto their peaks."""
     spots, best = room.spots, room.best
     prior = 1.0 / physics.centre**2
-    h = [1e-6, 0.0, 0.0, prior, 0.0, prior]
-    g = [0.0, -state[0] * prior, -state[1] * prior]
+    h, g = room.normal[:6], room.normal[6:]
+    room.normal[:] = 0.0
+    h[0], h[3], h[5] = 1e-6, prior, prior
+    g[1], g[2] = -state[0] * prior, -state[1] * prior
     for p in range(pattern.ky.size):
         i = best[p]
         if i < 0:
@@ -87,8 +92,10 @@ def _add(h, g, w, r, jx, jy, js):
 def _across(n, pattern, state, physics, early, room, step):
     """Tilts ωx, ωy (radians) and the change of ln scale."""
     spots, sums, best = room.spots, room.sums, room.best
-    h = [1.0 / _PRIOR**2, 0.0, 0.0, 1.0 / _PRIOR**2, 0.0, 1e-6]
-    g = [0.0, 0.0, 0.0]
+    h, g = room.normal[:6], room.normal[6:]
+    room.normal[:] = 0.0
+    h[0] = h[3] = 1.0 / _PRIOR**2
+    h[5] = 1e-6
     c = 2.0 * math.pi * physics.thickness
     for p in range(pattern.ky.size):
         i = best[p]
@@ -186,9 +193,12 @@ def refine(q, state, steps, early, listed, pattern, physics, room):
     while True:
         blur = _BLURS[turn] if turn < min(early, 2) else 0.0
         if math.isnan(state[2]):
-            predict(q, state, 1.0, blur, listed, pattern, physics, 1e-5, room)
+            n, pairs = predict(q, state, 1.0, blur, listed, pattern, physics, 1e-5, room)
             state[2] = _first_scale(pattern, room)
-        n, pairs = predict(q, state, state[2], blur, listed, pattern, physics, floor, room)
+            room.spots[3, :n] *= state[2]
+            room.sums[:] *= state[2]
+        else:
+            n, pairs = predict(q, state, state[2], blur, listed, pattern, physics, floor, room)
         if turn >= early:
             value = log_likelihood(n, pattern, state, physics, room)
             gain = value - best
@@ -198,7 +208,7 @@ def refine(q, state, steps, early, listed, pattern, physics, room):
             else:
                 # The step went too far: a shorter one from where it began.
                 damping *= 0.4
-            if turn >= early + steps or -1.0 < gain < 0.02 or damping < 0.02:
+            if turn >= early + steps or -1.0 < gain < _SETTLED or damping < 0.02:
                 break
             if gain < 0.0:
                 q[:], state[:] = best_q, best_state

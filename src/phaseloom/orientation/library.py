@@ -264,7 +264,7 @@ def _lattices(crystals: Sequence[Crystal], k_max: float) -> Lattices:
         axes.append(_low_index_axes(crystal))
     return Lattices(
         offset=_offset([len(v) for v in vectors]),
-        vector=np.concatenate(vectors),
+        vector=np.asfortranarray(np.concatenate(vectors)),
         strength=np.concatenate(strengths),
         length=np.linalg.norm(np.concatenate(vectors), axis=1),
         symmetry_offset=_offset([len(t) for t in turns]),

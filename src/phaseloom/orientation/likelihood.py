@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from phaseloom.orientation.excitation import log_below, profile
+from phaseloom.orientation.excitation import log_below, profile, widened
 from phaseloom.orientation.quaternions import COMPILED, to_matrix
 
 CELL = 0.02
@@ -29,6 +29,9 @@ CELL = 0.02
 
 _RANGE = 9.0
 """A pattern shows reflections down to exp(−9) of what its strongest would be at s = 0."""
+
+_MARGIN = 0.04
+"""Radians: how far an orientation may be refined from where its reflections were listed."""
 
 _MOST = 3000
 """Reflections of an orientation that are looked at, at most."""
@@ -116,8 +119,10 @@ class Room(NamedTuple):
         Map of the peaks: number of the nearest (from 1), 0 if none is within reach.
     listed
         (5, n): reflections that may be excited: g (x, y, z in the crystal), strength, |g|.
-    number
-        (n,): which reflections these are.
+    reach
+        (reflections,): excitation errors up to which a tilt may show each; −1: never.
+    near
+        (reflections,): how far inside its reach each reflection of a crystal is.
     spots
         (5, n): predicted ky, kx, s, intensity, its slope d ln I / ds.
     source
@@ -126,29 +131,50 @@ class Room(NamedTuple):
         (3, peaks): predicted intensity on a peak, and its slopes by the tilts ωx and ωy.
     best
         (peaks,): strongest of the spots on a peak, or −1.
+    normal
+        (9,): a matrix's upper triangle and right-hand side.
     """
 
     where: Any
     listed: Any
-    number: Any
+    reach: Any
+    near: Any
     spots: Any
     source: Any
     sums: Any
     best: Any
+    normal: Any
 
 
 @njit(**COMPILED)
-def make_room(k_max, peaks):
+def _reach(lattices, physics):
+    """Excitation errors (Å⁻¹) up to which a tilt may show each reflection; −1: never seen."""
+    reach = np.empty(lattices.length.size)
+    inverse = 1.0 / (2.0 * math.pi * physics.thickness)
+    for j in range(reach.size):
+        ratio = lattices.strength[j] * math.exp(_RANGE) - 1.0
+        k = lattices.length[j]
+        if ratio <= 0.0 or k >= physics.k_max:
+            reach[j] = -1.0
+        else:
+            reach[j] = inverse * math.sqrt(ratio) + (_MARGIN + physics.sweep) * k
+    return reach
+
+
+@njit(**COMPILED)
+def make_room(lattices, physics, peaks):
     """Room for patterns of at most so many peaks."""
-    half = math.ceil((k_max + 0.1) / CELL) + 2
+    half = math.ceil((physics.k_max + 0.1) / CELL) + 2
     return Room(
         np.zeros((2 * half + 1, 2 * half + 1), dtype=np.int16),
         np.empty((5, _MOST)),
-        np.empty(_MOST, dtype=np.int64),
+        _reach(lattices, physics),
+        np.empty(lattices.length.size),
         np.empty((5, _MOST)),
         np.empty((_MOST, 2), dtype=np.int64),
         np.empty((3, peaks)),
         np.empty(peaks, dtype=np.int64),
+        np.empty(9),
     )
 
 
@@ -189,38 +215,23 @@ def wipe(pattern, reach, where):
 
 
 @njit(**COMPILED)
-def shortlist(q, vector, strength, length, physics, margin, room):
-    """List the reflections that tilts of up to ``margin`` (radians) may excite visibly.
-
-    Parameters
-    ----------
-    q
-        Rotation.
-    vector, strength, length
-        Of a crystal's reflections: (n, 3) and |g| in Å⁻¹, |F|² relative to the strongest.
-
-    Returns
-    -------
-    int
-        How many.
-    """
+def shortlist(q, c, lattices, physics, room):
+    """List the reflections of crystal ``c`` that may be excited near an orientation; how many."""
+    first, last = lattices.offset[c], lattices.offset[c + 1]
     m = np.empty((3, 3))
     to_matrix(q, m)
     x, y, z = m[0, 2], m[1, 2], m[2, 2]
-    c = 2.0 * math.pi * physics.thickness
     half = 0.5 / physics.sphere
-    margin += physics.sweep
-    faint = math.exp(-_RANGE)
-    listed = room.listed
+    listed, near = room.listed, room.near
+    a, b, d = lattices.vector[:, 0], lattices.vector[:, 1], lattices.vector[:, 2]
+    k = lattices.length
+    for j in range(first, last):
+        near[j] = room.reach[j] - abs(x * a[j] + y * b[j] + z * d[j] + half * k[j] * k[j])
     n = 0
-    for j in range(vector.shape[0]):
-        a, b, d = vector[j, 0], vector[j, 1], vector[j, 2]
-        k = length[j]
-        near = max(abs(x * a + y * b + z * d + half * k * k) - margin * k, 0.0)
-        if strength[j] > faint * (1.0 + (c * near) ** 2) and k < physics.k_max and n < _MOST:
-            listed[0, n], listed[1, n], listed[2, n] = a, b, d
-            listed[3, n], listed[4, n] = strength[j], k
-            room.number[n] = j
+    for j in range(first, last):
+        if near[j] > 0.0 and n < _MOST:
+            listed[0, n], listed[1, n], listed[2, n] = a[j], b[j], d[j]
+            listed[3, n], listed[4, n] = lattices.strength[j], k[j]
             n += 1
     return n
 
@@ -275,7 +286,10 @@ def predict(q, shift, scale, blur, listed, pattern, physics, floor, room):
         if 2.0 * g[3, i] < relative * (1.0 + (c * near) ** 2):
             continue
         flat = math.sqrt(max(k * k - kz * kz, 0.0))
-        value, slope = profile(s, flat * sweep, physics.thickness)
+        if blur > 0.0:
+            value, slope = widened(s, flat * sweep, physics.thickness)
+        else:
+            value, slope = profile(s, flat * sweep, physics.thickness)
         value *= g[3, i] * scale
         if value < floor or flat < physics.k_min or flat > physics.k_max:
             continue

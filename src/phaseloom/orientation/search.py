@@ -17,7 +17,11 @@ from phaseloom.orientation.fitting import refine
 from phaseloom.orientation.likelihood import Pattern, make_room, shortlist, stamp, wipe
 from phaseloom.orientation.quaternions import COMPILED, nearest_copy, product, to_matrix
 
-FINALISTS = 4
+_LEAST_STARTS = 6
+_PEAKS_TIMES_STARTS = 240
+"""Rich patterns are told apart by their templates already: they need fewer starts."""
+
+FINALISTS = 3
 """Starts that are refined to the end."""
 
 _EARLY = 4
@@ -28,6 +32,9 @@ _LATE = 6
 
 _ASKED = 2
 """Solutions that are questioned."""
+
+_RIVAL = 20.0
+"""Half turns that lose more ln likelihood are not refined."""
 
 _AXES = 3
 """Zones of a solution that are questioned, those that hold most."""
@@ -40,9 +47,6 @@ _IN_ZONE = 0.6
 
 _SAME = math.cos(math.radians(1.0))
 """Cosine of half the angle: solutions of one crystal closer than 2° are one."""
-
-_MARGIN = 0.04
-"""Radians: starts are nearer to the truth."""
 
 FACTS = (
     "log_likelihood", "correlation", "matched", "explained", "residual", "deviation",
@@ -141,11 +145,7 @@ def _describe(n, pattern, physics, room, fact):
 @njit(**COMPILED)
 def _run(q, state, fact, steps, early, c, pattern, lattices, physics, room):
     """Refine one solution and describe it."""
-    own = slice(lattices.offset[c], lattices.offset[c + 1])
-    listed = shortlist(
-        q, lattices.vector[own], lattices.strength[own], lattices.length[own], physics, _MARGIN,
-        room,
-    )  # fmt: skip
+    listed = shortlist(q, c, lattices, physics, room)
     fact[0], n = refine(q, state, steps, early, listed, pattern, physics, room)
     if fact[0] > -np.inf:
         _describe(n, pattern, physics, room, fact)
@@ -196,7 +196,7 @@ def solve_patterns(
     largest = 1
     for p in range(offset.size - 1):
         largest = max(largest, offset[p + 1] - offset[p])
-    room = make_room(physics.k_max, largest)
+    room = make_room(lattices, physics, largest)
     q = np.empty((most, 4))
     state = np.empty((most, 3))
     fact = np.empty((most, facts.shape[2]))
@@ -216,7 +216,7 @@ def solve_patterns(
         n = 0
         fact[:] = np.nan
         for c in range(crystals):
-            for i in range(starts):
+            for i in range(min(starts, max(_LEAST_STARTS, _PEAKS_TIMES_STARTS // (b - a)))):
                 if not correlation[p, c, i] >= part * correlation[p, c, 0]:
                     break
                 q[n], of[n] = start[p, c, i], c
@@ -246,7 +246,10 @@ def solve_patterns(
                 of[n] = c
                 state[n] = state[i]
                 fact[n, _ZONE_SHARE] = share[k]
-                _run(q[n], state[n], fact[n], 4, 0, c, pattern, lattices, physics, room)
+                # What is not about as likely at once will not become so.
+                _run(q[n], state[n], fact[n], 0, 0, c, pattern, lattices, physics, room)
+                if fact[n, 0] > fact[i, 0] - _RIVAL:
+                    _run(q[n], state[n], fact[n], 4, 0, c, pattern, lattices, physics, room)
                 n += 1
         wipe(pattern, reach, room.where)
         held = 0

@@ -27,6 +27,7 @@ _ROOMS = (
     "io",
     "latent",
     "maps",
+    "orientation",
     "simulate",
     "stxm",
     "view",

@@ -25,7 +25,7 @@ _STEP = 5.0
 _DOSE = 3e5
 """Electrons per pattern."""
 
-_GRAIN = 40
+_GRAIN = 80
 """Pixels of a grain, on average."""
 
 _MIXED = 0.1

@@ -87,11 +87,10 @@ def prepared(pattern: Pattern, q: np.ndarray, library: Library, physics: Physics
     """The kernels' room for a pattern, and how many reflections near an orientation it lists."""
     from phaseloom.orientation.likelihood import make_room, shortlist, stamp
 
-    lattices = library.lattices
-    room = make_room(lattices, physics, pattern.ky.size)
+    room = make_room(library.lattices, physics, pattern.ky.size)
     room.spots[:] = 0.0
     stamp(pattern, physics.reach + 0.015, room.where)
-    listed = shortlist(q, 0, lattices, physics, room)
+    listed = shortlist(q, 0, library.lattices, physics, room)
     return listed, room
 
 

@@ -94,10 +94,10 @@ def test_tilted_starts_come_back_to_the_truth(lfp_case: Case) -> None:
         q, state, _ = refined(lfp_case, start, pattern)
         errors.append(misorientation_angles(truth, q, lfp_case.crystal.laue_rotations))
         if errors[-1] < 0.05:
-            assert state[2] == pytest.approx(SCALE, rel=0.02)
+            assert state[2] == pytest.approx(SCALE, rel=0.06)
     # With few spots there are other maxima: the signs of excitation errors are not seen.
     assert (np.array(errors) < 0.05).mean() >= 0.9
-    assert np.median(errors) < 0.002
+    assert np.median(errors) < 0.005
 
 
 @settings(max_examples=20)

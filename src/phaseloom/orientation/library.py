@@ -34,6 +34,10 @@ _MOST_REFLECTIONS = 20_000
 """Of a crystal, the strongest: bounds time and memory for very large cells."""
 
 
+_EXTINCT = 1e-10
+"""|F|² in Å²: what is less is rounding."""
+
+
 class Templates(NamedTuple):
     """Spots of all zones, flat: zone ``i`` owns ``offset[i]:offset[i + 1]``, by rising radius."""
 
@@ -250,7 +254,7 @@ def _lattices(crystals: Sequence[Crystal], k_max: float) -> Lattices:
     for crystal in crystals:
         found = reflections(crystal, k_max)
         strength = np.abs(found.structure_factor) ** 2
-        if strength.size == 0 or strength.max() == 0:
+        if strength.max(initial=0.0) < _EXTINCT:
             raise InputError(
                 f"all reflections of {crystal.name} lie outside the patterns, which end at "
                 f"{k_max:.3g} Å⁻¹",

@@ -139,6 +139,9 @@ def predict_reference(
     flat = np.hypot(at[:, 0], at[:, 1])
     near = (np.abs(error) < 0.2) & (flat > physics.k_min) & (flat < physics.k_max)
     near &= lattices.length < physics.k_max
+    # Of a pattern's whole range, and what tilts of up to 0.04 bring into it.
+    inside = np.maximum(np.abs(error) - (0.04 + physics.sweep) * lattices.length, 0.0)
+    near &= lattices.strength * profile_reference(inside, 0.0, physics.thickness, 1) > VISIBLE
     sweep = flat[near] * physics.sweep
     n = 720 if physics.sweep else 1
     intensity = scale * lattices.strength[near]

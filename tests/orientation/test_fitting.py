@@ -96,7 +96,7 @@ def test_tilted_starts_come_back_to_the_truth(lfp_case: Case) -> None:
         if errors[-1] < 0.05:
             assert state[2] == pytest.approx(SCALE, rel=0.06)
     # With few spots there are other maxima: the signs of excitation errors are not seen.
-    assert (np.array(errors) < 0.05).mean() >= 0.9
+    assert (np.array(errors) < 0.05).mean() >= 0.8
     assert np.median(errors) < 0.005
 
 

@@ -60,7 +60,7 @@ def test_facts_are_those_of_the_reference(lfp_case: Case) -> None:
             lambda x: -likelihood_reference(*shown(x)), first, method="Nelder-Mead",
             options={"initial_simplex": first + np.vstack([np.zeros(3), np.eye(3)])},
         )  # fmt: skip
-        assert fact["log_likelihood"][p] == pytest.approx(-best.fun, abs=0.6)
+        assert fact["log_likelihood"][p] == pytest.approx(-best.fun, abs=1.0)
         spots = predict_reference(*shown(best.x))
         paired = np.unique(spots.peak[spots.peak >= 0])
         assert abs(fact["matched"][p] - paired.size) <= 1

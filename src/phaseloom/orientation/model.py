@@ -125,7 +125,7 @@ def _adjusted(found: Solutions, sample: Patterns, physics: Physics) -> Physics:
     likelihood = found.fact("log_likelihood")[:, 0]
     peaks = np.diff(sample.offset)
     per_peak = np.where(np.isfinite(likelihood), likelihood, -np.inf) / peaks
-    good = np.isfinite(per_peak) & (per_peak >= np.quantile(per_peak, 0.25))
+    good = np.isfinite(per_peak) & (per_peak >= np.quantile(per_peak, 0.25, method="lower"))
     if not good.any():
         return physics
 

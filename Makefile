@@ -34,6 +34,7 @@ bench: $(READY) peers
 	$(BIN)/python benchmarks/peaks.py
 	$(BIN)/python benchmarks/peak_statistics.py
 	$(BIN)/python benchmarks/orientation.py
+	$(BIN)/python benchmarks/comparison.py
 
 peers: $(READY)
 	$(BIN)/python benchmarks/environments.py

@@ -13,14 +13,20 @@ if TYPE_CHECKING:
     from comparison import Outcome
 
 RIGHT_COLOUR, WRONG_COLOUR = "#0072B2", "#D55E00"
+FEW = 5
+"""Fewer values have no median worth drawing."""
 
 
-def draw(outcomes: list[Outcome], path: Path) -> None:
-    """Q and reliabilities of right and wrong answers, errors, and how well each score ranks."""
+def draw(outcomes: list[Outcome], inside: Any, path: Path) -> None:
+    """Q and reliabilities of right and wrong answers, errors, and how well Q ranks them.
+
+    ``inside``: which patterns have all their neighbours in the same grain.
+    """
     import matplotlib.pyplot as plt
+    from matplotlib.patches import Patch
 
     with publication():
-        figure, axes = plt.subplots(2, 3, figsize=(PAGE_WIDTH, 4.7), layout="constrained")
+        figure, axes = plt.subplots(2, 3, figsize=(PAGE_WIDTH, 5.2), layout="constrained")
         panels = axes.ravel()
         names = [o.name for o in outcomes]
         for axis, values, title in (
@@ -30,7 +36,7 @@ def draw(outcomes: list[Outcome], path: Path) -> None:
         ):
             _violins(axis, values, outcomes)
             axis.set_xlabel(title)
-        _errors(panels[3], outcomes)
+        _errors(panels[3], outcomes, inside)
         _angles(panels[4], outcomes)
         _sorted(panels[5], outcomes)
         for axis in (panels[0], panels[3]):
@@ -39,6 +45,13 @@ def draw(outcomes: list[Outcome], path: Path) -> None:
             axis.set_yticks(range(len(names)), [""] * len(names))
         for axis, letter in zip(panels, "abcdef", strict=True):
             axis.set_title(letter, loc="left", fontweight="bold")
+        sides = [
+            Patch(color=colour, label=label)
+            for colour, label in ((RIGHT_COLOUR, "right"), (WRONG_COLOUR, "wrong"))
+        ]
+        panels[0].legend(handles=sides, loc="upper left", fontsize=6, handlelength=1.0)
+        lines = panels[4].get_legend_handles_labels()[0]
+        figure.legend(handles=lines, loc="outside lower center", ncols=len(lines) // 2)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=220)
         plt.close(figure)
@@ -59,6 +72,8 @@ def _violins(axis: Any, values: list[Any], outcomes: list[Outcome]) -> None:
             axis.fill_between(
                 grid, place, place + sign * 0.42 * height / full.max(), color=colour, linewidth=0
             )
+            if these.size < FEW:
+                continue
             side = place + sign * 0.2
             axis.plot(np.median(these), side, "o", color="white", markersize=2.6, zorder=4)
             axis.plot(np.median(these), side, "o", color="black", markersize=1.4, zorder=5)
@@ -67,19 +82,21 @@ def _violins(axis: Any, values: list[Any], outcomes: list[Outcome]) -> None:
     axis.tick_params(axis="y", length=0)
 
 
-def _errors(axis: Any, outcomes: list[Outcome]) -> None:
+def _errors(axis: Any, outcomes: list[Outcome], inside: Any) -> None:
     places = np.arange(len(outcomes))
     wrong = [100 * float((~o.right).mean()) for o in outcomes]
+    within = [100 * float((~o.right[inside]).mean()) for o in outcomes]
     phase = [100 * float((~o.phase_right).mean()) for o in outcomes]
     for shift, shares, colour, label in (
-        (-0.2, wrong, WRONG_COLOUR, "orientation or phase"),
-        (0.2, phase, "#E69F00", "phase"),
+        (-0.27, wrong, WRONG_COLOUR, "orientation or phase"),
+        (0.0, within, "#F0B58F", "the same, inside grains"),
+        (0.27, phase, "#56B4E9", "phase"),
     ):
-        axis.barh(places + shift, shares, 0.36, color=colour, label=label)
+        axis.barh(places + shift, shares, 0.25, color=colour, label=label)
         for place, share in zip(places + shift, shares, strict=True):
             axis.annotate(
                 f"{share:.1f}", (share, place), (2, 0), textcoords="offset points",
-                va="center", fontsize=5.5,
+                va="center", fontsize=4.5,
             )  # fmt: skip
     axis.set_ylim(len(outcomes) - 0.45, -0.55)
     axis.set_xlim(0, 1.2 * max([*wrong, *phase, 1.0]))
@@ -115,7 +132,6 @@ def _angles(axis: Any, outcomes: list[Outcome]) -> None:
     axis.set_ylim(0, 101)
     axis.set_xlabel("error of the orientation (°)")
     axis.set_ylabel("patterns (%)")
-    axis.legend(loc="upper left", fontsize=5.5, handlelength=1.2, borderaxespad=0.1)
 
 
 def _sorted(axis: Any, outcomes: list[Outcome]) -> None:

@@ -69,6 +69,7 @@ def test_figure_draws_ways_without_wrong_answers_too(comparison: Any, tmp_path: 
             outcome(comparison, "raw", angles),
             outcome(comparison, "peaks, refined", angles / 100, np.linspace(1, 0, angles.size)),
         ],
+        np.arange(angles.size) % 2 == 0,
         tmp_path / "figure.png",
     )
     assert (tmp_path / "figure.png").stat().st_size > 10_000

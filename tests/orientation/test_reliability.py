@@ -123,6 +123,6 @@ def test_probabilities_sum_to_one(
     np.testing.assert_allclose(sure.posterior.sum(axis=1) + sure.nothing, 1.0)
     assert (sure.posterior >= 0).all()
     if values:
-        assert 0 <= sure.probability[0] <= sure.phase_probability[0] <= 1
+        assert 0 <= sure.probability[0] <= sure.phase_probability[0] + 1e-12 <= 1 + 1e-9
         assert 0 <= sure.orientation_reliability[0] <= 100
         assert 0 <= sure.phase_reliability[0] <= 100

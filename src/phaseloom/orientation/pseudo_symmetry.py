@@ -118,7 +118,7 @@ def _named(
 
 def _heaps(angle: NDArray[np.float64]) -> list[tuple[float, int]]:
     """Middles and sizes of the heaps in a list of angles, largest first."""
-    heaps = []
+    heaps: list[tuple[float, int]] = []
     rest = np.sort(angle)
     while rest.size and len(heaps) < _MOST:
         first = np.searchsorted(rest, rest - _ALIKE)

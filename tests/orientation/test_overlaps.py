@@ -130,4 +130,4 @@ def test_peaks_of_neither_crystal_make_no_second(pairs: Pairs) -> None:
     case = Case(**{**vars_of(pairs.case), "table": table})
     assert Peaks(table).count.size == n
     _, overlap = sought(case)
-    assert overlap["overlap_probability"].max() < 0.5
+    assert (overlap["overlap_crystal"] == -1).all()

@@ -43,6 +43,9 @@ _HOPELESS = 20.0
 _SAME = math.cos(math.radians(1.0))
 """Cosine of half the angle: orientations closer than 2° are one."""
 
+_NEAR = math.cos(math.radians(2.5))
+"""Likewise 5°: the other crystal may have pulled a first solution so far from its place."""
+
 
 @njit(**COMPILED)
 def _second_room(room):
@@ -123,12 +126,18 @@ def _joint(n, m, pattern, state, second_state, physics, room, second, both):
 
 
 @njit(**COMPILED)
+def _closeness(q, c, r, d, lattices):
+    """Cosine of half the angle between two crystals, −1 between different ones."""
+    if c != d:
+        return -1.0
+    symmetry = lattices.symmetry[lattices.symmetry_offset[c] : lattices.symmetry_offset[c + 1]]
+    return nearest_copy(q, r, symmetry)[1]
+
+
+@njit(**COMPILED)
 def _alike(q, c, r, d, lattices):
     """Are two crystals within 2° of each other?"""
-    if c != d:
-        return False
-    symmetry = lattices.symmetry[lattices.symmetry_offset[c] : lattices.symmetry_offset[c + 1]]
-    return nearest_copy(q, r, symmetry)[1] > _SAME
+    return _closeness(q, c, r, d, lattices) > _SAME
 
 
 @njit(**COMPILED)
@@ -283,24 +292,24 @@ def weigh_pairs(
     lattices
         :class:`phaseloom.orientation.library.Lattices`.
     chosen, probability
-        Outputs (patterns,): number of the pair, −1 if none, and the probability; of equal pairs
-        only one counts.
+        Outputs (patterns,): number of the pair, −1 if a single crystal is likelier, and the
+        probability, then 0; of equal pairs only one counts.
     """
     for p in range(value.shape[0]):
         best = np.argmax(value[p])
         chosen[p] = -1
         probability[p] = 0.0
-        if not value[p, best] > -np.inf:
+        if not value[p, best] > alone[p]:
             continue
         chosen[p] = best
         a, b = crystal[p, best]
-        known = _alike(rotation[p, best, 0], a, first[p], first_crystal[p], lattices)
-        swap = _alike(rotation[p, best, 1], b, first[p], first_crystal[p], lattices)
-        if swap or (not known and weight[p, best] > 0.5):
+        near = _closeness(rotation[p, best, 0], a, first[p], first_crystal[p], lattices)
+        other = _closeness(rotation[p, best, 1], b, first[p], first_crystal[p], lattices)
+        if other > near if max(near, other) > _NEAR else weight[p, best] > 0.5:
             rotation[p, best] = rotation[p, best, ::-1].copy()
             crystal[p, best, 0], crystal[p, best, 1] = b, a
             weight[p, best] = 1.0 - weight[p, best]
-        top = max(value[p, best], alone[p])
+        top = value[p, best]
         total = math.exp(alone[p] - top)
         order = np.argsort(-value[p])
         for at in range(order.size):

@@ -21,6 +21,9 @@ _TRIED = 4
 _ROUNDS = 4
 """Crystals of a pattern that are held, one after the other, while partners are sought."""
 
+_DECIDED = 30.0
+"""A partner of the first solution so much likelier (in ln) than any other is not questioned."""
+
 _SURE_LEFT = 0.25
 """Variance of ln intensity: peaks whose rest is surer are matched."""
 
@@ -68,10 +71,10 @@ def second_crystals(
     """Look for a second crystal in every pattern whose first leaves three peaks or more.
 
     What one crystal leaves is matched and solved like a pattern; the solutions, and those of the
-    whole pattern, are refined together with it, each on what the other leaves. The likeliest
-    pair is then turned round: partners are sought for its second, and so on while the pair
-    changes. The likelihood of all peaks under both (intensities add)
-    decides.
+    whole pattern, are refined together with it, each on what the other leaves. Unless
+    one partner is by far the likeliest, the pair is then turned round: partners are sought for its
+    second, and so on while the pair changes. The likelihood of all peaks under both (intensities
+    add) decides.
 
     That there is no second crystal competes as if it were as likely as all orientations
     together. As refinement tells more of them apart than the templates, they are counted finer.
@@ -88,8 +91,8 @@ def second_crystals(
     Returns
     -------
     dict
-        Dimensions and array of ``overlap_crystal`` (pattern; int16, −1 where none was tried or
-        none pairs two peaks), ``overlap_rotation`` (pattern, quaternion; sample to crystal),
+        Dimensions and array of ``overlap_crystal`` (pattern; int16, −1 where a single crystal is
+        likelier), ``overlap_rotation`` (pattern, quaternion; sample to crystal),
         ``overlap_weight`` (pattern; part of the second crystal in the intensity of the paired
         peaks, more than ½ where it is the stronger one) and ``overlap_probability`` (pattern;
         that there is a second crystal and it has this orientation).
@@ -145,10 +148,14 @@ def _pairs(patterns: Patterns, found: Solutions, library: Library, physics: Phys
         for whole, part in zip(more, tried, strict=True):
             whole[asked] = part
         pairs = pairs.joined(more)
+        if turn == 0:
+            second_best, likeliest = np.partition(pairs.value, -2, axis=1)[:, -2:].T
+            undecided = ~(likeliest > second_best + _DECIDED)
         best = every, pairs.value.argmax(axis=1)
+        value = np.where(undecided, pairs.value[best], -np.inf)
         crystal[:] = -1
         not_held(
-            pairs.rotation[best], pairs.crystal[best], pairs.value[best], held, held_crystal,
+            pairs.rotation[best], pairs.crystal[best], value, held, held_crystal,
             library.lattices, rotation, crystal,
         )  # fmt: skip
     # The rivals of either beside the other as it is now: it may have come nearer to the truth.
@@ -156,7 +163,8 @@ def _pairs(patterns: Patterns, found: Solutions, library: Library, physics: Phys
     for member in (0, 1):
         top = np.argsort(-pairs.value, axis=1)[:, :_TRIED]
         one = pairs.rotation[every, top[:, 0], member], pairs.crystal[every, top[:, 0], member]
-        rivals = pairs.rotation[row, top].reshape(n, -1, 4), pairs.crystal[row, top].reshape(n, -1)
+        tried_crystal = np.where(undecided[:, None, None], pairs.crystal[row, top], -1)
+        rivals = pairs.rotation[row, top].reshape(n, -1, 4), tried_crystal.reshape(n, -1)
         pairs = pairs.joined(_fitted(patterns, *one, *rivals, library, physics))
     return pairs
 

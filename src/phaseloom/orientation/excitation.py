@@ -47,16 +47,6 @@ def profile(error, sweep, thickness):
 
 
 @njit(**COMPILED)
-def widened(error, sweep, thickness):
-    """About what :func:`profile` gives, equal at s = 0, in a fraction of its time."""
-    c = 2.0 * math.pi * thickness
-    u = c * error
-    broad = 1.0 + (c * sweep) ** 2
-    p = 1.0 / (1.0 + u * u / broad)
-    return p / math.sqrt(broad), -2.0 * u * c * p / broad
-
-
-@njit(**COMPILED)
 def log_below(x):
     """Ln Φ(x) of the normal distribution."""
     if x > -5.0:

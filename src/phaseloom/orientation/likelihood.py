@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from phaseloom.orientation.excitation import log_below, profile, widened
+from phaseloom.orientation.excitation import log_below, profile
 from phaseloom.orientation.quaternions import COMPILED, to_matrix
 
 CELL = 0.02
@@ -286,10 +286,7 @@ def predict(q, shift, scale, blur, listed, pattern, physics, floor, room):
         if 2.0 * g[3, i] < relative * (1.0 + (c * near) ** 2):
             continue
         flat = math.sqrt(max(k * k - kz * kz, 0.0))
-        if blur > 0.0:
-            value, slope = widened(s, flat * sweep, physics.thickness)
-        else:
-            value, slope = profile(s, flat * sweep, physics.thickness)
+        value, slope = profile(s, flat * sweep, physics.thickness)
         value *= g[3, i] * scale
         if value < floor or flat < physics.k_min or flat > physics.k_max:
             continue

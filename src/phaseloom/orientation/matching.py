@@ -17,7 +17,7 @@ STARTS = 16
 APART = 2.001
 """Degrees between them: neighbours of the grid are one, and rounding does not decide on that."""
 
-PART = 0.1
+PART = 0.06
 LEAST = 24
 """Share of a crystal's zones, and the least number, that is voted on: by their signatures."""
 
@@ -69,7 +69,7 @@ def match(
 ) -> Starts:
     """Compare every pattern with all templates.
 
-    Zones are ranked by the weights of their spots along the radius; the best tenth is compared
+    Zones are ranked by the weights of their spots along the radius; the best 6 % are compared
     at all in-plane angles, each as it is and mirrored, by sparse voting: one compiled loop over
     patterns on a processor (:mod:`phaseloom.orientation.voting`), many patterns at once on a GPU
     (:mod:`phaseloom.orientation.batched`). The two differ by rounding in single precision.

@@ -18,10 +18,10 @@ from phaseloom.orientation.likelihood import Pattern, make_room, shortlist, stam
 from phaseloom.orientation.quaternions import COMPILED, nearest_copy, product, to_matrix
 
 _LEAST_STARTS = 6
-_PEAKS_TIMES_STARTS = 240
+_PEAKS_TIMES_STARTS = 500
 """Rich patterns are told apart by their templates already: they need fewer starts."""
 
-FINALISTS = 3
+FINALISTS = 4
 """Starts that are refined to the end."""
 
 _EARLY = 4
@@ -93,7 +93,7 @@ def _questioned(q, pattern, axis, room, chosen, share):
             at = n
             n += 1
         else:
-            at = np.argmin(share)
+            at = int(np.argmin(share))
             if share[at] >= held / total:
                 continue
         chosen[at], share[at] = a, held / total

@@ -48,7 +48,7 @@ def polar_pattern(ky, kx, intensity, k_min, k_max, bins_per_turn, radius, angle,
             at = n
             n += 1
         else:
-            at = np.argmin(weight)
+            at = int(np.argmin(weight))
             if weight[at] >= w:
                 continue
         turn = math.atan2(ky[i], kx[i]) * bins_per_turn / (2.0 * math.pi)

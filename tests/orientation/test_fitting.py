@@ -91,10 +91,13 @@ def test_tilted_starts_come_back_to_the_truth(lfp_case: Case) -> None:
         pattern = clean(lfp_case, truth)
         vector = rng.normal(size=3)
         start = tilted(truth, np.radians(1.2) * vector / np.linalg.norm(vector))
-        q, state, _ = refined(lfp_case, start, pattern)
+        q, state, value = refined(lfp_case, start, pattern)
         errors.append(misorientation_angles(truth, q, lfp_case.crystal.laue_rotations))
         if errors[-1] < 0.05:
-            assert state[2] == pytest.approx(SCALE, rel=0.06)
+            # A sharp limit of detection is not the likelihood's: its best scale is a little less.
+            assert state[2] == pytest.approx(SCALE, rel=0.1)
+            true = truth, np.zeros(2), SCALE, pattern, lfp_case.library, lfp_case.physics
+            assert value >= likelihood_reference(*true) - 0.1
     # With few spots there are other maxima: the signs of excitation errors are not seen.
     assert (np.array(errors) < 0.05).mean() >= 0.8
     assert np.median(errors) < 0.005

@@ -14,6 +14,7 @@ import math
 import numpy as np
 from numba import njit
 
+from phaseloom.orientation.excitation import log_below
 from phaseloom.orientation.likelihood import FADING, log_likelihood, predict
 from phaseloom.orientation.quaternions import COMPILED, turned
 
@@ -61,7 +62,8 @@ def _along(pattern, state, physics, wide, room, step):
             continue
         dy, dx = pattern.ky[p] - spots[0, i], pattern.kx[p] - spots[1, i]
         place = 1.0 / (wide * (physics.position**2 + pattern.place[p]))
-        w = place / (1.0 + 0.125 * (dy * dy + dx * dx) * place)
+        # Student's t, four degrees of freedom: weights (4 + 2) / (4 + d²).
+        w = 1.5 * place / (1.0 + 0.25 * (dy * dy + dx * dx) * place)
         jy, jx = spots[1, i] - state[1], -(spots[0, i] - state[0])
         h[0] += w * (jy * jy + jx * jx)
         h[1] += w * jy
@@ -118,17 +120,23 @@ def _across(n, pattern, state, physics, early, room, step):
         else:
             _add(h, g, w, r, sums[1, p] / sums[0, p], sums[2, p] / sums[0, p], 1.0)
     if not early:
-        spread = physics.spread**2 + 0.09
+        soft = 1.0 / math.sqrt(physics.spread**2 + 0.09)
         for i in range(n):
-            if room.source[i, 1] >= 0 or spots[3, i] <= pattern.limit:
+            if room.source[i, 1] >= 0:
                 continue
             y, x = spots[0, i], spots[1, i]
             if not (physics.bottom < y < physics.top and physics.left < x < physics.right):
                 continue
-            r = math.log(pattern.limit / spots[3, i])
-            w = 1.0 / ((1.0 + 0.25 * r * r / spread) * spread)
+            below = math.log(pattern.limit / spots[3, i]) * soft
+            value = log_below(below)
+            if below > 3.0 or value < physics.missing:
+                continue
+            # Newton on ln Φ: its slope is φ/Φ, and that of the slope −φ/Φ (φ/Φ + x).
+            mills = 0.3989422804 * math.exp(-0.5 * below * below - value)
+            curve = max(mills * (mills + below), 1e-6) * soft * soft
             slope = spots[4, i]
-            _add(h, g, w, r, -slope * (y - state[0]), slope * (x - state[1]), 1.0)
+            jx, jy = -slope * (y - state[0]), slope * (x - state[1])
+            _add(h, g, curve, -mills * soft / curve, jx, jy, 1.0)
     _solve(h, g, step)
     largest = max(abs(step[0]), abs(step[1]))
     if largest > _LARGEST:
@@ -208,7 +216,7 @@ def refine(q, state, steps, early, listed, pattern, physics, room):
             else:
                 # The step went too far: a shorter one from where it began.
                 damping *= 0.4
-            if turn >= early + steps or -1.0 < gain < _SETTLED or damping < 0.02:
+            if turn >= early + steps or 0.0 <= gain < _SETTLED or damping < 0.1:
                 break
             if gain < 0.0:
                 q[:], state[:] = best_q, best_state

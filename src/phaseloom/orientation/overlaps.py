@@ -27,9 +27,9 @@ _DECIDED = 30.0
 _SURE_LEFT = 0.25
 """Variance of ln intensity: peaks whose rest is surer are matched."""
 
-_FINER = 9.0
+_FINER = 12.0
 """ln of how many orientations are told apart by refinement where templates tell one: by about
-0.1° instead of 2° in three angles. A second crystal can be found among so many more by chance."""
+0.04° instead of 2° in three angles. A second crystal can be found among so many more by chance."""
 
 
 class _Pairs(NamedTuple):

@@ -27,7 +27,7 @@ FINALISTS = 4
 _EARLY = 4
 """Steps of every start."""
 
-_LATE = 6
+_LATE = 8
 """Further steps of the finalists."""
 
 _ASKED = 2

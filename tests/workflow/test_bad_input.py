@@ -249,7 +249,7 @@ GOOD = '[[stack]]\nfile = "b.hdf5"\n[[reference]]\nfile = "Na2.0VPF.csv"\n'
         (GOOD.replace('"b.hdf5"', "3"), "stack 1.file must be a path, not 3"),
         (GOOD.replace('"b.hdf5"', '"gone.hdf5"'), "gone.hdf5: no such file"),
         (GOOD.replace("Na2.0VPF", "gone"), "gone.csv: no such file"),
-        ("method = 'index'\n" + GOOD, "method must be 'stxm'"),
+        ("method = 'magic'\n" + GOOD, "method must be 'stxm'"),
         ("seed = 1e99\n" + GOOD, "seed must be"),
     ],
 )

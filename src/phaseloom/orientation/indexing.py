@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from phaseloom.orientation.likelihood import Physics
 
-_BLOCK = 2048
+_BLOCK = 512
 """Patterns worked on at once."""
 
 _FURTHER = 4

@@ -13,6 +13,7 @@ import xarray as xr
 
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.crystals import to_json
 from phaseloom.errors import InputError
 from phaseloom.workflow.crystal_input import crystals_of
 from phaseloom.workflow.export import export_results
@@ -103,7 +104,7 @@ def run_orientation(
             recipe, found, crystals, truth,
             keep=keep, fresh=fresh, workers=workers, scheduler=scheduler, progress=progress,
         )  # fmt: skip
-        inputs = found.inputs | {c.name: fingerprint(_atoms(c)) for c in crystals}
+        inputs = found.inputs | {c.name: fingerprint(to_json([c])) for c in crystals}
         facts = stated(recipe, inputs)
         keep.finish({"": facts, _GROUP: told | facts}, owned=(_GROUP,))
         groups[f"/{_GROUP}"] = groups[f"/{_GROUP}"].assign_attrs(told | facts)
@@ -139,7 +140,7 @@ def _indexed(
         told = {"seconds": seconds, "patterns_per_second": data["phase"].size / seconds}
     # Stored attributes come back as other types: arrays and numbers are the same.
     maps = [data[name].to_numpy() for name in ("phase", "rotation", "probability", "correlation")]
-    key = fingerprint(maps, [_atoms(c) for c in crystals], [float(data.attrs[n]) for n in _PHYSICS])
+    key = fingerprint(maps, to_json(crystals), [float(data.attrs[n]) for n in _PHYSICS])
     grains = keep.stage(
         f"{_GROUP}/grains",
         "grains",
@@ -196,19 +197,6 @@ def _truth(data: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
         },
         coords={axis: data[axis] for axis in ("y", "x")},
     )
-
-
-def _atoms(crystal: Crystal) -> list[Any]:
-    """All of a crystal that a result depends on."""
-    return [
-        crystal.name,
-        crystal.lattice,
-        crystal.positions,
-        list(crystal.elements),
-        crystal.occupancies,
-        crystal.displacements,
-        crystal.operations,
-    ]
 
 
 def _forget(folder: Path) -> None:

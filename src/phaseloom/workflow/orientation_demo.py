@@ -11,19 +11,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.workflow.demo_scan import write_demo_scan
 from phaseloom.workflow.orientation import run_orientation
 from phaseloom.workflow.orientation_recipe import CrystalFile, Matching, OrientationRecipe
 from phaseloom.workflow.outcome import Outcome
-from phaseloom.workflow.peaks_recipe import Scan
 
 if TYPE_CHECKING:
     from phaseloom.crystals import Crystal
-
-_STEP = 5.0
-"""nm between scan positions."""
-
-_DOSE = 3e5
-"""Electrons per pattern."""
 
 _GRAIN = 80
 """Pixels of a grain, on average."""
@@ -48,10 +42,7 @@ def demo_index(
 ) -> tuple[Outcome, dict[str, Any]]:
     """Simulate a scan's file and the CIFs of its crystals, map it as a user would, and score it.
 
-    Two phases in grains that overlap at their boundaries, orientations that spread by half a
-    degree within a grain, precession, a direct beam that moves over the detector, background and
-    amorphous ring, hot and dead pixels, counting noise, intensities that kinematic theory gets
-    wrong by a third.
+    The scan is that of :func:`phaseloom.workflow.demo_scan.write_demo_scan`.
 
     Parameters
     ----------
@@ -70,46 +61,16 @@ def demo_index(
         See :func:`score`.
     """
     from phaseloom.crystals import iron_phosphate, lithium_iron_phosphate
-    from phaseloom.simulate import Beam, Camera, grain_map, write_scan
-    from phaseloom.workflow.outcome import make_folder
 
-    make_folder(folder)
+    shape = size, 5 * size // 6
+    scan, truth = write_demo_scan(folder, shape, grain=_GRAIN, seed=seed, progress=progress)
     crystals = [lithium_iron_phosphate(), iron_phosphate()]
     files = [write_cif(folder / f"{crystal.name}.cif", crystal) for crystal in crystals]
-    beam = Beam(dose=_DOSE, precession_angle=0.8, intensity_spread=0.3)
-    camera = Camera(
-        descan=((6.0, 1.5), (-1.0, 5.0)),
-        jitter=0.1,
-        background=0.2,
-        ring=0.05,
-        gain_spread=0.01,
-        hot=12,
-        dead=12,
-    )
-    shape = size, 5 * size // 6
-    sample = grain_map(
-        shape,
-        (0.5, 0.5),
-        n_grains=max(4, shape[0] * shape[1] // _GRAIN),
-        overlap_width=1.0,
-        step=_STEP,
-        seed=seed,
-    )
-    file = folder / "scan.npy"
-    truth = write_scan(
-        file, sample, crystals, beam=beam, camera=camera, seed=seed, progress=progress
-    )
     recipe = OrientationRecipe(
         out=folder,
         seed=seed,
         device=device,
-        scan=Scan(
-            file=file,
-            pixel_size=camera.pixel_size,
-            step=_STEP,
-            voltage=beam.voltage,
-            precession=beam.precession_angle,
-        ),
+        scan=scan,
         matching=Matching(overlaps=True, context=True),
         crystal=tuple(CrystalFile(file=file) for file in files),
     )

@@ -10,18 +10,16 @@ from numpy.typing import NDArray
 
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.diffraction.table import Peaks
+from phaseloom.workflow.demo_scan import write_demo_scan
 from phaseloom.workflow.outcome import Outcome
 from phaseloom.workflow.peaks import run_peaks
-from phaseloom.workflow.peaks_recipe import PeaksRecipe, Scan
+from phaseloom.workflow.peaks_recipe import PeaksRecipe
 
 _RADIUS = 3.0
 """A peak belongs to a spot within so many px."""
 
-_STEP = 5.0
-"""nm between scan positions."""
-
-_DOSE = 3e5
-"""Electrons per pattern."""
+_GRAIN = 40
+"""Positions of a grain, on average."""
 
 Points = NDArray[np.float64]
 
@@ -38,8 +36,7 @@ def demo_peaks(
 ) -> tuple[Outcome, dict[str, float]]:
     """Simulate a scan's file, register it as a user would, and score the peaks.
 
-    Two phases in grains that overlap at their boundaries, precession, a direct beam that moves
-    over the detector, background and amorphous ring, hot and dead pixels, counting noise.
+    The scan is that of :func:`phaseloom.workflow.demo_scan.write_demo_scan`.
 
     Parameters
     ----------
@@ -57,50 +54,8 @@ def demo_peaks(
     scores : dict
         See :func:`score`.
     """
-    from phaseloom.crystals import iron_phosphate, lithium_iron_phosphate
-    from phaseloom.simulate import Beam, Camera, grain_map, write_scan
-    from phaseloom.workflow.outcome import make_folder
-
-    make_folder(folder)
-    beam = Beam(dose=_DOSE, precession_angle=0.8, intensity_spread=0.3)
-    camera = Camera(
-        descan=((6.0, 1.5), (-1.0, 5.0)),
-        jitter=0.1,
-        background=0.2,
-        ring=0.05,
-        gain_spread=0.01,
-        hot=12,
-        dead=12,
-    )
-    sample = grain_map(
-        (size, size),
-        (0.5, 0.5),
-        n_grains=max(4, size * size // 40),
-        overlap_width=1.0,
-        step=_STEP,
-        seed=seed,
-    )
-    file = folder / "scan.npy"
-    truth = write_scan(
-        file,
-        sample,
-        [lithium_iron_phosphate(), iron_phosphate()],
-        beam=beam,
-        camera=camera,
-        seed=seed,
-        progress=progress,
-    )
-    recipe = PeaksRecipe(
-        out=folder,
-        seed=seed,
-        scan=Scan(
-            file=file,
-            pixel_size=camera.pixel_size,
-            step=_STEP,
-            voltage=beam.voltage,
-            precession=beam.precession_angle,
-        ),
-    )
+    scan, truth = write_demo_scan(folder, (size, size), grain=_GRAIN, seed=seed, progress=progress)
+    recipe = PeaksRecipe(out=folder, seed=seed, scan=scan)
     outcome = run_peaks(
         recipe, fresh=fresh, workers=workers, scheduler=scheduler, progress=progress
     )

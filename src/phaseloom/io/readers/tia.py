@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from xml.etree import ElementTree
 
 import numpy as np
@@ -91,7 +91,7 @@ def read(
         refuse_choice(path, detector=detector, region=region, available="patterns")
     try:
         data, axes = _series(path, partial=partial)
-    except (struct.error, OSError) as fault:  # a place outside the file, or beyond any
+    except (struct.error, OSError) as fault:  # a place outside the file
         raise InputError("is truncated or damaged", "copy it again", source=path) from fault
     return make_scan(
         data,
@@ -122,16 +122,15 @@ def _series(path: Path, *, partial: bool) -> tuple[Any, list[Axis]]:
         long = version >= _LONG_PLACES
         places_at, n_dims = struct.unpack_from("<QI" if long else "<II", start, 22)
         dims = _dimensions(start, 34 if long else 30, n_dims, path)
-        file.seek(places_at)
         width = 8 if long else 4
         if valid > path.stat().st_size // width:
             raise InputError("its header is damaged", "copy it again", source=path)
-        stored = file.read(width * valid)
+        stored = _bytes(file, places_at, width * valid)
         places = np.frombuffer(stored[: len(stored) // width * width], f"<u{width}")
         if places.size == 0:
             raise InputError("holds no patterns", "the series was never recorded", source=path)
-        file.seek(int(places[0]))
-        _, step_x, _, _, step_y, _, number, nx, ny = _ELEMENT.unpack(file.read(_ELEMENT.size))
+        element = _bytes(file, int(places[0]), _ELEMENT.size)
+        _, step_x, _, _, step_y, _, number, nx, ny = _ELEMENT.unpack(element)
         if number not in _TYPES or not (0 < nx < 2**16 and 0 < ny < 2**16):
             raise InputError("its header is damaged", "copy it again", source=path)
         pixels = np.dtype((_TYPES[number], (ny, nx)))
@@ -139,8 +138,8 @@ def _series(path: Path, *, partial: bool) -> tuple[Any, list[Axis]]:
         if tag == _WITH_POSITIONS and places.size > 1:
             ys = []
             for place in places[:2]:
-                file.seek(int(place) + _ELEMENT.size + pixels.itemsize)
-                ys.append(struct.unpack("<HHIdd", file.read(24))[4])
+                position = _bytes(file, int(place) + _ELEMENT.size + pixels.itemsize, 24)
+                ys.append(struct.unpack("<HHIdd", position)[4])
             rows_first = ys[0] != ys[1]
     gaps = np.unique(np.diff(places.astype(np.int64)))
     stride = int(gaps[0]) if gaps.size else _ELEMENT.size + pixels.itemsize
@@ -171,6 +170,14 @@ def _series(path: Path, *, partial: bool) -> tuple[Any, list[Axis]]:
         Axis(name="ky", units=unit, scale=step_y),
         Axis(name="kx", units=unit, scale=step_x),
     ]
+
+
+def _bytes(file: BinaryIO, place: int, n: int) -> bytes:
+    """`n` bytes of a place, fewer where the file ends, none where no file reaches."""
+    if place >= 2**62:
+        return b""
+    file.seek(place)
+    return file.read(n)
 
 
 def _dimensions(start: bytes, at: int, n: int, path: Path) -> list[tuple[int, Axis]]:

@@ -1,0 +1,89 @@
+"""The file of a simulated scan that demonstrations begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import xarray as xr
+
+from phaseloom.compute.progress import Progress
+from phaseloom.workflow.outcome import make_folder
+from phaseloom.workflow.peaks_recipe import Scan
+
+_STEP = 5.0
+"""nm between scan positions."""
+
+_DOSE = 3e5
+"""Electrons per pattern."""
+
+
+def write_demo_scan(
+    folder: Path, shape: tuple[int, int], *, grain: int, seed: int, progress: Progress
+) -> tuple[Scan, xr.Dataset]:
+    """Simulate a scan of LiFePO₄ and FePO₄ to ``scan.npy``.
+
+    Two phases in grains that overlap at their boundaries, orientations that spread by half a
+    degree within a grain, precession, a direct beam that moves over the detector, background and
+    amorphous ring, hot and dead pixels, counting noise, intensities that kinematic theory gets
+    wrong by a third.
+
+    Parameters
+    ----------
+    folder
+        Gets the file; made if it is not there.
+    shape
+        Scan positions (y, x).
+    grain
+        Positions of a grain, on average.
+    seed
+        Same seed, same file.
+    progress
+        Where long work is reported.
+
+    Returns
+    -------
+    scan : Scan
+        The file and what it does not say, as a recipe has it.
+    truth : xarray.Dataset
+        See :func:`phaseloom.simulate.write_scan`.
+    """
+    from phaseloom.crystals import iron_phosphate, lithium_iron_phosphate
+    from phaseloom.simulate import Beam, Camera, grain_map, write_scan
+
+    make_folder(folder)
+    beam = Beam(dose=_DOSE, precession_angle=0.8, intensity_spread=0.3)
+    camera = Camera(
+        descan=((6.0, 1.5), (-1.0, 5.0)),
+        jitter=0.1,
+        background=0.2,
+        ring=0.05,
+        gain_spread=0.01,
+        hot=12,
+        dead=12,
+    )
+    sample = grain_map(
+        shape,
+        (0.5, 0.5),
+        n_grains=max(4, shape[0] * shape[1] // grain),
+        overlap_width=1.0,
+        step=_STEP,
+        seed=seed,
+    )
+    file = folder / "scan.npy"
+    truth = write_scan(
+        file,
+        sample,
+        [lithium_iron_phosphate(), iron_phosphate()],
+        beam=beam,
+        camera=camera,
+        seed=seed,
+        progress=progress,
+    )
+    scan = Scan(
+        file=file,
+        pixel_size=camera.pixel_size,
+        step=_STEP,
+        voltage=beam.voltage,
+        precession=beam.precession_angle,
+    )
+    return scan, truth

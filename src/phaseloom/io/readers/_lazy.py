@@ -191,6 +191,21 @@ def lazily(array: Any, stored: Sequence[int] = (1, 1)) -> Any:
     return da.from_array(array, chunks=chunks(array.shape, array.dtype.itemsize, stored))
 
 
+def pattern_type(dtype: Any, shape: tuple[int, ...], path: Path) -> np.dtype[Any]:
+    """The type of a pattern (rows, columns) as it lies in a file.
+
+    Raises
+    ------
+    InputError
+        The file says that a pattern is larger than any can be.
+    """
+    if prod(shape) * np.dtype(dtype).itemsize >= 2**30:
+        raise InputError(
+            f"says that a pattern has {shape[0]}×{shape[1]} pixels", "copy it again", source=path
+        )
+    return np.dtype((dtype, shape))
+
+
 def frames_in_file(
     path: Path,
     *,

@@ -19,7 +19,7 @@ from phaseloom.io.fingerprint import input_fingerprint
 from phaseloom.io.readers import _hdf5 as hdf5
 from phaseloom.io.readers import _zarr
 from phaseloom.io.readers._hdf_scan import choose, lazy_dataset, numeric_datasets
-from phaseloom.io.readers._lazy import MappedArray, frames_in_file, lazily
+from phaseloom.io.readers._lazy import MappedArray, frames_in_file, lazily, pattern_type
 from phaseloom.io.scan_axes import DIMS, plain_axes
 from phaseloom.io.scans import make_scan
 from phaseloom.io.stacking import refuse_choice
@@ -115,7 +115,7 @@ def _from_npy(path: Path, *, partial: bool) -> Any:
     if not column_major:
         rows, columns = (1, 1, *shape)[-4:-2]
         return frames_in_file(
-            path, offset=start, frame=np.dtype((dtype, shape[-2:])), field=None,
+            path, offset=start, frame=pattern_type(dtype, shape[-2:], path), field=None,
             shape=(rows, columns), partial=partial,
         )  # fmt: skip
     promised = int(np.prod(shape, dtype=object)) * dtype.itemsize

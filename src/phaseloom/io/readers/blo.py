@@ -18,7 +18,7 @@ import xarray as xr
 
 from phaseloom.errors import InputError
 from phaseloom.io.fingerprint import input_fingerprint
-from phaseloom.io.readers._lazy import frames_in_file
+from phaseloom.io.readers._lazy import frames_in_file, pattern_type
 from phaseloom.io.scan_axes import Axis, wavelength
 from phaseloom.io.scans import make_scan
 from phaseloom.io.stacking import refuse_choice
@@ -98,7 +98,7 @@ def read(
     data = frames_in_file(
         path,
         offset=int(header["offset_patterns"]),
-        frame=np.dtype([("mark", "u1", 6), ("data", "u1", (size, size))]),
+        frame=np.dtype([("mark", "u1", 6), ("data", pattern_type("u1", (size, size), path))]),
         field="data",
         shape=(int(header["ny"]), int(header["nx"])),
         partial=partial,

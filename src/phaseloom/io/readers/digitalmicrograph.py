@@ -18,7 +18,7 @@ import xarray as xr
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.fingerprint import input_fingerprint
 from phaseloom.io.readers._hdf_scan import choose
-from phaseloom.io.readers._lazy import MappedArray, frames_in_file, lazily
+from phaseloom.io.readers._lazy import MappedArray, frames_in_file, lazily, pattern_type
 from phaseloom.io.scan_axes import Axis, is_length, is_reciprocal
 from phaseloom.io.scans import make_scan
 from phaseloom.io.stacking import refuse_choice
@@ -185,7 +185,7 @@ def _lazy(
     detector_first = not axes[0].navigate and len(axes) > 2
     if not detector_first:
         rows, columns = (1, 1, *shape)[-4:-2]
-        frame = np.dtype((dtype, shape[-2:]))
+        frame = pattern_type(dtype, shape[-2:], path)
         return frames_in_file(
             path, offset=place, frame=frame, field=None, shape=(rows, columns), partial=partial
         )

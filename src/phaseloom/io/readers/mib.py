@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.fingerprint import input_fingerprint
-from phaseloom.io.readers._lazy import frames_in_file
+from phaseloom.io.readers._lazy import frames_in_file, pattern_type
 from phaseloom.io.scan_axes import plain_axes
 from phaseloom.io.scans import make_scan
 from phaseloom.io.stacking import refuse_choice
@@ -93,7 +93,9 @@ def read(
             "copy it again",
             source=path,
         )
-    frame = np.dtype([("header", "u1", length), ("data", _TYPES[kind], (height, width))])
+    frame = np.dtype(
+        [("header", "u1", length), ("data", pattern_type(_TYPES[kind], (height, width), path))]
+    )
     there = path.stat().st_size // frame.itemsize
     notes = _notes(path)
     shape = _scan_shape(path, notes, frame, there)

@@ -22,7 +22,7 @@ import xarray as xr
 from phaseloom.errors import InputError
 from phaseloom.io.fingerprint import input_fingerprint
 from phaseloom.io.readers._hdf_scan import choose
-from phaseloom.io.readers._lazy import frames_in_file
+from phaseloom.io.readers._lazy import frames_in_file, pattern_type
 from phaseloom.io.scan_axes import Axis
 from phaseloom.io.scans import make_scan
 from phaseloom.io.stacking import refuse_choice
@@ -131,9 +131,9 @@ def _series(path: Path, *, partial: bool) -> tuple[Any, list[Axis]]:
             raise InputError("holds no patterns", "the series was never recorded", source=path)
         element = _bytes(file, int(places[0]), _ELEMENT.size)
         _, step_x, _, _, step_y, _, number, nx, ny = _ELEMENT.unpack(element)
-        if number not in _TYPES or not (0 < nx < 2**16 and 0 < ny < 2**16):
+        if number not in _TYPES or min(nx, ny) < 1:
             raise InputError("its header is damaged", "copy it again", source=path)
-        pixels = np.dtype((_TYPES[number], (ny, nx)))
+        pixels = pattern_type(_TYPES[number], (ny, nx), path)
         rows_first = True
         if tag == _WITH_POSITIONS and places.size > 1:
             ys = []

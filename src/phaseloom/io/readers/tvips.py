@@ -16,7 +16,7 @@ import xarray as xr
 
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.fingerprint import input_fingerprint
-from phaseloom.io.readers._lazy import frames_in_file
+from phaseloom.io.readers._lazy import frames_in_file, pattern_type
 from phaseloom.io.scan_axes import plain_axes
 from phaseloom.io.scans import make_scan
 from phaseloom.io.stacking import refuse_choice
@@ -119,10 +119,11 @@ def read(
             InputWarning,
             stacklevel=3,
         )
+    pixels = int(header["height"]), int(header["width"])
     frame = np.dtype(
         [
             ("header", "u1", length),
-            ("data", f"<u{header['bits'] // 8}", (int(header["height"]), int(header["width"]))),
+            ("data", pattern_type(f"<u{header['bits'] // 8}", pixels, path)),
         ]
     )
     series = []

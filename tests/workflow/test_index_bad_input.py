@@ -54,7 +54,7 @@ def test_crystals_at_fault(index: Call, cifs: Path, tmp_path: Path) -> None:
     fault = index(phase=tmp_path / "empty.cif").fault
     assert "empty.cif: the CIF file has no atoms; intensities need them" in fault
     fault = index("-p", cifs / "Au.cif").fault
-    assert "two crystals are called 'Au': give them names (-p NAME=FILE.cif)" in fault
+    assert "two crystals are called 'Au': give them names (NAME=FILE.cif)" in fault
     assert index("-p", f"other={cifs / 'Au.cif'}").status == 0
 
 

@@ -154,8 +154,8 @@ GOOD = 'method = "peaks"\n[scan]\nfile = "gold.npy"\npixel_size = 0.03\n'
     ("text", "said"),
     [
         ('method = "peaks"\n', "scan is missing"),
-        ('method = "maps"\n', "method must be 'stxm', 'peaks' or 'index', not 'maps'"),
-        ('method = ["peaks"]\n', "method must be 'stxm', 'peaks' or 'index'"),
+        ('method = "maps"\n', "method must be 'stxm', 'peaks', 'index' or 'cluster', not 'maps'"),
+        ('method = ["peaks"]\n', "method must be 'stxm', 'peaks', 'index' or 'cluster'"),
         (GOOD.replace("gold", "gone"), "gone.npy: no such file"),
         (GOOD + "colour = 1\n", "scan.colour is not a key of the recipe"),
         (GOOD + "scan_shape = '4'\n", "ROWS,COLUMNS"),

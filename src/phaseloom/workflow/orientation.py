@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +23,7 @@ from phaseloom.workflow.outcome import (
     Outcome,
     collected,
     earlier,
+    forget,
     make_folder,
     publish,
     stated,
@@ -90,14 +89,14 @@ def run_orientation(
     with collected() as notes:
         crystals = crystals_of(recipe.crystal)
         if registered:
-            found = peaks_of_folder(recipe, crystals)
+            found = peaks_of_folder(recipe, crystals, k_max=recipe.matching.k_max)
             if fresh and beside:
-                _forget(folder)
+                forget(folder, _GROUP)
             keep = Checkpoints(folder / "results.zarr", fresh=fresh and not beside)
         else:
             keep = Checkpoints(folder / "results.zarr", fresh=fresh)
             found = peaks_of_scan(
-                recipe, crystals,
+                recipe, crystals, k_max=recipe.matching.k_max,
                 keep=keep, fresh=fresh, workers=workers, scheduler=scheduler, progress=progress,
             )  # fmt: skip
         groups, told = _indexed(
@@ -197,16 +196,6 @@ def _truth(data: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
         },
         coords={axis: data[axis] for axis in ("y", "x")},
     )
-
-
-def _forget(folder: Path) -> None:
-    """Remove an orientation map, and nothing else, from the results of a folder."""
-    store = folder / "results.zarr"
-    # The index of the store would still name what is gone.
-    (store / "zarr.json").unlink(missing_ok=True)
-    for path in (store / _GROUP, *(folder / "unfinished").glob(f"{_GROUP}-*")):
-        if path.is_dir():
-            shutil.rmtree(path)
 
 
 def _tables(

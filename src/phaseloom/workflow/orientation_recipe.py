@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -60,13 +61,16 @@ class OrientationRecipe(ScanRecipe):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        names = [entry.label for entry in self.crystal]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(
-                f"two crystals are called {twice[0]!r}: give them names (-p NAME=FILE.cif)"
-            )
+        distinct(self.crystal)
         return self
+
+
+def distinct(crystals: Sequence[CrystalFile]) -> None:
+    """Raise ValueError when two crystals have one name."""
+    names = [entry.label for entry in crystals]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"two crystals are called {twice[0]!r}: give them names (NAME=FILE.cif)")
 
 
 def example() -> OrientationRecipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -124,6 +125,16 @@ def earlier(folder: Path, group: str, names: tuple[str, ...]) -> dict[str, Any]:
         return {}
     known = json.loads(metadata)["attributes"]
     return {name: known[name] for name in names if name in known}
+
+
+def forget(folder: Path, group: str) -> None:
+    """Remove one group, and nothing else, from the results of a folder."""
+    store = folder / "results.zarr"
+    # The index of the store would still name what is gone.
+    (store / "zarr.json").unlink(missing_ok=True)
+    for path in (store / group, *(folder / "unfinished").glob(f"{group}-*")):
+        if path.is_dir():
+            shutil.rmtree(path)
 
 
 def write_tables(folder: Path, tables: dict[str, pd.DataFrame]) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.diffraction.table import Peaks
 from phaseloom.errors import InputError
-from phaseloom.workflow.orientation_recipe import OrientationRecipe
 from phaseloom.workflow.outcome import STATED
 from phaseloom.workflow.peaks import TOLD, register_scan
 from phaseloom.workflow.peaks_recipe import Scan, ScanRecipe
@@ -36,7 +35,10 @@ _BESIDE = ("sample", "density", "virtual")
 
 
 class Found(NamedTuple):
-    """Peaks in Å⁻¹, what is known of the beam, the groups they came with, what they came from."""
+    """Peaks, what is known of the beam, the groups they came with, what they came from.
+
+    Without crystals to index them with, peaks may be in px and the voltage not known (NaN).
+    """
 
     peaks: Peaks
     voltage: float
@@ -51,7 +53,12 @@ def is_registered(file: Path) -> bool:
 
 
 def peaks_of_scan(
-    recipe: OrientationRecipe, crystals: Sequence[Crystal], *, keep: Checkpoints, **how: Any
+    recipe: ScanRecipe,
+    crystals: Sequence[Crystal],
+    *,
+    k_max: float | None = None,
+    keep: Checkpoints,
+    **how: Any,
 ) -> Found:
     """Read a scan and register it, as ``phaseloom peaks`` does; what is kept is shared with it.
 
@@ -60,7 +67,9 @@ def peaks_of_scan(
     recipe
         What to do.
     crystals
-        The phases, to be told in time that they have nothing on the detector.
+        The phases, to be told in time that they have nothing on the detector; may be none.
+    k_max
+        Largest 1/d of them that counts, Å⁻¹.
     keep
         Of ``recipe.out``.
     **how
@@ -72,27 +81,53 @@ def peaks_of_scan(
         A file or a value is at fault, voltage or pixel size are not known, or a crystal has no
         reflection on the detector.
     """
-    source = recipe.scan.file
     scan, calibration = scan_of(recipe.scan)
-    voltage = _voltage(source, scan.attrs.get("voltage"), str(scan["ky"].attrs.get("units", "px")))
-    step = float(abs(scan["kx"][1] - scan["kx"][0])) if scan.sizes["kx"] > 1 else np.inf
-    _check_reach(recipe, crystals, step * np.hypot(scan.sizes["ky"], scan.sizes["kx"]) / 2)
+    voltage, precession = beam_of_scan(recipe, scan, crystals, k_max=k_max)
     registered = register_scan(scan, recipe, calibration, keep=keep, **how)
     return Found(
         Peaks(_plain(registered.groups["/peaks"])),
         voltage,
-        float(scan.attrs.get("precession_angle") or 0.0),
+        precession,
         registered.groups,
         json.loads(registered.facts["inputs"]),
     )
 
 
-def peaks_of_folder(recipe: OrientationRecipe, crystals: Sequence[Crystal]) -> Found:
+def beam_of_scan(
+    recipe: ScanRecipe, scan: xr.Dataset, crystals: Sequence[Crystal], *, k_max: float | None = None
+) -> tuple[float, float]:
+    """Voltage in kV and precession angle in degrees of a scan; with crystals they must be known.
+
+    Parameters
+    ----------
+    recipe, crystals, k_max
+        As for :func:`peaks_of_scan`.
+    scan
+        From :func:`phaseloom.workflow.scan_input.scan_of`.
+
+    Raises
+    ------
+    InputError
+        As for :func:`peaks_of_scan`.
+    """
+    voltage, units = scan.attrs.get("voltage"), str(scan["ky"].attrs.get("units", "px"))
+    if crystals:
+        _check_known(recipe.scan.file, voltage, units)
+        step = float(abs(scan["kx"][1] - scan["kx"][0])) if scan.sizes["kx"] > 1 else np.inf
+        corner = step * float(np.hypot(scan.sizes["ky"], scan.sizes["kx"])) / 2
+        _check_reach(recipe, crystals, corner, k_max)
+    known = np.nan if voltage is None else float(voltage)
+    return known, float(scan.attrs.get("precession_angle") or 0.0)
+
+
+def peaks_of_folder(
+    recipe: ScanRecipe, crystals: Sequence[Crystal], *, k_max: float | None = None
+) -> Found:
     """Read the peaks of a folder; what the recipe says of the scan comes before what it says.
 
     Parameters
     ----------
-    recipe, crystals
+    recipe, crystals, k_max
         As for :func:`peaks_of_scan`.
 
     Returns
@@ -124,13 +159,16 @@ def peaks_of_folder(recipe: OrientationRecipe, crystals: Sequence[Crystal]) -> F
             for a, n in zip("yx", peaks.shape, strict=True)
         }
         peaks = Peaks(peaks.data.assign_coords(places))
-    voltage = _voltage(folder, entry.voltage or attrs.get("voltage"), peaks.units)
+    voltage = entry.voltage or attrs.get("voltage")
     precession = attrs.get("precession_angle") if entry.precession is None else entry.precession
-    _check_reach(recipe, crystals, peaks.pixel_size * np.hypot(*peaks.detector_shape) / 2)
+    if crystals:
+        _check_known(folder, voltage, peaks.units)
+        corner = peaks.pixel_size * float(np.hypot(*peaks.detector_shape)) / 2
+        _check_reach(recipe, crystals, corner, k_max)
     known = json.loads(str(attrs.get("inputs", "{}"))).get("scan")
     return Found(
         peaks,
-        voltage,
+        np.nan if voltage is None else float(voltage),
         float(precession or 0.0),
         _groups(folder, kept.data) if recipe.out.resolve() == folder.resolve() else {},
         {"scan": known or fingerprint(peaks.data)},
@@ -160,7 +198,7 @@ def _groups(folder: Path, data: xr.Dataset) -> dict[str, xr.Dataset]:
     return groups
 
 
-def _refuse_registering(recipe: OrientationRecipe) -> None:
+def _refuse_registering(recipe: ScanRecipe) -> None:
     """Raise InputError when a folder's peaks are to be registered in some way: they are."""
     plain = Scan(file=recipe.scan.file)
     asked = [
@@ -185,14 +223,8 @@ def _refuse_registering(recipe: OrientationRecipe) -> None:
         )
 
 
-def _voltage(source: Path, voltage: Any, units: str) -> float:
-    """The voltage in kV, when it and the pixel size are known.
-
-    Raises
-    ------
-    InputError
-        Something is missing; the flags that give it are named.
-    """
+def _check_known(source: Path, voltage: Any, units: str) -> None:
+    """Raise InputError when voltage or pixel size are not known; the flags are named."""
     missing = []
     if voltage is None:
         missing.append(("the voltage of the beam", "--voltage KV"))
@@ -204,14 +236,15 @@ def _voltage(source: Path, voltage: Any, units: str) -> float:
             f"give {' and '.join(flag for _, flag in missing)}",
             source=source,
         )
-    return float(voltage)
 
 
-def _check_reach(recipe: OrientationRecipe, crystals: Sequence[Crystal], corner: float) -> None:
+def _check_reach(
+    recipe: ScanRecipe, crystals: Sequence[Crystal], corner: float, k_max: float | None
+) -> None:
     """Raise InputError for a crystal that has no reflection up to the corner of the detector."""
     from phaseloom.crystals import reflections
 
-    reach = min(corner, recipe.matching.k_max or np.inf)
+    reach = min(corner, k_max or np.inf)
     for crystal in crystals:
         # All crystals have reflections up to there: absent ones are known beside others.
         first = reflections(crystal, max(reach, _SOME)).k[0]

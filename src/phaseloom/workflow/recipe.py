@@ -21,6 +21,7 @@ METHODS = {
     "stxm": ("stxm_recipe", "StxmRecipe"),
     "peaks": ("peaks_recipe", "PeaksRecipe"),
     "index": ("orientation_recipe", "OrientationRecipe"),
+    "cluster": ("components_recipe", "ComponentsRecipe"),
 }
 """What a recipe can be for, and the module and the class that say what is in it."""
 
@@ -146,7 +147,7 @@ def _place(location: tuple[int | str, ...]) -> str:
     for part in location:
         if isinstance(part, int):
             names[-1] = f"{names[-1]} {part + 1}"
-        elif not part.endswith(("float", "]")):
+        elif not part.endswith(("float", "-int", "]")):
             names.append(part)
     return ".".join(names)
 

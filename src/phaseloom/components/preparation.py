@@ -201,6 +201,8 @@ def _drawn(peaks: Peaks, size: int, mask_radius: float | None) -> Prepared:
     """Patterns drawn from the peaks that are no direct beam."""
     canvas = canvas_of(peaks.detector_shape, size)
     radius = _spot_extent(peaks) if mask_radius is None else float(mask_radius)
+    centre = canvas.shape[0] // 2, canvas.shape[1] // 2
+    pixels = _outside(canvas, centre, radius, np.ones(canvas.shape, dtype=bool))
     ky, kx, counts = (
         peaks.data[c].to_numpy().astype(np.float64) for c in ("ky", "kx", "intensity")
     )
@@ -213,8 +215,6 @@ def _drawn(peaks: Peaks, size: int, mask_radius: float | None) -> Prepared:
             "no pattern has a peak beside the direct beam",
             "look at the peaks and their threshold, or take raw patterns",
         )
-    centre = canvas.shape[0] // 2, canvas.shape[1] // 2
-    pixels = _outside(canvas, centre, radius, np.ones(canvas.shape, dtype=bool))
     sigma = max(_SIGMA, _ERRORS * _place_error(spots) / canvas.factor)
     calibrated = peaks.units != "px"
     return _prepared(

@@ -17,7 +17,14 @@ from typing import Any
 import typer
 from rich.markup import escape
 
-from phaseloom.cli import export_commands, index_commands, options, peaks_commands, stxm_commands
+from phaseloom.cli import (
+    cluster_commands,
+    export_commands,
+    index_commands,
+    options,
+    peaks_commands,
+    stxm_commands,
+)
 from phaseloom.cli.shared import ERR, OUT, bars, closing, print_json, run_and_tell, threads
 from phaseloom.compute.interrupts import insisting_interrupts
 from phaseloom.errors import InputError, InputWarning
@@ -58,6 +65,7 @@ app.command()(stxm_commands.stxm)
 app.command()(stxm_commands.spectra)
 app.command()(peaks_commands.peaks)
 app.command()(index_commands.index)
+app.command()(cluster_commands.cluster)
 app.command()(peaks_commands.reconstruct)
 app.command()(peaks_commands.calibrate)
 app.command()(export_commands.export)
@@ -119,7 +127,8 @@ def demo(
     from phaseloom.workflow.console import show_scores, show_summary
     from phaseloom.workflow.demo import run_demo
 
-    least, most = {"stxm": (160, 2048), "peaks": (4, 256), "index": (12, 256)}[kind]
+    ranges = {"stxm": (160, 2048), "peaks": (4, 256), "index": (12, 256), "cluster": (24, 256)}
+    least, most = ranges[kind]
     if size is not None and not least <= size <= most:
         raise typer.BadParameter(
             f"{size} is not in the range {least} to {most}", param_hint="--size"

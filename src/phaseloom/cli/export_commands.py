@@ -12,8 +12,11 @@ from phaseloom.cli.shared import print_json, say
 
 Results = Annotated[Path, Argument(metavar="DIR", help="folder of the results")]
 Format = Annotated[
-    Literal["ang", "ctf", "h5", "nexus", "tiff", "csv"],
-    Option("--to", help="orientations: ang ctf h5; all maps: nexus tiff csv"),
+    Literal["ang", "ctf", "h5", "nexus", "tiff", "csv", "hspy"],
+    Option(
+        "--to",
+        help="orientations: ang ctf h5; all maps: nexus tiff csv; patterns of components: hspy",
+    ),
 ]
 Out = Annotated[
     Path | None,

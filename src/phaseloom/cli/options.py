@@ -14,7 +14,8 @@ COMMON = "Common"
 File = Annotated[Path, Argument(metavar="FILE", help="a stack, image, line scan, spectra or scan")]
 Recipe = Annotated[Path, Argument(metavar="RECIPE.toml", help="phaseloom new prints one")]
 Kind = Annotated[
-    Literal["stxm", "peaks", "index"], Argument(metavar="KIND", help="stxm, peaks or index")
+    Literal["stxm", "peaks", "index", "cluster"],
+    Argument(metavar="KIND", help="stxm, peaks, index or cluster"),
 ]
 
 # Reading and preparation
@@ -113,6 +114,6 @@ Size = Annotated[
     Option(
         "--size",
         metavar="N",
-        help="along a side: pixels of a stack (256), positions of a scan (24; to index 48)",
+        help="along a side: pixels of a stack (256), positions of a scan (24; 48 for maps)",
     ),
 ]

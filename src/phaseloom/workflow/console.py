@@ -87,6 +87,10 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
         _show_orientations(summary["orientation"], console)
         for file in summary["exports"]:
             console.print(f"→ {file}", markup=False, highlight=False, soft_wrap=True)
+    elif summary["method"] == "cluster":
+        _show_components(summary["components"], console)
+        if "orientation" in summary:
+            _show_orientations(summary["orientation"], console)
     else:
         _show_peaks(summary["scan"], console)
 
@@ -97,6 +101,8 @@ def show_scores(kind: str, scores: dict[str, Any], console: Console) -> None:
         _show_phase_scores(scores, console)
     elif kind == "index":
         _show_orientation_scores(scores, console)
+    elif kind == "cluster":
+        _show_component_scores(scores, console)
     else:
         _show_peak_scores(scores, console)
 
@@ -149,6 +155,30 @@ def _show_orientations(said: dict[str, Any], console: Console) -> None:
     console.print(table)
 
 
+def _show_components(said: dict[str, Any], console: Console) -> None:
+    """How many components and why, where they are, how fast."""
+    rows, columns = said["scan_shape"]
+    table = Table(show_header=False)
+    table.add_row("patterns", f"{said['patterns']:,} ({rows}×{columns})")
+    table.add_row("components", f"{said['k']}")
+    if said["background"] >= 0:
+        table.add_row("… of them background", f"component {said['background']}")
+    table.add_row("overlaps", f"{said['overlaps']:.1%}")
+    if said["nothing"]:
+        table.add_row("nothing there", f"{said['nothing']:.1%}")
+    noise = f", noise {said['noise_floor']:.4f}" if np.isfinite(said["noise_floor"]) else ""
+    table.add_row("relative error", f"{said['error']:.4f}{noise}")
+    for name, index in said.get("agreement", {}).items():
+        table.add_row(f"agreement with {name}", f"{index:.3f}")
+    if np.isfinite(said.get("registering_seconds", np.nan)):
+        table.add_row("time to register", f"{said['registering_seconds']:.1f} s")
+    if np.isfinite(said["seconds"]):
+        speed = f"{said['patterns_per_second']:,.0f} patterns/s"
+        table.add_row("time for components", f"{said['seconds']:.1f} s, {speed}")
+    console.print(table)
+    console.print(said["reason"], markup=False, highlight=False, soft_wrap=True)
+
+
 def _px(number: float) -> str:
     return f"{number:.2f} px" if np.isfinite(number) else "not known"
 
@@ -196,6 +226,23 @@ def _show_orientation_scores(scores: dict[str, Any], console: Console) -> None:
     for name, counts in scores["confusion"].items():
         found.add_row(escape(name), *(f"{n:,}" for n in counts))
     console.print(found)
+
+
+def _show_component_scores(scores: dict[str, Any], console: Console) -> None:
+    table = Table(show_header=False, title="against the simulated truth")
+    table.add_row("grains", f"{scores['grains']} found, {scores['true_grains']} are there")
+    for name, label, form in (
+        ("map_correlation", "correlation of the weight maps, mean", ".3f"),
+        ("worst_map_correlation", "… worst", ".3f"),
+        ("right_labels", "right labels within grains", ".1%"),
+        ("overlap_f1", "overlaps, F1", ".3f"),
+        ("overlap_recall", "… found", ".1%"),
+        ("overlap_precision", "… right", ".1%"),
+    ):
+        table.add_row(label, format(scores[name], form))
+    console.print(table)
+    if "orientation" in scores:
+        _show_orientation_scores(scores["orientation"], console)
 
 
 def _show_stacks(stacks: dict[str, Any], console: Console) -> None:

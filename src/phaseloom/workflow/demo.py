@@ -16,11 +16,11 @@ SCAN_SIZE = 24
 """Positions along a side of a simulated scan."""
 
 MAP_SIZE = 48
-"""Rows of a simulated scan whose crystals are to be mapped."""
+"""Rows of a simulated scan whose crystals, or components, are to be mapped."""
 
 
 def run_demo(
-    kind: Literal["stxm", "peaks", "index"],
+    kind: Literal["stxm", "peaks", "index", "cluster"],
     folder: Path,
     *,
     size: int | None = None,
@@ -38,9 +38,22 @@ def run_demo(
     outcome : Outcome
         What the run left in ``folder``.
     scores : dict
-        See :mod:`phaseloom.workflow.stxm_demo`, :mod:`phaseloom.workflow.peaks_demo` and
-        :mod:`phaseloom.workflow.orientation_demo`.
+        See :mod:`phaseloom.workflow.stxm_demo`, :mod:`phaseloom.workflow.peaks_demo`,
+        :mod:`phaseloom.workflow.orientation_demo` and :mod:`phaseloom.workflow.components_demo`.
     """
+    if kind == "cluster":
+        from phaseloom.workflow.components_demo import demo_cluster
+
+        return demo_cluster(
+            folder,
+            size=size or MAP_SIZE,
+            seed=seed,
+            device=device,
+            workers=workers,
+            scheduler=scheduler,
+            fresh=fresh,
+            progress=progress,
+        )
     if kind == "index":
         from phaseloom.workflow.orientation_demo import demo_index
 

@@ -18,7 +18,13 @@ _DOSE = 3e5
 
 
 def write_demo_scan(
-    folder: Path, shape: tuple[int, int], *, grain: int, seed: int, progress: Progress
+    folder: Path,
+    shape: tuple[int, int],
+    *,
+    grain: int,
+    overlap_width: float = 1.0,
+    seed: int,
+    progress: Progress,
 ) -> tuple[Scan, xr.Dataset]:
     """Simulate a scan of LiFePO₄ and FePO₄ to ``scan.npy``.
 
@@ -35,6 +41,8 @@ def write_demo_scan(
         Scan positions (y, x).
     grain
         Positions of a grain, on average.
+    overlap_width
+        Positions on either side of a boundary that hold both grains.
     seed
         Same seed, same file.
     progress
@@ -65,7 +73,7 @@ def write_demo_scan(
         shape,
         (0.5, 0.5),
         n_grains=max(4, shape[0] * shape[1] // grain),
-        overlap_width=1.0,
+        overlap_width=overlap_width,
         step=_STEP,
         seed=seed,
     )

@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-Format = Literal["ang", "ctf", "h5", "nexus", "tiff", "csv"]
+Format = Literal["ang", "ctf", "h5", "nexus", "tiff", "csv", "hspy"]
 """What results can be written as."""
 
 _ORIENTATIONS = ("ang", "ctf", "h5")
 _WHOLE = ("h5", "nexus")
 """These take all solutions and energies; to others they are not read."""
+_PATTERNS = ("tiff", "hspy")
+"""Patterns of components are written so; to the last of them nothing else."""
 _ENDINGS = {"nexus": "nxs", "tiff": "tif"}
+_LABELS = {"phase": "phase_name", "component": "component", "threshold": "threshold"}
+"""Dimensions that maps are written along, and the coordinate that names their pages."""
 _QUATERNION = ("a", "b", "c", "d")
 
 
@@ -42,15 +46,17 @@ def export_results(folder: Path, to: Format, out: Path | None = None) -> list[Pa
     ctf    orientations for Channel 5, AZtec, MTEX, orix
     h5     orientations for orix, with all solutions
     nexus  every map as NXdata, with its axes
-    tiff   every map a page of 32-bit floating point, for ImageJ
+    tiff   every map a page of 32-bit floating point, for ImageJ; so are patterns of components
     csv    a row per pixel
+    hspy   patterns of components for HyperSpy and pyxem
     =====  ===============================================================================
 
     Parameters
     ----------
     folder
-        As a run left it, with orientations (``orientation.…`` is written) or phase maps of stacks
-        (``NAME.…`` per stack) or both.
+        As a run left it, with orientations (``orientation.…`` is written), components
+        (``components.…``, ``component_patterns.…``) or phase maps of stacks (``NAME.…`` per
+        stack).
     to
         The format.
     out
@@ -72,21 +78,30 @@ def export_results(folder: Path, to: Format, out: Path | None = None) -> list[Pa
             f"results are not written as {to!r}", f"take one of {' '.join(get_args(Format))}"
         )
     whole = to in _WHOLE
-    results = list(_orientations(folder, whole=whole))
-    if to not in _ORIENTATIONS:
-        results += _stacks(folder, whole=whole)
-    if not results:
+    components = None if to in _ORIENTATIONS else _group(folder, "components", whole=whole)
+    results: list[_Result] = []
+    if to != "hspy":
+        results += _orientations(folder, whole=whole)
+        if components is not None:
+            results.append(_Result("components", False, components))
+        if to not in _ORIENTATIONS:
+            results += _stacks(folder, whole=whole)
+    if not results and components is None:
+        fault, remedy = _nothing(to)
         raise InputError(
-            "no such folder" if not folder.exists() else _nothing(to),
-            "give the folder that phaseloom index wrote"
-            + ("" if to in _ORIENTATIONS else ", or phaseloom stxm"),
+            fault if folder.exists() else "no such folder",
+            f"give the folder that {remedy} wrote",
             source=folder,
         )
     target = folder if out is None else out
     make_folder(target)
-    return [
-        _write(target / f"{result.name}.{_ENDINGS.get(to, to)}", result, to) for result in results
-    ]
+    ending = _ENDINGS.get(to, to)
+    files = [_write(target / f"{result.name}.{ending}", result, to) for result in results]
+    if components is not None and to in _PATTERNS:
+        from phaseloom.workflow.component_patterns import write_component_patterns
+
+        files.append(write_component_patterns(target / f"component_patterns.{ending}", components))
+    return files
 
 
 def pixel_table(data: xr.Dataset) -> pd.DataFrame:
@@ -95,13 +110,14 @@ def pixel_table(data: xr.Dataset) -> pd.DataFrame:
     Parameters
     ----------
     data
-        A group of a result: maps (y, x), with phases or quaternions as a third dimension.
+        A group of a result: maps (y, x), with phases, components, thresholds or quaternions as a
+        third dimension.
 
     Returns
     -------
     pandas.DataFrame
-        A row per pixel in the order of the stored rows: ``y_UNIT``, ``x_UNIT``, ``phase_name``
-        (empty where there is none), for orientations Bunge's Euler angles ``phi1``, ``Phi``,
+        A row per pixel in the order of the stored rows: ``y_UNIT``, ``x_UNIT``, of phase maps
+        ``phase_name`` (empty where there is none), for orientations Bunge's Euler angles ``phi1``, ``Phi``,
         ``phi2`` in degrees (orix's axes), and every map under its name.
     """
     import pandas as pd
@@ -112,9 +128,10 @@ def pixel_table(data: xr.Dataset) -> pd.DataFrame:
     for axis, places in zip(axes, (y, x), strict=True):
         units = str(axis.attrs.get("units", "px")).replace("µ", "u")
         table[f"{axis.name}_{units}"] = places.ravel()
-    phase = data["phase"].transpose("y", "x").to_numpy().ravel()
-    names = np.array([*(str(name) for name in data["phase_name"].to_numpy()), ""])
-    table["phase_name"] = names[np.where(phase >= 0, phase, -1)]
+    if "phase" in data:
+        phase = data["phase"].transpose("y", "x").to_numpy().ravel()
+        names = np.array([*(str(name) for name in data["phase_name"].to_numpy()), ""])
+        table["phase_name"] = names[np.where(phase >= 0, phase, -1)]
     if "rotation" in data:
         euler = _euler_angles(data)
         table |= dict(zip(("phi1", "Phi", "phi2"), euler.T, strict=True))
@@ -137,7 +154,8 @@ def _write(path: Path, result: _Result, to: Format) -> Path:
     if to == "nexus":
         from phaseloom.io.export.nexus import write_nxdata
 
-        return write_nxdata(path, data, default="phase", title=result.name)
+        shown = "phase" if "phase" in data else "label"
+        return write_nxdata(path, data, default=shown, title=result.name)
     if to == "tiff":
         from phaseloom.io.export.maps import write_map_stack
 
@@ -193,15 +211,23 @@ def _group(folder: Path, name: str, *, whole: bool) -> xr.Dataset | None:
         return loaded
 
 
-def _nothing(to: Format) -> str:
+def _nothing(to: Format) -> tuple[str, str]:
+    """What a folder lacks, and what makes it."""
     if to in _ORIENTATIONS:
-        return f"holds no finished orientation map, and .{to} takes nothing else"
-    return "holds no finished maps"
+        fault = f"holds no finished orientation map, and .{to} takes nothing else"
+        return fault, "phaseloom index or phaseloom cluster --index"
+    if to == "hspy":
+        return "holds no finished components, and .hspy takes nothing else", "phaseloom cluster"
+    return "holds no finished maps", "phaseloom index, phaseloom cluster or phaseloom stxm"
 
 
 def _pages(data: xr.Dataset) -> Iterator[tuple[str, NDArray[np.generic]]]:
-    """The maps (y, x) by name; phases and parts of quaternions one by one."""
-    names = [str(name) for name in data["phase_name"].to_numpy()]
+    """The maps (y, x) by name; what is there per phase, component or threshold one by one."""
+    labels = {
+        dim: [str(label) for label in data[name].to_numpy()]
+        for dim, name in _LABELS.items()
+        if name in data.coords
+    }
     for variable, values in data.data_vars.items():
         others = [dim for dim in values.dims if dim not in ("y", "x")]
         if len(values.dims) - len(others) != 2 or values.dtype.kind not in "biuf":
@@ -209,8 +235,9 @@ def _pages(data: xr.Dataset) -> Iterator[tuple[str, NDArray[np.generic]]]:
         ordered = values.transpose(*others, "y", "x").to_numpy()
         if not others:
             yield str(variable), ordered
-        elif others == ["phase"]:
-            yield from zip((f"{variable} {name}" for name in names), ordered, strict=True)
+        elif len(others) == 1 and others[0] in labels:
+            names = (f"{variable} {label}" for label in labels[str(others[0])])
+            yield from zip(names, ordered, strict=True)
         elif others == ["quaternion"]:
             yield from zip((f"{variable}_{part}" for part in _QUATERNION), ordered, strict=True)
 

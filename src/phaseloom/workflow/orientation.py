@@ -158,7 +158,7 @@ def _indexed(
             first=True,
         )
     if truth is not None:
-        known = _truth(data, truth)
+        known = true_orientations(data, truth)
         groups[f"/{_GROUP}"] = data.merge(
             keep.stage(_GROUP, "truth", fingerprint(known), lambda: known), combine_attrs="override"
         )
@@ -188,7 +188,16 @@ def _index(
         raise InputError(error.fault, error.remedy, source=recipe.scan.file) from error
 
 
-def _truth(data: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
+def true_orientations(data: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
+    """``true_phase`` and ``true_rotation`` of a simulated scan, to lie beside a map of it.
+
+    Parameters
+    ----------
+    data
+        Group ``/orientation``.
+    truth
+        ``phase`` (y, x; −1 none) and ``rotation`` (y, x, quaternion).
+    """
     return xr.Dataset(
         {
             "true_phase": (("y", "x"), truth["phase"].to_numpy().astype(np.int16)),

@@ -142,7 +142,13 @@ def peaks_of_folder(
         size are not known, or a crystal has no reflection on the detector.
     """
     entry, folder = recipe.scan, recipe.scan.file
-    _refuse_registering(recipe)
+    refuse_registering(
+        recipe,
+        ("correction", "centring", "peaks", "filter"),
+        "its peaks are registered: {option} comes too late",
+        "leave it out, or give the scan's file",
+        scan=("detector", "partial", "scan_shape", "scan_rotation"),
+    )
     kept = read_peaks(folder)
     attrs = kept.data.attrs
     peaks = Peaks(_plain(kept.data))
@@ -198,29 +204,29 @@ def _groups(folder: Path, data: xr.Dataset) -> dict[str, xr.Dataset]:
     return groups
 
 
-def _refuse_registering(recipe: ScanRecipe) -> None:
-    """Raise InputError when a folder's peaks are to be registered in some way: they are."""
+def refuse_registering(
+    recipe: ScanRecipe, parts: Sequence[str], fault: str, remedy: str, *, scan: Sequence[str] = ()
+) -> None:
+    """Raise InputError where a recipe says how to register what is not to be registered.
+
+    Parameters
+    ----------
+    recipe
+        What to do.
+    parts, scan
+        Its tables, and entries of ``scan``, that must be as they are by default.
+    fault, remedy
+        What to say; ``{option}`` is the flag that is given.
+    """
     plain = Scan(file=recipe.scan.file)
-    asked = [
-        f"--{name.replace('_', '-')}"
-        for name in ("detector", "partial", "scan_shape", "scan_rotation")
-        if getattr(recipe.scan, name) != getattr(plain, name)
-    ]
-    for part in ("correction", "centring", "peaks", "filter"):
-        given, default = getattr(recipe, part), ScanRecipe.model_fields[part].get_default(
-            call_default_factory=True
-        )  # fmt: skip
-        asked += [
-            f"--{name.replace('_', '-')}"
-            for name, value in given
-            if value != getattr(default, name)
-        ]
+    asked = [name for name in scan if getattr(recipe.scan, name) != getattr(plain, name)]
+    for part in parts:
+        field = ScanRecipe.model_fields[part]
+        default = field.get_default(call_default_factory=True)
+        asked += [name for name, v in getattr(recipe, part) if v != getattr(default, name)]
     if asked:
-        raise InputError(
-            f"its peaks are registered: {asked[0]} comes too late",
-            "leave it out, or give the scan's file",
-            source=recipe.scan.file,
-        )
+        option = f"--{asked[0].replace('_', '-')}"
+        raise InputError(fault.format(option=option), remedy, source=recipe.scan.file)
 
 
 def _check_known(source: Path, voltage: Any, units: str) -> None:

@@ -52,6 +52,14 @@ def run_recipe(
         return run_orientation(
             recipe, fresh=fresh, workers=workers, scheduler=scheduler, progress=progress
         )
+    if recipe.method == "cluster":
+        from phaseloom.workflow.components import run_components
+        from phaseloom.workflow.components_recipe import ComponentsRecipe
+
+        assert isinstance(recipe, ComponentsRecipe)
+        return run_components(
+            recipe, fresh=fresh, workers=workers, scheduler=scheduler, progress=progress
+        )
     from phaseloom.workflow.stxm import run_stxm
     from phaseloom.workflow.stxm_recipe import StxmRecipe
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from phaseloom.errors import InputError
 
-_IMAGEJ_UNITS = {"µm": "micron", "px": "pixel"}
+_IMAGEJ_UNITS = {"µm": "micron", "px": "pixel", "Å⁻¹": "1/angstrom"}
 
 
 def write_map_stack(
@@ -33,7 +33,7 @@ def write_map_stack(
     pixel_size
         ``units`` per pixel, (y, x).
     units
-        "µm", "nm" or "px".
+        "µm", "nm", "px" or "Å⁻¹".
 
     Returns
     -------

@@ -1,0 +1,71 @@
+"""Components as tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+_BY_K = ("loss", "held_out", "held_out_error", "stability", "redundancy")
+_BY_METRIC = ("quality", "votes")
+
+
+def components_tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
+    """Tables of components; lengths in the unit of the scan's axes.
+
+    Parameters
+    ----------
+    data
+        Group ``/components``.
+
+    Returns
+    -------
+    dict of pandas.DataFrame
+        ``components`` (:func:`phaseloom.components.statistics.component_table`),
+        ``component_positions`` (:func:`phaseloom.components.statistics.positions_table`),
+        ``boundary_network`` (:func:`phaseloom.components.overlap.boundary_network`), and ``rank``,
+        a row per number of components that was tried, where it was not given.
+    """
+    from phaseloom.components.overlap import boundary_network
+    from phaseloom.components.statistics import component_table, positions_table
+
+    network = boundary_network(
+        data["weight"].transpose("component", "y", "x").to_numpy(),
+        data["label"].to_numpy(),
+        data["partner"].to_numpy(),
+        background=int(data.attrs["background"]),
+    )
+    tables = {
+        "components": component_table(data),
+        "component_positions": positions_table(data),
+        "boundary_network": network,
+    }
+    return tables | ({"rank": rank_table(data)} if "k" in data.dims else {})
+
+
+def rank_table(data: xr.Dataset) -> pd.DataFrame:
+    """What speaks for each number of components that was tried.
+
+    Parameters
+    ----------
+    data
+        Group ``/components`` with a dimension ``k``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``k``, then as far as they are there ``loss``, ``held_out``, ``held_out_error``,
+        ``stability``, ``redundancy``, and ``quality_METRIC``, ``votes_METRIC`` of every metric.
+    """
+    import pandas as pd
+
+    columns = {"k": data["k"].to_numpy()}
+    columns |= {name: data[name].to_numpy() for name in _BY_K if name in data}
+    for name in _BY_METRIC:
+        if name in data:
+            rows = data[name].transpose("metric", "k")
+            metrics = [str(metric) for metric in data["metric"].to_numpy()]
+            columns |= {f"{name}_{m}": v for m, v in zip(metrics, rows.to_numpy(), strict=True)}
+    return pd.DataFrame(columns)

@@ -22,8 +22,8 @@ Array = NDArray[np.float64]
 _FALLEN = 0.01
 """Part of its height over its surroundings at which the direct beam has ended."""
 
-_WIDEST = 4.0
-"""Radii at half maximum beyond which nothing is taken for the direct beam."""
+_WIDEST = 3.0
+"""Radii at half maximum beyond which nothing is the direct beam: a Gaussian has ended at 2.6."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -117,8 +117,8 @@ def pixel_table(data: xr.Dataset) -> pd.DataFrame:
     -------
     pandas.DataFrame
         A row per pixel in the order of the stored rows: ``y_UNIT``, ``x_UNIT``, of phase maps
-        ``phase_name`` (empty where there is none), for orientations Bunge's Euler angles ``phi1``, ``Phi``,
-        ``phi2`` in degrees (orix's axes), and every map under its name.
+        ``phase_name`` (empty where there is none), for orientations Bunge's Euler angles
+        ``phi1``, ``Phi``, ``phi2`` in degrees (orix's axes), and every map under its name.
     """
     import pandas as pd
 

@@ -195,10 +195,10 @@ def pulls(n: int = 512) -> str:
     )
 
 
-def command(file: Path, out: Path) -> tuple[float, float]:
-    """Run ``phaseloom peaks`` in a process of its own: seconds, peak resident memory in GB."""
+def command(file: Path, out: Path, name: str = "peaks", *options: str) -> tuple[float, float]:
+    """Run ``phaseloom NAME`` in a process of its own: seconds, peak resident memory in GB."""
     program = Path(sys.executable).with_name("phaseloom")
-    argv = [str(program), "peaks", str(file), "--out", str(out), "--quiet"]
+    argv = [str(program), name, str(file), "--out", str(out), "--quiet", *options]
     start = time.perf_counter()
     code = (
         "import json, resource, subprocess, sys\n"
@@ -212,7 +212,7 @@ def command(file: Path, out: Path) -> tuple[float, float]:
     failed, peak = json.loads(done.stdout)
     if failed:
         sys.stderr.write(done.stderr)
-        raise SystemExit("phaseloom peaks failed")
+        raise SystemExit(f"phaseloom {name} failed")
     return time.perf_counter() - start, peak * 2**10 / 1e9
 
 

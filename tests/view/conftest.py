@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from component_maps import components
 from orientation_maps import orientation_map
 from scipy.interpolate import CubicSpline
 
@@ -334,3 +335,8 @@ def scan(
 @pytest.fixture(scope="session")
 def make_orientation() -> Callable[..., xr.DataTree]:
     return orientation_map
+
+
+@pytest.fixture(scope="session")
+def make_components() -> Callable[..., xr.DataTree]:
+    return components

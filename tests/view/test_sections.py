@@ -51,7 +51,7 @@ def test_a_result_is_drawn_and_reported_by_the_methods_it_holds(
     # Versions and inputs are those of both groups.
     assert "sha256:9876" in text
     assert "sha256:1234abcd" in text
-    with pytest.raises(InputError, match="no diffraction peaks and no orientation map"):
+    with pytest.raises(InputError, match="no diffraction peaks, no components and no orient"):
         write_figures(tmp_path, xr.DataTree())
 
 

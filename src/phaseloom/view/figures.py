@@ -25,10 +25,11 @@ def write_figures(
     folder
         Made when it does not exist.
     tree
-        Result with any of the groups ``/stxm``, ``/peaks`` and ``/orientation``; which figures
-        each gives is in :mod:`phaseloom.view.sections`.
+        Result with any of the groups ``/stxm``, ``/peaks``, ``/components`` and ``/orientation``;
+        which figures each gives is in :mod:`phaseloom.view.sections`.
     tables
-        ``phase_fractions`` gives the fractions figure its error bars.
+        ``phase_fractions`` gives the fractions figure its error bars, ``boundary_network`` the
+        figure of the same name.
 
     Returns
     -------

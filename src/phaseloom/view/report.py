@@ -36,8 +36,8 @@ def write_report(
     path
         The file to write.
     tree
-        Result with any of the groups ``/stxm``, ``/peaks`` and ``/orientation``; attributes
-        ``versions`` and ``inputs`` (JSON) of the tree or of its groups.
+        Result with any of the groups ``/stxm``, ``/peaks``, ``/components`` and ``/orientation``;
+        attributes ``versions`` and ``inputs`` (JSON) of the tree or of its groups.
     tables
         By name (the file name without ``.csv``); fractions are shown in percent.
     figures

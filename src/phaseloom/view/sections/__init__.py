@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "Chapter", "Method", "Picture", "Section", "methods_of"]
 
-METHODS = ("stxm", "peaks", "orientation")
+METHODS = ("stxm", "peaks", "components", "orientation")
 """Modules of the methods, in the order of the report."""
 
 
@@ -62,7 +62,8 @@ def methods_of(tree: xr.DataTree) -> list[Method]:
     found = [module for module in modules if module.present(tree)]
     if not found:
         raise InputError(
-            "the result holds no STXM phase map, no diffraction peaks and no orientation map",
-            "map a stack, or register or index a scan first",
+            "the result holds no STXM phase map, no diffraction peaks, no components and no "
+            "orientation map",
+            "map a stack, or register, cluster or index a scan first",
         )
     return found

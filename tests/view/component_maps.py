@@ -68,6 +68,7 @@ def components(
     background: bool = True,
     compared: bool = True,
     units: str = "nm",
+    truth: bool = False,
     seed: int = 5,
 ) -> xr.DataTree:
     """A result of components; ``choose="given"`` has nothing that depends on k."""
@@ -192,6 +193,9 @@ def components(
             example_component=("example", first[y, x]),
             example_partner=("example", partner[y, x]),
         )
+    if truth:
+        data["true_grain"] = image(np.where(first == ground, -1, 7 * first % (k + 5)), "int32")
+        data["true_overlap"] = image(ratio >= 0.7, bool)
     groups = {"/components": data if choose == "given" else swept(data, choose, rng=rng)}
     if compared:
         methods = ["nmf", "kmeans", "mixture", "hdbscan", "gmvae"]

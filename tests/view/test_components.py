@@ -24,6 +24,7 @@ from phaseloom.view.components_panels import edges, paint, places, top_of
 from phaseloom.view.components_patterns import patterns_figure
 from phaseloom.view.components_quality import quality_figure, similarity, worst_pair
 from phaseloom.view.components_rank import rank_figure
+from phaseloom.view.components_truth import true_components, truth_figure
 
 MakeComponents = Callable[..., xr.DataTree]
 Legible = Callable[[Figure], None]
@@ -52,14 +53,14 @@ def every(tree: xr.DataTree) -> list[Figure]:
         drawn.append(network_figure(tree, network))
     if tree["components"].children:
         drawn.append(methods_figure(tree))
-    return drawn
+    return [*drawn, truth_figure(tree)]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"k{case['k']}{case.get('shape', '')}")
 def test_all_figures_are_legible_on_one_page(
     make_components: MakeComponents, legible: Legible, case: dict[str, object]
 ) -> None:
-    for figure in every(make_components(size=32, **case)):
+    for figure in every(make_components(size=32, truth=True, **case)):
         assert figure.get_figheight() < 10.0
         legible(figure)
 
@@ -161,6 +162,17 @@ def test_labels_of_other_methods_take_the_numbers_they_share_most_with() -> None
     assert more[0, 2] == 1
     nothing = np.full((1, 6), -1)
     assert matched(nothing, reference, 3).tolist() == nothing.tolist()
+
+
+def test_true_grains_take_the_numbers_of_their_components(make_components: MakeComponents) -> None:
+    found = components(make_components(truth=True))
+    crystal = (found.label >= 0) & (found.label != found.background)
+    assert (true_components(found)[crystal] == found.label[crystal]).all()
+    figure = truth_figure(make_components(truth=True))
+    said = figure.axes[2].get_legend().get_texts()[0].get_text()
+    assert said.startswith("right, 9")
+    with pytest.raises(InputError, match="nothing is known"):
+        truth_figure(make_components())
 
 
 def test_what_is_not_there_is_told(make_components: MakeComponents) -> None:

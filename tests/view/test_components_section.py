@@ -27,7 +27,7 @@ def test_components_are_drawn_and_reported(
     make_components: MakeComponents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(style.FIGURE_STYLE, "savefig.dpi", 30)
-    tree = make_components()
+    tree = make_components(truth=True)
     tables = {"boundary_network": network_of(tree)}
     drawn = write_figures(tmp_path / "figures", tree, tables=tables)
     assert set(drawn) == set(CAPTIONS)

@@ -23,6 +23,7 @@ from phaseloom.view.components_quality import (
     worst_pair,
 )
 from phaseloom.view.components_rank import has_sweep, rank_figure
+from phaseloom.view.components_truth import has_truth, truth_figure
 from phaseloom.view.sections.parts import Chapter, Picture, Section, percent, picture
 from phaseloom.view.style import field_of_view
 
@@ -58,6 +59,9 @@ CAPTIONS = {
     "methods_agreement": "Labels of other methods on the same patterns, in the colours of the "
     "components that they share most positions with, and how far the partitions agree (adjusted "
     "Rand index: 1 the same, 0 by chance).",
+    "components_truth": "The grains that were simulated, in the colours of the components that "
+    "they share most positions with, beside the labels (background left out); where the two "
+    "differ; and overlaps found, missed and found where there is none.",
 }
 
 CHAPTERS = {
@@ -69,7 +73,11 @@ CHAPTERS = {
     ),
     "Overlaps and boundaries": ("overlap_evolution", NETWORK),
     "Other methods": ("methods_agreement",),
+    "Against the simulated truth": ("components_truth",),
 }
+
+PLACES = ("y", "x", "centroid_y", "centroid_x")
+"""Columns of tables that hold places on the scan."""
 
 PREPARATIONS = {
     "raw": "as recorded",
@@ -113,6 +121,8 @@ def figures(
         drawn[NETWORK] = partial(network_figure, tree, tables[NETWORK])
     if found.others:
         drawn["methods_agreement"] = partial(methods_figure, tree)
+    if has_truth(found):
+        drawn["components_truth"] = partial(truth_figure, tree)
     return drawn
 
 
@@ -143,7 +153,8 @@ def section(
         ),
         units={
             NETWORK: {"length": "px", "width": "px"},
-            "components": {"area": "px" if units == "px" else f"{units}²"},
+            "components": {"area": f"{units}²"} | dict.fromkeys(PLACES, units),
+            "component_positions": dict.fromkeys(PLACES, units),
         },
     )
 

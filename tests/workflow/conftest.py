@@ -357,3 +357,18 @@ def cifs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for crystal in (gold(), silver()):
         write_cif(folder / f"{crystal.name}.cif", crystal)
     return folder
+
+
+@pytest.fixture
+def simple_components(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Replace the chain of components by one that has them at hand; yields what it was asked."""
+    from component_stand_in import by_hand
+
+    asked: list[dict[str, Any]] = []
+
+    def made(found: Any, recipe: Any, **how: Any) -> xr.Dataset:
+        asked.append({"found": found, "recipe": recipe})
+        return by_hand(found, recipe, **how)
+
+    monkeypatch.setattr("phaseloom.workflow.components._cluster", made)
+    return asked

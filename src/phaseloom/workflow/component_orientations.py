@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.diffraction.table import Peaks
-from phaseloom.errors import InputError
+from phaseloom.errors import InputError, InputWarning
 from phaseloom.workflow.orientation_sample import check_patterns
 
 if TYPE_CHECKING:
@@ -115,11 +116,13 @@ def component_peaks(
         attrs={"kind": "scan", "input_fingerprint": "components"},
     )
     row, column = (-axis[0] / (axis[1] - axis[0]) for axis in axes.values())
-    # Resized patterns have no hot pixels, and no direct beam to be found.
-    found = register(
-        scan, hot=False, centre=(float(row), float(column)), descan="none",
-        distortion=np.reshape(distortion, (2, 2)), seed=seed, workers=1,
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        # That the direct beam is not seen, and the like, is so by preparation.
+        warnings.simplefilter("ignore", InputWarning)
+        found = register(
+            scan, hot=False, centre=(float(row), float(column)), descan="none",
+            distortion=np.reshape(distortion, (2, 2)), seed=seed, workers=1,
+        )  # fmt: skip
     return Peaks(found)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.crystals import to_json
 from phaseloom.errors import InputError
+from phaseloom.workflow.component_methods import other_methods
 from phaseloom.workflow.components_input import Source, source_of
 from phaseloom.workflow.components_recipe import ComponentsRecipe
 from phaseloom.workflow.components_tables import components_tables
@@ -145,17 +145,15 @@ def _components(
     elif not continued:
         told = {"seconds": seconds, "patterns_per_second": data["label"].size / seconds}
     told |= {name: value for name, value in found.instrument.items() if value is not None}
-    groups: dict[str, xr.Dataset] = {}
-    if recipe.compare:
-        others = _compared(found, data, recipe, keep, **how)
-        groups |= {f"/{_GROUP}/{name}": labels for name, labels in others.items()}
-        agreement = _agreement(data, others)
-        key = fingerprint(agreement)
-        data = _merged(data, keep.stage(_GROUP, "agreement", key, lambda: agreement))
+    # Stages of a group come before the groups below it, which writing them would remove.
     if truth is not None:
         known = _truth(data, truth)
         data = _merged(data, keep.stage(_GROUP, "truth", fingerprint(known), lambda: known))
-    return {f"/{_GROUP}": data, **groups}, told
+    others: dict[str, xr.Dataset] = {}
+    if recipe.compare or earlier(recipe.out, _GROUP, ("finished_agreement",)):
+        agreement, others = other_methods(found, data, recipe, keep, **how)
+        data = _merged(data, agreement)
+    return {f"/{_GROUP}": data} | {f"/{_GROUP}/{n}": labels for n, labels in others.items()}, told
 
 
 def _cluster(found: Source, recipe: ComponentsRecipe, **how: Any) -> xr.Dataset:
@@ -176,64 +174,6 @@ def _cluster(found: Source, recipe: ComponentsRecipe, **how: Any) -> xr.Dataset:
         if error.source is not None:
             raise
         raise InputError(error.fault, error.remedy, source=recipe.scan.file) from error
-
-
-def _compared(
-    found: Source, data: xr.Dataset, recipe: ComponentsRecipe, keep: Checkpoints, **how: Any
-) -> dict[str, xr.Dataset]:
-    """Labels by the other methods, each a group and a stage of its own."""
-    from phaseloom.components.alternatives import other_labels
-    from phaseloom.components.compression import compress
-    from phaseloom.components.preparation import prepare
-
-    preparation = recipe.preparation
-    scores: list[np.ndarray] = []
-
-    def scored() -> np.ndarray:
-        # Only when a method is not kept from an earlier run, and once for all of them.
-        if not scores:
-            options = preparation.model_dump(exclude={"scaling"})
-            prepared = prepare(found.patterns, **options, seed=recipe.seed, keep=keep, **how)
-            compressed = compress(
-                prepared, scaling=preparation.scaling, seed=recipe.seed, device=recipe.device, **how
-            )
-            scores.append(compressed.scores)
-        return scores[0]
-
-    def labelled(name: str) -> xr.Dataset:
-        labels = other_labels(
-            scored(), int(data.attrs["k"]), methods=[name], seed=recipe.seed, device=recipe.device
-        )
-        if name not in labels:
-            return xr.Dataset()
-        return xr.Dataset(
-            {"label": (("y", "x"), labels[name].reshape(data["label"].shape))},
-            coords={axis: data[axis] for axis in ("y", "x")},
-        )
-
-    key = fingerprint(
-        found.inputs, preparation.model_dump(), int(data.attrs["k"]), recipe.seed,
-        data["label"].to_numpy(), recipe.model_dump(mode="json", include={"correction", "centring",
-        "peaks", "filter"}),
-    )  # fmt: skip
-    made = {
-        name: keep.stage(f"{_GROUP}/{name}", "label", key, partial(labelled, name), first=True)
-        for name in dict.fromkeys(recipe.compare)
-    }
-    return {name: labels for name, labels in made.items() if "label" in labels}
-
-
-def _agreement(data: xr.Dataset, others: dict[str, xr.Dataset]) -> xr.Dataset:
-    """How alike the partitions of all methods are."""
-    from phaseloom.components.alternatives import agreement_matrix
-
-    names = ["nmf", *others]
-    maps = [data["label"].to_numpy(), *(other["label"].to_numpy() for other in others.values())]
-    matrix = agreement_matrix(dict(zip(names, maps, strict=True)))
-    return xr.Dataset(
-        {"agreement_of_methods": (("method", "method_2"), matrix)},
-        coords={"method": ("method", names), "method_2": ("method_2", names)},
-    )
 
 
 def _orientations(
@@ -268,6 +208,11 @@ def _orientations(
 
     painted = keep.stage(_PAINTED, "components", key, lambda: both()[0], first=True)
     groups = {f"/{_PAINTED}": painted}
+    if truth is not None:
+        known = true_orientations(painted, truth)
+        groups[f"/{_PAINTED}"] = _merged(
+            painted, keep.stage(_PAINTED, "truth", fingerprint(known), lambda: known)
+        )
     if (painted["phase"] >= 0).any():
         groups[f"/{_PAINTED}/sample"] = keep.stage(
             f"{_PAINTED}/sample", "sample", key, lambda: both()[1], first=True
@@ -276,11 +221,6 @@ def _orientations(
         f"{_PAINTED}/grains", "grains", fingerprint(key, THRESHOLD),
         lambda: grains_of(painted, crystals), first=True,
     )  # fmt: skip
-    if truth is not None:
-        known = true_orientations(painted, truth)
-        groups[f"/{_PAINTED}"] = _merged(
-            painted, keep.stage(_PAINTED, "truth", fingerprint(known), lambda: known)
-        )
     return groups
 
 

@@ -137,6 +137,11 @@ def _indexed(
         told = earlier(recipe.out, _GROUP, TIMES)
     elif not continued:
         told = {"seconds": seconds, "patterns_per_second": data["phase"].size / seconds}
+    told_true = None
+    if truth is not None:
+        # Before the groups below, which writing a stage of their parent would remove.
+        known = true_orientations(data, truth)
+        told_true = keep.stage(_GROUP, "truth", fingerprint(known), lambda: known)
     # Stored attributes come back as other types: arrays and numbers are the same.
     maps = [data[name].to_numpy() for name in ("phase", "rotation", "probability", "correlation")]
     key = fingerprint(maps, to_json(crystals), [float(data.attrs[n]) for n in _PHYSICS])
@@ -157,11 +162,8 @@ def _indexed(
             lambda: check_patterns(data, found.peaks, crystals),
             first=True,
         )
-    if truth is not None:
-        known = true_orientations(data, truth)
-        groups[f"/{_GROUP}"] = data.merge(
-            keep.stage(_GROUP, "truth", fingerprint(known), lambda: known), combine_attrs="override"
-        )
+    if told_true is not None:
+        groups[f"/{_GROUP}"] = data.merge(told_true, combine_attrs="override")
     return groups, told
 
 

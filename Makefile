@@ -35,6 +35,8 @@ bench: $(READY) peers
 	$(BIN)/python benchmarks/peak_statistics.py
 	$(BIN)/python benchmarks/orientation.py
 	$(BIN)/python benchmarks/comparison.py
+	$(BIN)/python benchmarks/components.py table sweep memory scan
+	$(BIN)/python benchmarks/component_counts.py
 
 peers: $(READY)
 	$(BIN)/python benchmarks/environments.py

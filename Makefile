@@ -1,4 +1,4 @@
-# make demo   maps a simulated beamtime, registers and indexes simulated 4D-STEM scans, says how well
+# make demo   maps a simulated beamtime; registers, indexes, clusters simulated 4D-STEM scans; says how well
 # make test   runs the tests
 # make check  lint, types, import contracts
 # make bench  accuracy, speed and memory, beside other programs in environments of their own
@@ -19,6 +19,7 @@ demo: $(READY)
 	$(BIN)/phaseloom demo stxm --out demo/stxm
 	$(BIN)/phaseloom demo peaks --out demo/peaks
 	$(BIN)/phaseloom demo index --out demo/index
+	$(BIN)/phaseloom demo cluster --out demo/cluster
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 -q

@@ -23,6 +23,9 @@ _GRAINS = 8
 _OVERLAP = 2.5
 """Positions on either side of a boundary that hold both grains."""
 
+_SPREAD = 0.2
+"""Degrees by which orientations of a grain differ."""
+
 
 def demo_cluster(
     folder: Path,
@@ -38,6 +41,8 @@ def demo_cluster(
     """Simulate a scan's file, find its components as a user would, index and score them.
 
     The scan is that of :func:`phaseloom.workflow.demo_scan.write_demo_scan` with eight grains.
+    Intensities are those of theory: what it gets wrong is alike in all of a grain, and part of
+    its component.
 
     Parameters
     ----------
@@ -60,8 +65,8 @@ def demo_cluster(
 
     shape = size, 5 * size // 6
     scan, truth = write_demo_scan(
-        folder, shape, grain=shape[0] * shape[1] // _GRAINS, overlap_width=_OVERLAP, seed=seed,
-        progress=progress,
+        folder, shape, grain=shape[0] * shape[1] // _GRAINS, overlap_width=_OVERLAP,
+        spread=_SPREAD, intensity_spread=0.0, seed=seed, progress=progress,
     )  # fmt: skip
     crystals = [lithium_iron_phosphate(), iron_phosphate()]
     files = [orientation_demo.write_cif(folder / f"{c.name}.cif", c) for c in crystals]

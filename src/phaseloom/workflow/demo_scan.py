@@ -23,15 +23,16 @@ def write_demo_scan(
     *,
     grain: int,
     overlap_width: float = 1.0,
+    spread: float = 0.5,
+    intensity_spread: float = 0.3,
     seed: int,
     progress: Progress,
 ) -> tuple[Scan, xr.Dataset]:
     """Simulate a scan of LiFePO₄ and FePO₄ to ``scan.npy``.
 
-    Two phases in grains that overlap at their boundaries, orientations that spread by half a
-    degree within a grain, precession, a direct beam that moves over the detector, background and
-    amorphous ring, hot and dead pixels, counting noise, intensities that kinematic theory gets
-    wrong by a third.
+    Two phases in grains that overlap at their boundaries, orientations that spread within a
+    grain, precession, a direct beam that moves over the detector, background and amorphous ring,
+    hot and dead pixels, counting noise, intensities that kinematic theory gets wrong.
 
     Parameters
     ----------
@@ -43,6 +44,10 @@ def write_demo_scan(
         Positions of a grain, on average.
     overlap_width
         Positions on either side of a boundary that hold both grains.
+    spread
+        Of the orientations of a grain's positions, in degrees.
+    intensity_spread
+        Of the logarithm of every spot about theory, at every position anew.
     seed
         Same seed, same file.
     progress
@@ -59,7 +64,7 @@ def write_demo_scan(
     from phaseloom.simulate import Beam, Camera, grain_map, write_scan
 
     make_folder(folder)
-    beam = Beam(dose=_DOSE, precession_angle=0.8, intensity_spread=0.3)
+    beam = Beam(dose=_DOSE, precession_angle=0.8, intensity_spread=intensity_spread)
     camera = Camera(
         descan=((6.0, 1.5), (-1.0, 5.0)),
         jitter=0.1,
@@ -73,6 +78,7 @@ def write_demo_scan(
         shape,
         (0.5, 0.5),
         n_grains=max(4, shape[0] * shape[1] // grain),
+        spread=spread,
         overlap_width=overlap_width,
         step=_STEP,
         seed=seed,

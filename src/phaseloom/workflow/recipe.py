@@ -123,6 +123,8 @@ def _sentence(error: ValidationError) -> str:
             return f"{place} is not a key of the recipe"
         case "string_pattern_mismatch":
             return f"{place} cannot be {wrong!r}: use letters, digits, - and _"
+        case "tuple_type" if not isinstance(wrong, dict):
+            return f"{place} must be a list, not {wrong!r}"
         case "too_short" | "tuple_type":
             return f"{place} must be one or more tables [[{place}]]"
         case "model_type" | "dict_type":

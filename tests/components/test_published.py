@@ -105,13 +105,14 @@ def test_knee_window_and_votes_lead_to_k(monkeypatch: pytest.MonkeyPatch) -> Non
     patterns[8] = patterns[7]
     asked = []
 
-    def factors(_prepared: object, k: int, kind: str, *_: object) -> SimpleNamespace:
+    def factors(_prepared: object, k: int, kind: str, **_: object) -> SimpleNamespace:
         asked.append((kind, k))
         if kind == "kl":
             return SimpleNamespace(weight=np.ones((36, 1)), pattern=row[None] - loss[k])
         return SimpleNamespace(weight=rng.random((36, 10)), pattern=patterns.reshape(10, -1))
 
     monkeypatch.setattr(published, "_factors", factors)
+    monkeypatch.setattr(published, "_compressed", lambda *_, **__: None)
     scan = np.broadcast_to(50 * row.reshape(SIDE, SIDE), (6, 6, SIDE, SIDE))
     choice = choose_published(matrix_of(scan))
 
@@ -133,13 +134,36 @@ def test_knee_window_and_votes_lead_to_k(monkeypatch: pytest.MonkeyPatch) -> Non
     assert choice.k == 5
 
 
+# With factorisations.
+
+
+@pytest.mark.parametrize("n", [4, 6])
+def test_the_knee_is_near_the_number_of_grains(n: int) -> None:
+    choice = choose_published(matrix_of(grains(n)), k_max=9, device="cpu", workers=1)
+    assert abs(choice.knee - n) <= 1
+    assert abs(choice.k - choice.knee) <= 4
+    assert choice.votes.sum() == 4
+    assert choice.votes[:, choice.ks == choice.k].sum() == choice.votes.sum(axis=0).max()
+    assert np.all(np.diff(choice.loss[: n - 2]) < 0)
+
+
+def test_the_unit_of_intensity_does_not_matter() -> None:
+    scan = grains(4)
+    first, second = (
+        choose_published(matrix_of(factor * scan), k_max=6, device="cpu", workers=1)
+        for factor in (1.0, 64.0)
+    )
+    np.testing.assert_allclose(first.loss, second.loss, rtol=1e-5)
+    assert first.k == second.k
+
+
 # Bad input.
 
 
 def test_a_loss_without_knee_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     scan = grains(4)
 
-    def factors(_prepared: object, k: int, *_: object) -> SimpleNamespace:
+    def factors(_prepared: object, k: int, *_: object, **__: object) -> SimpleNamespace:
         return SimpleNamespace(
             weight=np.zeros((len(scan) ** 2, k)), pattern=np.ones((k, SIDE * SIDE))
         )
@@ -155,3 +179,6 @@ def test_scans_that_leave_no_choice_are_told() -> None:
         choose_published(matrix_of(np.ones((1, 3, SIDE, SIDE))))
     with pytest.raises(InputError, match="all intensities of the scan are the same"):
         choose_published(matrix_of(np.ones((4, 4, SIDE, SIDE))))
+    two = np.repeat(np.random.default_rng(0).random((2, 1, SIDE, SIDE)), 6, axis=1)
+    with pytest.raises(InputError, match="2 independent components, of which no 12 can be made"):
+        choose_published(matrix_of(two))

@@ -125,3 +125,14 @@ def test_a_bare_map_and_a_single_pattern_are_drawn(make_orientation: MakeOrienta
         for draw in made.values():
             draw().canvas.draw()
         assert numbers(oriented(tree))["Share of the map"]
+
+
+def test_orientations_painted_from_components_are_told_so(
+    make_orientation: MakeOrientation,
+) -> None:
+    tree = make_orientation((18, 24))
+    tree["orientation"].attrs["of_components"] = 7
+    text = methods_paragraph(tree)
+    assert "the diffraction peaks of the patterns of 7 components of the scan with" in text
+    assert "the solution of the component that it belongs to" in text
+    assert "Second crystals were searched" not in text

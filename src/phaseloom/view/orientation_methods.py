@@ -57,9 +57,12 @@ def methods_paragraph(tree: xr.DataTree) -> str:
     attrs = found.data.attrs
     version = facts(tree, "versions").get("phaseloom")
     phases = _listed([_phase(found, number) for number in range(len(found.crystals))])
+    of = "every scan position"
+    if _known(attrs, "of_components"):
+        of = f"the patterns of {int(attrs['of_components'])} components of the scan"
     said = [
-        "Phases and orientations were mapped by matching the diffraction peaks of every scan "
-        f"position with simulated patterns of {phases}, with phaseloom"
+        f"Phases and orientations were mapped by matching the diffraction peaks of {of} "
+        f"with simulated patterns of {phases}, with phaseloom"
         f"{f' {version}' if version else ''}, after Rauch and Véron [1]; the patterns were reduced "
         "to lists of peaks as proposed by Folastre et al. [2]."
     ]
@@ -191,7 +194,12 @@ def _choice(found: Oriented) -> list[str]:
             "Among the solutions of a pixel the one that agrees with its neighbours was preferred "
             f"(changed in {percent(share)} of the pixels)."
         )
-    if "overlap_weight" in found.data:
+    if _known(found.data.attrs, "of_components"):
+        said.append(
+            "Every position has the solution of the component that it belongs to, and where two "
+            "overlap a second crystal, that of the other."
+        )
+    elif "overlap_weight" in found.data:
         share = float((found.data["overlap_phase"].to_numpy() >= 0).mean())
         said.append(
             f"Second crystals were searched in what the first left ({percent(share)} of the "

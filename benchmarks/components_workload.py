@@ -28,7 +28,7 @@ K = 8
 DIRECT, BACKGROUND = 0.6, 0.2
 """Parts of the dose in direct beam and background of the comparison."""
 
-OVERLAP = 3.0
+OVERLAP = 6.0
 """Positions from a boundary up to which both grains are seen, in the comparison."""
 
 DOSES = (1e3, 1e4, 1e5)
@@ -56,7 +56,7 @@ class Factorisation:
 def factors(side: int = 64, detector: int = 128, seed: int = 0) -> Factorisation:
     """The matrix of the comparison.
 
-    Eight grains of LiFePO₄ of one orientation each (precession 0.8°); up to three positions from
+    Eight grains of LiFePO₄ of one orientation each (precession 0.8°); up to six positions from
     a boundary both grains are seen. The direct beam holds 0.6 of the electrons, a diffuse
     background 0.2, both the same everywhere: of ‖V‖ next to nothing is left for the spots that
     tell the components apart. The dose makes the true factors' relative error 0.0182.

@@ -17,6 +17,7 @@ from components_common import Factors, main
 
 import phaseloom
 from phaseloom.components import choose_rank, factorise, matrix_of
+from phaseloom.components.compression import compress
 
 MODES: dict[str, dict[str, Any]] = {
     "defaults": {},
@@ -24,6 +25,9 @@ MODES: dict[str, dict[str, Any]] = {
     "unscaled": {"scaling": "none"},
     "sweep": {"k_max": 20, "seeds": 5},
 }
+
+APART = 512
+"""Positions held out."""
 
 
 def prepare(scan: np.ndarray, k: int, settings: dict[str, Any], threads: int) -> Any:
@@ -34,7 +38,10 @@ def prepare(scan: np.ndarray, k: int, settings: dict[str, Any], threads: int) ->
         return found.weight, found.pattern
 
     def sweep() -> Factors:
-        found = choose_rank(matrix_of(scan), **settings).factors
+        prepared = matrix_of(scan)
+        compressed = compress(prepared, test=APART)
+        rank = choose_rank(compressed, prepared.scan_shape, **settings)
+        found = factorise(prepared, rank.k, compressed=compressed, patterns=rank.patterns)
         return found.weight, found.pattern
 
     return sweep if settings is MODES["sweep"] else factors

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 MODES: dict[str, dict[str, Any]] = {
     "cd": {},
-    "cd-fine": {"tol": 1e-7, "max_iter": 2000},
+    "cd-fine": {"tol": 1e-7, "max_iter": 400},
     "mu": {"solver": "mu"},
     "minibatch": {},
 }

@@ -1,0 +1,99 @@
+"""Non-negative factors of least Kullback–Leibler divergence: multiplicative updates.
+
+Lee & Seung, Advances in Neural Information Processing Systems 13 (2000) 556. The divergence is
+the negative logarithm of the likelihood of counts, less a constant. An iteration is a pass over
+the blocks, of which nothing but (k × pixels) sums leave them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phaseloom.components.compression import tensor
+
+if TYPE_CHECKING:
+    from phaseloom.components.matrix import MatrixBlock
+
+_CHECK = 10
+_CHUNK = 2**22
+_LEAST = 1e-12
+
+Floats = NDArray[np.float32]
+
+
+def fit_divergence(
+    pattern: Floats,
+    weight: Floats,
+    over_blocks: Callable[..., Iterator[tuple[slice, Any]]],
+    *,
+    sparsity: float,
+    tolerance: float,
+    max_iterations: int,
+    device: str,
+) -> tuple[Floats, Floats, int, bool]:
+    """Weights and patterns from given ones.
+
+    Parameters
+    ----------
+    pattern, weight
+        (k, pixels) and (positions, k) to begin with, in counts.
+    over_blocks
+        Calls a function with what it is given and each block: gives rows and results.
+    sparsity
+        What a weight costs, in parts of its pattern's sum.
+    tolerance
+        A weight map is at rest when ten iterations change it by less than this part of its norm.
+    max_iterations
+        End at the latest.
+    device
+        Where.
+
+    Returns
+    -------
+    weight, pattern, iterations, converged
+    """
+    # What is nought stays so under multiplication.
+    h = np.maximum(pattern, 1e-4 * pattern.mean(axis=1, keepdims=True))
+    w = np.maximum(weight, 1e-4 * weight.mean(axis=0, keepdims=True))
+    before, converged, iterations = w.copy(), False, 0
+    while iterations < max_iterations and not converged:
+        iterations += 1
+        numerator = np.zeros(h.shape)
+        for rows, (part, of_h) in over_blocks(_step, "fitting", h, w, sparsity, device=device):
+            w[rows] = part
+            numerator += of_h
+        h = (h * (numerator / np.maximum(w.sum(axis=0, dtype=np.float64), _LEAST)[:, None])).astype(
+            np.float32
+        )
+        size = np.maximum(h.sum(axis=1), _LEAST)
+        h /= size[:, None]
+        w *= size
+        if iterations % _CHECK == 0:
+            norm = np.maximum(np.linalg.norm(w, axis=0), _LEAST)
+            converged = bool((np.linalg.norm(w - before, axis=0) / norm).max() < tolerance)
+            before = w.copy()
+    return w, h, iterations, converged
+
+
+def _step(
+    pattern: Floats, weight: Floats, sparsity: float, block: MatrixBlock, *, device: str
+) -> tuple[Floats, NDArray[np.float64]]:
+    """New weights of a block, and its part of the numerator of the patterns."""
+    h = tensor(pattern, device)
+    total = (h.sum(dim=1) * (1.0 + sparsity)).clamp(min=_LEAST)
+    values = block.load()
+    before = weight[block.rows]
+    numerator = np.zeros(pattern.shape)
+    found = []
+    step = max(1, _CHUNK // pattern.shape[1])
+    for start in range(0, len(values), step):
+        v = tensor(values[start : start + step], device)
+        w = tensor(before[start : start + step], device)
+        w = w * ((v / (w @ h).clamp(min=_LEAST)) @ h.T / total)
+        numerator += (w.T @ (v / (w @ h).clamp(min=_LEAST))).cpu().numpy()
+        found.append(w.cpu().numpy())
+    return np.concatenate(found), numerator

@@ -1,0 +1,254 @@
+"""Factors of a scan's matrix: k patterns and their weights, V ≈ W H, none of them negative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phaseloom.components.compression import Compressed, Scaling, compress
+from phaseloom.components.counting import solve_patterns, weigh
+from phaseloom.components.divergence import fit_divergence
+from phaseloom.components.least_squares import fit
+from phaseloom.components.matrix import Prepared
+from phaseloom.components.starts import Start, start_patterns
+from phaseloom.compute.blocks import run_blocks
+from phaseloom.compute.device import Device, torch_device
+from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.errors import InputError
+
+Loss = Literal["frobenius", "kl"]
+
+_UPPER = 0.99
+"""Weight 1 is this quantile of a component's weights where it is the strongest."""
+
+_RANK = 1e-5
+"""Singular values below this part of the largest are rounding."""
+
+
+class Factors(NamedTuple):
+    """Components of a scan, the one with most intensity first.
+
+    Parameters
+    ----------
+    weight
+        (positions, k): 1 where a component is as strong as it gets.
+    pattern
+        (k, pixels): counts at weight 1.
+    error
+        ‖V − WH‖ / ‖V‖.
+    residual
+        (positions,) the same of each pattern, NaN where it is empty.
+    iterations
+        Of the loss that was asked for.
+    converged
+        Whether weights had come to rest.
+    """
+
+    weight: NDArray[np.float32]
+    pattern: NDArray[np.float32]
+    error: float
+    residual: NDArray[np.float32]
+    iterations: int
+    converged: bool
+
+
+def factorise(
+    prepared: Prepared,
+    k: int,
+    *,
+    loss: Loss = "frobenius",
+    start: Start = "pure",
+    seeds: int = 1,
+    sparsity: float = 0.0,
+    smoothness: float = 0.0,
+    scaling: Scaling = "poisson",
+    tolerance: float = 1e-3,
+    max_iterations: int = 500,
+    compressed: Compressed | None = None,
+    patterns: NDArray[np.float32] | None = None,
+    seed: int = 0,
+    device: Device = "auto",
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Progress = SILENT,
+) -> Factors:
+    """Components of a scan.
+
+    Parameters
+    ----------
+    prepared
+        The matrix, from :func:`phaseloom.components.prepare`.
+    k
+        How many components.
+    loss
+        ``"frobenius"``: least squares of the scaled matrix by HALS in the compressed space, then
+        once more with each pixel's own counting error. ``"kl"``: Kullback–Leibler divergence by
+        multiplicative updates from there; each iteration reads the whole scan.
+    start, seeds
+        Where to begin (:func:`phaseloom.components.starts.start_patterns`), and from how many
+        starts; the one that ends with the least error is taken.
+    sparsity, smoothness
+        See :func:`phaseloom.components.least_squares.fit`; sparsity also with ``"kl"``.
+    scaling
+        Errors of counts (``"poisson"``) or the same of all pixels (``"none"``).
+    tolerance, max_iterations
+        When iterations end.
+    compressed
+        The matrix compressed before, by the same scaling.
+    patterns
+        (k, pixels) of the scaled matrix to begin with, instead of `start`.
+    seed
+        Same seed, same components.
+    device, workers, scheduler, progress
+        Where and how blocks are worked on.
+
+    Raises
+    ------
+    InputError
+        There are not so many components in the matrix, or an option cannot be.
+    """
+    _check(k, loss, sparsity, smoothness, seeds)
+    device_name = torch_device(device).type
+
+    def over_blocks(
+        function: Callable[..., Any], said: str, *given: Any, **more: Any
+    ) -> Iterator[tuple[slice, Any]]:
+        work = partial(function, *given, **more)
+        done = run_blocks(work, prepared.blocks, workers=workers, scheduler=scheduler)
+        for index, result in progress.track(done, said, total=len(prepared.blocks)):
+            yield prepared.blocks[index].rows, result
+
+    if compressed is None:
+        compressed = compress(
+            prepared, dimensions=2 * k + 8, scaling=scaling, seed=seed, device=device,
+            workers=workers, scheduler=scheduler, progress=progress,
+        )  # fmt: skip
+    check_rank(compressed, k)
+    if patterns is None:
+        begun = [
+            start_patterns(
+                compressed, k, start=start, part=0.5 if number else 1.0, seed=seed + number
+            )
+            for number in range(1 if start == "nndsvd" else seeds)
+        ]
+        patterns = np.stack(begun)
+    else:
+        patterns = patterns[None]
+    fits = fit(
+        compressed, patterns, sparsity=sparsity, smoothness=smoothness,
+        scan_shape=prepared.scan_shape, tolerance=tolerance, max_iterations=max_iterations,
+        device=device,
+    )  # fmt: skip
+    best = int(np.argmin(fits.square))
+    weight = fits.weights[best] * compressed.scales.rows[:, None]
+    pattern = fits.patterns[best] * compressed.scales.columns
+    iterations, converged = fits.iterations, fits.converged
+    mean = float(compressed.scales.mean.mean())
+    again = loss == "frobenius" and not sparsity and not smoothness
+    if loss == "kl":
+        weight, pattern, iterations, converged = fit_divergence(
+            pattern, weight, over_blocks, sparsity=sparsity, tolerance=tolerance,
+            max_iterations=max_iterations, device=device_name,
+        )  # fmt: skip
+    if again and scaling == "poisson":
+        weight, pattern, _ = _weighed(over_blocks, weight, pattern, mean, scaling, device_name)
+    if again:
+        weight, _, residual = _weighed(over_blocks, weight, pattern, mean, scaling, device_name)
+    else:
+        residual = _residual(over_blocks, weight, pattern)
+    weight, pattern = _normalised(weight, pattern)
+    square = compressed.scales.square
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.sqrt(residual[0] / residual[1]).astype(np.float32)
+    error = float(np.sqrt(residual[0].sum(dtype=np.float64) / square))
+    return Factors(weight, pattern, error, share, iterations, converged)
+
+
+def check_rank(compressed: Compressed, k: int) -> None:
+    """Are there as many components as asked for?
+
+    Raises
+    ------
+    InputError
+        The matrix has a lower rank.
+    """
+    size = np.linalg.norm(compressed.scores, axis=0)
+    rank = int(np.count_nonzero(size > _RANK * size[0]))
+    if k > rank:
+        raise InputError(
+            f"the patterns have {rank} independent component{'s' * (rank != 1)}, of which no "
+            f"{k} can be made",
+            f"ask for at most {rank} (-k), or give a scan whose patterns differ",
+        )
+
+
+def _check(k: int, loss: str, sparsity: float, smoothness: float, seeds: int) -> None:
+    if k < 1:
+        raise InputError(f"{k} components cannot be", "ask for one or more")
+    if seeds < 1:
+        raise InputError(f"{seeds} starts cannot be", "take one or more")
+    for name, value in (("sparsity", sparsity), ("smoothness", smoothness)):
+        if not (np.isfinite(value) and value >= 0):
+            raise InputError(f"a {name} of {value} cannot be", "give a number from 0")
+    if loss == "kl" and smoothness:
+        raise InputError("smoothness goes with least squares only", "leave it, or --loss kl")
+
+
+def _weighed(
+    over_blocks: Callable[..., Iterator[tuple[slice, Any]]],
+    weight: NDArray[np.float32],
+    pattern: NDArray[np.float32],
+    mean: float,
+    scaling: Scaling,
+    device: str,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Weights of these patterns, the patterns of those weights, and (2, positions) residuals."""
+    found = np.empty_like(weight)
+    residual = np.empty((2, len(weight)), dtype=np.float32)
+    products: Any = 0.0
+    pairs: Any = 0.0
+    work = weigh(pattern, weight, mean, scaling, device)
+    for rows, part in over_blocks(work, "weighing"):
+        found[rows] = part.weight
+        residual[0, rows], residual[1, rows] = part.residual, part.square
+        products, pairs = products + part.products, pairs + part.pairs
+    return found, solve_patterns(pattern, products, pairs), residual
+
+
+def _residual(
+    over_blocks: Callable[..., Iterator[tuple[slice, Any]]],
+    weight: NDArray[np.float32],
+    pattern: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    residual = np.empty((2, len(weight)), dtype=np.float32)
+    for rows, part in over_blocks(_left, "comparing", weight, pattern):
+        residual[:, rows] = part
+    return residual
+
+
+def _left(
+    weight: NDArray[np.float32], pattern: NDArray[np.float32], block: Any
+) -> NDArray[np.float32]:
+    values = block.load()
+    left = values - weight[block.rows] @ pattern
+    return np.stack([np.einsum("ij,ij->i", a, a) for a in (left, values)])
+
+
+def _normalised(
+    weight: NDArray[np.float32], pattern: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weight 1 where a component is as strong as it gets; most intensity first."""
+    intensity = weight * pattern.sum(axis=1)
+    strongest = intensity.argmax(axis=1)
+    order = np.argsort(-intensity.sum(axis=0), kind="stable")
+    scale = np.ones(len(pattern), dtype=np.float32)
+    for component in range(len(pattern)):
+        own = weight[(strongest == component) & (weight[:, component] > 0), component]
+        own = own if own.size else weight[weight[:, component] > 0, component]
+        if own.size:
+            scale[component] = np.quantile(own, _UPPER)
+    return (weight / scale)[:, order], (pattern * scale[:, None])[order]

@@ -70,7 +70,7 @@ def other_labels(
         raise InputError(
             f"there is no method '{unknown[0]}' to compare with", f"choose of {', '.join(METHODS)}"
         )
-    if scores.ndim != 2 or not np.isfinite(table).all():
+    if table.ndim != 2 or not np.isfinite(table).all():
         raise InputError("scores are not a table of numbers", "give (positions, dimensions)")
     if not 2 <= k <= len(table):
         raise InputError(

@@ -17,6 +17,7 @@ The published procedure is in :mod:`phaseloom.components.published`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 
 from phaseloom.components.compression import Compressed
 from phaseloom.components.least_squares import Fit, fit, weights_of
-from phaseloom.components.starts import start_patterns
+from phaseloom.components.starts import Start, start_patterns
 from phaseloom.compute.device import Device
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
@@ -86,6 +87,7 @@ def choose_rank(
     scan_shape: tuple[int, int],
     *,
     k_max: int = 20,
+    start: Start = "pure",
     seeds: int = 5,
     seed: int = 0,
     device: Device = "auto",
@@ -101,8 +103,9 @@ def choose_rank(
         Positions (y, x).
     k_max
         Numbers 2 … k_max are tried.
-    seeds
-        Starts at each number.
+    start, seeds
+        Kind and number of the starts at each number of components; one is NNDSVD, one comes from
+        the number above.
     seed
         Same seed, same choice.
     device
@@ -121,7 +124,6 @@ def choose_rank(
             f"{len(compressed.scores)} positions leave no choice of the number of components",
             "give a larger scan, or the number itself (-k)",
         )
-    smooth = averaged(compressed, scan_shape)
     halves = [
         replace(compressed, scores=np.ascontiguousarray(compressed.scores[half]))
         for half in _chessboard(scan_shape)
@@ -129,42 +131,101 @@ def choose_rank(
     rows: list[tuple[float, ...]] = []
     errors: list[NDArray[np.float64]] = []
     patterns: dict[int, Floats] = {}
-    ks = list(range(k_max, 1, -1))
-    before: tuple[Floats, Floats] | None = None
-    for k in progress.track(ks, "numbers of components", total=len(ks)):
-        fits, redundant = candidates(
-            smooth, scan_shape, k, before=before, seeds=seeds, seed=seed, device=device
-        )
-        best = _best(fits, redundant)
-        before = fits.weights[best], fits.patterns[best]
-        patterns[k] = fits.patterns[best]
-        _, square = weights_of(compressed, patterns[k], device=device)
+    steps = fewer_and_fewer(
+        compressed, scan_shape, k_max, 2, start=start, seeds=seeds, seed=seed, device=device
+    )
+    for step in progress.track(steps, "numbers of components", total=k_max - 1):
+        k, own = len(step.patterns), step.patterns
+        patterns[k] = own
+        _, square = weights_of(compressed, own, device=device)
         sides = [
-            fit(half, patterns[k][None], max_iterations=20, device=device).patterns[0]
-            for half in halves
+            fit(half, own[None], max_iterations=20, device=device).patterns[0] for half in halves
         ]
-        errors.append(_held_out(compressed, patterns[k], seed))
-        others = [
-            _agreement(fits.weights[best].T, weights.T) > _ALIKE
-            for start, weights in enumerate(fits.weights)
-            if start != best
-        ]
+        errors.append(_held_out(compressed, own, seed))
         rows.append(
             (
                 np.sqrt(max(square, 0.0) / compressed.total),
                 float(np.einsum("ij,ij->i", *_unit(*sides)).min()),
-                redundant[best],
-                float(np.mean(others)) if others else np.nan,
+                step.redundancy,
+                step.found,
             )
         )
     loss, stability, redundancy, found = np.array(rows[::-1]).T
     held_out, held_out_error, gain = _errors(np.array(errors[::-1]), compressed)
-    tried = np.array(ks[::-1])
+    tried = np.array(sorted(patterns))
     k, reason = _choice(tried, redundancy, stability, gain)
     return Rank(
         k, patterns[k], tried, loss, held_out, held_out_error, gain, stability, redundancy, found,
         reason,
     )  # fmt: skip
+
+
+class Step(NamedTuple):
+    """The factors taken at one number of components.
+
+    Parameters
+    ----------
+    weights, patterns
+        (positions, k) and (k, pixels) of the scaled matrix, positions averaged.
+    redundancy
+        Largest cosine between the images of two components.
+    found
+        Part of the other starts that ended with the same components; NaN without others.
+    """
+
+    weights: Floats
+    patterns: Floats
+    redundancy: float
+    found: float
+
+
+def fewer_and_fewer(
+    compressed: Compressed,
+    scan_shape: tuple[int, int],
+    most: int,
+    least: int,
+    *,
+    start: Start,
+    seeds: int,
+    seed: int,
+    device: Device,
+) -> Iterator[Step]:
+    """Factors of the averaged positions, from `most` components down to `least`.
+
+    Parameters
+    ----------
+    compressed, scan_shape, start, seeds, seed, device
+        As for :func:`choose_rank`.
+    most, least
+        Numbers of components.
+    """
+    smooth = averaged(compressed, scan_shape)
+    before: Step | None = None
+    for k in range(most, least - 1, -1):
+        begun = [start_patterns(smooth, k, start="nndsvd")]
+        if before is not None:
+            begun.append(_merged(before, scan_shape))
+        if start != "nndsvd":
+            begun += [
+                start_patterns(smooth, k, start=start, part=0.5, seed=seed + 1000 * k + number)
+                for number in range(max(1, seeds - len(begun)))
+            ]
+        fits = fit(smooth, np.stack(begun), max_iterations=_ITERATIONS, device=device)
+        pairs = zip(fits.weights, fits.patterns, strict=True)
+        redundant = np.array([_alike(w, h, scan_shape).max() for w, h in pairs])
+        best = _best(fits, redundant)
+        others = [
+            _agreement(fits.weights[best].T, weights.T) > _ALIKE
+            for number, weights in enumerate(fits.weights)
+            if number != best
+        ]
+        before = Step(
+            fits.weights[best],
+            fits.patterns[best],
+            float(redundant[best]),
+            float(np.mean(others)) if others else np.nan,
+        )
+        yield before
 
 
 def averaged(compressed: Compressed, scan_shape: tuple[int, int]) -> Compressed:
@@ -180,32 +241,6 @@ def averaged(compressed: Compressed, scan_shape: tuple[int, int]) -> Compressed:
     # Of the noise that the dimensions leave out a ninth stays.
     total = float(np.square(scores, dtype=np.float64).sum()) + compressed.left_out / 9
     return replace(compressed, scores=scores, total=total)
-
-
-def candidates(
-    smooth: Compressed,
-    scan_shape: tuple[int, int],
-    k: int,
-    *,
-    before: tuple[Floats, Floats] | None,
-    seeds: int,
-    seed: int,
-    device: Device,
-) -> tuple[Fit, NDArray[np.float64]]:
-    """Factors from several starts, and the redundancy of each."""
-    begun = [start_patterns(smooth, k, start="nndsvd")]
-    if before is not None:
-        begun.append(_merged(*before, scan_shape))
-    begun += [
-        start_patterns(smooth, k, part=0.5, seed=seed + 1000 * k + number)
-        for number in range(max(1, seeds - len(begun)))
-    ]
-    fits = fit(smooth, np.stack(begun), max_iterations=_ITERATIONS, device=device)
-    redundant = [
-        _alike(weights, patterns, scan_shape).max()
-        for weights, patterns in zip(fits.weights, fits.patterns, strict=True)
-    ]
-    return fits, np.array(redundant)
 
 
 def _best(fits: Fit, redundant: NDArray[np.float64]) -> int:
@@ -229,8 +264,9 @@ def _alike(weights: Floats, patterns: Floats, scan_shape: tuple[int, int]) -> ND
     return np.triu((w @ w.T) * (h @ h.T), 1).astype(np.float64)
 
 
-def _merged(weights: Floats, patterns: Floats, scan_shape: tuple[int, int]) -> Floats:
+def _merged(step: Step, scan_shape: tuple[int, int]) -> Floats:
     """Patterns with the two components most alike made one."""
+    weights, patterns = step.weights, step.patterns
     alike = _alike(weights, patterns, scan_shape)
     first, second = np.unravel_index(alike.argmax(), alike.shape)
     size = np.linalg.norm(weights, axis=0)
@@ -268,7 +304,7 @@ def _held_out(compressed: Compressed, patterns: Floats, seed: int) -> NDArray[np
             step = (products[:, j] - weight @ gram[:, j]) / max(float(gram[j, j]), 1e-30)
             weight[:, j] = np.maximum(weight[:, j] + step, 0.0)
     left = rows[:, ~half] - weight @ h[:, ~half]
-    return np.square(left, dtype=np.float64).sum(axis=1)
+    return np.asarray(np.square(left, dtype=np.float64).sum(axis=1))
 
 
 def _errors(

@@ -1,0 +1,238 @@
+"""Factors as maps and patterns with coordinates: the group ``/components``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phaseloom.components.compression import Compressed
+from phaseloom.components.factorisation import Factors
+from phaseloom.components.image_quality import METRICS, agreement, similarity_matrices
+from phaseloom.components.matrix import MatrixBlock, Prepared
+from phaseloom.components.overlap import (
+    THRESHOLDS,
+    find_background,
+    label_and_partner,
+    overlap_evolution,
+)
+from phaseloom.components.published import PublishedChoice
+from phaseloom.components.rank import REDUNDANCY, STABILITY, Rank
+from phaseloom.compute.blocks import run_blocks
+from phaseloom.compute.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Why = Rank | PublishedChoice | None
+
+_EXAMPLES = 4
+_NO_COUNTS = ("registered",)
+"""Preparations whose pixels are no counts: their noise is not that of counting."""
+
+
+def component_maps(
+    prepared: Prepared,
+    factors: Factors,
+    compressed: Compressed,
+    why: Why,
+    *,
+    background: Literal["auto", "none"] | int = "auto",
+    background_ratio: float = 0.65,
+    overlap_ratio: float = 0.75,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Progress = SILENT,
+) -> xr.Dataset:
+    """Everything that is known of the components of a scan.
+
+    Parameters
+    ----------
+    prepared, factors, compressed
+        The scan, its factors, and its sums.
+    why
+        How the number of components was chosen; None if it was given.
+    background
+        Which component is no grain: found, none, or its number.
+    background_ratio, overlap_ratio
+        T and s of :func:`phaseloom.components.overlap.label_and_partner`.
+    workers, scheduler, progress
+        How blocks are worked on.
+
+    Returns
+    -------
+    xarray.Dataset
+        Missing is NaN or −1.
+
+        - ``pattern`` (component, ky, kx): counts at weight 1; NaN where a pixel is not used
+        - ``weight`` (component, y, x): 1 where a component is as strong as it gets
+        - ``label``, ``partner`` (y, x): component of a position, and the second at an overlap
+        - ``overlap`` (threshold, y, x): whether there is one when s is the threshold
+        - ``residual`` (y, x): ‖v − wH‖ / ‖v‖
+        - ``mean_pattern``, ``brightest_pattern`` (component, ky, kx): of the positions with that
+          label, and of the one with the largest weight, as prepared
+        - ``similarity`` (metric, component, component_2), ``agreement`` (metric, component):
+          patterns with each other, and with ``mean_pattern``
+        - ``overlap_example`` (example, ky, kx): positions of the largest overlaps
+          (``example_y``, ``example_x``: row and column; ``example_component``,
+          ``example_partner``)
+        - for every number of components that was tried: ``loss``, ``held_out``,
+          ``held_out_error``, ``stability``, ``redundancy``, ``found`` (k), or ``loss`` (k),
+          ``quality``, ``votes`` (metric, k) of the published procedure
+
+        Attributes: ``k``, ``grains`` (k less the background), ``background`` (−1: none),
+        ``reason``, ``choose``, ``error``, ``noise_floor`` (error of counting alone; NaN where
+        pixels are no counts), ``iterations``, ``converged``, the two ratios, and those of
+        :func:`phaseloom.components.prepare`.
+    """
+    import xarray as xr
+
+    k = len(factors.pattern)
+    centre = prepared.attrs.get("centre")
+    weight, pattern = prepared.map(factors.weight.T), prepared.image(factors.pattern)
+    if background == "auto":
+        ground = find_background(weight, pattern, centre=centre and (centre[0], centre[1]))
+    else:
+        ground = -1 if background == "none" else background
+    labels = label_and_partner(
+        weight, ground, background_ratio=background_ratio, overlap_ratio=overlap_ratio
+    )
+    places = _overlapping(weight, labels.label, labels.partner)
+    brightest = factors.weight.argmax(axis=0)
+    label = labels.label.ravel()
+
+    def over_blocks(function: Callable[..., Any]) -> Iterator[tuple[slice, Any]]:
+        done = run_blocks(function, prepared.blocks, workers=workers, scheduler=scheduler)
+        for index, result in progress.track(done, "averaging", total=len(prepared.blocks)):
+            yield prepared.blocks[index].rows, result
+
+    wanted = np.concatenate([brightest, places])
+    sums, shown = np.zeros(factors.pattern.shape), np.empty((len(wanted), prepared.shape[1]))
+    for rows, (of_labels, found) in over_blocks(partial(_collected, label, k, wanted)):
+        sums += of_labels
+        shown[(wanted >= rows.start) & (wanted < rows.stop)] = found
+    count = np.bincount(label[label >= 0], minlength=k)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = prepared.image(sums / count[:, None])
+    across = ("component", "ky", "kx")
+    data = xr.Dataset(
+        {
+            "pattern": (across, pattern, {"units": "counts"}),
+            "weight": (("component", "y", "x"), weight),
+            "label": (("y", "x"), labels.label),
+            "partner": (("y", "x"), labels.partner),
+            "overlap": (
+                ("threshold", "y", "x"),
+                overlap_evolution(weight, ground, background_ratio=background_ratio),
+            ),
+            "residual": (("y", "x"), prepared.map(factors.residual)),
+            "mean_pattern": (across, mean, {"units": "counts"}),
+            "brightest_pattern": (across, prepared.image(shown[:k]), {"units": "counts"}),
+            "similarity": (("metric", "component", "component_2"), similarity_matrices(pattern)),
+            "agreement": (("metric", "component"), agreement(pattern, mean)),
+        },
+        coords={
+            "y": ("y", prepared.y, {"units": prepared.attrs["length_units"]}),
+            "x": ("x", prepared.x, {"units": prepared.attrs["length_units"]}),
+            "ky": ("ky", prepared.ky, {"units": prepared.attrs["reciprocal_units"]}),
+            "kx": ("kx", prepared.kx, {"units": prepared.attrs["reciprocal_units"]}),
+            "component": np.arange(k),
+            "component_2": np.arange(k),
+            "threshold": np.array(THRESHOLDS),
+            "metric": list(METRICS),
+        },
+        attrs={
+            "k": k,
+            "grains": k - (ground >= 0),
+            "background": ground,
+            "error": factors.error,
+            "noise_floor": _noise_floor(prepared, compressed),
+            "iterations": factors.iterations,
+            "converged": int(factors.converged),
+            "background_ratio": background_ratio,
+            "overlap_ratio": overlap_ratio,
+        }
+        | {name: value for name, value in prepared.attrs.items() if name not in _UNITS},
+    )
+    data["label"].attrs = {
+        "flag_values": list(range(-1, k)),
+        "flag_meanings": " ".join(
+            ["nothing", *("background" if c == ground else f"component_{c}" for c in range(k))]
+        ),
+    }
+    if len(places):
+        data["overlap_example"] = (
+            ("example", "ky", "kx"), prepared.image(shown[k:]), {"units": "counts"}
+        )  # fmt: skip
+        row, column = np.unravel_index(places, prepared.scan_shape)
+        data = data.assign_coords(
+            example_y=("example", row),
+            example_x=("example", column),
+            example_component=("example", label[places]),
+            example_partner=("example", labels.partner.ravel()[places]),
+        )
+    return _with_reasons(data, why)
+
+
+_UNITS = ("length_units", "reciprocal_units")
+
+
+def _with_reasons(data: xr.Dataset, why: Why) -> xr.Dataset:
+    """With what was found on the way to the number of components."""
+    if why is None:
+        k = int(data.attrs["k"])
+        return data.assign_attrs(choose="given", reason=f"k = {k} was asked for")
+    data = data.assign_coords(k=("k", why.ks))
+    if isinstance(why, PublishedChoice):
+        data["loss"] = ("k", why.loss)
+        data["quality"] = (("metric", "k"), why.quality)
+        data["votes"] = (("metric", "k"), why.votes)
+        return data.assign_attrs(choose="published", knee=why.knee, reason=why.reason)
+    for name in ("loss", "held_out", "held_out_error", "stability", "redundancy", "found"):
+        data[name] = ("k", getattr(why, name))
+    return data.assign_attrs(
+        choose="sound",
+        reason=why.reason,
+        redundancy_limit=REDUNDANCY,
+        stability_limit=STABILITY,
+    )
+
+
+def _overlapping(
+    weight: NDArray[np.float32], label: NDArray[np.int16], partner: NDArray[np.int16]
+) -> NDArray[np.intp]:
+    """Positions of the strongest overlap of each of the pairs that overlap most, in order."""
+    at = np.flatnonzero(partner.ravel() >= 0)
+    if not at.size:
+        return at
+    maps = weight.reshape(len(weight), -1)
+    pair = np.sort(np.stack([label.ravel()[at], partner.ravel()[at]]), axis=0)
+    number = pair[0] * len(weight) + pair[1]
+    strength = np.minimum(maps[pair[0], at], maps[pair[1], at])
+    names, counts = np.unique(number, return_counts=True)
+    frequent = names[np.argsort(-counts, kind="stable")][:_EXAMPLES]
+    return np.array([at[number == n][strength[number == n].argmax()] for n in frequent])
+
+
+def _collected(
+    label: NDArray[np.int16], k: int, wanted: NDArray[np.intp], block: MatrixBlock
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Sums of the patterns of each label, and the patterns wanted of a block."""
+    values, here = block.load(), label[block.rows]
+    member = (here == np.arange(k)[:, None]).astype(np.float32)
+    within = wanted[(wanted >= block.rows.start) & (wanted < block.rows.stop)] - block.rows.start
+    return (member @ values).astype(np.float64), values[within]
+
+
+def _noise_floor(prepared: Prepared, compressed: Compressed) -> float:
+    """Relative error that counting alone leaves: the variance of counts is their number."""
+    if prepared.attrs.get("patterns") in _NO_COUNTS:
+        return float("nan")
+    counts = compressed.scales.mean.sum(dtype=np.float64) * prepared.shape[0]
+    # The mean of nine positions has a ninth of the variance.
+    if prepared.attrs.get("patterns") == "mean":
+        counts /= 9
+    return float(np.sqrt(counts / compressed.scales.square))

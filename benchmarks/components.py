@@ -132,8 +132,9 @@ def table(given: argparse.Namespace, folder: Path) -> str:
             f"everywhere and hold nearly all of the Frobenius norm. The true factors' relative "
             f"error is {floor:.4f} (made to be {FLOOR:g}). {given.rounds} rounds through all "
             "programs in turn, each a warm-up and three runs (one where it takes more than 20 s, "
-            "without warm-up where it takes minutes); median seconds, reading not counted. The error is "
-            "‖V − WH‖ / ‖V‖ on V as given, whatever the program minimises; the maps' correlation is with the true shares, "
+            "without warm-up where it takes minutes); median seconds, reading not counted. The "
+            "error is ‖V − WH‖ / ‖V‖ on V as given, whatever the program minimises; the maps' "
+            "correlation is with the true shares, "
             "matched one to one; peak memory is the process's with its libraries.",
             "",
             "| program | s | relative error | mean / worst map correlation | peak memory (MB) |",

@@ -89,7 +89,9 @@ def _other_labels(
 
     preparation = recipe.preparation
     options = preparation.model_dump(exclude={"scaling"})
-    prepared = prepare(found.patterns, **options, seed=recipe.seed, keep=keep, **how)
+    # What this run has made itself is not kept from an earlier one.
+    again = Checkpoints(keep.store)
+    prepared = prepare(found.patterns, **options, seed=recipe.seed, keep=again, **how)
     compressed = compress(
         prepared, scaling=preparation.scaling, seed=recipe.seed, device=recipe.device, **how
     )

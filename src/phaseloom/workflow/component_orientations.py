@@ -103,11 +103,12 @@ def component_peaks(
     from phaseloom.diffraction.registration import register
 
     pattern = data["pattern"].transpose("component", "ky", "kx")
-    values = np.nan_to_num(pattern.to_numpy().astype(np.float32))
+    values = pattern.to_numpy().astype(np.float32)
+    used = np.isfinite(values).all(axis=0)
     axes = {axis: data[axis].to_numpy().astype(np.float64) for axis in ("ky", "kx")}
     units = {"units": str(data["ky"].attrs.get("units", "px"))}
     scan = xr.Dataset(
-        {"counts": (("y", "x", "ky", "kx"), values[:, None])},
+        {"counts": (("y", "x", "ky", "kx"), np.where(used, values, 0)[:, None])},
         coords={
             "y": np.arange(len(values), dtype=np.float64),
             "x": [0.0],
@@ -120,7 +121,7 @@ def component_peaks(
         # That the direct beam is not seen, and the like, is so by preparation.
         warnings.simplefilter("ignore", InputWarning)
         found = register(
-            scan, hot=False, centre=(float(row), float(column)), descan="none",
+            scan, mask=used, hot=False, centre=(float(row), float(column)), descan="none",
             distortion=np.reshape(distortion, (2, 2)), seed=seed, workers=1,
         )  # fmt: skip
     return Peaks(found)

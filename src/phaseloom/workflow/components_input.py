@@ -72,7 +72,8 @@ def source_of(
     ------
     InputError
         A file or a value is at fault; a folder of peaks is given for patterns as measured; the
-        recipe says how to register patterns that are taken as measured.
+        recipe says how to register patterns that are taken as measured, or wants components
+        indexed that have pixels with peaks only.
     """
     patterns, file = recipe.preparation.patterns, recipe.scan.file
     if patterns != "registered":
@@ -93,6 +94,13 @@ def _as_measured(recipe: ComponentsRecipe, crystals: Sequence[Crystal]) -> Sourc
         raise InputError(
             f"holds peaks, and {patterns} patterns are made of the scan",
             "give the scan's file, or --patterns registered",
+            source=file,
+        )
+    if crystals and patterns == "peaks":
+        raise InputError(
+            "components of pixels with peaks alone cannot be indexed: spots are told from what is "
+            "around them",
+            "leave --index out, or give --patterns registered or raw",
             source=file,
         )
     refuse_registering(

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-_BY_K = ("loss", "held_out", "held_out_error", "stability", "redundancy")
+_BY_K = ("loss", "held_out", "held_out_error", "stability", "redundancy", "found")
 _BY_METRIC = ("quality", "votes")
 
 
@@ -57,7 +57,8 @@ def rank_table(data: xr.Dataset) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``k``, then as far as they are there ``loss``, ``held_out``, ``held_out_error``,
-        ``stability``, ``redundancy``, and ``quality_METRIC``, ``votes_METRIC`` of every metric.
+        ``stability``, ``redundancy``, ``found``, and ``quality_METRIC``, ``votes_METRIC`` of every
+        metric.
     """
     import pandas as pd
 

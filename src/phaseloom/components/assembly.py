@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from phaseloom.components.compression import Compressed
 from phaseloom.components.factorisation import Factors
 from phaseloom.components.image_quality import METRICS, agreement, similarity_matrices
-from phaseloom.components.matrix import MatrixBlock, Prepared
+from phaseloom.components.matrix import MatrixBlock, Prepared, over_blocks
 from phaseloom.components.overlap import (
     THRESHOLDS,
     find_background,
@@ -21,7 +20,6 @@ from phaseloom.components.overlap import (
 )
 from phaseloom.components.published import PublishedChoice
 from phaseloom.components.rank import REDUNDANCY, STABILITY, Rank
-from phaseloom.compute.blocks import run_blocks
 from phaseloom.compute.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -104,14 +102,13 @@ def component_maps(
     brightest = factors.weight.argmax(axis=0)
     label = labels.label.ravel()
 
-    def over_blocks(function: Callable[..., Any]) -> Iterator[tuple[slice, Any]]:
-        done = run_blocks(function, prepared.blocks, workers=workers, scheduler=scheduler)
-        for index, result in progress.track(done, "averaging", total=len(prepared.blocks)):
-            yield prepared.blocks[index].rows, result
-
     wanted = np.concatenate([brightest, places])
     sums, shown = np.zeros(factors.pattern.shape), np.empty((len(wanted), prepared.shape[1]))
-    for rows, (of_labels, found) in over_blocks(partial(_collected, label, k, wanted)):
+    collected = over_blocks(
+        prepared, partial(_collected, label, k, wanted), "averaging",
+        workers=workers, scheduler=scheduler, progress=progress,
+    )  # fmt: skip
+    for rows, (of_labels, found) in collected:
         sums += of_labels
         shown[(wanted >= rows.start) & (wanted < rows.stop)] = found
     count = np.bincount(label[label >= 0], minlength=k)

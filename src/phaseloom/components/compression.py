@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseloom.compute.blocks import run_blocks
-from phaseloom.compute.device import Device, torch_device
+from phaseloom.components.matrix import over_blocks
+from phaseloom.compute.device import Device, one_thread, torch_device
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
 
@@ -32,8 +32,8 @@ Scaling = Literal["poisson", "none"]
 _FLOOR = 0.02
 """Part of the mean below which a pixel's, or a position's, counts are taken for no fewer."""
 
-_PASSES = 2
-"""Of subspace iteration: the second makes up for a spectrum that falls slowly."""
+_CHUNK = 2**20
+"""Numbers worked on at once: what is made of them stays in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,30 +136,32 @@ def compress(
     n, m = prepared.shape
     dimensions = max(1, min(dimensions, n, m))
 
-    def over_blocks(function: Callable[..., Any], said: str, *given: Any) -> Iterator[Any]:
+    def passed(function: Callable[..., Any], said: str, *given: Any) -> Iterator[Any]:
         work = partial(function, *given, device=torch_device(device).type)
-        done = run_blocks(work, prepared.blocks, workers=workers, scheduler=scheduler)
-        for index, result in progress.track(done, said, total=len(prepared.blocks)):
-            yield prepared.blocks[index].rows, result
+        return over_blocks(
+            prepared, work, said, workers=workers, scheduler=scheduler, progress=progress
+        )
 
-    scales = _scales(n, m, over_blocks(_sums, "counting"), scaling)
     rng = np.random.default_rng(seed)
     apart = np.sort(rng.choice(n, min(test, n // 8), replace=False))
-    basis = rng.standard_normal((m, dimensions)).astype(np.float32)
-    for _ in range(_PASSES):
-        turned = np.zeros((m, dimensions))
-        for _, part in over_blocks(_turned, "compressing", basis, scales, apart):
-            turned += part
-        basis = np.linalg.qr(turned)[0].astype(np.float32)
+    drawn = rng.standard_normal((m, dimensions)).astype(np.float32)
+    # The matrix as it is has the directions of the scaled one, less well weighed.
+    scales, turned = _scales(n, m, passed(_sums, "counting", drawn, apart), scaling)
+    basis = _orthonormal(turned / scales.columns[:, None])
+    turned = np.zeros((m, dimensions))
+    for _, part in passed(_turned, "compressing", basis, scales, apart):
+        turned += part
+    basis = _orthonormal(turned)
     scores = np.empty((n, dimensions), dtype=np.float32)
     rows_apart = np.empty((len(apart), m), dtype=np.float32)
     total = 0.0
-    for rows, (part, square, kept) in over_blocks(_projected, "compressing", basis, scales, apart):
+    for rows, (part, square, kept) in passed(_projected, "compressing", basis, scales, apart):
         scores[rows] = part
         rows_apart[_within(apart, rows)] = kept
         total += square
-    # Directions of falling variance.
-    _, turn = np.linalg.eigh(scores.T.astype(np.float64) @ scores)
+    # Directions of falling variance, again without the positions set apart.
+    inside = np.delete(scores, apart, axis=0).astype(np.float64)
+    _, turn = np.linalg.eigh(inside.T @ inside)
     turn = turn[:, ::-1].astype(np.float32)
     return Compressed(
         scores @ turn, np.ascontiguousarray((basis @ turn).T), scales, total, apart, rows_apart
@@ -172,12 +174,21 @@ def _within(positions: NDArray[np.intp], rows: slice) -> slice:
     return slice(int(first), int(last))
 
 
-def _scales(n: int, m: int, sums: Iterator[Any], scaling: Scaling) -> Scales:
+@one_thread()
+def _orthonormal(columns: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.asarray(np.linalg.qr(columns)[0], dtype=np.float32)
+
+
+def _scales(
+    n: int, m: int, sums: Iterator[Any], scaling: Scaling
+) -> tuple[Scales, NDArray[np.float64]]:
     row, column, square = np.zeros(n), np.zeros(m), 0.0
-    for rows, (of_rows, of_columns, of_squares) in sums:
+    turned: Any = 0.0
+    for rows, (of_rows, of_columns, of_squares, part) in sums:
         row[rows] = of_rows
         column += of_columns
-        square += of_squares
+        square += float(of_squares)
+        turned = turned + part
     mean = column.mean() / n
     if mean <= 0:
         raise InputError(
@@ -189,22 +200,31 @@ def _scales(n: int, m: int, sums: Iterator[Any], scaling: Scaling) -> Scales:
             np.sqrt(np.maximum(row / m / mean, _FLOOR)).astype(np.float32),
             np.sqrt(np.maximum(column / n, _FLOOR * mean)).astype(np.float32),
         )
-    return Scales(*ones, square, (column / n).astype(np.float32))
+    return Scales(*ones, square, (column / n).astype(np.float32)), turned
 
 
 def tensor(values: NDArray[Any], device: str) -> torch.Tensor:
     """An array on a device, float32, shared in memory where it can be."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
+    # Torch wants memory that could be written to, which that from another process is not.
+    return torch.from_numpy(np.require(values, np.float32, ["C", "W"])).to(device)
 
 
-def _sums(block: MatrixBlock, *, device: str) -> tuple[Any, ...]:
-    values = tensor(block.load(), device)
-    ones = values.new_ones(values.shape[1])
-    row, column = values @ ones, values.new_ones(len(values)) @ values
-    square = float(values.square().sum(dim=1).double().sum())
-    return row.cpu().numpy().astype(np.float64), column.cpu().numpy().astype(np.float64), square
+def _sums(
+    drawn: NDArray[np.float32], apart: NDArray[np.intp], block: MatrixBlock, *, device: str
+) -> tuple[NDArray[np.float64], ...]:
+    """Sums over rows and columns, of squares, and what a block adds to VᵀV drawn."""
+    import torch
+
+    values, directions = tensor(block.load(), device), tensor(drawn, device)
+    row = values @ values.new_ones(values.shape[1])
+    column = values.new_ones(len(values)) @ values
+    square = torch.linalg.vector_norm(values, dim=1).double().square().sum()
+    scores = values @ directions
+    scores[apart[_within(apart, block.rows)] - block.rows.start] = 0
+    sums = (row, column, square, values.T @ scores)
+    return tuple(part.cpu().numpy().astype(np.float64) for part in sums)
 
 
 def _turned(
@@ -236,7 +256,11 @@ def _projected(
     columns = tensor(scales.columns, device)
     rows = tensor(scales.rows[block.rows], device)
     scores = values @ (tensor(basis, device) / columns[:, None]) / rows[:, None]
-    square = values.square() @ (1.0 / columns.square()) / rows.square()
+    step = max(1, _CHUNK // values.shape[1])
+    square = sum(
+        float((part.square() @ columns.pow(-2) / of_rows.square()).double().sum())
+        for part, of_rows in zip(values.split(step), rows.split(step), strict=True)
+    )
     here = apart[_within(apart, block.rows)] - block.rows.start
     kept = values[here] / rows[here, None] / columns
-    return scores.cpu().numpy(), float(square.double().sum()), kept.cpu().numpy()
+    return scores.cpu().numpy(), square, kept.cpu().numpy()

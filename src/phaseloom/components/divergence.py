@@ -8,12 +8,14 @@ the blocks, of which nothing but (k × pixels) sums leave them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.components.compression import tensor
+from phaseloom.compute.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from phaseloom.components.matrix import MatrixBlock
@@ -28,12 +30,13 @@ Floats = NDArray[np.float32]
 def fit_divergence(
     pattern: Floats,
     weight: Floats,
-    over_blocks: Callable[..., Iterator[tuple[slice, Any]]],
+    passed: Callable[[Callable[[MatrixBlock], Any]], Iterator[tuple[slice, Any]]],
     *,
     sparsity: float,
     tolerance: float,
     max_iterations: int,
     device: str,
+    progress: Progress = SILENT,
 ) -> tuple[Floats, Floats, int, bool]:
     """Weights and patterns from given ones.
 
@@ -41,8 +44,8 @@ def fit_divergence(
     ----------
     pattern, weight
         (k, pixels) and (positions, k) to begin with, in counts.
-    over_blocks
-        Calls a function with what it is given and each block: gives rows and results.
+    passed
+        Calls a function with each block: gives rows and results in the order of the scan.
     sparsity
         What a weight costs, in parts of its pattern's sum.
     tolerance
@@ -51,6 +54,8 @@ def fit_divergence(
         End at the latest.
     device
         Where.
+    progress
+        Counts the iterations.
 
     Returns
     -------
@@ -60,10 +65,9 @@ def fit_divergence(
     h = np.maximum(pattern, 1e-4 * pattern.mean(axis=1, keepdims=True))
     w = np.maximum(weight, 1e-4 * weight.mean(axis=0, keepdims=True))
     before, converged, iterations = w.copy(), False, 0
-    while iterations < max_iterations and not converged:
-        iterations += 1
+    for iterations in progress.track(range(1, max_iterations + 1), "fitting, iterations at most"):
         numerator = np.zeros(h.shape)
-        for rows, (part, of_h) in over_blocks(_step, "fitting", h, w, sparsity, device=device):
+        for rows, (part, of_h) in passed(partial(_step, h, w, sparsity, device=device)):
             w[rows] = part
             numerator += of_h
         h = (h * (numerator / np.maximum(w.sum(axis=0, dtype=np.float64), _LEAST)[:, None])).astype(
@@ -76,6 +80,8 @@ def fit_divergence(
             norm = np.maximum(np.linalg.norm(w, axis=0), _LEAST)
             converged = bool((np.linalg.norm(w - before, axis=0) / norm).max() < tolerance)
             before = w.copy()
+        if converged:
+            break
     return w, h, iterations, converged
 
 

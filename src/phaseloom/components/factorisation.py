@@ -13,9 +13,8 @@ from phaseloom.components.compression import Compressed, Scaling, compress
 from phaseloom.components.counting import solve_patterns, weigh
 from phaseloom.components.divergence import fit_divergence
 from phaseloom.components.least_squares import fit
-from phaseloom.components.matrix import Prepared
+from phaseloom.components.matrix import Prepared, over_blocks
 from phaseloom.components.starts import Start, start_patterns
-from phaseloom.compute.blocks import run_blocks
 from phaseloom.compute.device import Device, torch_device
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
@@ -24,6 +23,9 @@ Loss = Literal["frobenius", "kl"]
 
 _UPPER = 0.99
 """Weight 1 is this quantile of a component's weights where it is the strongest."""
+
+_ROUNDS = 2
+"""Weights and patterns in turn with the errors of counts, before the last weights."""
 
 _RANK = 1e-5
 """Singular values below this part of the largest are rounding."""
@@ -114,13 +116,11 @@ def factorise(
     _check(k, loss, sparsity, smoothness, seeds)
     device_name = torch_device(device).type
 
-    def over_blocks(
-        function: Callable[..., Any], said: str, *given: Any, **more: Any
-    ) -> Iterator[tuple[slice, Any]]:
-        work = partial(function, *given, **more)
-        done = run_blocks(work, prepared.blocks, workers=workers, scheduler=scheduler)
-        for index, result in progress.track(done, said, total=len(prepared.blocks)):
-            yield prepared.blocks[index].rows, result
+    def passed(work: Callable[..., Any], said: str = "") -> Iterator[tuple[slice, Any]]:
+        return over_blocks(
+            prepared, work, said, workers=workers, scheduler=scheduler,
+            progress=progress if said else SILENT,
+        )  # fmt: skip
 
     if compressed is None:
         compressed = compress(
@@ -151,15 +151,16 @@ def factorise(
     again = loss == "frobenius" and not sparsity and not smoothness
     if loss == "kl":
         weight, pattern, iterations, converged = fit_divergence(
-            pattern, weight, over_blocks, sparsity=sparsity, tolerance=tolerance,
-            max_iterations=max_iterations, device=device_name,
+            pattern, weight, passed, sparsity=sparsity, tolerance=tolerance,
+            max_iterations=max_iterations, device=device_name, progress=progress,
         )  # fmt: skip
-    if again and scaling == "poisson":
-        weight, pattern, _ = _weighed(over_blocks, weight, pattern, mean, scaling, device_name)
     if again:
-        weight, _, residual = _weighed(over_blocks, weight, pattern, mean, scaling, device_name)
+        given: dict[str, Any] = {"mean": mean, "scaling": scaling, "device": device_name}
+        for _ in range(_ROUNDS if scaling == "poisson" else 0):
+            weight, pattern, _ = _weighed(passed, weight, pattern, for_patterns=True, **given)
+        weight, _, residual = _weighed(passed, weight, pattern, for_patterns=False, **given)
     else:
-        residual = _residual(over_blocks, weight, pattern)
+        residual = _residual(passed, weight, pattern)
     weight, pattern = _normalised(weight, pattern)
     square = compressed.scales.square
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -199,33 +200,34 @@ def _check(k: int, loss: str, sparsity: float, smoothness: float, seeds: int) ->
 
 
 def _weighed(
-    over_blocks: Callable[..., Iterator[tuple[slice, Any]]],
+    passed: Callable[..., Iterator[tuple[slice, Any]]],
     weight: NDArray[np.float32],
     pattern: NDArray[np.float32],
-    mean: float,
-    scaling: Scaling,
-    device: str,
+    *,
+    for_patterns: bool,
+    **given: Any,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Weights of these patterns, the patterns of those weights, and (2, positions) residuals."""
     found = np.empty_like(weight)
     residual = np.empty((2, len(weight)), dtype=np.float32)
     products: Any = 0.0
     pairs: Any = 0.0
-    work = weigh(pattern, weight, mean, scaling, device)
-    for rows, part in over_blocks(work, "weighing"):
+    work = weigh(pattern, weight, for_patterns=for_patterns, **given)
+    for rows, part in passed(work, "weighing"):
         found[rows] = part.weight
         residual[0, rows], residual[1, rows] = part.residual, part.square
-        products, pairs = products + part.products, pairs + part.pairs
-    return found, solve_patterns(pattern, products, pairs), residual
+        if for_patterns:
+            products, pairs = products + part.products, pairs + part.pairs
+    return found, solve_patterns(pattern, products, pairs) if for_patterns else pattern, residual
 
 
 def _residual(
-    over_blocks: Callable[..., Iterator[tuple[slice, Any]]],
+    passed: Callable[..., Iterator[tuple[slice, Any]]],
     weight: NDArray[np.float32],
     pattern: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     residual = np.empty((2, len(weight)), dtype=np.float32)
-    for rows, part in over_blocks(_left, "comparing", weight, pattern):
+    for rows, part in passed(partial(_left, weight, pattern), "comparing"):
         residual[:, rows] = part
     return residual
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Protocol
@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phaseloom.compute.blocks import run_blocks
+from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
 
 _BLOCK_BYTES = 64 * 2**20
@@ -124,6 +126,45 @@ def matrix_of(patterns: ArrayLike, pixels: ArrayLike | None = None) -> Prepared:
         kx=np.arange(n_kx) - n_kx // 2.0,
         attrs={"length_units": "px", "reciprocal_units": "px"},
     )
+
+
+def over_blocks(
+    prepared: Prepared,
+    function: Callable[[MatrixBlock], Any],
+    said: str = "",
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Progress = SILENT,
+) -> Iterator[tuple[slice, Any]]:
+    """Call a function on every block of a matrix, several at once.
+
+    Parameters
+    ----------
+    prepared
+        The matrix.
+    function, workers, scheduler
+        As for :func:`phaseloom.compute.blocks.run_blocks`.
+    said, progress
+        What the work is called, and where it is reported.
+
+    Yields
+    ------
+    rows : slice
+        Positions of a block.
+    result
+        Of that block. Blocks finish in any order, but come in that of the scan: sums of rounded
+        numbers are then the same in every run.
+    """
+    early: dict[int, Any] = {}
+    wanted = 0
+    done = run_blocks(function, prepared.blocks, workers=workers, scheduler=scheduler)
+    for index, result in progress.track(done, said, total=len(prepared.blocks)):
+        early[index] = result
+        del result
+        while wanted in early:
+            yield prepared.blocks[wanted].rows, early.pop(wanted)
+            wanted += 1
 
 
 def checked(values: NDArray[np.float32], first: int = 0) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -108,9 +109,7 @@ def in_blocks(prepared: Prepared, n: int, block: Callable[..., Any] = ArrayBlock
     """The same matrix in n blocks."""
     rows = np.concatenate([b.load() for b in prepared.blocks])
     edges = np.linspace(0, len(rows), n + 1).astype(int)
-    blocks = [
-        block(slice(int(a), int(b)), rows[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    blocks = [block(slice(int(a), int(b)), rows[a:b]) for a, b in pairwise(edges)]
     return replace(prepared, blocks=blocks)
 
 
@@ -124,4 +123,4 @@ def cosines(found: Floats, true: Floats) -> NDArray[np.float64]:
 def correlations(found: Floats, true: Floats) -> NDArray[np.float64]:
     """Correlation of each true map (row) with the found one that it is matched to."""
     r = np.corrcoef(true, found)[: len(true), len(true) :]
-    return np.asarray(r[linear_sum_assignment(-np.abs(r))])
+    return np.asarray(r[linear_sum_assignment(-r)])

@@ -12,7 +12,8 @@ from phaseloom.components.compression import Compressed
 Start = Literal["pure", "nndsvd", "random"]
 
 _NEAR = 10
-"""Positions whose mean stands for a pure one: single patterns are noise first of all."""
+"""Positions whose mean stands for a pure one: single patterns are noise first of all. In a small
+scan no more than half of a component's share, lest it be the mean of different ones."""
 
 
 def start_patterns(
@@ -65,16 +66,17 @@ def pure_positions(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     Returns
     -------
     ndarray
-        (k, dimensions): means of the ten positions most alike each.
+        (k, dimensions): means of the (at most ten) positions most alike each.
     """
     left = scores.astype(np.float64)
     length = np.linalg.norm(left, axis=1)
     direction = left / np.maximum(length, 1e-30)[:, None]
     found = np.empty((k, scores.shape[1]))
+    number_near = min(_NEAR, max(1, len(scores) // (2 * k)))
     for number in range(k):
         furthest = int(np.einsum("ij,ij->i", left, left).argmax())
         alike = direction @ direction[furthest]
-        near = np.argpartition(alike, -min(_NEAR, len(alike)))[-_NEAR:]
+        near = np.argpartition(alike, -number_near)[-number_near:]
         found[number] = scores[near].mean(axis=0)
         away = left[near].mean(axis=0)
         away /= max(float(np.linalg.norm(away)), 1e-30)

@@ -257,10 +257,11 @@ def _projected(
     rows = tensor(scales.rows[block.rows], device)
     scores = values @ (tensor(basis, device) / columns[:, None]) / rows[:, None]
     step = max(1, _CHUNK // values.shape[1])
-    square = sum(
-        float((part.square() @ columns.pow(-2) / of_rows.square()).double().sum())
-        for part, of_rows in zip(values.split(step), rows.split(step), strict=True)
-    )
+    square = 0.0
+    step = max(1, _CHUNK // values.shape[1])
+    for first in range(0, len(values), step):
+        part = values[first : first + step].square() @ columns.pow(-2)
+        square += float((part / rows[first : first + step].square()).double().sum())
     here = apart[_within(apart, block.rows)] - block.rows.start
     kept = values[here] / rows[here, None] / columns
     return scores.cpu().numpy(), square, kept.cpu().numpy()

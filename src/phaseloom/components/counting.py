@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.components.compression import Scaling, tensor
+from phaseloom.compute.device import one_thread
 
 if TYPE_CHECKING:
     import torch
@@ -29,8 +30,8 @@ _FLOOR = 0.02
 _SWEEPS = 40
 """Of coordinate descent; each is exact in one coordinate."""
 
-_CHUNK = 2**22
-"""Numbers worked on at once."""
+_CHUNK = 2**20
+"""Numbers worked on at once: what is made of them stays in the processor's cache."""
 
 Floats = NDArray[np.float32]
 
@@ -42,23 +43,27 @@ class Part(NamedTuple):
     ----------
     weight
         (positions, k).
-    residual
-        (positions,) ‖v − w H‖².
-    square
-        (positions,) ‖v‖².
+    squares
+        (2, positions): ‖v − w H‖² and ‖v‖²; None where patterns are wanted.
     products, pairs
-        Normal equations of the patterns: (k, pixels) and (k (k + 1) / 2, pixels), float64.
+        Normal equations of the patterns: (k, pixels) and (k (k + 1) / 2, pixels); None where they
+        were not asked for.
     """
 
     weight: Floats
-    residual: Floats
-    square: Floats
-    products: NDArray[np.float64]
-    pairs: NDArray[np.float64]
+    squares: Floats | None
+    products: Floats | None
+    pairs: Floats | None
 
 
 def weigh(
-    pattern: Floats, weight: Floats, mean: float, scaling: Scaling, device: str
+    pattern: Floats,
+    weight: Floats,
+    *,
+    mean: float,
+    scaling: Scaling,
+    for_patterns: bool,
+    device: str,
 ) -> Callable[[MatrixBlock], Part]:
     """A function of one block: its weights, and its part of the patterns' normal equations.
 
@@ -72,14 +77,22 @@ def weigh(
         Mean intensity of the scan.
     scaling
         ``"poisson"``: variance as said above; ``"none"``: the same for all pixels.
+    for_patterns
+        Whether the patterns' normal equations are wanted, or the residuals.
     device
         Where.
     """
-    return partial(_weigh, pattern, weight, mean, scaling, device)
+    least = _FLOOR * mean if scaling == "poisson" else np.inf
+    return partial(_weigh, pattern, weight, least, for_patterns, device)
 
 
 def _weigh(
-    pattern: Floats, weight: Floats, mean: float, scaling: Scaling, device: str, block: MatrixBlock
+    pattern: Floats,
+    weight: Floats,
+    least: float,
+    for_patterns: bool,
+    device: str,
+    block: MatrixBlock,
 ) -> Part:
     import torch
 
@@ -87,35 +100,49 @@ def _weigh(
     k, m = h.shape
     first, second = np.triu_indices(k)
     both = h[first] * h[second]
-    values = block.load()
-    before = weight[block.rows]
-    found: list[tuple[Floats, Floats, Floats]] = []
-    products, pairs = np.zeros((k, m)), np.zeros((len(first), m))
     step = max(1, _CHUNK // m)
-    for start in range(0, len(values), step):
-        v = tensor(values[start : start + step], device)
-        w = tensor(before[start : start + step], device)
-        if scaling == "poisson":
-            certainty = 1.0 / (w @ h).clamp(min=_FLOOR * mean)
+    chunks = _parts(tensor(block.load(), device), step)
+    before = tensor(weight[block.rows], device)
+
+    def certainty(v: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        return (
+            (w @ h).clamp_(min=least).reciprocal_() if np.isfinite(least) else v.new_ones(v.shape)
+        )
+
+    equations = []
+    for v, w in zip(chunks, _parts(before, step), strict=True):
+        sure = certainty(v, w)
+        equations.append((sure @ both.T, sure.mul_(v) @ h.T))
+    gram, wanted = (torch.cat(parts) for parts in zip(*equations, strict=True))
+    found = _descend(before, wanted, _square(gram, k))
+    products, pairs = h.new_zeros((k, m)), h.new_zeros((len(both), m))
+    norms = []
+    for v, w, old in zip(chunks, _parts(found, step), _parts(before, step), strict=True):
+        if for_patterns:
+            sure = certainty(v, old)
+            pairs.addmm_((w[:, first] * w[:, second]).T, sure)
+            products.addmm_(w.T, sure.mul_(v))
         else:
-            certainty = torch.ones_like(v)
-        w = _descend(w, (v * certainty) @ h.T, _square(certainty @ both.T, k))
-        products += (w.T @ (v * certainty)).cpu().numpy()
-        pairs += ((w[:, first] * w[:, second]).T @ certainty).cpu().numpy()
-        left = (v - w @ h).square().sum(dim=1)
-        found.append((w.cpu().numpy(), left.cpu().numpy(), v.square().sum(dim=1).cpu().numpy()))
-    weights, residual, square = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return Part(weights, residual, square, products, pairs)
+            norms.append([torch.linalg.vector_norm(part, dim=1) for part in (v - w @ h, v)])
+    weights = found.cpu().numpy()
+    if for_patterns:
+        return Part(weights, None, products.cpu().numpy(), pairs.cpu().numpy())
+    squares = [torch.cat(parts).square() for parts in zip(*norms, strict=True)]
+    return Part(weights, torch.stack(squares).cpu().numpy(), None, None)
 
 
+def _parts(rows: torch.Tensor, step: int) -> list[torch.Tensor]:
+    return [rows[first : first + step] for first in range(0, len(rows), step)]
+
+
+@one_thread()
 def solve_patterns(
-    pattern: Floats, products: NDArray[np.float64], pairs: NDArray[np.float64]
+    pattern: Floats, products: NDArray[np.floating], pairs: NDArray[np.floating]
 ) -> Floats:
     """Patterns (k, pixels) of the normal equations of all blocks, begun with those before."""
-    k = len(pattern)
-    h = tensor(pattern.T, "cpu")
-    gram = _square(tensor(pairs.T, "cpu"), k)
-    return np.ascontiguousarray(_descend(h, tensor(products.T, "cpu"), gram).numpy().T)
+    gram = _square(tensor(pairs.T, "cpu"), len(pattern))
+    solved = _descend(tensor(pattern.T, "cpu"), tensor(products.T, "cpu"), gram)
+    return np.ascontiguousarray(solved.numpy().T)
 
 
 def _square(pairs: torch.Tensor, k: int) -> torch.Tensor:

@@ -209,15 +209,16 @@ def _weighed(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Weights of these patterns, the patterns of those weights, and (2, positions) residuals."""
     found = np.empty_like(weight)
-    residual = np.empty((2, len(weight)), dtype=np.float32)
+    residual = np.full((2, len(weight)), np.nan, dtype=np.float32)
     products: Any = 0.0
     pairs: Any = 0.0
     work = weigh(pattern, weight, for_patterns=for_patterns, **given)
     for rows, part in passed(work, "weighing"):
         found[rows] = part.weight
-        residual[0, rows], residual[1, rows] = part.residual, part.square
         if for_patterns:
             products, pairs = products + part.products, pairs + part.pairs
+        else:
+            residual[:, rows] = part.squares
     return found, solve_patterns(pattern, products, pairs) if for_patterns else pattern, residual
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.components.compression import Compressed, tensor
-from phaseloom.compute.device import Device, torch_device
+from phaseloom.compute.device import Device, one_thread, torch_device
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +53,7 @@ class Fit(NamedTuple):
     converged: bool
 
 
+@one_thread()
 def fit(
     compressed: Compressed,
     patterns: NDArray[np.float32],
@@ -113,6 +114,7 @@ def fit(
     return Fit(w.mT.cpu().numpy(), h.cpu().numpy(), square.cpu().numpy(), iterations, converged)
 
 
+@one_thread()
 def weights_of(
     compressed: Compressed, patterns: NDArray[np.float32], *, device: Device = "auto"
 ) -> tuple[NDArray[np.float32], float]:

@@ -27,8 +27,14 @@ if TYPE_CHECKING:
 _FLOOR = 0.02
 """Part of the scan's mean intensity below which no pixel's variance is taken to be."""
 
-_SWEEPS = 40
-"""Of coordinate descent; each is exact in one coordinate."""
+_SWEEPS = 1000
+"""Of coordinate descent at most; patterns that share a bright direct beam need hundreds."""
+
+_CHECK = 8
+"""Sweeps between two looks at what moved."""
+
+_REST = 1e-5
+"""Part of its norm by which no coordinate changes between two looks when it is at rest."""
 
 _CHUNK = 2**20
 """Numbers worked on at once: what is made of them stays in the processor's cache."""
@@ -156,18 +162,24 @@ def _square(pairs: torch.Tensor, k: int) -> torch.Tensor:
 
 def _descend(x: torch.Tensor, products: torch.Tensor, gram: torch.Tensor) -> torch.Tensor:
     """Non-negative least squares of every row: x (n, k) of gram (n, k, k) x = products (n, k)."""
+    import torch
+
     columns = [column.contiguous() for column in x.T]
     rows = [
         [gram[:, j, i].contiguous() for i in range(gram.shape[1])] for j in range(gram.shape[1])
     ]
     wanted = [column.contiguous() for column in products.T]
-    for _ in range(_SWEEPS):
+    before = columns[:]
+    for sweep in range(1, _SWEEPS + 1):
         for j, row in enumerate(rows):
             left = wanted[j].clone()
             for i, other in enumerate(columns):
                 if i != j:
                     left.addcmul_(row[i], other, value=-1.0)
             columns[j] = (left / row[j].clamp(min=1e-30)).clamp_(min=0)
-    import torch
-
+        if sweep % _CHECK == 0:
+            changes = zip(columns, before, strict=True)
+            if all(bool((new - old).norm() <= _REST * new.norm()) for new, old in changes):
+                break
+            before = columns[:]
     return torch.stack(columns, dim=1)

@@ -73,4 +73,4 @@ def whole_scan(given: argparse.Namespace, folder: Path) -> str:
 
 def _clustered(file: Path, given: argparse.Namespace) -> tuple[float, float]:
     sys.stderr.write(f"clustering {file.stat().st_size / 1e9:.1f} GB\n")
-    return command(file, file.parent / "out", "cluster", "--patterns", given.patterns)
+    return command(file, file.with_suffix(".out"), "cluster", "--patterns", given.patterns)

@@ -32,7 +32,6 @@ def fit_divergence(
     weight: Floats,
     passed: Callable[[Callable[[MatrixBlock], Any]], Iterator[tuple[slice, Any]]],
     *,
-    sparsity: float,
     tolerance: float,
     max_iterations: int,
     device: str,
@@ -46,8 +45,6 @@ def fit_divergence(
         (k, pixels) and (positions, k) to begin with, in counts.
     passed
         Calls a function with each block: gives rows and results in the order of the scan.
-    sparsity
-        What a weight costs, in parts of its pattern's sum.
     tolerance
         A weight map is at rest when ten iterations change it by less than this part of its norm.
     max_iterations
@@ -67,7 +64,7 @@ def fit_divergence(
     before, converged, iterations = w.copy(), False, 0
     for iterations in progress.track(range(1, max_iterations + 1), "fitting, iterations at most"):
         numerator = np.zeros(h.shape)
-        for rows, (part, of_h) in passed(partial(_step, h, w, sparsity, device=device)):
+        for rows, (part, of_h) in passed(partial(_step, h, w, device=device)):
             w[rows] = part
             numerator += of_h
         h = (h * (numerator / np.maximum(w.sum(axis=0, dtype=np.float64), _LEAST)[:, None])).astype(
@@ -86,11 +83,11 @@ def fit_divergence(
 
 
 def _step(
-    pattern: Floats, weight: Floats, sparsity: float, block: MatrixBlock, *, device: str
+    pattern: Floats, weight: Floats, block: MatrixBlock, *, device: str
 ) -> tuple[Floats, NDArray[np.float64]]:
     """New weights of a block, and its part of the numerator of the patterns."""
     h = tensor(pattern, device)
-    total = (h.sum(dim=1) * (1.0 + sparsity)).clamp(min=_LEAST)
+    total = h.sum(dim=1).clamp(min=_LEAST)
     values = block.load()
     before = weight[block.rows]
     numerator = np.zeros(pattern.shape)

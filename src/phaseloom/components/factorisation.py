@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +94,7 @@ def factorise(
         Where to begin (:func:`phaseloom.components.starts.start_patterns`), and from how many
         starts; the one that ends with the least error is taken.
     sparsity, smoothness
-        See :func:`phaseloom.components.least_squares.fit`; sparsity also with ``"kl"``.
+        See :func:`phaseloom.components.least_squares.fit`; not with ``"kl"``.
     scaling
         Errors of counts (``"poisson"``) or the same of all pixels (``"none"``).
     tolerance, max_iterations
@@ -113,7 +113,10 @@ def factorise(
     InputError
         There are not so many components in the matrix, or an option cannot be.
     """
-    _check(k, loss, sparsity, smoothness, seeds)
+    check_options(
+        k=k, loss=loss, start=start, scaling=scaling, sparsity=sparsity, smoothness=smoothness,
+        seeds=seeds,
+    )  # fmt: skip
     device_name = torch_device(device).type
 
     def passed(work: Callable[..., Any], said: str = "") -> Iterator[tuple[slice, Any]]:
@@ -151,8 +154,8 @@ def factorise(
     again = loss == "frobenius" and not sparsity and not smoothness
     if loss == "kl":
         weight, pattern, iterations, converged = fit_divergence(
-            pattern, weight, passed, sparsity=sparsity, tolerance=tolerance,
-            max_iterations=max_iterations, device=device_name, progress=progress,
+            pattern, weight, passed, tolerance=tolerance, max_iterations=max_iterations,
+            device=device_name, progress=progress,
         )  # fmt: skip
     if again:
         given: dict[str, Any] = {"mean": mean, "scaling": scaling, "device": device_name}
@@ -187,7 +190,27 @@ def check_rank(compressed: Compressed, k: int) -> None:
         )
 
 
-def _check(k: int, loss: str, sparsity: float, smoothness: float, seeds: int) -> None:
+def check_options(
+    *,
+    k: int = 1,
+    loss: str,
+    start: str,
+    scaling: str,
+    sparsity: float,
+    smoothness: float,
+    seeds: int,
+) -> None:
+    """Can a scan be factorised so?
+
+    Raises
+    ------
+    InputError
+        It cannot.
+    """
+    for name, value, kind in (("loss", loss, Loss), ("start", start, Start),
+                              ("scaling", scaling, Scaling)):  # fmt: skip
+        if value not in get_args(kind):
+            raise InputError(f"there is no {name} {value!r}", f"take {' or '.join(get_args(kind))}")
     if k < 1:
         raise InputError(f"{k} components cannot be", "ask for one or more")
     if seeds < 1:
@@ -195,8 +218,11 @@ def _check(k: int, loss: str, sparsity: float, smoothness: float, seeds: int) ->
     for name, value in (("sparsity", sparsity), ("smoothness", smoothness)):
         if not (np.isfinite(value) and value >= 0):
             raise InputError(f"a {name} of {value} cannot be", "give a number from 0")
-    if loss == "kl" and smoothness:
-        raise InputError("smoothness goes with least squares only", "leave it, or --loss kl")
+        # The weights of a position always add up to its counts: a cost on them prefers none.
+        if loss == "kl" and value:
+            raise InputError(
+                f"{name} goes with least squares only", f"leave out the {name}, or the loss kl"
+            )
 
 
 def _weighed(

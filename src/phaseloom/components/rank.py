@@ -118,11 +118,13 @@ def choose_rank(
     InputError
         There is nothing to choose from.
     """
-    k_max = min(k_max, compressed.scores.shape[1])
-    if k_max < 2 or not len(compressed.apart):
+    most = min(k_max, compressed.scores.shape[1])
+    # Of a single position there is no standard error.
+    if most < 2 or len(compressed.apart) < 2:
         raise InputError(
-            f"{len(compressed.scores)} positions leave no choice of the number of components",
-            "give a larger scan, or the number itself (-k)",
+            f"{len(compressed.scores)} positions and k up to {k_max} leave no choice of the "
+            "number of components",
+            "give a larger scan, k_max above 1, or the number itself (-k)",
         )
     halves = [
         replace(compressed, scores=np.ascontiguousarray(compressed.scores[half]))
@@ -132,9 +134,9 @@ def choose_rank(
     errors: list[NDArray[np.float64]] = []
     patterns: dict[int, Floats] = {}
     steps = fewer_and_fewer(
-        compressed, scan_shape, k_max, 2, start=start, seeds=seeds, seed=seed, device=device
+        compressed, scan_shape, most, 2, start=start, seeds=seeds, seed=seed, device=device
     )
-    for step in progress.track(steps, "numbers of components", total=k_max - 1):
+    for step in progress.track(steps, "numbers of components", total=most - 1):
         k, own = len(step.patterns), step.patterns
         patterns[k] = own
         _, square = weights_of(compressed, own, device=device)
@@ -151,7 +153,7 @@ def choose_rank(
             )
         )
     loss, stability, redundancy, found = np.array(rows[::-1]).T
-    held_out, held_out_error, gain = _errors(np.array(errors[::-1]), compressed)
+    held_out, held_out_error, gain = _errors(np.array(errors[::-1]))
     tried = np.array(sorted(patterns))
     k, reason = _choice(tried, redundancy, stability, gain)
     return Rank(
@@ -294,7 +296,7 @@ def _agreement(first: Floats, second: Floats) -> float:
 
 
 def _held_out(compressed: Compressed, patterns: Floats, seed: int) -> NDArray[np.float64]:
-    """Squared error (apart,) of one half of the pixels, by weights of the other half."""
+    """Of half of the pixels (2, apart): squared error by weights of the others, and ‖v‖²."""
     half = np.random.default_rng(seed).random(patterns.shape[1]) < 0.5
     rows, h = compressed.rows_apart, patterns
     gram, products = h[:, half] @ h[:, half].T, rows[:, half] @ h[:, half].T
@@ -303,16 +305,17 @@ def _held_out(compressed: Compressed, patterns: Floats, seed: int) -> NDArray[np
         for j in range(len(h)):
             step = (products[:, j] - weight @ gram[:, j]) / max(float(gram[j, j]), 1e-30)
             weight[:, j] = np.maximum(weight[:, j] + step, 0.0)
-    left = rows[:, ~half] - weight @ h[:, ~half]
-    return np.asarray(np.square(left, dtype=np.float64).sum(axis=1))
+    other = rows[:, ~half]
+    both = np.stack([other - weight @ h[:, ~half], other])
+    return np.asarray(np.square(both, dtype=np.float64).sum(axis=2))
 
 
 def _errors(
-    squares: NDArray[np.float64], compressed: Compressed
+    squares: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Relative error and its standard error for each k, and the gain over one component less."""
+    squares, whole = squares[:, 0], squares[0, 1].sum()
     n = squares.shape[1]
-    whole = np.square(compressed.rows_apart, dtype=np.float64).sum() / 2
     error = np.sqrt(squares.sum(axis=1) / whole)
     spread = squares.std(axis=1) * np.sqrt(n) / whole / (2 * error)
     less = squares[:-1] - squares[1:]
@@ -329,7 +332,10 @@ def _choice(
     """The largest number that passes, and the sentence that says so."""
     passes = (redundancy <= REDUNDANCY) & (stability >= STABILITY) & ~(gain < -1.0)
     if not passes.any():
-        return int(ks[0]), f"k = {ks[0]}: even so few components are alike or unstable"
+        return int(ks[0]), (
+            f"k = {ks[0]}, the fewest that are tried, though even these are alike or unstable: "
+            "there may be one only (-k 1)"
+        )
     k = int(ks[passes][-1])
     here = int(np.flatnonzero(ks == k)[0])
     said = (

@@ -124,3 +124,46 @@ def correlations(found: Floats, true: Floats) -> NDArray[np.float64]:
     """Correlation of each true map (row) with the found one that it is matched to."""
     r = np.corrcoef(true, found)[: len(true), len(true) :]
     return np.asarray(r[linear_sum_assignment(-r)])
+
+
+def diffraction(
+    k: int,
+    *,
+    shape: tuple[int, int] = (14, 16),
+    side: int = 32,
+    counts: float = 3000.0,
+    blur: float = 0.6,
+    vacuum: bool = False,
+    seed: int = 0,
+) -> Case:
+    """A scan as a detector sees it: a direct beam in the middle, spots in pairs around it.
+
+    Parameters
+    ----------
+    k, shape, side, counts, blur, seed
+        As for :func:`case`.
+    vacuum
+        The last component has no spots, only diffuse scattering around the beam.
+    """
+    rng = np.random.default_rng(seed)
+    y, x = np.indices((side, side)) - side // 2
+    away = np.hypot(y, x)
+    beam = np.exp(-(away**2) / (2 * 1.2**2))
+    halo = np.exp(-away / (side / 5))
+    images = np.tile(0.5 * beam / beam.sum() + 0.05 * halo / halo.sum(), (k, 1, 1))
+    if vacuum:
+        images[-1] += 0.2 * halo / halo.sum()
+    for number in range(k - vacuum):
+        sizes = rng.uniform(0.5, 1.0, 5)
+        for radius, turn, size in zip(
+            rng.uniform(0.25, 0.42, 5) * side, rng.uniform(0, np.pi, 5), sizes / sizes.sum(),
+            strict=True,
+        ):  # fmt: skip
+            for sign in (1, -1):
+                ky, kx = sign * radius * np.sin(turn), sign * radius * np.cos(turn)
+                spot = np.exp(-((y - ky) ** 2 + (x - kx) ** 2) / (2 * 1.2**2))
+                images[number] += 0.225 * size * spot / spot.sum()
+    weight = grains(shape, k, blur=blur, seed=seed)
+    pattern = counts * images.reshape(k, -1)
+    expected = (weight @ pattern).reshape(*shape, side, side)
+    return Case(rng.poisson(expected).astype(np.uint16), weight, pattern)

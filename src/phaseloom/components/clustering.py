@@ -10,7 +10,7 @@ import numpy as np
 
 from phaseloom.components.assembly import Why, component_maps
 from phaseloom.components.compression import Compressed, Scales, Scaling, compress
-from phaseloom.components.factorisation import Loss, check_rank, factorise
+from phaseloom.components.factorisation import Loss, check_options, check_rank, factorise
 from phaseloom.components.matrix import ArrayBlock, Prepared
 from phaseloom.components.preparation import Preparation, prepare
 from phaseloom.components.published import choose_published
@@ -46,7 +46,7 @@ def cluster(
     k: Literal["auto"] | int = "auto",
     k_max: int = 20,
     choose: Literal["sound", "published"] = "sound",
-    patterns: Preparation = "registered",
+    patterns: Preparation | None = None,
     size: int = 128,
     mask_radius: float | None = None,
     scaling: Scaling = "poisson",
@@ -114,6 +114,12 @@ def cluster(
         raise InputError(
             f"background component {background} is none of {k}", "they are counted from 0"
         )
+    if choose not in ("sound", "published"):
+        raise InputError(f"there is no choice {choose!r} of k", "take sound or published")
+    check_options(
+        k=1 if k == "auto" else k, loss=loss, start=start, scaling=scaling, sparsity=sparsity,
+        smoothness=smoothness, seeds=seeds,
+    )  # fmt: skip
     data, known = _data(source)
     how: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "progress": progress}
     prepared = prepare(
@@ -121,8 +127,9 @@ def cluster(
     )
     most = k_max if k == "auto" else k + _ABOVE
     key = fingerprint(
-        known, patterns, size, mask_radius, scaling, seed, k, k_max, choose, loss, start,
+        known, size, mask_radius, scaling, seed, k, k_max, choose, loss, start,
         sparsity, smoothness, seeds, background, background_ratio, overlap_ratio,
+        [prepared.y, prepared.x, prepared.ky, prepared.kx, prepared.pixels], prepared.attrs,
     )  # fmt: skip
 
     def compute() -> xr.Dataset:

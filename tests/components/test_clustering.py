@@ -1,0 +1,211 @@
+"""The chain: a scan in, components with labels and overlaps out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from component_cases import Case, correlations, diffraction
+
+from phaseloom.components import clustering
+from phaseloom.components.clustering import cluster
+from phaseloom.compute.checkpoints import Checkpoints
+from phaseloom.diffraction import Peaks, register
+from phaseloom.errors import InputError
+from phaseloom.io import as_scan
+
+QUICK: dict[str, Any] = {
+    "patterns": "raw", "size": 32, "k_max": 6, "seeds": 2, "device": "cpu", "workers": 1,
+}  # fmt: skip
+
+
+def calibrated(counts: np.ndarray, pixel_size: float = 0.03) -> xr.Dataset:
+    """A scan with known axes."""
+    ny, nx, n_ky, n_kx = counts.shape
+    axes = {
+        "y": ("y", 5.0 * np.arange(ny), {"units": "nm"}),
+        "x": ("x", 5.0 * np.arange(nx), {"units": "nm"}),
+        "ky": ("ky", pixel_size * (np.arange(n_ky) - n_ky // 2), {"units": "Å⁻¹"}),
+        "kx": ("kx", pixel_size * (np.arange(n_kx) - n_kx // 2), {"units": "Å⁻¹"}),
+    }
+    return as_scan(xr.DataArray(counts, dims=("y", "x", "ky", "kx"), coords=axes))
+
+
+@pytest.fixture(scope="module")
+def true() -> Case:
+    """Three grains and vacuum."""
+    return diffraction(4, vacuum=True)
+
+
+@pytest.fixture(scope="module")
+def found(true: Case) -> xr.Dataset:
+    return cluster(true.counts, **QUICK)
+
+
+def numbers(found: xr.Dataset, true: Case) -> np.ndarray:
+    """The component of the result that each of the truth is."""
+    maps = found["weight"].to_numpy().reshape(found.sizes["component"], -1)
+    return np.corrcoef(true.weight.T, maps)[: true.weight.shape[1], true.weight.shape[1] :].argmax(
+        axis=1
+    )
+
+
+# The whole way.
+
+
+def test_grains_and_background_are_found(found: xr.Dataset, true: Case) -> None:
+    assert (found.attrs["k"], found.attrs["grains"]) == (4, 3)
+    maps = found["weight"].to_numpy().reshape(4, -1)
+    assert correlations(maps, true.weight.T).min() > 0.98
+    of = numbers(found, true)
+    assert sorted(of) == [0, 1, 2, 3]
+    assert found.attrs["background"] == of[3]
+    inside = true.weight.max(axis=1) > 0.9
+    label = found["label"].to_numpy().ravel()
+    np.testing.assert_array_equal(label[inside], of[true.weight.argmax(axis=1)][inside])
+
+
+def test_a_number_that_is_given_is_taken(found: xr.Dataset, true: Case) -> None:
+    given = cluster(true.counts, k=4, **QUICK)
+    assert given.attrs["reason"] == "k = 4 was asked for" and given.attrs["choose"] == "given"
+    assert not {"k", "loss", "held_out"} & set(given.variables)
+    np.testing.assert_array_equal(given["label"], found["label"])
+    three = cluster(true.counts, k=3, background="none", **QUICK)
+    assert three.sizes["component"] == 3 and three.attrs["background"] == -1
+    assert three.attrs["grains"] == 3
+    assert cluster(true.counts, k=1, **QUICK).sizes["component"] == 1
+
+
+def test_the_published_choice(true: Case) -> None:
+    published = cluster(true.counts, choose="published", **{**QUICK, "k_max": 7})
+    np.testing.assert_array_equal(published["k"], np.arange(3, 8))
+    assert published["votes"].sum() == 4
+    assert published.attrs["choose"] == "published" and "knee" in published.attrs
+    assert published.sizes["component"] == published.attrs["k"]
+
+
+@pytest.mark.parametrize("options", [{"loss": "kl"}, {"sparsity": 0.05, "smoothness": 0.1},
+                                     {"scaling": "none", "start": "nndsvd"}])  # fmt: skip
+def test_options_reach_the_factors(true: Case, options: dict[str, Any]) -> None:
+    other = cluster(true.counts, k=4, **QUICK, **options)
+    assert correlations(other["weight"].to_numpy().reshape(4, -1), true.weight.T).min() > 0.9
+    stated = {name.replace("loss", "loss_kind"): value for name, value in options.items()}
+    assert stated.items() <= other.attrs.items()
+
+
+def test_peaks_and_the_scan_that_they_are_of(true: Case) -> None:
+    # Drawn patterns have no diffuse scattering: a component without peaks is not theirs.
+    grains = diffraction(3, counts=6000.0)
+    scan = calibrated(grains.counts)
+    options = {**QUICK, "patterns": "registered", "k": 3}
+    of_scan = cluster(scan, **options)
+    of_peaks = cluster(Peaks(register(scan)), **options)
+    xr.testing.assert_identical(of_peaks, of_scan)
+    assert np.isnan(of_peaks.attrs["noise_floor"])
+    maps = of_peaks["weight"].to_numpy().reshape(3, -1)
+    assert correlations(maps, grains.weight.T).min() > 0.9
+
+
+# The same again, and continued.
+
+
+def test_the_same_seed_gives_the_same(found: xr.Dataset, true: Case) -> None:
+    xr.testing.assert_identical(cluster(true.counts, **QUICK), found)
+    xr.testing.assert_identical(cluster(true.counts, **{**QUICK, "workers": 2}), found)
+
+
+def test_a_matrix_too_large_to_be_held_gives_the_same(
+    found: xr.Dataset, true: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clustering, "_HELD", 0)
+    xr.testing.assert_identical(cluster(true.counts, **QUICK), found)
+
+
+def test_an_interrupted_run_goes_on_with_the_compressed_scan(
+    found: xr.Dataset, true: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "results.zarr"
+
+    def dies(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(clustering, "choose_rank", dies)
+        with pytest.raises(KeyboardInterrupt):
+            cluster(true.counts, keep=Checkpoints(store), **QUICK)
+    parts = tmp_path / "unfinished" / "components-cluster"
+    assert [file.name for file in parts.glob("part-*")] == ["part-000000.npz"]
+    with monkeypatch.context() as patched:
+        patched.setattr(clustering, "compress", dies)
+        again = cluster(true.counts, keep=Checkpoints(store), **QUICK)
+    xr.testing.assert_identical(again, found)
+    assert not parts.exists()
+    keep = Checkpoints(store)
+    with monkeypatch.context() as patched:
+        patched.setattr(clustering, "_held", dies)
+        kept = cluster(true.counts, keep=keep, **QUICK)
+    assert keep.reused == ["components: cluster"]
+    xr.testing.assert_equal(kept, found)
+
+
+def test_other_options_are_computed_anew(
+    true: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, store, options = true.counts[:8, :8], tmp_path / "results.zarr", {**QUICK, "k": 2}
+    cluster(small, keep=Checkpoints(store), **options)
+
+    def anew(*_: Any, **__: Any) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(clustering, "_held", anew)
+    cluster(small, keep=Checkpoints(store), **options)
+    for other in ({"k": 3}, {"seed": 1}, {"overlap_ratio": 0.9}, {"sparsity": 0.1}):
+        with pytest.raises(InterruptedError):
+            cluster(small, keep=Checkpoints(store), **{**options, **other})
+
+
+def test_another_calibration_is_not_taken_for_the_same(true: Case, tmp_path: Path) -> None:
+    small = true.counts[:8, :8]
+    steps = []
+    for pixel_size in (0.03, 0.05):
+        keep = Checkpoints(tmp_path / "results.zarr")
+        made = cluster(calibrated(small, pixel_size), k=2, keep=keep, **QUICK)
+        steps.append(float(made["kx"][1] - made["kx"][0]))
+        assert made["kx"].attrs["units"] == "Å⁻¹"
+    assert steps == pytest.approx([0.03, 0.05])
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"k": 0}, "0 components cannot be"),
+        ({"k": 3, "background": 3}, "background component 3 is none of 3"),
+        ({"choose": "knee"}, "there is no choice 'knee' of k"),
+        ({"seeds": 0}, "0 starts cannot be"),
+        ({"loss": "kl", "smoothness": 1.0}, "smoothness goes with least squares only"),
+        ({"scaling": "log"}, "there is no scaling 'log'"),
+    ],
+)
+def test_what_cannot_be_is_told_before_the_scan_is_read(
+    true: Case, options: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reads(*_: Any, **__: Any) -> None:
+        pytest.fail("the scan was read")
+
+    monkeypatch.setattr(clustering, "prepare", reads)
+    with pytest.raises(InputError, match=said):
+        cluster(true.counts, **{**QUICK, **options})
+
+
+def test_scans_that_are_too_small_are_told(true: Case) -> None:
+    with pytest.raises(InputError, match="6 positions and k up to 6 leave no choice"):
+        cluster(true.counts[:2, :3], **QUICK)
+    with pytest.raises(InputError, match="of which no 8 can be made"):
+        cluster(true.counts[:2, :3], k=8, **QUICK)
+    assert cluster(true.counts[:2, 5:8], k=2, **QUICK)["label"].shape == (2, 3)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from phaseloom.components.compression import Compressed, Scaling, compress
 from phaseloom.components.counting import solve_patterns, weigh
 from phaseloom.components.divergence import fit_divergence
-from phaseloom.components.least_squares import fit
+from phaseloom.components.least_squares import fit, weights_of
 from phaseloom.components.matrix import Prepared, over_blocks
 from phaseloom.components.starts import Start, start_patterns
 from phaseloom.compute.device import Device, torch_device
@@ -102,7 +102,8 @@ def factorise(
     compressed
         The matrix compressed before, by the same scaling.
     patterns
-        (k, pixels) of the scaled matrix to begin with, instead of `start`.
+        (k, pixels) of the scaled matrix that were found before, instead of `start`: with plain
+        least squares they are weighed only, with other options a fit begins with them.
     seed
         Same seed, same components.
     device, workers, scheduler, progress
@@ -131,27 +132,32 @@ def factorise(
             workers=workers, scheduler=scheduler, progress=progress,
         )  # fmt: skip
     check_rank(compressed, k)
-    if patterns is None:
-        begun = [
-            start_patterns(
-                compressed, k, start=start, part=0.5 if number else 1.0, seed=seed + number
-            )
-            for number in range(1 if start == "nndsvd" else seeds)
-        ]
-        patterns = np.stack(begun)
-    else:
-        patterns = patterns[None]
-    fits = fit(
-        compressed, patterns, sparsity=sparsity, smoothness=smoothness,
-        scan_shape=prepared.scan_shape, tolerance=tolerance, max_iterations=max_iterations,
-        device=device,
-    )  # fmt: skip
-    best = int(np.argmin(fits.square))
-    weight = fits.weights[best] * compressed.scales.rows[:, None]
-    pattern = fits.patterns[best] * compressed.scales.columns
-    iterations, converged = fits.iterations, fits.converged
-    mean = float(compressed.scales.mean.mean())
     again = loss == "frobenius" and not sparsity and not smoothness
+    if patterns is not None and again:
+        weight, _ = weights_of(compressed, patterns, device=device)
+        pattern, iterations, converged = patterns, 0, True
+    else:
+        begun = (
+            [patterns]
+            if patterns is not None
+            else [
+                start_patterns(
+                    compressed, k, start=start, part=0.5 if number else 1.0, seed=seed + number
+                )
+                for number in range(1 if start == "nndsvd" else seeds)
+            ]
+        )
+        fits = fit(
+            compressed, np.stack(begun), sparsity=sparsity, smoothness=smoothness,
+            scan_shape=prepared.scan_shape, tolerance=tolerance, max_iterations=max_iterations,
+            device=device,
+        )  # fmt: skip
+        best = int(np.argmin(fits.square))
+        weight, pattern = fits.weights[best], fits.patterns[best]
+        iterations, converged = fits.iterations, fits.converged
+    weight = weight * compressed.scales.rows[:, None]
+    pattern = pattern * compressed.scales.columns
+    mean = float(compressed.scales.mean.mean())
     if loss == "kl":
         weight, pattern, iterations, converged = fit_divergence(
             pattern, weight, passed, tolerance=tolerance, max_iterations=max_iterations,

@@ -213,10 +213,10 @@ def check_options(
     InputError
         It cannot.
     """
-    for name, value, kind in (("loss", loss, Loss), ("start", start, Start),
-                              ("scaling", scaling, Scaling)):  # fmt: skip
-        if value not in get_args(kind):
-            raise InputError(f"there is no {name} {value!r}", f"take {' or '.join(get_args(kind))}")
+    words = (("loss", loss, Loss), ("start", start, Start), ("scaling", scaling, Scaling))
+    for name, word, kind in words:
+        if word not in get_args(kind):
+            raise InputError(f"there is no {name} {word!r}", f"take {' or '.join(get_args(kind))}")
     if k < 1:
         raise InputError(f"{k} components cannot be", "ask for one or more")
     if seeds < 1:

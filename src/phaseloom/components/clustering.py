@@ -34,7 +34,7 @@ _APART = 400
 """Positions that errors are tested on."""
 
 _ABOVE = 4
-"""With a number given, factors come down to it from so many components more."""
+"""With a number given, factors come down to it from so many more, or from the largest tried."""
 
 _SPARE = 8
 """Dimensions beyond twice the largest number of components."""
@@ -125,7 +125,7 @@ def cluster(
     prepared = prepare(
         data, patterns=patterns, size=size, mask_radius=mask_radius, seed=seed, keep=keep, **how
     )
-    most = k_max if k == "auto" else k + _ABOVE
+    most = k_max if k == "auto" else max(k_max, k + _ABOVE)
     key = fingerprint(
         known, size, mask_radius, scaling, seed, k, k_max, choose, loss, start,
         sparsity, smoothness, seeds, background, background_ratio, overlap_ratio,
@@ -152,10 +152,9 @@ def cluster(
                 why = choose_published(matrix, k_max=k_max, seed=seed, device=device, **how)
                 number = why.k
             check_rank(few, number)
-            most_here = min(number + _ABOVE, few.scores.shape[1])
             steps = fewer_and_fewer(
-                few, prepared.scan_shape, most_here, number, start=start, seeds=seeds, seed=seed,
-                device=device,
+                few, prepared.scan_shape, min(most, few.scores.shape[1]), number, start=start,
+                seeds=seeds, seed=seed, device=device,
             )  # fmt: skip
             begin = _last(steps).patterns
         factors = factorise(

@@ -217,10 +217,20 @@ def test_drawn_patterns_are_those_of_the_renderer(peaks: xr.Dataset) -> None:
     assert prepared.kx[brightest[1]] == pytest.approx(4 * 0.02, abs=0.021)
 
 
+def test_counts_are_taken_of_a_scan_and_drawings_of_peaks(
+    scan: NDArray[np.uint16], peaks: xr.Dataset
+) -> None:
+    assert prepare(scan).attrs["patterns"] == "raw"
+    np.testing.assert_array_equal(matrix(prepare(scan)), matrix(prepare(scan, patterns="raw")))
+    for alone in (peaks, Peaks(peaks)):
+        assert prepare(alone).attrs["patterns"] == "registered"
+
+
 def test_a_scan_and_its_peaks_give_the_same_drawing(
     scan: NDArray[np.uint16], peaks: xr.Dataset
 ) -> None:
-    one, other = prepare(calibrated(scan), size=20), prepare(peaks, size=20)
+    one = prepare(calibrated(scan), patterns="registered", size=20)
+    other = prepare(peaks, size=20)
     np.testing.assert_array_equal(matrix(one), matrix(other))
     assert one.attrs == {**other.attrs, "voltage": 200.0, "precession_angle": 0.8}
 
@@ -238,7 +248,7 @@ def test_peak_pixels_hold_the_counts_and_the_spots(scan: NDArray[np.uint16]) -> 
 
 def test_the_direct_beam_is_masked_as_wide_as_it_is(scan: NDArray[np.uint16]) -> None:
     measured = prepare(scan, patterns="raw")
-    drawn = prepare(scan)
+    drawn = prepare(scan, patterns="registered")
     for prepared in (measured, drawn):
         # Three sigmas of 1.2 px and no reflection (the nearest is at 9.8 px).
         assert 3 <= prepared.attrs["mask_radius"] <= 6
@@ -246,7 +256,7 @@ def test_the_direct_beam_is_masked_as_wide_as_it_is(scan: NDArray[np.uint16]) ->
         assert not prepared.pixels[row - 2 : row + 3, column - 2 : column + 3].any()
         assert prepared.pixels[row - 9, column + 4]
     assert matrix(measured).max() < 100
-    assert np.nanmax(matrix(prepare(scan, mask_radius=0))) > 100
+    assert np.nanmax(matrix(prepare(scan, patterns="registered", mask_radius=0))) > 100
 
 
 def test_coordinates_are_zero_at_the_direct_beam(scan: NDArray[np.uint16]) -> None:
@@ -344,7 +354,7 @@ def test_scans_without_anything_to_find(
         ({"mask_radius": -1.0}, "mask of radius"),
         ({"mask_radius": float("nan")}, "mask of radius"),
         ({"mask_radius": 60.0}, "leaves no pixel"),
-        ({"mask_radius": 17.0}, "no pattern has a peak beside"),
+        ({"mask_radius": 17.0, "patterns": "registered"}, "no pattern has a peak beside"),
     ],
 )
 def test_options_that_cannot_be(

@@ -81,9 +81,9 @@ def test_components_need_what_indexing_needs(
     simple_components: Any,
 ) -> None:  # fmt: skip
     given = ("cluster", patterns.file, "--index", cifs / "Au.cif", "--out", tmp_path, "--quiet")
-    fault = phaseloom(*given).fault
+    fault = phaseloom(*given, "--patterns", "registered").fault
     assert "gold.npy: does not say the voltage of the beam and the pixel size in Å⁻¹" in fault
-    raw = phaseloom(*given, "--patterns", "raw", "--pixel-size", "0.03").fault
+    raw = phaseloom(*given, "--pixel-size", "0.03").fault
     assert "does not say the voltage of the beam; give --voltage KV" in raw
     known = ("--pixel-size", "0.003", "--voltage", "200")
     assert "no reflection of Au can be seen" in phaseloom(*given, *known).fault
@@ -160,7 +160,7 @@ GOOD = 'method = "cluster"\n[scan]\nfile = "gold.npy"\npixel_size = 0.03\n'
     [
         (GOOD + "[overlap]\n", "overlap is not a key of the recipe"),
         (GOOD + "[factorisation]\nk = 2.5\n", "factorisation.k must be"),
-        (GOOD + "[preparation]\npatterns = 'best'\n", "preparation.patterns must be 'registered'"),
+        (GOOD + "[preparation]\npatterns = 'best'\n", "preparation.patterns must be 'raw'"),
         (GOOD + "[[crystal]]\nname = 'a'\n", "crystal 1.file is missing"),
         (GOOD.replace("[scan]", 'compare = ["guess"]\n[scan]'), "compare 1 must be 'kmeans'"),
         (

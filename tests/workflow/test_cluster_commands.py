@@ -34,7 +34,8 @@ def test_cluster_leaves_the_folder_of_the_contract(
     patterns: Patterns, tmp_path: Path, phaseloom: Call, simple_chain: Asked,
     simple_components: Asked,
 ) -> None:  # fmt: skip
-    ran = phaseloom("cluster", patterns.file, *CALIBRATED, "--out", tmp_path)
+    given = ("cluster", patterns.file, *CALIBRATED, "--patterns", "registered")
+    ran = phaseloom(*given, "--out", tmp_path)
     assert (ran.status, ran.err) == (0, "")
     for text in ("30 (5×6)", "components", "background", "overlaps", "0.0184", "largest number"):
         assert text in ran.out
@@ -64,7 +65,8 @@ def test_options_reach_the_chain(
     ran = phaseloom(
         "cluster", patterns.file, *CALIBRATED, "--precession", "0.8", "--scan-shape", "3,10",
         "--no-hot", "--centre", "30,31.5", "--descan", "each", "--max-peaks", "99",
-        "-k", "4", "--k-max", "12", "--choose", "published", "--size", "64",
+        "--patterns", "registered", "-k", "4", "--k-max", "12", "--choose", "published",
+        "--size", "64",
         "--mask-radius", "3", "--scaling", "none", "--loss", "kl", "--start", "nndsvd",
         "--sparsity", "0.1", "--smoothness", "0.2", "--seeds", "2", "--background", "1",
         "--background-ratio", "0.6", "--overlap-ratio", "0.8", "--seed", "4", "--device", "cpu",
@@ -118,12 +120,14 @@ def test_patterns_as_measured_are_not_registered(
     patterns: Patterns, tmp_path: Path, phaseloom: Call, simple_chain: Asked,
     simple_components: Asked,
 ) -> None:  # fmt: skip
-    for kind in ("raw", "mean", "peaks"):
-        given = ("cluster", patterns.file, *CALIBRATED, "--patterns", kind, "--out", tmp_path)
+    for kind in ("raw", "mean", "peaks", None):
+        asked = ("--patterns", kind) if kind else ()
+        given = ("cluster", patterns.file, *CALIBRATED, *asked, "--out", tmp_path)
         ran = phaseloom(*given, "--quiet")
         assert ran.status == 0, ran.err
         fault = phaseloom(*given, "--no-hot").fault
-        assert f"{kind} patterns are taken as measured: --hot is for registered ones" in fault
+        said = f"{kind or 'raw'} patterns are taken as measured: --hot is for registered ones"
+        assert f"{said}; leave it out, or give --patterns registered" in fault
     assert simple_chain == []
     found = simple_components[0]["found"]
     assert found.patterns["counts"].sizes["ky"] == 64
@@ -161,7 +165,9 @@ def test_peaks_of_an_earlier_run_are_shared_and_nothing_is_done_twice(
     simple_components: Asked,
 ) -> None:  # fmt: skip
     phaseloom("peaks", patterns.file, *CALIBRATED, "--out", tmp_path, "--quiet")
-    arguments = ("cluster", patterns.file, *CALIBRATED, "--out", tmp_path)
+    arguments = (
+        "cluster", patterns.file, *CALIBRATED, "--patterns", "registered", "--out", tmp_path
+    )  # fmt: skip
     first = phaseloom(*arguments)
     assert "kept from an earlier run: 3 stages" in first.out
     again = phaseloom(*arguments, "--json")

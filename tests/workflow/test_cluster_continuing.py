@@ -80,7 +80,7 @@ def test_a_stopped_run_continues_in_registering_and_in_factorising(
 ) -> None:  # fmt: skip
     def arguments(out: Path) -> list[str]:
         return ["cluster", str(patterns.file), "--pixel-size", "0.03", "--workers", "1",
-                "--out", str(out)]  # fmt: skip
+                "--patterns", "registered", "--out", str(out)]  # fmt: skip
 
     assert phaseloom(*arguments(tmp_path / "whole"), "--quiet").status == 0
     out, log = tmp_path / "stopped", tmp_path / "log"

@@ -96,7 +96,7 @@ def test_attributes(clustered: Clustered) -> None:
     attrs = clustered.tree["components"].attrs
     assert attrs["grains"] == attrs["k"] - (attrs["background"] >= 0)
     assert f"k = {attrs['k']} " in attrs["reason"]
-    assert (attrs["choose"], attrs["patterns"]) == ("sound", "registered")
+    assert (attrs["choose"], attrs["patterns"]) == ("sound", "raw")
     assert (attrs["background_ratio"], attrs["overlap_ratio"]) == (0.65, 0.75)
     for name in ("error", "seconds", "patterns_per_second", "voltage"):
         assert attrs[name] > 0
@@ -109,7 +109,7 @@ def test_the_folder_holds_everything(clustered: Clustered) -> None:
     assert {"report.html", "recipe.toml"} <= names
     tables = ("components", "component_positions", "boundary_network", "rank", "phases", "grains")
     assert {f"tables/{name}.csv" for name in tables} <= names
-    for figure in ("component_maps", "rank_evidence", "orientation_maps", "peaks_maps"):
+    for figure in ("component_maps", "rank_evidence", "orientation_maps"):
         assert f"figures/{figure}.png" in names
     assert "unfinished" not in names
     assert set(clustered.tree["components"].children) == {"kmeans"}

@@ -11,7 +11,7 @@ from phaseloom.cli.shared import named, run_and_tell
 
 def cluster(
     scan: index_options.Source,
-    patterns: cluster_options.Patterns = "registered",
+    patterns: cluster_options.Patterns = None,
     size: cluster_options.Size = 128,
     mask_radius: cluster_options.MaskRadius = None,
     scaling: cluster_options.Scaling = "poisson",

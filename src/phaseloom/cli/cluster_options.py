@@ -27,10 +27,11 @@ class Method(Enum):
 
 
 Patterns = Annotated[
-    Literal["registered", "raw", "mean", "peaks"],
+    Literal["raw", "registered", "mean", "peaks"] | None,
     Option(
         "--patterns",
-        help="rebuilt from registered peaks, as recorded, 3×3 means, or only pixels with peaks",
+        help="as recorded, rebuilt from registered peaks, 3×3 means, or only pixels with peaks "
+        "\\[default: raw; of a folder of peaks: registered]",
         rich_help_panel=_PREPARATION,
     ),
 ]

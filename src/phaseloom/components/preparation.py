@@ -63,7 +63,7 @@ _SHARE, _LEAST = 1 / 2000, 3
 def prepare(
     source: Any,
     *,
-    patterns: Preparation = "registered",
+    patterns: Preparation | None = None,
     size: int = 128,
     mask_radius: float | None = None,
     seed: int = 0,
@@ -80,6 +80,8 @@ def prepare(
         A scan, or whatever :func:`phaseloom.io.as_scan` makes one of; for "registered" also
         :class:`phaseloom.diffraction.Peaks` or a dataset of them (group ``/peaks``).
     patterns
+        By default "raw", and "registered" of peaks.
+
         - "registered": drawn from the registered peaks, each a Gaussian of at least 1.5 px that
           holds its integrated counts: no background, no noise between the spots. A scan is
           registered first with the defaults of :func:`phaseloom.diffraction.register`.
@@ -133,10 +135,12 @@ def prepare(
     """
     import xarray as xr
 
-    _check_options(patterns, size, mask_radius)
-    keep = keep or Checkpoints()
     if isinstance(source, xr.Dataset) and "offset" in source:
         source = Peaks(source)
+    if patterns is None:
+        patterns = "registered" if isinstance(source, Peaks) else "raw"
+    _check_options(patterns, size, mask_radius)
+    keep = keep or Checkpoints()
     if isinstance(source, Peaks):
         if patterns != "registered":
             raise InputError(

@@ -57,9 +57,9 @@ def run_components(
     Parameters
     ----------
     recipe
-        What to do. Its scan is a file of patterns, which are registered first as
-        :func:`phaseloom.workflow.peaks.run_peaks` does where their preparation asks for it, or a
-        folder that this left. With crystals the components are indexed.
+        What to do. Its scan is a file of patterns, which are taken as recorded or, where their
+        preparation asks for it, registered first as :func:`phaseloom.workflow.peaks.run_peaks`
+        does; or a folder that this left. With crystals the components are indexed.
     fresh
         Compute everything again, also what an earlier run finished; a folder's peaks stay.
     workers

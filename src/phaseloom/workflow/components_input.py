@@ -55,7 +55,7 @@ _STRAIGHT = [1.0, 0.0, 0.0, 1.0]
 def source_of(
     recipe: ComponentsRecipe, crystals: Sequence[Crystal], *, keep: Checkpoints, **how: Any
 ) -> Source:
-    """Read what a recipe names, and register it where its preparation asks for peaks.
+    """Read what a recipe names, and register it where its preparation asks for that.
 
     Parameters
     ----------
@@ -76,8 +76,10 @@ def source_of(
         indexed that have pixels with peaks only.
     """
     patterns, file = recipe.preparation.patterns, recipe.scan.file
+    if patterns is None:
+        patterns = "registered" if is_registered(file) else "raw"
     if patterns != "registered":
-        return _as_measured(recipe, crystals)
+        return _as_measured(recipe, crystals, patterns)
     if is_registered(file):
         found = peaks_of_folder(recipe, crystals)
     else:
@@ -88,8 +90,8 @@ def source_of(
     )
 
 
-def _as_measured(recipe: ComponentsRecipe, crystals: Sequence[Crystal]) -> Source:
-    patterns, file = recipe.preparation.patterns, recipe.scan.file
+def _as_measured(recipe: ComponentsRecipe, crystals: Sequence[Crystal], patterns: str) -> Source:
+    file = recipe.scan.file
     if is_registered(file):
         raise InputError(
             f"holds peaks, and {patterns} patterns are made of the scan",
@@ -100,7 +102,7 @@ def _as_measured(recipe: ComponentsRecipe, crystals: Sequence[Crystal]) -> Sourc
         raise InputError(
             "components of pixels with peaks alone cannot be indexed: spots are told from what is "
             "around them",
-            "leave --index out, or give --patterns registered or raw",
+            "leave --index out, or give --patterns raw or registered",
             source=file,
         )
     refuse_registering(

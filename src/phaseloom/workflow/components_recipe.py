@@ -15,9 +15,10 @@ from phaseloom.workflow.recipe import Part
 class Preparation(Part):
     """Which patterns are factorised, and how they are made ready."""
 
-    patterns: Literal["registered", "raw", "mean", "peaks"] = Field(
-        "registered",
-        description="rebuilt from registered peaks; as recorded; 3×3 means; only pixels with peaks",
+    patterns: Literal["raw", "registered", "mean", "peaks"] | None = Field(
+        None,
+        description='"raw" (default), "registered": rebuilt from peaks (default of a folder of '
+        'them), "mean": of 3×3, "peaks": only their pixels',
     )
     size: int = Field(128, description="pixels along a side of a pattern", ge=8, le=1024)
     mask_radius: float | None = Field(

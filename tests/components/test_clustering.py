@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import xarray as xr
 from component_cases import Case, correlations, diffraction
 
-from phaseloom.components import clustering
+from phaseloom.components import clustering, matrix
 from phaseloom.components.clustering import cluster
 from phaseloom.compute.checkpoints import Checkpoints
 from phaseloom.diffraction import Peaks, register
@@ -122,6 +123,46 @@ def test_a_matrix_too_large_to_be_held_gives_the_same(
 ) -> None:
     monkeypatch.setattr(clustering, "_HELD", 0)
     xr.testing.assert_identical(cluster(true.counts, **QUICK), found)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_what_is_in_memory_is_not_sent_to_a_cluster(
+    true: Case, monkeypatch: pytest.MonkeyPatch, held: bool
+) -> None:
+    asked: list[str | None] = []
+    work = matrix.run_blocks
+
+    def run_blocks(*given: Any, scheduler: str | None, **how: Any) -> Iterator[Any]:
+        asked.append(scheduler)
+        return work(*given, scheduler=None, **how)
+
+    monkeypatch.setattr(matrix, "run_blocks", run_blocks)
+    monkeypatch.setattr(clustering, "_HELD", 2**30 if held else 0)
+    cluster(true.counts[:8, :8], k=2, scheduler="tcp://host:8786", **QUICK)
+    assert asked[0] == "tcp://host:8786"
+    assert set(asked[1:]) == ({None} if held else {"tcp://host:8786"})
+
+
+def test_all_that_takes_long_is_reported(true: Case) -> None:
+    said: list[tuple[str, int]] = []
+
+    class Told:
+        def track(
+            self, items: Iterable[Any], label: str, *, total: int | None = None,
+            amount: Callable[[Any], int] | None = None,
+        ) -> Iterator[Any]:  # fmt: skip
+            count = 0
+            for count, item in enumerate(items, 1):  # noqa: B007
+                yield item
+            said.append((label, count))
+            assert total in (None, count)
+
+    cluster(true.counts, progress=Told(), **QUICK)
+    labels = [label for label, _ in said]
+    assert "preparing patterns" in labels and "compressing" in labels
+    assert ("numbers of components", 5) in said
+    cluster(true.counts, k=3, progress=Told(), **QUICK)
+    assert said.count(("numbers of components", 5)) == 2
 
 
 def test_an_interrupted_run_goes_on_with_the_compressed_scan(

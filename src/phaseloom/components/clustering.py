@@ -11,7 +11,7 @@ import numpy as np
 from phaseloom.components.assembly import Why, component_maps
 from phaseloom.components.compression import Compressed, Scales, Scaling, compress
 from phaseloom.components.factorisation import Loss, check_options, check_rank, factorise
-from phaseloom.components.matrix import ArrayBlock, Prepared
+from phaseloom.components.matrix import ArrayBlock, Prepared, over_blocks
 from phaseloom.components.preparation import Preparation, prepare
 from phaseloom.components.published import choose_published
 from phaseloom.components.rank import choose_rank, fewer_and_fewer
@@ -134,9 +134,11 @@ def cluster(
 
     def compute() -> xr.Dataset:
         matrix = _held(prepared, **how)
+        # What is in memory here is not sent to a cluster again and again.
+        here = how if matrix is prepared else how | {"scheduler": None}
         few = _compressed(
             matrix, keep.parts("components", "cluster", key), dimensions=2 * most + _SPARE,
-            scaling=scaling, seed=seed, device=device, **how,
+            scaling=scaling, seed=seed, device=device, **here,
         )  # fmt: skip
         why: Why
         if k == "auto" and choose == "sound":
@@ -149,21 +151,23 @@ def cluster(
             number = k
             why = None
             if number == "auto":
-                why = choose_published(matrix, k_max=k_max, seed=seed, device=device, **how)
+                why = choose_published(matrix, k_max=k_max, seed=seed, device=device, **here)
                 number = why.k
             check_rank(few, number)
+            largest = min(most, few.scores.shape[1])
             steps = fewer_and_fewer(
-                few, prepared.scan_shape, min(most, few.scores.shape[1]), number, start=start,
-                seeds=seeds, seed=seed, device=device,
+                few, prepared.scan_shape, largest, number, start=start, seeds=seeds, seed=seed,
+                device=device,
             )  # fmt: skip
-            begin = _last(steps).patterns
+            tried = progress.track(steps, "numbers of components", total=largest - number + 1)
+            begin = _last(tried).patterns
         factors = factorise(
             matrix, len(begin), loss=loss, sparsity=sparsity, smoothness=smoothness,
-            scaling=scaling, compressed=few, patterns=begin, device=device, **how,
+            scaling=scaling, compressed=few, patterns=begin, device=device, **here,
         )  # fmt: skip
         result = component_maps(
             matrix, factors, few, why, background=background, background_ratio=background_ratio,
-            overlap_ratio=overlap_ratio, **how,
+            overlap_ratio=overlap_ratio, **here,
         )  # fmt: skip
         return result.assign_attrs(
             scaling=scaling, loss_kind=loss, start=start, seeds=seeds, seed=seed,
@@ -218,16 +222,13 @@ def _data(source: Any) -> tuple[Any, Any]:
     return scan, str(scan.attrs.get("input_fingerprint"))
 
 
-def _held(prepared: Prepared, *, workers: int | None, **_: Any) -> Prepared:
+def _held(prepared: Prepared, **how: Any) -> Prepared:
     """The matrix in memory if it is small enough; it is read many times."""
-    from phaseloom.compute.blocks import run_blocks
-
     n, m = prepared.shape
     if 4 * n * m > _HELD:
         return prepared
-    loaded = run_blocks(_loaded, prepared.blocks, workers=workers)
-    blocks = [ArrayBlock(prepared.blocks[index].rows, values) for index, values in loaded]
-    return replace(prepared, blocks=sorted(blocks, key=lambda block: block.rows.start))
+    loaded = over_blocks(prepared, _loaded, "preparing patterns", **how)
+    return replace(prepared, blocks=[ArrayBlock(rows, values) for rows, values in loaded])
 
 
 def _loaded(block: Any) -> Any:

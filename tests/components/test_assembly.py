@@ -78,6 +78,7 @@ def test_what_there_is(maps: xr.Dataset) -> None:
         "stability": (("k",), "float64"),
         "redundancy": (("k",), "float64"),
         "found": (("k",), "float64"),
+        "quality": (("metric", "k"), "float32"),
         "overlap_example": (("example", "ky", "kx"), "float32"),
     }
     assert {str(n): (v.dims, str(v.dtype)) for n, v in maps.data_vars.items()} == expected

@@ -78,8 +78,9 @@ def component_maps(
           (``example_y``, ``example_x``: row and column; ``example_component``,
           ``example_partner``)
         - for every number of components that was tried: ``loss``, ``held_out``,
-          ``held_out_error``, ``stability``, ``redundancy``, ``found`` (k), or ``loss`` (k),
-          ``quality``, ``votes`` (metric, k) of the published procedure
+          ``held_out_error``, ``stability``, ``redundancy``, ``found`` (k), and ``quality``
+          (metric, k), the mean over pairs of the number chosen; or ``loss`` (k), ``quality``,
+          ``votes`` (metric, k) of the published procedure
 
         Attributes: ``k``, ``grains`` (k less the background), ``background`` (−1: none),
         ``reason``, ``choose``, ``error``, ``noise_floor`` (error of counting alone; NaN where
@@ -190,6 +191,9 @@ def _with_reasons(data: xr.Dataset, why: Why) -> xr.Dataset:
         return data.assign_attrs(choose="published", knee=why.knee, reason=why.reason)
     for name in ("loss", "held_out", "held_out_error", "stability", "redundancy", "found"):
         data[name] = ("k", getattr(why, name))
+    # Of the factors that there are: those of other numbers are not kept.
+    pairs = data["similarity"].mean(("component", "component_2")).to_numpy()
+    data["quality"] = (("metric", "k"), np.where(why.ks == why.k, pairs[:, None], np.nan))
     return data.assign_attrs(
         choose="sound",
         reason=why.reason,

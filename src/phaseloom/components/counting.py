@@ -33,7 +33,7 @@ _SWEEPS = 1000
 _CHECK = 8
 """Sweeps between two looks at what moved."""
 
-_REST = 1e-5
+_REST = 3e-5
 """Part of its norm by which no coordinate changes between two looks when it is at rest."""
 
 _CHUNK = 2**20

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from phaseloom.components.matrix import MatrixBlock
 
 _CHECK = 10
-_CHUNK = 2**22
+_CHUNK = 2**20
 _LEAST = 1e-12
 
 Floats = NDArray[np.float32]
@@ -90,13 +90,13 @@ def _step(
     total = h.sum(dim=1).clamp(min=_LEAST)
     values = block.load()
     before = weight[block.rows]
-    numerator = np.zeros(pattern.shape)
+    numerator = h.new_zeros(pattern.shape)
     found = []
     step = max(1, _CHUNK // pattern.shape[1])
     for start in range(0, len(values), step):
         v = tensor(values[start : start + step], device)
         w = tensor(before[start : start + step], device)
-        w = w * ((v / (w @ h).clamp(min=_LEAST)) @ h.T / total)
-        numerator += (w.T @ (v / (w @ h).clamp(min=_LEAST))).cpu().numpy()
+        w = w * ((w @ h).clamp_(min=_LEAST).reciprocal_().mul_(v) @ h.T / total)
+        numerator.addmm_(w.T, (w @ h).clamp_(min=_LEAST).reciprocal_().mul_(v))
         found.append(w.cpu().numpy())
-    return np.concatenate(found), numerator
+    return np.concatenate(found), numerator.double().cpu().numpy()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from component_cases import Case, case, in_blocks
 
+from phaseloom.components import factorise, matrix
 from phaseloom.components.compression import Compressed, compress, tensor
 from phaseloom.components.matrix import ArrayBlock, matrix_of, over_blocks
 from phaseloom.errors import InputError
@@ -69,19 +70,19 @@ def test_dark_pixels_and_empty_positions_are_not_blown_up() -> None:
 @pytest.mark.parametrize("scaling", ["poisson", "none"])
 def test_a_matrix_of_low_rank_is_kept_whole(noiseless: Case, scaling: Any) -> None:
     few = compress(noiseless.prepared, dimensions=6, scaling=scaling, device="cpu")
-    matrix = scaled(noiseless.matrix, few)
-    np.testing.assert_allclose(few.scores @ few.basis, matrix, atol=1e-4 * matrix.max())
+    whole = scaled(noiseless.matrix, few)
+    np.testing.assert_allclose(few.scores @ few.basis, whole, atol=1e-4 * whole.max())
     assert few.left_out < 1e-5 * few.total
     np.testing.assert_allclose(few.basis @ few.basis.T, np.eye(6), atol=1e-5)
     size = np.linalg.norm(few.scores, axis=0)
-    np.testing.assert_allclose(size[:4], np.linalg.svd(matrix)[1][:4], rtol=1e-4)
+    np.testing.assert_allclose(size[:4], np.linalg.svd(whole)[1][:4], rtol=1e-4)
     assert np.all(size[4:] < 1e-4 * size[0])
 
 
 def test_components_are_those_of_the_truncated_decomposition(counted: Case) -> None:
     few = compress(counted.prepared, dimensions=12, device="cpu")
-    matrix = scaled(counted.matrix, few)
-    u, s, vt = np.linalg.svd(matrix, full_matrices=False)
+    whole = scaled(counted.matrix, few)
+    u, s, vt = np.linalg.svd(whole, full_matrices=False)
     best = (u[:, :4] * s[:4]) @ vt[:4]
     np.testing.assert_allclose(few.scores[:, :4] @ few.basis[:4], best, atol=0.02 * best.max())
     # Of noise, which falls slowly, nearly as much is held as can be.
@@ -102,8 +103,8 @@ def test_blocks_and_one_block_are_the_same(counted: Case) -> None:
 def test_positions_apart_are_kept_as_they_are(counted: Case) -> None:
     few = compress(counted.prepared, test=20, device="cpu")
     assert few.apart.size == 20 and np.all(np.diff(few.apart) > 0)
-    matrix = scaled(counted.matrix, few)
-    np.testing.assert_allclose(few.rows_apart, matrix[few.apart], rtol=1e-5)
+    whole = scaled(counted.matrix, few)
+    np.testing.assert_allclose(few.rows_apart, whole[few.apart], rtol=1e-5)
     # At most an eighth of all.
     assert compress(counted.prepared, test=999, device="cpu").apart.size == 256 // 8
 
@@ -147,6 +148,25 @@ def test_empty_patterns_are_told() -> None:
 def test_blocks_pickle(counted: Case) -> None:
     block = pickle.loads(pickle.dumps(in_blocks(counted.prepared, 3).blocks[1]))
     np.testing.assert_array_equal(block.load(), counted.matrix[block.rows])
+
+
+@pytest.mark.parametrize("loss", ["frobenius", "kl"])
+def test_all_that_is_done_with_blocks_can_be_sent(
+    counted: Case, loss: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = matrix.run_blocks
+
+    def sent(function: Any, blocks: Any, **how: Any) -> Any:
+        function, blocks = pickle.loads(pickle.dumps((function, blocks)))
+        for index, result in work(function, blocks, **how):
+            yield index, pickle.loads(pickle.dumps(result))
+
+    options: Any = {"loss": loss, "max_iterations": 10, "device": "cpu"}
+    expected = factorise(in_blocks(counted.prepared, 3), 4, **options)
+    monkeypatch.setattr(matrix, "run_blocks", sent)
+    found = factorise(in_blocks(counted.prepared, 3), 4, **options)
+    np.testing.assert_array_equal(found.weight, expected.weight)
+    np.testing.assert_array_equal(found.residual, expected.residual)
 
 
 # Any order of finishing.

@@ -250,6 +250,14 @@ def test_scans_that_leave_no_choice_are_told(shape: tuple[int, int], k_max: int)
         choose_rank(few, shape, k_max=k_max, device="cpu")
 
 
+@pytest.mark.filterwarnings("error")
+def test_empty_patterns_held_out_tell_nothing() -> None:
+    _, few, _ = of(3, 3000)
+    empty = replace(few, rows_apart=np.zeros_like(few.rows_apart))
+    rank = choose_rank(empty, SHAPE, k_max=4, seeds=2, device="cpu")
+    assert np.isnan(rank.held_out).all() and rank.k == 3
+
+
 def test_one_row() -> None:
     true = case(3, shape=(1, 90), blur=0.5)
     rank = choose_rank(compressed(true, test=20), (1, 90), k_max=6, seeds=2, device="cpu")

@@ -316,8 +316,10 @@ def _errors(
     """Relative error and its standard error for each k, and the gain over one component less."""
     squares, whole = squares[:, 0], squares[0, 1].sum()
     n = squares.shape[1]
-    error = np.sqrt(squares.sum(axis=1) / whole)
-    spread = squares.std(axis=1) * np.sqrt(n) / whole / (2 * error)
+    # Nothing may be in any of the patterns that were held out.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = np.sqrt(squares.sum(axis=1) / whole)
+        spread = squares.std(axis=1) * np.sqrt(n) / whole / (2 * error)
     less = squares[:-1] - squares[1:]
     gain = less.mean(axis=1) / np.maximum(less.std(axis=1) / np.sqrt(n), 1e-30)
     return error, spread, np.concatenate([[np.nan], gain])

@@ -24,10 +24,9 @@ def small() -> Case:
 def part_of(small: Case, scaling: Scaling, *, for_patterns: bool) -> Part:
     work = weigh(
         small.pattern.astype(np.float32),
-        np.asarray(small.weight, dtype=np.float32),
         mean=float(small.matrix.mean()), scaling=scaling, for_patterns=for_patterns, device="cpu",
     )  # fmt: skip
-    return work(small.prepared.blocks[0])
+    return work(small.prepared.blocks[0], np.asarray(small.weight, dtype=np.float32))
 
 
 def certainty(small: Case, scaling: Scaling) -> np.ndarray:
@@ -81,11 +80,11 @@ def test_residuals_are_those_of_every_position(small: Case) -> None:
 def test_normal_equations_of_blocks_add_up(small: Case) -> None:
     given: Any = {"mean": float(small.matrix.mean()), "scaling": "poisson", "device": "cpu"}
     work = weigh(
-        small.pattern.astype(np.float32), np.asarray(small.weight, dtype=np.float32),
-        for_patterns=True, **given,
+        small.pattern.astype(np.float32), for_patterns=True, **given,
     )  # fmt: skip
-    whole = work(small.prepared.blocks[0])
-    parts = [work(block) for block in in_blocks(small.prepared, 4).blocks]
+    weight = np.asarray(small.weight, dtype=np.float32)
+    whole = work(small.prepared.blocks[0], weight)
+    parts = [work(block, weight[block.rows]) for block in in_blocks(small.prepared, 4).blocks]
     np.testing.assert_allclose(
         np.concatenate([p.weight for p in parts]), whole.weight, rtol=1e-4, atol=1e-6
     )
@@ -142,9 +141,9 @@ def test_one_component_has_the_weight_of_its_counts() -> None:
     true = case(1, shape=(4, 4), side=8, counts=500.0)
     prepared = matrix_of(true.counts)
     work = weigh(
-        true.pattern.astype(np.float32), np.ones((16, 1), np.float32),
+        true.pattern.astype(np.float32),
         mean=float(true.matrix.mean()), scaling="poisson", for_patterns=False, device="cpu",
     )  # fmt: skip
-    found = work(prepared.blocks[0]).weight[:, 0]
+    found = work(prepared.blocks[0], np.ones((16, 1), np.float32)).weight[:, 0]
     totals = true.matrix.sum(axis=1) / true.pattern.sum()
     np.testing.assert_allclose(found, totals, rtol=2e-3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,8 +34,12 @@ def fitted(
     prepared: Prepared, begun: tuple[np.ndarray, np.ndarray], iterations: int, **options: Any
 ) -> tuple[np.ndarray, np.ndarray, int, bool]:
     pattern, weight = begun
+
+    def passed(work: Any, along: np.ndarray) -> Any:
+        return over_blocks(prepared, work, along=[along])
+
     return fit_divergence(
-        pattern, weight.copy(), partial(over_blocks, prepared),
+        pattern, weight.copy(), passed,
         **{"tolerance": 0.0, "max_iterations": iterations, "device": "cpu"}
         | options,
     )  # fmt: skip

@@ -106,7 +106,7 @@ def component_maps(
     wanted = np.concatenate([brightest, places])
     sums, shown = np.zeros(factors.pattern.shape), np.empty((len(wanted), prepared.shape[1]))
     collected = over_blocks(
-        prepared, partial(_collected, label, k, wanted), "averaging",
+        prepared, partial(_collected, k, wanted), "averaging", along=[label],
         workers=workers, scheduler=scheduler, progress=progress,
     )  # fmt: skip
     for rows, (of_labels, found) in collected:
@@ -219,11 +219,11 @@ def _overlapping(
 
 
 def _collected(
-    label: NDArray[np.int16], k: int, wanted: NDArray[np.intp], block: MatrixBlock
+    k: int, wanted: NDArray[np.intp], block: MatrixBlock, label: NDArray[np.int16]
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Sums of the patterns of each label, and the patterns wanted of a block."""
-    values, here = block.load(), label[block.rows]
-    member = (here == np.arange(k)[:, None]).astype(np.float32)
+    values = block.load()
+    member = (label == np.arange(k)[:, None]).astype(np.float32)
     within = wanted[(wanted >= block.rows.start) & (wanted < block.rows.stop)] - block.rows.start
     return (member @ values).astype(np.float64), values[within]
 

@@ -14,7 +14,7 @@ from phaseloom.components.factorisation import Loss, check_options, check_rank, 
 from phaseloom.components.matrix import ArrayBlock, Prepared, over_blocks
 from phaseloom.components.preparation import Preparation, prepare
 from phaseloom.components.published import choose_published
-from phaseloom.components.rank import choose_rank, fewer_and_fewer
+from phaseloom.components.rank import Rank, Step, choose_rank, fewer_and_fewer
 from phaseloom.components.starts import Start
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.device import Device
@@ -141,12 +141,13 @@ def cluster(
             scaling=scaling, seed=seed, device=device, **here,
         )  # fmt: skip
         why: Why
+        begin: Rank | Step
         if k == "auto" and choose == "sound":
             rank = choose_rank(
                 few, prepared.scan_shape, k_max=k_max, start=start, seeds=seeds, seed=seed,
                 device=device, progress=progress,
             )  # fmt: skip
-            begin, why = rank.patterns, rank
+            begin, why = rank, rank
         else:
             number = k
             why = None
@@ -160,11 +161,13 @@ def cluster(
                 device=device,
             )  # fmt: skip
             tried = progress.track(steps, "numbers of components", total=largest - number + 1)
-            begin = _last(tried).patterns
+            begin = _last(tried)
         factors = factorise(
-            matrix, len(begin), loss=loss, sparsity=sparsity, smoothness=smoothness,
-            scaling=scaling, compressed=few, patterns=begin, device=device, **here,
+            matrix, len(begin.patterns), loss=loss, sparsity=sparsity, smoothness=smoothness,
+            scaling=scaling, compressed=few, patterns=begin.patterns, device=device, **here,
         )  # fmt: skip
+        if not factors.iterations:
+            factors = factors._replace(iterations=begin.iterations, converged=begin.converged)
         result = component_maps(
             matrix, factors, few, why, background=background, background_ratio=background_ratio,
             overlap_ratio=overlap_ratio, **here,

@@ -64,21 +64,20 @@ class Part(NamedTuple):
 
 def weigh(
     pattern: Floats,
-    weight: Floats,
     *,
     mean: float,
     scaling: Scaling,
     for_patterns: bool,
     device: str,
-) -> Callable[[MatrixBlock], Part]:
-    """A function of one block: its weights, and its part of the patterns' normal equations.
+) -> Callable[[MatrixBlock, Floats], Part]:
+    """A function of a block and of its weights found before: weights, and what else is wanted.
+
+    The variances are those of the model so far.
 
     Parameters
     ----------
     pattern
         (k, pixels) in counts.
-    weight
-        (positions, k) found before; the variances are those of this model.
     mean
         Mean intensity of the scan.
     scaling
@@ -89,16 +88,16 @@ def weigh(
         Where.
     """
     least = _FLOOR * mean if scaling == "poisson" else np.inf
-    return partial(_weigh, pattern, weight, least, for_patterns, device)
+    return partial(_weigh, pattern, least, for_patterns, device)
 
 
 def _weigh(
     pattern: Floats,
-    weight: Floats,
     least: float,
     for_patterns: bool,
     device: str,
     block: MatrixBlock,
+    weight: Floats,
 ) -> Part:
     import torch
 
@@ -108,7 +107,7 @@ def _weigh(
     both = h[first] * h[second]
     step = max(1, _CHUNK // m)
     chunks = _parts(tensor(block.load(), device), step)
-    before = tensor(weight[block.rows], device)
+    before = tensor(weight, device)
 
     def certainty(v: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         return (

@@ -30,7 +30,7 @@ Floats = NDArray[np.float32]
 def fit_divergence(
     pattern: Floats,
     weight: Floats,
-    passed: Callable[[Callable[[MatrixBlock], Any]], Iterator[tuple[slice, Any]]],
+    passed: Callable[[Callable[..., Any], Floats], Iterator[tuple[slice, Any]]],
     *,
     tolerance: float,
     max_iterations: int,
@@ -44,7 +44,8 @@ def fit_divergence(
     pattern, weight
         (k, pixels) and (positions, k) to begin with, in counts.
     passed
-        Calls a function with each block: gives rows and results in the order of the scan.
+        Calls a function with each block and its part of the weights: gives rows and results in
+        the order of the scan.
     tolerance
         A weight map is at rest when ten iterations change it by less than this part of its norm.
     max_iterations
@@ -64,7 +65,7 @@ def fit_divergence(
     before, converged, iterations = w.copy(), False, 0
     for iterations in progress.track(range(1, max_iterations + 1), "fitting, iterations at most"):
         numerator = np.zeros(h.shape)
-        for rows, (part, of_h) in passed(partial(_step, h, w, device=device)):
+        for rows, (part, of_h) in passed(partial(_step, h, device=device), w):
             w[rows] = part
             numerator += of_h
         h = (h * (numerator / np.maximum(w.sum(axis=0, dtype=np.float64), _LEAST)[:, None])).astype(
@@ -83,19 +84,18 @@ def fit_divergence(
 
 
 def _step(
-    pattern: Floats, weight: Floats, block: MatrixBlock, *, device: str
+    pattern: Floats, block: MatrixBlock, weight: Floats, *, device: str
 ) -> tuple[Floats, NDArray[np.float64]]:
     """New weights of a block, and its part of the numerator of the patterns."""
     h = tensor(pattern, device)
     total = h.sum(dim=1).clamp(min=_LEAST)
     values = block.load()
-    before = weight[block.rows]
     numerator = h.new_zeros(pattern.shape)
     found = []
     step = max(1, _CHUNK // pattern.shape[1])
     for start in range(0, len(values), step):
         v = tensor(values[start : start + step], device)
-        w = tensor(before[start : start + step], device)
+        w = tensor(weight[start : start + step], device)
         w = w * ((w @ h).clamp_(min=_LEAST).reciprocal_().mul_(v) @ h.T / total)
         numerator.addmm_(w.T, (w @ h).clamp_(min=_LEAST).reciprocal_().mul_(v))
         found.append(w.cpu().numpy())

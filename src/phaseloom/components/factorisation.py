@@ -120,9 +120,11 @@ def factorise(
     )  # fmt: skip
     device_name = torch_device(device).type
 
-    def passed(work: Callable[..., Any], said: str = "") -> Iterator[tuple[slice, Any]]:
+    def passed(
+        work: Callable[..., Any], weight: NDArray[np.float32], said: str = ""
+    ) -> Iterator[tuple[slice, Any]]:
         return over_blocks(
-            prepared, work, said, workers=workers, scheduler=scheduler,
+            prepared, work, said, along=[weight], workers=workers, scheduler=scheduler,
             progress=progress if said else SILENT,
         )  # fmt: skip
 
@@ -154,7 +156,7 @@ def factorise(
         )  # fmt: skip
         best = int(np.argmin(fits.square))
         weight, pattern = fits.weights[best], fits.patterns[best]
-        iterations, converged = fits.iterations, fits.converged
+        iterations, converged = fits.iterations, bool(fits.converged[best])
     weight = weight * compressed.scales.rows[:, None]
     pattern = pattern * compressed.scales.columns
     mean = float(compressed.scales.mean.mean())
@@ -244,8 +246,8 @@ def _weighed(
     residual = np.full((2, len(weight)), np.nan, dtype=np.float32)
     products: Any = 0.0
     pairs: Any = 0.0
-    work = weigh(pattern, weight, for_patterns=for_patterns, **given)
-    for rows, part in passed(work, "weighing"):
+    work = weigh(pattern, for_patterns=for_patterns, **given)
+    for rows, part in passed(work, weight, "weighing"):
         found[rows] = part.weight
         if for_patterns:
             products, pairs = products + part.products, pairs + part.pairs
@@ -260,16 +262,16 @@ def _residual(
     pattern: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     residual = np.empty((2, len(weight)), dtype=np.float32)
-    for rows, part in passed(partial(_left, weight, pattern), "comparing"):
+    for rows, part in passed(partial(_left, pattern), weight, "comparing"):
         residual[:, rows] = part
     return residual
 
 
 def _left(
-    weight: NDArray[np.float32], pattern: NDArray[np.float32], block: Any
+    pattern: NDArray[np.float32], block: Any, weight: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     values = block.load()
-    left = values - weight[block.rows] @ pattern
+    left = values - weight @ pattern
     return np.stack([np.einsum("ij,ij->i", a, a) for a in (left, values)])
 
 

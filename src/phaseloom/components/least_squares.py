@@ -43,14 +43,14 @@ class Fit(NamedTuple):
     iterations
         How many there were.
     converged
-        Whether the maps had come to rest.
+        (start,) whether the maps had come to rest.
     """
 
     weights: NDArray[np.float32]
     patterns: NDArray[np.float32]
     square: NDArray[np.float64]
     iterations: int
-    converged: bool
+    converged: NDArray[np.bool_]
 
 
 @one_thread()
@@ -95,8 +95,9 @@ def fit(
     h = h / h.norm(dim=2, keepdim=True).clamp(min=1e-30)
     w = _weights((h @ basis.T) @ scores.T, h @ h.mT)
     cost = sparsity * float(np.sqrt(compressed.total / len(compressed.scores)))
-    before, iterations, converged = w.clone(), 0, False
-    while iterations < max_iterations and not converged:
+    before, iterations = w.clone(), 0
+    converged = np.zeros(len(h), dtype=np.bool_)
+    while iterations < max_iterations and not converged.all():
         iterations += 1
         products = (h @ basis.T) @ scores.T
         gram = h @ h.mT
@@ -108,7 +109,7 @@ def fit(
         w *= size
         if iterations % _CHECK == 0:
             moved = (w - before).norm(dim=2) / w.norm(dim=2).clamp(min=1e-30)
-            converged = bool(moved.max() < tolerance)
+            converged = (moved.amax(dim=1) < tolerance).cpu().numpy()
             before = w.clone()
     square = _square(compressed.total, w, (h @ basis.T) @ scores.T, h @ h.mT)
     return Fit(w.mT.cpu().numpy(), h.cpu().numpy(), square.cpu().numpy(), iterations, converged)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -130,9 +131,10 @@ def matrix_of(patterns: ArrayLike, pixels: ArrayLike | None = None) -> Prepared:
 
 def over_blocks(
     prepared: Prepared,
-    function: Callable[[MatrixBlock], Any],
+    function: Callable[..., Any],
     said: str = "",
     *,
+    along: Sequence[NDArray[Any]] = (),
     workers: int | None = None,
     scheduler: str | None = None,
     progress: Progress = SILENT,
@@ -147,6 +149,8 @@ def over_blocks(
         As for :func:`phaseloom.compute.blocks.run_blocks`.
     said, progress
         What the work is called, and where it is reported.
+    along
+        Arrays (positions, …): the function gets the rows of its block, after the block.
 
     Yields
     ------
@@ -158,13 +162,26 @@ def over_blocks(
     """
     early: dict[int, Any] = {}
     wanted = 0
-    done = run_blocks(function, prepared.blocks, workers=workers, scheduler=scheduler)
+    blocks = [_Cut(block, tuple(array[block.rows] for array in along)) for block in prepared.blocks]
+    done = run_blocks(partial(_call, function), blocks, workers=workers, scheduler=scheduler)
     for index, result in progress.track(done, said, total=len(prepared.blocks)):
         early[index] = result
         del result
         while wanted in early:
             yield prepared.blocks[wanted].rows, early.pop(wanted)
             wanted += 1
+
+
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """A block, and what goes with its rows."""
+
+    block: MatrixBlock
+    along: tuple[NDArray[Any], ...]
+
+
+def _call(function: Callable[..., Any], cut: _Cut) -> Any:
+    return function(cut.block, *cut.along)
 
 
 def checked(values: NDArray[np.float32], first: int = 0) -> NDArray[np.float32]:

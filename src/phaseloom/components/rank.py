@@ -51,7 +51,9 @@ class Rank(NamedTuple):
     k
         The number chosen.
     patterns
-        (k, pixels) of the scaled matrix: where its factorisation begins.
+        (k, pixels) of the scaled matrix, found in averaged positions.
+    iterations, converged
+        Of that fit, and whether it had come to rest.
     ks
         Numbers tried, rising.
     loss
@@ -71,6 +73,8 @@ class Rank(NamedTuple):
 
     k: int
     patterns: Floats
+    iterations: int
+    converged: bool
     ks: NDArray[np.int64]
     loss: NDArray[np.float64]
     held_out: NDArray[np.float64]
@@ -132,13 +136,13 @@ def choose_rank(
     ]
     rows: list[tuple[float, ...]] = []
     errors: list[NDArray[np.float64]] = []
-    patterns: dict[int, Floats] = {}
+    patterns: dict[int, tuple[Floats, int, bool]] = {}
     steps = fewer_and_fewer(
         compressed, scan_shape, most, 2, start=start, seeds=seeds, seed=seed, device=device
     )
     for step in progress.track(steps, "numbers of components", total=most - 1):
         k, own = len(step.patterns), step.patterns
-        patterns[k] = own
+        patterns[k] = own, step.iterations, step.converged
         _, square = weights_of(compressed, own, device=device)
         sides = [
             fit(half, own[None], max_iterations=20, device=device).patterns[0] for half in halves
@@ -157,7 +161,7 @@ def choose_rank(
     tried = np.array(sorted(patterns))
     k, reason = _choice(tried, redundancy, stability, gain)
     return Rank(
-        k, patterns[k], tried, loss, held_out, held_out_error, gain, stability, redundancy, found,
+        k, *patterns[k], tried, loss, held_out, held_out_error, gain, stability, redundancy, found,
         reason,
     )  # fmt: skip
 
@@ -173,12 +177,16 @@ class Step(NamedTuple):
         Largest cosine between the images of two components.
     found
         Part of the other starts that ended with the same components; NaN without others.
+    iterations, converged
+        Of the fit, and whether it had come to rest.
     """
 
     weights: Floats
     patterns: Floats
     redundancy: float
     found: float
+    iterations: int
+    converged: bool
 
 
 def fewer_and_fewer(
@@ -226,6 +234,8 @@ def fewer_and_fewer(
             fits.patterns[best],
             float(redundant[best]),
             float(np.mean(others)) if others else np.nan,
+            fits.iterations,
+            bool(fits.converged[best]),
         )
         yield before
 

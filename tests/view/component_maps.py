@@ -195,7 +195,7 @@ def components(
         )
     if truth:
         data["true_grain"] = image(np.where(first == ground, -1, 7 * first % (k + 5)), "int32")
-        data["true_overlap"] = image(ratio >= 0.7, bool)
+        data["true_overlap"] = image(ratio / (1 + ratio), "float32")
     groups = {"/components": data if choose == "given" else swept(data, choose, rng=rng)}
     if compared:
         methods = ["nmf", "kmeans", "mixture", "hdbscan", "gmvae"]
@@ -245,9 +245,10 @@ def swept(data: xr.Dataset, choose: str, *, rng: np.random.Generator) -> xr.Data
         )
         return data
     more = np.clip(tried - k, 0, None)
+    data.attrs |= {"redundancy_limit": 0.25, "stability_limit": 0.5}
     return data.assign(
         held_out=("k", loss + 0.0006 + 4e-5 * more + 5e-5 * rng.standard_normal(tried.size)),
         held_out_error=("k", np.full(tried.size, 1.5e-4)),
         stability=("k", np.clip(0.98 - 0.06 * more - 0.02 * rng.random(tried.size), 0.2, 1)),
-        redundancy=("k", np.clip(0.6 + 0.34 * (more > 0) + 0.02 * rng.random(tried.size), 0, 1)),
+        redundancy=("k", np.clip(0.1 + 0.7 * (more > 0) + 0.02 * rng.random(tried.size), 0, 1)),
     )

@@ -16,6 +16,7 @@ from phaseloom.view.components_panels import (
     draw_pattern,
     pattern_aspect,
     pattern_bar,
+    short,
     stretch,
     top_of,
 )
@@ -112,7 +113,7 @@ def _draw_pair(weight: Axes, pattern: Axes, found: Components, component: int) -
     stretch(weight, found.data)
     image = found.pattern("pattern", component)
     top = top_of(image)
-    drawn = draw_pattern(pattern, image, title=f"≤ {top:.3g}", top=top)
+    drawn = draw_pattern(pattern, image, title=f"≤ {short(top)}", top=top)
     weight.set_title(f"{component}", loc="left", fontweight="bold")
     if weight.get_position().width * PAGE_WIDTH > NARROW:
         weight.set_title(said, loc="right", fontsize=6)

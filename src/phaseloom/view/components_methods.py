@@ -17,6 +17,10 @@ _KEENAN = (
     "M. R. Keenan, P. G. Kotula, Accounting for Poisson noise in the multivariate analysis of "
     "ToF-SIMS spectrum images, Surf. Interface Anal. 36, 203–212 (2004)."
 )
+_HALKO = (
+    "N. Halko, P. G. Martinsson, J. A. Tropp, Finding structure with randomness: probabilistic "
+    "algorithms for constructing approximate matrix decompositions, SIAM Rev. 53, 217–288 (2011)."
+)
 _CICHOCKI = (
     "A. Cichocki, A.-H. Phan, Fast local algorithms for large scale nonnegative matrix and tensor "
     "factorizations, IEICE Trans. Fundamentals E92-A, 708–721 (2009)."
@@ -120,6 +124,12 @@ def _factorised(found: Components, cite: _Cited) -> list[str]:
             "Positions and pixels were scaled by the roots of their mean counts, so that "
             f"counting noise weighs equally everywhere {cite(_KEENAN)}."
         )
+    if found.text("loss_kind"):
+        said.append(
+            "The matrix was compressed to its leading dimensions, twice the largest number of "
+            "components and eight, by subspace iteration over blocks of positions "
+            f"{cite(_HALKO)}."
+        )
     starts = {
         "pure": "the purest positions (successive projection) ",
         "nndsvd": "the non-negative double singular value decomposition ",
@@ -140,6 +150,13 @@ def _factorised(found: Components, cite: _Cited) -> list[str]:
     if what:
         first = f"{begun} the" if begun else "The"
         said.append(f"{first} {what} made smallest by {how} {cite(work)}.")
+    free = not found.number("sparsity") > 0 and not found.number("smoothness") > 0
+    if found.text("loss_kind") == "frobenius" and found.text("scaling") == "poisson" and free:
+        said.append(
+            "Weights and patterns were then fitted twice more, and the weights a last time, to "
+            "all pixels with the counting error of each, its variance being the counts expected "
+            "there."
+        )
     for name, penalty in (
         ("sparsity", "A penalty of {:g} kept weights sparse."),
         ("smoothness", "A penalty of {:g} kept the weight maps smooth."),
@@ -162,10 +179,13 @@ def _chosen(found: Components, cite: _Cited) -> list[str]:
             )
         else:
             seeds = found.number("seeds")
-            starts = f"{seeds:.0f} starts" if seeds > 1 else "repeated starts"
+            starts = f", with {seeds:.0f} starts at every number" if seeds > 1 else ""
             said.append(
-                f"Their number was chosen from {tried} by the error of entries held out, by the "
-                f"agreement of {starts} and by the largest similarity of two components."
+                f"Their number was chosen from {tried} on patterns averaged over 3 × 3 positions: "
+                "from the largest number on down, the two components most alike were made one "
+                f"and all were fitted again{starts}. What counts is the largest cosine of two "
+                "components' images (weight map times pattern) and how alike the components of "
+                "the two halves of the scan are; the error of entries held out is told beside."
             )
         reason = found.text("reason").rstrip(".")
         said.append(f"{reason[:1].upper()}{reason[1:]}." if reason else "")

@@ -236,6 +236,11 @@ def top_of(image: NDArray[np.float64]) -> float:
     return top if top > 0 else 1.0
 
 
+def short(counts: float) -> str:
+    """Counts by three digits, without an exponent up to a million."""
+    return f"{float(f'{counts:.3g}'):,.0f}" if 1000 <= counts < 1e6 else f"{counts:.3g}"
+
+
 def counts_bar(axes: Axes, drawn: Any, *, start: float = 0.0, width: float = 1.7) -> None:
     """The colour bar of patterns, each scaled to the number that its title says."""
     ticks = [0.0, 0.1, 0.25, 0.5, 1.0]

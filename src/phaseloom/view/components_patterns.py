@@ -17,6 +17,7 @@ from phaseloom.view.components_panels import (
     draw_pattern,
     pattern_aspect,
     pattern_bar,
+    short,
     top_of,
 )
 from phaseloom.view.panels import EDGE, Row, page
@@ -122,7 +123,7 @@ def draw_triple(
     top = max(top_of(image) for image in images)
     drawn: Any = None
     for index, (axes, image, name) in enumerate(zip(panels, images, names, strict=True)):
-        title = f"{name} ≤ {top:.3g}".strip() if index == 0 else name
+        title = f"{name} ≤ {short(top)}".strip() if index == 0 else name
         drawn = draw_pattern(axes, image, title=title, top=top)
     return drawn
 

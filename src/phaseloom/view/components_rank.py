@@ -31,8 +31,8 @@ KNEE_WINDOW = 4
 CURVES = (
     ("loss", "Error of the fit", "Relative error"),
     ("held_out", "Error of entries held out", "Relative error"),
-    ("stability", "Stability over starts", "Similarity"),
-    ("redundancy", "Redundancy", "Largest similarity of two"),
+    ("stability", "Stability between halves of the scan", "Least cosine"),
+    ("redundancy", "Redundancy", "Largest cosine of two"),
 )
 """Variable, title, label of its axis."""
 
@@ -119,19 +119,15 @@ def _draw_curve(axes: Axes, *, found: Components, name: str, title: str, label: 
     if published:
         label = "Mean |V − WH|"
         _draw_knee(axes, found, k, values)
-    floor = found.number("noise_floor")
-    if name == "loss" and not published and np.isfinite(floor):
-        axes.axhline(floor, color=LIMIT_COLOUR, linestyle="--", linewidth=0.8)
-        axes.annotate(
-            "noise floor", (1.0, floor), xycoords=("axes fraction", "data"), xytext=(-2, -2.5),
-            textcoords="offset points", ha="right", va="top", fontsize=6, color=LIMIT_COLOUR,
-        )  # fmt: skip
-        axes.margins(y=0.14)
     if name in ("stability", "redundancy"):
         axes.set_ylim(-0.03, 1.06)
     limit = found.number(f"{name}_limit")
     if np.isfinite(limit):
         axes.axhline(limit, color=LIMIT_COLOUR, linestyle="--", linewidth=0.8)
+        axes.annotate(
+            f"limit {limit:g}", (1.0, limit), xycoords=("axes fraction", "data"), xytext=(-2, -2.5),
+            textcoords="offset points", ha="right", va="top", fontsize=6, color=LIMIT_COLOUR,
+        )  # fmt: skip
     _finish(axes, found, title=title, label=label, values=values)
 
 

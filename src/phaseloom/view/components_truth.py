@@ -35,9 +35,10 @@ def truth_figure(tree: xr.DataTree) -> Figure:
     Parameters
     ----------
     tree
-        Result with ``true_grain`` (y, x; −1 none) in ``/components``, and ``true_overlap`` (y, x)
-        where overlaps are known. Grains have the colour of the component that they share most
-        positions with, one grain each.
+        Result with ``true_grain`` (y, x; −1 none) in ``/components``, and ``true_overlap`` (y, x;
+        the second grain's share) where overlaps are known: there is one where it is at least the
+        attribute ``overlap_ratio`` of the first's. Grains have the colour of the component that
+        they share most positions with, one grain each.
 
     Raises
     ------
@@ -60,7 +61,8 @@ def truth_figure(tree: xr.DataTree) -> Figure:
         ),
     ]  # fmt: skip
     if "true_overlap" in found.data:
-        there = found.data["true_overlap"].to_numpy() > 0
+        second = found.data["true_overlap"].to_numpy()
+        there = (second > 0) & (second >= found.number("overlap_ratio") * (1.0 - second))
         said = found.partner >= 0
         classes = np.where(there, np.where(said, 1, 2), np.where(said, 3, 0)).astype(np.int64)
         draws.append(

@@ -39,11 +39,12 @@ CAPTIONS = {
     "background; hatched: nothing there; lines: boundaries), in two colours where two overlap; "
     "and of every component the map of its weight (1: fully that component) and its pattern, by "
     "the square root of its counts up to the number given. Grey pixels of patterns are not used.",
-    "rank_evidence": "What decided the number of components k: the error of the fit, that of "
-    "entries held out (with standard errors), how alike components of repeated starts are, and "
-    "the largest similarity of two components of one fit; or, as published, the loss with its "
-    "knee (shaded: where votes count), the votes of the four measures, and what they rest on. "
-    "Orange: the number chosen.",
+    "rank_evidence": "What decided the number of components k: the error of the fit (of counts as "
+    "they were scaled for it), that of entries held out (with standard errors), how alike the "
+    "components of the two halves of the scan are (the worst), and the largest cosine of two "
+    "components' images, weight map times pattern (dashed: the limits); or, "
+    "as published, the loss with its knee (shaded: where votes count), the votes of the four "
+    "measures, and what they rest on. Orange: the number chosen.",
     "component_quality": "How alike every two components are by four measures of image quality "
     "(bright: alike; framed: the two most alike), and how well every component agrees with the "
     "mean pattern of the positions of its label (up: alike; ringed: least).",
@@ -61,7 +62,8 @@ CAPTIONS = {
     "Rand index: 1 the same, 0 by chance).",
     "components_truth": "The grains that were simulated, in the colours of the components that "
     "they share most positions with, beside the labels (background left out); where the two "
-    "differ; and overlaps found, missed and found where there is none.",
+    "differ; and overlaps found, missed and found where there is none: by the same rule on the "
+    "true shares.",
 }
 
 CHAPTERS = {

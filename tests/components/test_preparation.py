@@ -332,7 +332,7 @@ def test_intensities_that_are_no_counts(
         (lambda s: np.broadcast_to(s[:1, :1], s.shape).copy(), "all the same"),
         (lambda s: s[:1, :3], "1×3 positions is too small"),
         (lambda s: s[0, 0], "1×1 positions is too small"),
-        (lambda s: s[..., :5], "40×5 px are too small"),
+        (lambda s: s[..., :10], "40×10 px are too small"),
         (lambda s: np.full(s.shape, np.nan), "no usable pixel|holds a count"),
         (lambda s: -s.astype(np.float32) - 1, "holds a count"),
     ],
@@ -350,7 +350,7 @@ def test_scans_without_anything_to_find(
     ("options", "said"),
     [
         ({"patterns": "best"}, "no 'best' patterns"),
-        ({"size": 7}, "7 px are too small"),
+        ({"size": 10}, "10 px are too small"),
         ({"mask_radius": -1.0}, "mask of radius"),
         ({"mask_radius": float("nan")}, "mask of radius"),
         ({"mask_radius": 60.0}, "leaves no pixel"),
@@ -362,6 +362,11 @@ def test_options_that_cannot_be(
 ) -> None:
     with pytest.raises(InputError, match=said):
         prepare(scan, **options)
+
+
+def test_patterns_that_become_too_narrow(scan: NDArray[np.uint16]) -> None:
+    with pytest.raises(InputError, match="40×20 px are too small when resized to 20×10"):
+        prepare(scan[..., 10:30], size=20)
 
 
 def test_peaks_alone_hold_no_measured_patterns(peaks: xr.Dataset) -> None:

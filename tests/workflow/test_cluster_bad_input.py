@@ -124,7 +124,7 @@ def test_folders_and_files_at_fault(phaseloom: Call, beam: Any, tmp_path: Path) 
         ("--k-max", "2", "factorisation.k_max must be greater than or equal to 3"),
         ("--seeds", "0", "factorisation.seeds must be greater than or equal to 1"),
         ("--sparsity", "-1", "factorisation.sparsity must be greater than or equal to 0"),
-        ("--size", "4", "preparation.size must be greater than or equal to 8"),
+        ("--size", "4", "preparation.size must be greater than or equal to 11"),
         ("--mask-radius", "nan", "preparation.mask_radius must be a finite number"),
         ("--background", "-2", "overlaps.background must be"),
         ("--background-ratio", "0", "overlaps.background_ratio must be greater than 0"),

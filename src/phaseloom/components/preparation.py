@@ -34,8 +34,8 @@ Mask = NDArray[np.bool_]
 _FEWEST = 4
 """Positions of a scan."""
 
-_SMALLEST = 8
-"""Rows or columns of a pattern."""
+_SMALLEST = 11
+"""Rows or columns of a pattern: the window that its likeness to others is seen through."""
 
 _SIGMA = 1.5
 """Of a drawn spot in px of the resized pattern, at least."""
@@ -147,13 +147,14 @@ def prepare(
                 f"{patterns} patterns cannot be made of peaks alone",
                 "give the scan, or take registered patterns",
             )
-        _check_shape(source.shape, source.detector_shape)
+        _check_shape(source.shape, source.detector_shape, size)
         return _drawn(source, size, mask_radius)
     from phaseloom.components.sample import sample_of, with_beam
     from phaseloom.io.scans import as_scan
 
     scan = as_scan(source)
-    _check_shape((scan.sizes["y"], scan.sizes["x"]), (scan.sizes["ky"], scan.sizes["kx"]))
+    detector = scan.sizes["ky"], scan.sizes["kx"]
+    _check_shape((scan.sizes["y"], scan.sizes["x"]), detector, size)
     sample = sample_of(scan)
     peaks = None
     if patterns in ("registered", "peaks"):
@@ -183,7 +184,7 @@ def _check_options(patterns: str, size: int, mask_radius: float | None) -> None:
         )
 
 
-def _check_shape(scan: tuple[int, int], detector: tuple[int, int]) -> None:
+def _check_shape(scan: tuple[int, int], detector: tuple[int, int], size: int) -> None:
     if scan[0] * scan[1] < _FEWEST:
         raise InputError(
             f"a scan of {scan[0]}×{scan[1]} positions is too small to find components in",
@@ -193,6 +194,13 @@ def _check_shape(scan: tuple[int, int], detector: tuple[int, int]) -> None:
         raise InputError(
             f"patterns of {detector[0]}×{detector[1]} px are too small",
             "see whether the axes of scan and detector are in the right order",
+        )
+    rows, columns = canvas_of(detector, size).shape
+    if min(rows, columns) < _SMALLEST:
+        raise InputError(
+            f"patterns of {detector[0]}×{detector[1]} px are too small when resized to "
+            f"{rows}×{columns}",
+            "give a larger size",
         )
 
 

@@ -20,7 +20,7 @@ class Preparation(Part):
         description='"raw" (default), "registered": rebuilt from peaks (default of a folder of '
         'them), "mean": of 3×3, "peaks": only their pixels',
     )
-    size: int = Field(128, description="pixels along a side of a pattern", ge=8, le=1024)
+    size: int = Field(128, description="pixels along a side of a pattern", ge=11, le=1024)
     mask_radius: float | None = Field(
         None, description="of the direct beam that is left out, detector px (else found)", ge=0
     )

@@ -183,9 +183,10 @@ def _chosen(found: Components, cite: _Cited) -> list[str]:
             said.append(
                 f"Their number was chosen from {tried} on patterns averaged over 3 × 3 positions: "
                 "from the largest number on down, the two components most alike were made one "
-                f"and all were fitted again{starts}. What counts is the largest cosine of two "
-                "components' images (weight map times pattern) and how alike the components of "
-                "the two halves of the scan are; the error of entries held out is told beside."
+                f"and all were fitted again{starts}. Taken is the largest number at which no two "
+                "components' images (weight map times pattern) are alike by their cosine, each is "
+                "found in both halves of the scan, and the error of entries held out does not "
+                "rise by more than its standard error."
             )
         reason = found.text("reason").rstrip(".")
         said.append(f"{reason[:1].upper()}{reason[1:]}." if reason else "")

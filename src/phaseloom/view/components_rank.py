@@ -120,7 +120,7 @@ def _draw_curve(axes: Axes, *, found: Components, name: str, title: str, label: 
         label = "Mean |V − WH|"
         _draw_knee(axes, found, k, values)
     if name in ("stability", "redundancy"):
-        axes.set_ylim(-0.03, 1.06)
+        axes.set_ylim(-0.03, 1.2)
     limit = found.number(f"{name}_limit")
     if np.isfinite(limit):
         axes.axhline(limit, color=LIMIT_COLOUR, linestyle="--", linewidth=0.8)

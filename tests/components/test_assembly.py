@@ -10,7 +10,7 @@ import xarray as xr
 from component_cases import Case, diffraction, in_blocks
 
 from phaseloom.components import choose_rank, cluster, factorise, matrix_of
-from phaseloom.components.assembly import component_maps
+from phaseloom.components.assembly import _overlapping, component_maps
 from phaseloom.components.compression import Compressed, compress
 from phaseloom.components.factorisation import Factors
 from phaseloom.components.image_quality import METRICS
@@ -228,3 +228,12 @@ def test_a_scan_without_overlaps_has_no_examples() -> None:
     found = cluster(sharp.counts, k=2, patterns="raw", size=32, seeds=1, background="none", **HERE)
     assert not (found["partner"] >= 0).any()
     assert "overlap_example" not in found and "example" not in found.dims
+
+
+def test_examples_of_overlaps_are_seen_well() -> None:
+    weight = np.zeros((3, 1, 4), dtype=np.float32)
+    weight[0], weight[1], weight[2] = [[1, 0.5, 0.01, 0]], [[0, 0.4, 0, 1]], [[0, 0, 0.009, 0]]
+    label, partner = (np.array([row], np.int16) for row in ([0, 0, 0, 1], [-1, 1, 2, -1]))
+    assert _overlapping(weight, label, partner).tolist() == [1]
+    none = _overlapping(weight / 100, label, partner)
+    assert (none.size, none.dtype) == (0, np.intp)

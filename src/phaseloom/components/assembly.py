@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 Why = Rank | PublishedChoice | None
 
 _EXAMPLES = 4
+_FAINT = 0.1
+"""Weight of the second component from which an overlap is an example: at the rim of vacuum a
+pattern of a few counts is a bit of everything."""
 _NO_COUNTS = ("registered",)
 """Preparations whose pixels are no counts: their noise is not that of counting."""
 
@@ -213,9 +216,12 @@ def _overlapping(
     pair = np.sort(np.stack([label.ravel()[at], partner.ravel()[at]]), axis=0)
     number = pair[0] * len(weight) + pair[1]
     strength = np.minimum(maps[pair[0], at], maps[pair[1], at])
+    seen = strength >= _FAINT
+    at, number, strength = at[seen], number[seen], strength[seen]
     names, counts = np.unique(number, return_counts=True)
     frequent = names[np.argsort(-counts, kind="stable")][:_EXAMPLES]
-    return np.array([at[number == n][strength[number == n].argmax()] for n in frequent])
+    best = [at[number == n][strength[number == n].argmax()] for n in frequent]
+    return np.array(best, dtype=np.intp)
 
 
 def _collected(

@@ -25,6 +25,7 @@ from phaseloom.components.rank import (
     averaged,
     choose_rank,
     fewer_and_fewer,
+    thinned,
 )
 from phaseloom.errors import InputError
 
@@ -268,3 +269,16 @@ def test_no_more_than_there_are_dimensions() -> None:
     true = case(2, shape=(4, 5), side=8)
     rank = choose_rank(compressed(true, dimensions=4), (4, 5), k_max=20, seeds=1, device="cpu")
     assert rank.ks[-1] == 4
+
+
+def test_a_large_scan_is_thinned_and_its_grains_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every second position of each axis stays, with its share of what is left out."""
+    monkeypatch.setattr("phaseloom.components.rank._MOST", 100)
+    _, few, _ = of(4)
+    some, shape = thinned(few, SHAPE)
+    assert shape == (9, 10)
+    np.testing.assert_array_equal(some.scores[shape[1] + 2], few.scores[2 * SHAPE[1] + 4])
+    assert some.left_out == pytest.approx(few.left_out / 4, rel=1e-3)
+    assert choose_rank(few, SHAPE, **OPTIONS).k == 4

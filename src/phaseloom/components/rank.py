@@ -37,6 +37,9 @@ REDUNDANCY = 0.25
 STABILITY = 0.5
 """A component is there when both halves of the scan have it with at least this cosine."""
 
+_MOST = 40_000
+"""Positions that the number of components is chosen from; of larger scans they are thinned."""
+
 _ITERATIONS = 100
 _ALIKE = 0.9
 
@@ -130,9 +133,9 @@ def choose_rank(
             "number of components",
             "give a larger scan, k_max above 1, or the number itself (-k)",
         )
+    some, shape = thinned(compressed, scan_shape)
     halves = [
-        replace(compressed, scores=np.ascontiguousarray(compressed.scores[half]))
-        for half in _chessboard(scan_shape)
+        replace(some, scores=np.ascontiguousarray(some.scores[half])) for half in _chessboard(shape)
     ]
     rows: list[tuple[float, ...]] = []
     errors: list[NDArray[np.float64]] = []
@@ -143,14 +146,14 @@ def choose_rank(
     for step in progress.track(steps, "numbers of components", total=most - 1):
         k, own = len(step.patterns), step.patterns
         patterns[k] = own, step.iterations, step.converged
-        _, square = weights_of(compressed, own, device=device)
+        _, square = weights_of(some, own, device=device)
         sides = [
             fit(half, own[None], max_iterations=20, device=device).patterns[0] for half in halves
         ]
         errors.append(_held_out(compressed, own, seed))
         rows.append(
             (
-                np.sqrt(max(square, 0.0) / compressed.total),
+                np.sqrt(max(square, 0.0) / some.total),
                 float(np.einsum("ij,ij->i", *_unit(*sides)).min()),
                 step.redundancy,
                 step.found,
@@ -172,7 +175,8 @@ class Step(NamedTuple):
     Parameters
     ----------
     weights, patterns
-        (positions, k) and (k, pixels) of the scaled matrix, positions averaged.
+        (positions, k) and (k, pixels) of the scaled matrix, positions averaged, and thinned in a
+        large scan.
     redundancy
         Largest cosine between the images of two components.
     found
@@ -209,7 +213,7 @@ def fewer_and_fewer(
     most, least
         Numbers of components.
     """
-    smooth = averaged(compressed, scan_shape)
+    smooth, scan_shape = thinned(averaged(compressed, scan_shape), scan_shape)
     before: Step | None = None
     for k in range(most, least - 1, -1):
         begun = [start_patterns(smooth, k, start="nndsvd")]
@@ -253,6 +257,23 @@ def averaged(compressed: Compressed, scan_shape: tuple[int, int]) -> Compressed:
     # Of the noise that the dimensions leave out a ninth stays.
     total = float(np.square(scores, dtype=np.float64).sum()) + compressed.left_out / 9
     return replace(compressed, scores=scores, total=total)
+
+
+def thinned(
+    compressed: Compressed, scan_shape: tuple[int, int]
+) -> tuple[Compressed, tuple[int, int]]:
+    """Of a large scan every second or third position … of each axis; and how many these are.
+
+    With averaged positions nothing is lost up to the third.
+    """
+    step = int(np.ceil(np.sqrt(np.prod(scan_shape) / _MOST)))
+    if step <= 1:
+        return compressed, scan_shape
+    maps = compressed.scores.reshape(*scan_shape, -1)[::step, ::step]
+    scores = np.ascontiguousarray(maps.reshape(-1, maps.shape[2]))
+    left_out = compressed.left_out * len(scores) / len(compressed.scores)
+    total = float(np.square(scores, dtype=np.float64).sum()) + left_out
+    return replace(compressed, scores=scores, total=total), (maps.shape[0], maps.shape[1])
 
 
 def _best(fits: Fit, redundant: NDArray[np.float64]) -> int:

@@ -83,7 +83,7 @@ Seeds = Annotated[
     Option(
         "--seeds",
         metavar="N",
-        help="fits whose agreement is the stability",
+        help="starts at each number of components",
         rich_help_panel=_NUMBER,
     ),
 ]

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Why = Rank | PublishedChoice | None
 
+NOTHING = 0.2
+"""A position where no component has this weight has no label."""
+
 _EXAMPLES = 4
 _FAINT = 0.1
 """Weight of the second component from which an overlap is an example: at the rim of vacuum a
@@ -70,7 +73,8 @@ def component_maps(
 
         - ``pattern`` (component, ky, kx): counts at weight 1; NaN where a pixel is not used
         - ``weight`` (component, y, x): 1 where a component is as strong as it gets
-        - ``label``, ``partner`` (y, x): component of a position, and the second at an overlap
+        - ``label``, ``partner`` (y, x): component of a position, and the second at an overlap;
+          no label where no weight reaches 0.2
         - ``overlap`` (threshold, y, x): whether there is one when s is the threshold
         - ``residual`` (y, x): ‖v − wH‖ / ‖v‖
         - ``mean_pattern``, ``brightest_pattern`` (component, ky, kx): of the positions with that
@@ -99,8 +103,10 @@ def component_maps(
         ground = find_background(weight, pattern, centre=centre and (centre[0], centre[1]))
     else:
         ground = -1 if background == "none" else background
+    # A few counts of noise in an empty part of the scan make weights, too.
+    there = np.where(weight.max(axis=0) >= NOTHING, weight, np.float32(0))
     labels = label_and_partner(
-        weight, ground, background_ratio=background_ratio, overlap_ratio=overlap_ratio
+        there, ground, background_ratio=background_ratio, overlap_ratio=overlap_ratio
     )
     places = _overlapping(weight, labels.label, labels.partner)
     brightest = factors.weight.argmax(axis=0)
@@ -127,7 +133,7 @@ def component_maps(
             "partner": (("y", "x"), labels.partner),
             "overlap": (
                 ("threshold", "y", "x"),
-                overlap_evolution(weight, ground, background_ratio=background_ratio),
+                overlap_evolution(there, ground, background_ratio=background_ratio),
             ),
             "residual": (("y", "x"), prepared.map(factors.residual)),
             "mean_pattern": (across, mean, {"units": "counts"}),

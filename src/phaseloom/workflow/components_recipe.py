@@ -46,7 +46,7 @@ class Factorisation(Part):
     start: Literal["pure", "nndsvd", "random"] = Field("pure", description="where fits begin")
     sparsity: float = Field(0.0, description="penalty on weights (0: none)", ge=0)
     smoothness: float = Field(0.0, description="penalty on steps of the weight maps", ge=0)
-    seeds: int = Field(5, description="fits whose agreement is the stability", ge=1, le=100)
+    seeds: int = Field(5, description="starts at each number of components", ge=1, le=100)
 
 
 class Overlaps(Part):

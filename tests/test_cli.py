@@ -142,7 +142,7 @@ def test_help_of_a_command_reads_as_a_usage_line(
         "new",
         "new maps",
         "run",
-        "demo cluster",
+        "demo plan",
         "demo --size 8",
         "demo peaks --size 2",
     ],

@@ -124,7 +124,7 @@ def _sentence(error: ValidationError) -> str:
         case "string_pattern_mismatch":
             return f"{place} cannot be {wrong!r}: use letters, digits, - and _"
         case "tuple_type" if not isinstance(wrong, dict):
-            return f"{place} must be a list, not {wrong!r}"
+            return f"{place} must be a list or one or more tables [[{place}]], not {wrong!r}"
         case "too_short" | "tuple_type":
             return f"{place} must be one or more tables [[{place}]]"
         case "model_type" | "dict_type":

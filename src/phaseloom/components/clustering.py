@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -161,7 +161,7 @@ def cluster(
                 device=device,
             )  # fmt: skip
             tried = progress.track(steps, "numbers of components", total=largest - number + 1)
-            begin = _last(tried)
+            begin = deque(tried, maxlen=1).pop()
         factors = factorise(
             matrix, len(begin.patterns), loss=loss, sparsity=sparsity, smoothness=smoothness,
             scaling=scaling, compressed=few, patterns=begin.patterns, device=device, **here,
@@ -236,10 +236,3 @@ def _held(prepared: Prepared, **how: Any) -> Prepared:
 
 def _loaded(block: Any) -> Any:
     return block.load()
-
-
-def _last(steps: Iterable[Any]) -> Any:
-    last = None
-    for last in steps:  # noqa: B007 - wanted is the last
-        pass
-    return last

@@ -22,7 +22,9 @@ import xarray as xr
 from hypothesis import settings
 
 # The first example pays for imports and compilation: time says nothing of the code.
-settings.register_profile("phaseloom", deadline=None)
+# The same examples in every run; `pytest --hypothesis-profile explore` draws others.
+settings.register_profile("phaseloom", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
 settings.load_profile("phaseloom")
 
 

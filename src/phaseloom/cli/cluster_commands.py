@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from phaseloom.cli import cluster_options, index_options, options, peaks_options
-from phaseloom.cli.shared import named, run_and_tell
+from phaseloom.cli.shared import named, registering, run_and_tell
 
 
 def cluster(
@@ -60,6 +60,7 @@ def cluster(
     as_json: options.AsJson = False,
 ) -> None:
     """Few components in place of all patterns: how many, where they are, where two overlap."""
+    arguments = locals()
     from phaseloom.workflow.components_recipe import ComponentsRecipe
     from phaseloom.workflow.peaks_input import is_registered
     from phaseloom.workflow.recipe import validated
@@ -70,34 +71,7 @@ def cluster(
         "seed": seed,
         "device": device,
         "compare": tuple(dict.fromkeys(each.value for each in compare or ())),
-        "scan": {
-            "file": scan,
-            "detector": detector,
-            "partial": partial,
-            "scan_shape": scan_shape,
-            "pixel_size": pixel_size,
-            "calibration": calibration,
-            "step": step,
-            "voltage": voltage,
-            "precession": precession,
-        },
-        "correction": {
-            "dark": dark,
-            "gain": gain,
-            "mask": mask,
-            "saturation": saturation,
-            "hot": hot,
-            "beam_stop": beam_stop,
-            "scan_mean": scan_mean,
-        },
-        "centring": {"centre": centre, "descan": descan},
-        "peaks": {
-            "false_alarms": false_alarms,
-            "shape": shape,
-            "sigma": sigma,
-            "radius": radius,
-            "max_peaks": max_peaks,
-        },
+        **registering(scan, arguments),
         "preparation": {
             "patterns": patterns,
             "size": size,

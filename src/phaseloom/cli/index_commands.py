@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from phaseloom.cli import index_options, options, peaks_options
-from phaseloom.cli.shared import named, run_and_tell
+from phaseloom.cli.shared import named, registering, run_and_tell
 
 
 def index(
@@ -52,6 +52,7 @@ def index(
     as_json: options.AsJson = False,
 ) -> None:
     """Phase and orientation of every pixel, and how sure they are."""
+    arguments = locals()
     from phaseloom.workflow.orientation_recipe import OrientationRecipe
     from phaseloom.workflow.peaks_input import is_registered
     from phaseloom.workflow.recipe import validated
@@ -62,34 +63,7 @@ def index(
         "seed": seed,
         "device": device,
         "export": tuple(dict.fromkeys(each.value for each in to or ())),
-        "scan": {
-            "file": scan,
-            "detector": detector,
-            "partial": partial,
-            "scan_shape": scan_shape,
-            "pixel_size": pixel_size,
-            "calibration": calibration,
-            "step": step,
-            "voltage": voltage,
-            "precession": precession,
-        },
-        "correction": {
-            "dark": dark,
-            "gain": gain,
-            "mask": mask,
-            "saturation": saturation,
-            "hot": hot,
-            "beam_stop": beam_stop,
-            "scan_mean": scan_mean,
-        },
-        "centring": {"centre": centre, "descan": descan},
-        "peaks": {
-            "false_alarms": false_alarms,
-            "shape": shape,
-            "sigma": sigma,
-            "radius": radius,
-            "max_peaks": max_peaks,
-        },
+        **registering(scan, arguments),
         "matching": {
             "zone_step": zone_step,
             "in_plane_step": in_plane_step,

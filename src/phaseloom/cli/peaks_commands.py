@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from phaseloom.cli import options, peaks_options
-from phaseloom.cli.shared import bars, print_json, run_and_tell, say
+from phaseloom.cli.shared import bars, print_json, registering, run_and_tell, say
 
 
 def peaks(
@@ -48,6 +48,7 @@ def peaks(
     as_json: options.AsJson = False,
 ) -> None:
     """Register every spot of every diffraction pattern: position, intensity, uncertainties."""
+    arguments = locals()
     from phaseloom.workflow.peaks_recipe import PeaksRecipe
     from phaseloom.workflow.recipe import validated
 
@@ -56,36 +57,7 @@ def peaks(
         {
             "out": out,
             "seed": seed,
-            "scan": {
-                "file": scan,
-                "detector": detector,
-                "partial": partial,
-                "scan_shape": scan_shape,
-                "pixel_size": pixel_size,
-                "calibration": calibration,
-                "step": step,
-                "voltage": voltage,
-                "precession": precession,
-                "scan_rotation": scan_rotation,
-            },
-            "correction": {
-                "dark": dark,
-                "gain": gain,
-                "mask": mask,
-                "saturation": saturation,
-                "hot": hot,
-                "beam_stop": beam_stop,
-                "scan_mean": scan_mean,
-            },
-            "centring": {"centre": centre, "descan": descan},
-            "peaks": {
-                "threshold": threshold,
-                "false_alarms": false_alarms,
-                "shape": shape,
-                "sigma": sigma,
-                "radius": radius,
-                "max_peaks": max_peaks,
-            },
+            **registering(scan, arguments),
             "filter": {
                 "k_min": k_min,
                 "k_max": k_max,

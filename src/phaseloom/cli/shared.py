@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,3 +99,31 @@ def _finite(fact: Any) -> Any:
     if isinstance(fact, list):
         return [_finite(value) for value in fact]
     return None if isinstance(fact, float) and not math.isfinite(fact) else fact
+
+
+_REGISTERING = {
+    "scan": (
+        "detector", "partial", "scan_shape", "pixel_size", "calibration", "step", "voltage",
+        "precession", "scan_rotation",
+    ),
+    "correction": ("dark", "gain", "mask", "saturation", "hot", "beam_stop", "scan_mean"),
+    "centring": ("centre", "descan"),
+    "peaks": ("threshold", "false_alarms", "shape", "sigma", "radius", "max_peaks"),
+}  # fmt: skip
+
+
+def registering(file: Path, arguments: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sections of a recipe that say which scan it is and how it is registered.
+
+    Parameters
+    ----------
+    file
+        The scan.
+    arguments
+        All of a command, by name; not every command takes every one.
+    """
+    sections: dict[str, dict[str, Any]] = {
+        section: {name: arguments[name] for name in names if name in arguments}
+        for section, names in _REGISTERING.items()
+    }
+    return sections | {"scan": {"file": file} | sections["scan"]}

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import xarray as xr
+from stopped_runs import assert_same, start, stopped
 
 Call = Callable[..., Any]
 Patterns = Any
@@ -46,33 +42,6 @@ main()
 """
 
 
-def start(arguments: list[str], log: Path) -> subprocess.Popen[str]:
-    """A run that takes long over every block."""
-    here = Path(__file__).parent
-    code = DRIVER.format(here=str(here), view=str(here.parent / "view"), log=str(log))
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-
-
-def stopped(arguments: list[str], log: Path, parts: Path, how: signal.Signals) -> set[int]:
-    """Stop a run when it has finished two parts of a stage; the parts that it left."""
-    running = start(arguments, log)
-    until = time.monotonic() + 60
-    while len(list(parts.glob("*.npz"))) < 2 and time.monotonic() < until:
-        assert running.poll() is None, running.communicate()
-        time.sleep(0.01)
-    running.send_signal(how)
-    _, said = running.communicate(timeout=60)
-    assert running.returncode == (130 if how is signal.SIGINT else -how)
-    assert "Traceback" not in said
-    kept = {int(f.stem.split("-")[1]) for f in parts.glob("*.npz")}
-    assert 2 <= len(kept) < 5
-    return kept
-
-
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_run_continues_in_registering_and_in_factorising(
     patterns: Patterns, tmp_path: Path, phaseloom: Call, simple_chain: Any,
@@ -84,16 +53,18 @@ def test_a_stopped_run_continues_in_registering_and_in_factorising(
 
     assert phaseloom(*arguments(tmp_path / "whole"), "--quiet").status == 0
     out, log = tmp_path / "stopped", tmp_path / "log"
+    here = Path(__file__).parent
+    driver = DRIVER.format(here=str(here), view=str(here.parent / "view"), log=str(log))
     todo = arguments(out)
-    registered = stopped(todo, log, out / "unfinished" / "peaks-register", how)
+    registered = stopped(driver, todo, out / "unfinished" / "peaks-register", how)
     begun = len(log.read_text().splitlines())
-    clustered = stopped(todo, log, out / "unfinished" / "components-cluster", how)
+    clustered = stopped(driver, todo, out / "unfinished" / "components-cluster", how)
     second = log.read_text().splitlines()[begun:]
     assert {int(line.split()[1]) for line in second if line.startswith("register")} == (
         set(range(5)) - registered
     )
     begun += len(second)
-    again = start(todo, log)
+    again = start(driver, todo)
     said, _ = again.communicate(timeout=60)
     assert again.returncode == 0
     assert "kept from an earlier run: 3 stages" in said
@@ -101,10 +72,4 @@ def test_a_stopped_run_continues_in_registering_and_in_factorising(
     third = log.read_text().splitlines()[begun:]
     assert third == [f"cluster {y}" for y in sorted(set(range(5)) - clustered)]
     assert not (out / "unfinished").exists()
-    first, other = (
-        xr.open_datatree(f / "results.zarr", engine="zarr").load()
-        for f in (tmp_path / "whole", out)
-    )
-    assert first.groups == other.groups
-    for group in first.groups:
-        xr.testing.assert_equal(first[group].to_dataset(False), other[group].to_dataset(False))
+    assert_same(tmp_path / "whole", out)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import xarray as xr
+from stopped_runs import assert_same, start, stopped
 
 Call = Callable[..., Any]
 Patterns = Any
@@ -45,39 +42,8 @@ main()
 """
 
 
-def start(arguments: list[str], log: Path) -> subprocess.Popen[str]:
-    """A run that takes long over every block."""
-    code = DRIVER.format(here=str(Path(__file__).parent), log=str(log))
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-
-
-def stopped(arguments: list[str], log: Path, parts: Path, how: signal.Signals) -> set[int]:
-    """Stop a run when it has finished two parts of a stage; the parts that it left."""
-    running = start(arguments, log)
-    until = time.monotonic() + 60
-    while len(list(parts.glob("*.npz"))) < 2 and time.monotonic() < until:
-        assert running.poll() is None, running.communicate()
-        time.sleep(0.01)
-    running.send_signal(how)
-    _, said = running.communicate(timeout=60)
-    assert running.returncode == (130 if how is signal.SIGINT else -how)
-    assert "Traceback" not in said
-    kept = {int(f.stem.split("-")[1]) for f in parts.glob("*.npz")}
-    assert 2 <= len(kept) < 5
-    return kept
-
-
-def assert_same(one: Path, other: Path) -> None:
-    first, second = (
-        xr.open_datatree(f / "results.zarr", engine="zarr").load() for f in (one, other)
-    )
-    assert first.groups == second.groups
-    for group in first.groups:
-        xr.testing.assert_equal(first[group].to_dataset(False), second[group].to_dataset(False))
+def driver_of(log: Path) -> str:
+    return DRIVER.format(here=str(Path(__file__).parent), log=str(log))
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
@@ -91,16 +57,17 @@ def test_a_stopped_run_continues_in_registering_and_in_indexing(
 
     assert phaseloom(*arguments(tmp_path / "whole"), "--quiet").status == 0
     out, log = tmp_path / "stopped", tmp_path / "log"
+    driver = driver_of(log)
     todo = arguments(out)
-    registered = stopped(todo, log, out / "unfinished" / "peaks-register", how)
+    registered = stopped(driver, todo, out / "unfinished" / "peaks-register", how)
     begun = len(log.read_text().splitlines())
-    indexed = stopped(todo, log, out / "unfinished" / "orientation-index", how)
+    indexed = stopped(driver, todo, out / "unfinished" / "orientation-index", how)
     second = log.read_text().splitlines()[begun:]
     assert {int(line.split()[1]) for line in second if line.startswith("register")} == (
         set(range(5)) - registered
     )
     begun += len(second)
-    again = start(todo, log)
+    again = start(driver, todo)
     said, _ = again.communicate(timeout=60)
     assert again.returncode == 0
     assert "kept from an earlier run: 3 stages" in said
@@ -119,7 +86,7 @@ def test_beside_registered_peaks_a_kill_leaves_the_peaks(
                      "--out", out, "--quiet").status == 0  # fmt: skip
     todo = ["index", str(out), "-p", str(cifs / "Au.cif"), "--fresh"]
     assert phaseloom(*todo, "--quiet").status == 0, "there is a map already"
-    stopped(todo, log, out / "unfinished" / "orientation-index", signal.SIGKILL)
+    stopped(driver_of(log), todo, out / "unfinished" / "orientation-index", signal.SIGKILL)
     ran = phaseloom(*todo[:-1])
     assert ran.status == 0, ran.err
     tree = xr.open_datatree(out / "results.zarr", engine="zarr")

@@ -13,7 +13,7 @@ import numpy as np
 
 from phaseloom.errors import InputWarning
 from phaseloom.simulate import measure, nvpf_references, particle, sparse_energies
-from phaseloom.stxm.alignment import align, estimate_drift
+from phaseloom.stxm.preparation.alignment import align, estimate_drift
 
 CONDITIONS = {
     "0.7 px/step, 3000 counts": {"drift": 0.7, "counts": 3000.0},

@@ -26,15 +26,15 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from comparison_figure import draw
 from orientation_scoring import RIGHT, auc, misorientation
 from phaseloom.crystals import Crystal, iron_phosphate, lithium_iron_phosphate
-from phaseloom.diffraction.correction import scan_mean
-from phaseloom.diffraction.prominence import paraboloid_background
+from phaseloom.diffraction.detector.correction import scan_mean
+from phaseloom.diffraction.peaks.rendering import render
+from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.diffraction.registration import register
-from phaseloom.diffraction.rendering import render
-from phaseloom.diffraction.table import Peaks
+from phaseloom.diffraction.spots.prominence import paraboloid_background
 from phaseloom.orientation import index, make_library, match
-from phaseloom.orientation.images import correlation_reliability, match_images, ranked
-from phaseloom.orientation.library import Library
-from phaseloom.orientation.patterns import patterns_of
+from phaseloom.orientation.matching.images import correlation_reliability, match_images, ranked
+from phaseloom.orientation.matching.library import Library
+from phaseloom.orientation.matching.patterns import patterns_of
 from phaseloom.simulate import Beam, Camera, grain_map, simulate_scan
 from phaseloom.simulate.workload import MIDDLE_DOSE
 from results import machine, write_section
@@ -322,7 +322,7 @@ def section(lines: list[str], counts: list[str], contrast: float, tried: str, n:
             "wedge varied by 0.3 (log-normal), Poisson noise, background; "
             + "; ".join(counts)
             + ". Images are matched as ASTAR does "
-            "(`phaseloom.orientation.images`), with the same library (2°), mask "
+            "(`phaseloom.orientation.matching.images`), with the same library (2°), mask "
             f"({K_MIN} to {K_MAX} Å⁻¹), spot size and contrast for all. The contrast, a power of "
             f"the counts and of the template's intensities, is {contrast:g}, the best for *raw* "
             f"patterns of another scan ({tried} right); “contrast 1” is the published formula "

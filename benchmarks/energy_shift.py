@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from phaseloom.errors import InputWarning
 from phaseloom.simulate import measure, nvpf_references, particle, sparse_energies
-from phaseloom.stxm.energy_shift import EnergyShift, fit_energy_shift
+from phaseloom.stxm.references.energy_shift import EnergyShift, fit_energy_shift
 
 CONDITIONS = (
     "3000 counts",

@@ -18,8 +18,8 @@ import numpy as np
 import xarray as xr
 
 from phaseloom.crystals import Crystal, gold, iron_phosphate, lithium_iron_phosphate
+from phaseloom.diffraction.peaks.table import COLUMNS, Peaks, join
 from phaseloom.diffraction.registration import register
-from phaseloom.diffraction.table import COLUMNS, Peaks, join
 from phaseloom.simulate import (
     Beam,
     Camera,

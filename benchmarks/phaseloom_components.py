@@ -17,7 +17,7 @@ from components_common import Factors, main
 
 import phaseloom
 from phaseloom.components import choose_rank, factorise, matrix_of
-from phaseloom.components.compression import compress
+from phaseloom.components.factors.compression import compress
 
 MODES: dict[str, dict[str, Any]] = {
     "defaults": {},

@@ -23,9 +23,9 @@ import xarray as xr
 import phaseloom
 from peers.common import peak_mb, runs
 from phaseloom.crystals import Crystal, read_crystal
-from phaseloom.diffraction.table import COLUMNS, Peaks
+from phaseloom.diffraction.peaks.table import COLUMNS, Peaks
 from phaseloom.orientation import index, make_library, match
-from phaseloom.orientation.patterns import direct_beam_radius, patterns_of
+from phaseloom.orientation.matching.patterns import direct_beam_radius, patterns_of
 
 PIXEL = 1.5 / 122  # Å⁻¹
 SIDE = 256

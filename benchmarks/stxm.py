@@ -25,7 +25,7 @@ import phaseloom
 from phaseloom.io.export.nexus import write_nxstxm
 from phaseloom.simulate import measure, nvpf_references, particle, sparse_energies
 from phaseloom.stxm import map_phases
-from phaseloom.workflow.stxm_demo import score
+from phaseloom.workflow.stxm.demo import score
 
 HERE = Path(__file__).parent
 REFERENCES = nvpf_references()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import linear_sum_assignment
 
-from phaseloom.components.matrix import ArrayBlock, Prepared, matrix_of
+from phaseloom.components.patterns.matrix import ArrayBlock, Prepared, matrix_of
 
 Floats = NDArray[Any]
 

@@ -11,12 +11,12 @@ from component_cases import Case, diffraction, in_blocks
 
 from phaseloom.components import choose_rank, cluster, factorise, matrix_of
 from phaseloom.components.assembly import _overlapping, component_maps
-from phaseloom.components.compression import Compressed, compress
-from phaseloom.components.factorisation import Factors
-from phaseloom.components.image_quality import METRICS
-from phaseloom.components.matrix import Prepared
+from phaseloom.components.choice.image_quality import METRICS
+from phaseloom.components.choice.rank import Rank
+from phaseloom.components.factors.compression import Compressed, compress
+from phaseloom.components.factors.factorisation import Factors
 from phaseloom.components.overlap import THRESHOLDS, label_and_partner
-from phaseloom.components.rank import Rank
+from phaseloom.components.patterns.matrix import Prepared
 
 K = 4
 SHAPE = (14, 16)

@@ -11,8 +11,9 @@ import pytest
 import xarray as xr
 from component_cases import Case, correlations, diffraction
 
-from phaseloom.components import clustering, matrix
+from phaseloom.components import clustering
 from phaseloom.components.clustering import cluster
+from phaseloom.components.patterns import matrix
 from phaseloom.compute.checkpoints import Checkpoints
 from phaseloom.diffraction import Peaks, register
 from phaseloom.errors import InputError

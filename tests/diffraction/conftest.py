@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from phaseloom.diffraction.table import COLUMNS, Peaks
+from phaseloom.diffraction.peaks.table import COLUMNS, Peaks
 
 PIXEL_SIZE = 0.0123
 

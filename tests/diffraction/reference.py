@@ -11,13 +11,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.ndimage import binary_propagation, correlate1d, maximum_filter
 
-from phaseloom.diffraction import peaks as constants
-from phaseloom.diffraction import refinement, selection
-from phaseloom.diffraction.background import _CLIP as CLIP
-from phaseloom.diffraction.correction import corrected
-from phaseloom.diffraction.fitting import LANES
-from phaseloom.diffraction.kernel import ROUNDS
-from phaseloom.diffraction.noise import LOWEST, PER_DECADE, gaussian_level, least_scores
+from phaseloom.diffraction.detector.correction import corrected
+from phaseloom.diffraction.spots import finder as constants
+from phaseloom.diffraction.spots import joint_fit as refinement
+from phaseloom.diffraction.spots import selection
+from phaseloom.diffraction.spots.background import _CLIP as CLIP
+from phaseloom.diffraction.spots.false_alarms import (
+    LOWEST,
+    PER_DECADE,
+    gaussian_level,
+    least_scores,
+)
+from phaseloom.diffraction.spots.fitting import LANES
+from phaseloom.diffraction.spots.kernel import ROUNDS
 
 # --- images -------------------------------------------------------------------------------
 

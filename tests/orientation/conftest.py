@@ -9,8 +9,8 @@ from orientation_cases import Case, simulated
 
 import phaseloom
 from phaseloom.crystals import gold, lithium_iron_phosphate
+from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.diffraction.registration import register
-from phaseloom.diffraction.table import Peaks
 
 SILVER = "4dstem_sped_ag/SPED_Ag_labels_sum_signal.hspy"
 

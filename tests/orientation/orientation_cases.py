@@ -9,14 +9,14 @@ import numpy as np
 import xarray as xr
 
 from phaseloom.crystals import Crystal
-from phaseloom.diffraction.table import Peaks
+from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.maps.misorientation import misorientation_angles
 from phaseloom.orientation import index
-from phaseloom.orientation.library import Library, make_library
-from phaseloom.orientation.likelihood import Pattern, Physics
-from phaseloom.orientation.matching import Starts, match
-from phaseloom.orientation.model import first_physics
-from phaseloom.orientation.patterns import Patterns, direct_beam_radius, patterns_of
+from phaseloom.orientation.matching.library import Library, make_library
+from phaseloom.orientation.matching.matching import Starts, match
+from phaseloom.orientation.matching.patterns import Patterns, direct_beam_radius, patterns_of
+from phaseloom.orientation.refinement.likelihood import Pattern, Physics
+from phaseloom.orientation.refinement.model import first_physics
 from phaseloom.simulate import Beam, Camera, random_orientations, simulate_peaks
 
 K_MAX = 1.5
@@ -85,7 +85,7 @@ def pattern_of(patterns: Patterns, p: int) -> Pattern:
 
 def prepared(pattern: Pattern, q: np.ndarray, library: Library, physics: Physics):
     """The kernels' room for a pattern, and how many reflections near an orientation it lists."""
-    from phaseloom.orientation.likelihood import make_room, shortlist, stamp
+    from phaseloom.orientation.refinement.likelihood import make_room, shortlist, stamp
 
     room = make_room(library.lattices, physics, pattern.ky.size)
     room.spots[:] = 0.0
@@ -96,7 +96,7 @@ def prepared(pattern: Pattern, q: np.ndarray, library: Library, physics: Physics
 
 def evaluated(q, shift, scale, pattern: Pattern, library: Library, physics: Physics):
     """ln likelihood by the compiled kernels, and their room."""
-    from phaseloom.orientation.likelihood import FADING, log_likelihood, predict
+    from phaseloom.orientation.refinement.likelihood import FADING, log_likelihood, predict
 
     listed, room = prepared(pattern, q, library, physics)
     floor = pattern.limit * FADING

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from scipy.special import log_ndtr
 
-from phaseloom.orientation.library import Library
-from phaseloom.orientation.likelihood import FADING, Pattern, Physics
-from phaseloom.orientation.matching import APART, LEAST, PART
+from phaseloom.orientation.matching.library import Library
+from phaseloom.orientation.matching.matching import APART, LEAST, PART
+from phaseloom.orientation.refinement.likelihood import FADING, Pattern, Physics
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from orientation_cases import K_MAX, Case
 
 from phaseloom.compute.checkpoints import Checkpoints
 from phaseloom.crystals import crystals_from_json, gold, kinematic_spots, lithium_iron_phosphate
-from phaseloom.diffraction.table import Peaks
+from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
 from phaseloom.maps.misorientation import misorientation_angles
 from phaseloom.orientation import index, indexing

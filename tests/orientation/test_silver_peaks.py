@@ -8,9 +8,9 @@ import numpy as np
 
 from phaseloom.crystals import silver
 from phaseloom.crystals.kinematic import rotation_matrices
-from phaseloom.diffraction.table import Peaks
+from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.orientation import index, make_library, match
-from phaseloom.orientation.patterns import direct_beam_radius, patterns_of
+from phaseloom.orientation.matching.patterns import direct_beam_radius, patterns_of
 
 
 def test_closest_spots_are_those_of_the_zone_axes(silver_peaks: Peaks) -> None:

@@ -9,8 +9,8 @@ import xarray as xr
 from scipy.spatial import cKDTree
 
 from phaseloom.crystals import Crystal, gold, lithium_iron_phosphate
+from phaseloom.diffraction.peaks.table import COLUMNS, Peaks
 from phaseloom.diffraction.registration import register
-from phaseloom.diffraction.table import COLUMNS, Peaks
 from phaseloom.errors import InputError
 from phaseloom.simulate import (
     Beam,

@@ -13,8 +13,8 @@ from phaseloom.simulate import nvpf_references
 from phaseloom.view import stxm as draw
 from phaseloom.view import style
 from phaseloom.view.figures import write_figures
-from phaseloom.view.latent import POINTS, latent_view
 from phaseloom.view.results import stxm_stacks
+from phaseloom.view.stxm.latent import POINTS, latent_view
 
 Make = Callable[..., xr.Dataset]
 MakeSeries = Callable[..., xr.DataTree]

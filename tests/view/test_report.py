@@ -12,12 +12,12 @@ import xarray as xr
 
 from phaseloom import InputError
 from phaseloom.view import style
-from phaseloom.view.diagnostics import energy_shift_figure
 from phaseloom.view.figures import write_figures
-from phaseloom.view.methods import citations, methods_paragraph
+from phaseloom.view.parts import percent
 from phaseloom.view.report import write_report
-from phaseloom.view.sections.parts import percent
-from phaseloom.view.sections.stxm import headline
+from phaseloom.view.stxm.diagnostics import energy_shift_figure
+from phaseloom.view.stxm.methods import citations, methods_paragraph
+from phaseloom.view.stxm.section import headline
 
 MakeSeries = Callable[..., xr.DataTree]
 PIXEL = base64.b64decode(

@@ -10,9 +10,9 @@ import xarray as xr
 from component_maps import components
 
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
-from phaseloom.diffraction.table import Peaks
-from phaseloom.workflow.components_input import Source
-from phaseloom.workflow.components_recipe import ComponentsRecipe
+from phaseloom.diffraction.peaks.table import Peaks
+from phaseloom.workflow.components.input import Source
+from phaseloom.workflow.components.recipe import ComponentsRecipe
 
 
 def by_hand(

@@ -29,8 +29,8 @@ from phaseloom.simulate import (
     simulate_scan,
     sparse_energies,
 )
-from phaseloom.workflow.orientation_demo import write_cif
-from phaseloom.workflow.peaks_recipe import ScanRecipe
+from phaseloom.workflow.orientation.demo import write_cif
+from phaseloom.workflow.peaks.recipe import ScanRecipe
 
 PHASES = (0, 2, 4)
 
@@ -175,7 +175,7 @@ def simple_chain(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         asked.append({"scan": scan, "recipe": recipe, "images": images, "calibration": calibration})
         return brightest(scan, registering(recipe), **how)
 
-    monkeypatch.setattr("phaseloom.workflow.peaks._register", register)
+    monkeypatch.setattr("phaseloom.workflow.peaks.run._register", register)
     return asked
 
 
@@ -273,7 +273,7 @@ def simple_index(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         asked.append({"found": found, "crystals": crystals, "recipe": recipe})
         return turning(found, crystals, recipe, **how)
 
-    monkeypatch.setattr("phaseloom.workflow.orientation._index", indexed)
+    monkeypatch.setattr("phaseloom.workflow.orientation.run._index", indexed)
     return asked
 
 
@@ -370,5 +370,5 @@ def simple_components(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         asked.append({"found": found, "recipe": recipe})
         return by_hand(found, recipe, **how)
 
-    monkeypatch.setattr("phaseloom.workflow.components._cluster", made)
+    monkeypatch.setattr("phaseloom.workflow.components.run._cluster", made)
     return asked

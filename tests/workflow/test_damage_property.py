@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phaseloom.workflow.recipe import read_recipe, to_toml
-from phaseloom.workflow.stxm_recipe import example
+from phaseloom.workflow.stxm.recipe import example
 
 Beam = Any
 Call = Callable[..., Any]

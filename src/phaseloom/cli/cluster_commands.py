@@ -61,8 +61,8 @@ def cluster(
 ) -> None:
     """Few components in place of all patterns: how many, where they are, where two overlap."""
     arguments = locals()
-    from phaseloom.workflow.components_recipe import ComponentsRecipe
-    from phaseloom.workflow.peaks_input import is_registered
+    from phaseloom.workflow.components.recipe import ComponentsRecipe
+    from phaseloom.workflow.peaks.input import is_registered
     from phaseloom.workflow.recipe import validated
 
     default = scan if is_registered(scan) else Path("phaseloom-cluster")

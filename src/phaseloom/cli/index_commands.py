@@ -53,8 +53,8 @@ def index(
 ) -> None:
     """Phase and orientation of every pixel, and how sure they are."""
     arguments = locals()
-    from phaseloom.workflow.orientation_recipe import OrientationRecipe
-    from phaseloom.workflow.peaks_input import is_registered
+    from phaseloom.workflow.orientation.recipe import OrientationRecipe
+    from phaseloom.workflow.peaks.input import is_registered
     from phaseloom.workflow.recipe import validated
 
     default = scan if is_registered(scan) else Path("phaseloom-index")

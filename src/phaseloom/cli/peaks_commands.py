@@ -49,7 +49,7 @@ def peaks(
 ) -> None:
     """Register every spot of every diffraction pattern: position, intensity, uncertainties."""
     arguments = locals()
-    from phaseloom.workflow.peaks_recipe import PeaksRecipe
+    from phaseloom.workflow.peaks.recipe import PeaksRecipe
     from phaseloom.workflow.recipe import validated
 
     recipe = validated(
@@ -84,7 +84,7 @@ def reconstruct(
     as_json: options.AsJson = False,
 ) -> None:
     """Clean patterns from registered peaks, for other programs."""
-    from phaseloom.workflow.reconstruct import write_reconstruction
+    from phaseloom.workflow.peaks.reconstruct import write_reconstruction
 
     with bars(quiet) as progress:
         facts = write_reconstruction(
@@ -117,7 +117,7 @@ def calibrate(
     as_json: options.AsJson = False,
 ) -> None:
     """Pixel size and ellipticity from the rings or spots of a known crystal."""
-    from phaseloom.workflow.calibrate import write_calibration
+    from phaseloom.workflow.peaks.calibrate import write_calibration
 
     facts = write_calibration(pattern, phase, out, pixel_size=pixel_size, detector=detector)
     if as_json:

@@ -44,7 +44,7 @@ def stxm(
 ) -> None:
     """Phase maps from spectra: several stacks share one latent space."""
     from phaseloom.workflow.recipe import validated
-    from phaseloom.workflow.stxm_recipe import StxmRecipe
+    from phaseloom.workflow.stxm.recipe import StxmRecipe
 
     charges = _numbers(state_of_charge, "--state-of-charge")
     common = {"i0": i0, "detector": detector, "region": region, "partial": partial}
@@ -102,8 +102,8 @@ def spectra(
 ) -> None:
     """Mean optical density, and its spread, of particles or of a region: a file for -r."""
     from phaseloom.workflow.recipe import validated
-    from phaseloom.workflow.references import reference_from_stack
-    from phaseloom.workflow.stxm_recipe import Stack
+    from phaseloom.workflow.stxm.recipe import Stack
+    from phaseloom.workflow.stxm.references import reference_from_stack
 
     entry = {"file": stack, "i0": i0, "detector": detector, "quantity": quantity}
     with bars(quiet) as progress:

@@ -10,22 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from phaseloom.components.choice.rank import choose_rank
     from phaseloom.components.clustering import cluster
-    from phaseloom.components.factorisation import Factors, factorise
-    from phaseloom.components.matrix import Prepared, matrix_of
-    from phaseloom.components.preparation import prepare
-    from phaseloom.components.rank import choose_rank
+    from phaseloom.components.factors.factorisation import Factors, factorise
+    from phaseloom.components.patterns.matrix import Prepared, matrix_of
+    from phaseloom.components.patterns.preparation import prepare
 
 __all__ = ["Factors", "Prepared", "choose_rank", "cluster", "factorise", "matrix_of", "prepare"]
 
 _HOMES = {
-    "Factors": "factorisation",
-    "Prepared": "matrix",
-    "choose_rank": "rank",
+    "Factors": "factors.factorisation",
+    "Prepared": "patterns.matrix",
+    "choose_rank": "choice.rank",
     "cluster": "clustering",
-    "factorise": "factorisation",
-    "matrix_of": "matrix",
-    "prepare": "preparation",
+    "factorise": "factors.factorisation",
+    "matrix_of": "patterns.matrix",
+    "prepare": "patterns.preparation",
 }
 
 

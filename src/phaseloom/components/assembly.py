@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseloom.components.compression import Compressed
-from phaseloom.components.factorisation import Factors
-from phaseloom.components.image_quality import METRICS, agreement, similarity_matrices
-from phaseloom.components.matrix import MatrixBlock, Prepared, over_blocks
+from phaseloom.components.choice.image_quality import METRICS, agreement, similarity_matrices
+from phaseloom.components.choice.published import PublishedChoice
+from phaseloom.components.choice.rank import REDUNDANCY, STABILITY, Rank
+from phaseloom.components.factors.compression import Compressed
+from phaseloom.components.factors.factorisation import Factors
 from phaseloom.components.overlap import (
     THRESHOLDS,
     find_background,
     label_and_partner,
     overlap_evolution,
 )
-from phaseloom.components.published import PublishedChoice
-from phaseloom.components.rank import REDUNDANCY, STABILITY, Rank
+from phaseloom.components.patterns.matrix import MatrixBlock, Prepared, over_blocks
 from phaseloom.compute.progress import SILENT, Progress
 
 if TYPE_CHECKING:

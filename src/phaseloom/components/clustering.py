@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from phaseloom.components.assembly import Why, component_maps
-from phaseloom.components.compression import Compressed, Scales, Scaling, compress
-from phaseloom.components.factorisation import Loss, check_options, check_rank, factorise
-from phaseloom.components.matrix import ArrayBlock, Prepared, over_blocks
-from phaseloom.components.preparation import Preparation, prepare
-from phaseloom.components.published import choose_published
-from phaseloom.components.rank import Rank, Step, choose_rank, fewer_and_fewer
-from phaseloom.components.starts import Start
+from phaseloom.components.choice.published import choose_published
+from phaseloom.components.choice.rank import Rank, Step, choose_rank, fewer_and_fewer
+from phaseloom.components.factors.compression import Compressed, Scales, Scaling, compress
+from phaseloom.components.factors.factorisation import Loss, check_options, check_rank, factorise
+from phaseloom.components.factors.starts import Start
+from phaseloom.components.patterns.matrix import ArrayBlock, Prepared, over_blocks
+from phaseloom.components.patterns.preparation import Preparation, prepare
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.device import Device
 from phaseloom.compute.parts import Parts
 from phaseloom.compute.progress import SILENT, Progress
-from phaseloom.diffraction.table import Peaks
+from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
 from phaseloom.io.scans import as_scan
 
@@ -78,7 +78,7 @@ def cluster(
         Largest number tried.
     choose
         ``"sound"``: :func:`phaseloom.components.choose_rank`; ``"published"``:
-        :func:`phaseloom.components.published.choose_published`.
+        :func:`phaseloom.components.choice.published.choose_published`.
     patterns, size, mask_radius
         How patterns are made ready, see :func:`phaseloom.components.prepare`.
     scaling, loss, start, sparsity, smoothness

@@ -15,23 +15,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from phaseloom.diffraction.calibration import (
+    from phaseloom.diffraction.beam.centring import Beam, beam_of_sample
+    from phaseloom.diffraction.calibration.calibration import (
         Calibration,
         calibrate_rings,
         calibrate_spots,
         read_calibration,
     )
-    from phaseloom.diffraction.centring import Beam, beam_of_sample
-    from phaseloom.diffraction.correction import Correction, corrected, make_correction
-    from phaseloom.diffraction.estimation import make_finder
-    from phaseloom.diffraction.filtering import amorphous_ring, filter_peaks, hot_positions
-    from phaseloom.diffraction.peaks import Finder, find_peaks
+    from phaseloom.diffraction.detector.correction import Correction, corrected, make_correction
+    from phaseloom.diffraction.detector.sampling import sample_patterns
+    from phaseloom.diffraction.peaks.filtering import amorphous_ring, filter_peaks, hot_positions
+    from phaseloom.diffraction.peaks.rendering import Rendering, render
+    from phaseloom.diffraction.peaks.table import Peaks
+    from phaseloom.diffraction.peaks.virtual import density, radial_density, virtual_dark_field
     from phaseloom.diffraction.registration import register
-    from phaseloom.diffraction.rendering import Rendering, render
-    from phaseloom.diffraction.sampling import sample_patterns
-    from phaseloom.diffraction.shape import SpotShape
-    from phaseloom.diffraction.table import Peaks
-    from phaseloom.diffraction.virtual import density, radial_density, virtual_dark_field
+    from phaseloom.diffraction.spots.estimation import make_finder
+    from phaseloom.diffraction.spots.finder import Finder, find_peaks
+    from phaseloom.diffraction.spots.shape import SpotShape
 
 __all__ = [
     "Beam",
@@ -61,30 +61,30 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Beam": "centring",
-    "Calibration": "calibration",
-    "Correction": "correction",
-    "Finder": "peaks",
-    "Peaks": "table",
-    "Rendering": "rendering",
-    "SpotShape": "shape",
-    "amorphous_ring": "filtering",
-    "beam_of_sample": "centring",
-    "calibrate_rings": "calibration",
-    "calibrate_spots": "calibration",
-    "corrected": "correction",
-    "density": "virtual",
-    "filter_peaks": "filtering",
-    "find_peaks": "peaks",
-    "hot_positions": "filtering",
-    "make_correction": "correction",
-    "make_finder": "estimation",
-    "radial_density": "virtual",
-    "read_calibration": "calibration",
+    "Beam": "beam.centring",
+    "Calibration": "calibration.calibration",
+    "Correction": "detector.correction",
+    "Finder": "spots.finder",
+    "Peaks": "peaks.table",
+    "Rendering": "peaks.rendering",
+    "SpotShape": "spots.shape",
+    "amorphous_ring": "peaks.filtering",
+    "beam_of_sample": "beam.centring",
+    "calibrate_rings": "calibration.calibration",
+    "calibrate_spots": "calibration.calibration",
+    "corrected": "detector.correction",
+    "density": "peaks.virtual",
+    "filter_peaks": "peaks.filtering",
+    "find_peaks": "spots.finder",
+    "hot_positions": "peaks.filtering",
+    "make_correction": "detector.correction",
+    "make_finder": "spots.estimation",
+    "radial_density": "peaks.virtual",
+    "read_calibration": "calibration.calibration",
     "register": "registration",
-    "render": "rendering",
-    "sample_patterns": "sampling",
-    "virtual_dark_field": "virtual",
+    "render": "peaks.rendering",
+    "sample_patterns": "detector.sampling",
+    "virtual_dark_field": "peaks.virtual",
 }
 
 

@@ -18,18 +18,18 @@ from numpy.typing import ArrayLike, NDArray
 from phaseloom.compute.blocks import Block, load, row_blocks, run_blocks
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.progress import SILENT, Progress
-from phaseloom.diffraction.assembly import finished, vectors
-from phaseloom.diffraction.correction import Correction, corrected, scan_mean
-from phaseloom.diffraction.peaks import Finder, Found, find_peaks
+from phaseloom.diffraction.beam.wide_beam import centred, is_wide
+from phaseloom.diffraction.detector.correction import Correction, corrected, scan_mean
+from phaseloom.diffraction.peaks.assembly import finished, vectors
+from phaseloom.diffraction.spots.finder import Finder, Found, find_peaks
 from phaseloom.diffraction.survey import look
-from phaseloom.diffraction.wide_beam import centred, is_wide
 from phaseloom.errors import InputError
 from phaseloom.io.scans import as_scan
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from phaseloom.diffraction.centring import Beam
+    from phaseloom.diffraction.beam.centring import Beam
 
 
 def register(
@@ -80,7 +80,7 @@ def register(
         Mean over 3×3 scan positions first.
     distortion
         2×2 matrix from detector px to corrected px, see
-        :mod:`phaseloom.diffraction.calibration`; none by default.
+        :mod:`phaseloom.diffraction.calibration.calibration`; none by default.
     centre
         Direct beam (row, column) in px, found when "auto".
     descan
@@ -94,7 +94,7 @@ def register(
     max_peaks
         Of a pattern, the strongest.
     k_min, k_max, intensity_min, prominence_min, significance_min
-        Peaks to keep, see :func:`phaseloom.diffraction.filtering.filter_peaks`.
+        Peaks to keep, see :func:`phaseloom.diffraction.peaks.filtering.filter_peaks`.
     seed
         Same seed, same result.
     workers, scheduler
@@ -107,7 +107,7 @@ def register(
     Returns
     -------
     xarray.Dataset
-        Group ``/peaks``: what :class:`phaseloom.diffraction.table.Peaks` holds, with the maps
+        Group ``/peaks``: what :class:`phaseloom.diffraction.peaks.table.Peaks` holds, with the maps
         ``beam_y beam_x`` (measured, NaN where not found), ``bright_field spot_sum spot_count
         noise prominence``. ``spot_count`` is −1 and the others NaN where a pattern had no usable
         pixels.
@@ -234,7 +234,8 @@ def peaks_of_block(
     Returns
     -------
     xarray.Dataset
-        Columns on ``peak``, maps on ``position``: see :class:`phaseloom.diffraction.peaks.Found`.
+        Columns on ``peak``, maps on ``position``: see
+        :class:`phaseloom.diffraction.spots.finder.Found`.
     """
     patterns = load(block)
     raw, detector = patterns[block.inner_y, block.inner_x], correction
@@ -251,7 +252,7 @@ def peaks_of_block(
     y, x = np.mgrid[block.y, block.x]
     places = np.stack(beam.at(y.ravel(), x.ravel()), axis=1)
     if prominent:
-        from phaseloom.diffraction.published import find_prominent
+        from phaseloom.diffraction.spots.published import find_prominent
 
         found = find_prominent(patterns, correction, places, max_peaks=min(finder.max_peaks, 150))
     else:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseloom.diffraction.centring import Beam, beam_of_sample
-from phaseloom.diffraction.correction import Correction, corrected, make_correction
-from phaseloom.diffraction.sampling import sample_patterns, sample_size
-from phaseloom.diffraction.wide_beam import with_saturated
+from phaseloom.diffraction.beam.centring import Beam, beam_of_sample
+from phaseloom.diffraction.beam.wide_beam import with_saturated
+from phaseloom.diffraction.detector.correction import Correction, corrected, make_correction
+from phaseloom.diffraction.detector.sampling import sample_patterns, sample_size
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from phaseloom.diffraction.peaks import Finder
+    from phaseloom.diffraction.spots.finder import Finder
 
 
 def look(
@@ -37,9 +37,9 @@ def look(
     """What a sample of the scan tells: bad pixels, direct beam, spots and noise.
 
     Parameters are those of :func:`register`; ``search`` goes to
-    :func:`phaseloom.diffraction.estimation.make_finder`.
+    :func:`phaseloom.diffraction.spots.estimation.make_finder`.
     """
-    from phaseloom.diffraction.estimation import make_finder
+    from phaseloom.diffraction.spots.estimation import make_finder
 
     patterns, positions = sample_patterns(scan, sample_size(scan))
     correction = make_correction(

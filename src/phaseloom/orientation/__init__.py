@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from phaseloom.orientation.crystal_map import to_crystal_map
     from phaseloom.orientation.indexing import index
-    from phaseloom.orientation.library import Library, make_library
-    from phaseloom.orientation.matching import match, solve
+    from phaseloom.orientation.matching.library import Library, make_library
+    from phaseloom.orientation.matching.matching import match, solve
 
 __all__ = ["Library", "index", "make_library", "match", "solve", "to_crystal_map"]
 
 _HOMES = {
-    "Library": "library",
+    "Library": "matching.library",
     "index": "indexing",
-    "make_library": "library",
-    "match": "matching",
-    "solve": "matching",
+    "make_library": "matching.library",
+    "match": "matching.matching",
+    "solve": "matching.matching",
     "to_crystal_map": "crystal_map",
 }
 

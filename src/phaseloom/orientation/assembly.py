@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.crystals import to_json
-from phaseloom.diffraction.table import Peaks
-from phaseloom.orientation.library import Library
-from phaseloom.orientation.likelihood import Physics
-from phaseloom.orientation.matching import Solutions
-from phaseloom.orientation.patterns import Patterns
-from phaseloom.orientation.pseudo_symmetry import pseudo_symmetry
-from phaseloom.orientation.reliability import posterior, reliability
+from phaseloom.diffraction.peaks.table import Peaks
+from phaseloom.orientation.certainty.pseudo_symmetry import pseudo_symmetry
+from phaseloom.orientation.certainty.reliability import posterior, reliability
+from phaseloom.orientation.matching.library import Library
+from phaseloom.orientation.matching.matching import Solutions
+from phaseloom.orientation.matching.patterns import Patterns
+from phaseloom.orientation.refinement.likelihood import Physics
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -73,7 +73,7 @@ def orientation_maps(
     chance, nothing = posterior(all_found, counts, library, physics)
     changed = None
     if context:
-        from phaseloom.orientation.context import settled
+        from phaseloom.orientation.certainty.context import settled
 
         chance, nothing, order = settled(all_found, chance, nothing, library, peaks.shape)
         changed = order[:, 0] != 0

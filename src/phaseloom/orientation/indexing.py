@@ -16,17 +16,17 @@ from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.device import Device, uses_gpu
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.crystals import Crystal, read_crystal, to_json
-from phaseloom.diffraction.table import Peaks
+from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
 from phaseloom.orientation.assembly import orientation_maps
-from phaseloom.orientation.library import Library, make_library
-from phaseloom.orientation.matching import Solutions, match, solve
-from phaseloom.orientation.patterns import Patterns, direct_beam_radius, patterns_of
+from phaseloom.orientation.matching.library import Library, make_library
+from phaseloom.orientation.matching.matching import Solutions, match, solve
+from phaseloom.orientation.matching.patterns import Patterns, direct_beam_radius, patterns_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from phaseloom.orientation.likelihood import Physics
+    from phaseloom.orientation.refinement.likelihood import Physics
 
 _BLOCK = 512
 """Patterns worked on at once."""
@@ -134,7 +134,7 @@ def index(
     key = fingerprint(table, options, to_json(cells))
 
     def compute() -> xr.Dataset:
-        from phaseloom.orientation.model import estimate, first_physics
+        from phaseloom.orientation.refinement.model import estimate, first_physics
 
         library = make_library(
             cells, voltage=voltage, precession_angle=precession_angle, k_max=k_max,
@@ -297,7 +297,7 @@ def _solve_block(
         "facts": (("pattern", "solution", "fact"), found.facts.astype(np.float32)),
     }
     if overlaps:
-        from phaseloom.orientation.overlaps import second_crystals
+        from phaseloom.orientation.refinement.overlaps import second_crystals
 
         variables |= second_crystals(block.patterns, found, library, physics)
     return xr.Dataset(variables)

@@ -72,7 +72,7 @@ def simulate_peaks(
     Returns
     -------
     xarray.Dataset
-        Group ``/peaks``, see :class:`phaseloom.diffraction.table.Peaks`; ``centre_y`` and
+        Group ``/peaks``, see :class:`phaseloom.diffraction.peaks.table.Peaks`; ``centre_y`` and
         ``centre_x`` are the direct beam's plane. The truth is the sample.
 
     Raises

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from phaseloom.stxm.phasemap import map_phases
-    from phaseloom.stxm.preparation import mean_spectrum, prepare
+    from phaseloom.stxm.preparation.preparation import mean_spectrum, prepare
 
 __all__ = ["map_phases", "mean_spectrum", "prepare"]
 
-_HOMES = {"map_phases": "phasemap", "mean_spectrum": "preparation", "prepare": "preparation"}
+_HOMES = {
+    "map_phases": "phasemap",
+    "mean_spectrum": "preparation.preparation",
+    "prepare": "preparation.preparation",
+}
 
 
 def __getattr__(name: str) -> Any:

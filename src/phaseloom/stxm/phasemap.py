@@ -22,9 +22,9 @@ from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.device import one_thread
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
-from phaseloom.stxm.assignment import by_argmax, complete, in_latent_space, judge
-from phaseloom.stxm.preparation import Region, prepare
-from phaseloom.stxm.references import sample_references
+from phaseloom.stxm.assignment.assignment import by_argmax, complete, in_latent_space, judge
+from phaseloom.stxm.preparation.preparation import Region, prepare
+from phaseloom.stxm.references.references import sample_references
 
 _VERSION = 2
 """Raised when a stage computes something else from the same input."""
@@ -77,12 +77,12 @@ def map_phases(
         How far the stacks' energies read too high against the references, in eV; "auto" fits it
         for every stack and applies it when significant.
     margin
-        See :func:`phaseloom.stxm.correlation.correlate`.
+        See :func:`phaseloom.stxm.references.correlation.correlate`.
     resolve
         How ambiguous pixels get their phase: "gmvae" (latent space, as published),
         "likelihood" (count-weighted fits) or "pearson" (the better correlation).
     latent_dims, covariance
-        See :func:`phaseloom.stxm.resolution.resolve`.
+        See :func:`phaseloom.stxm.assignment.resolution.resolve`.
     smooth
         Strength of the spatial prior (Potts field) on the phases; 0 is none.
     value_name

@@ -1,8 +1,8 @@
 """Figures and reports of finished maps; reads results, computes no science.
 
 :func:`write_figures` and :func:`write_report` turn a result tree into ``figures/*.png`` and a
-self-contained ``report.html``; the single figures are in :mod:`phaseloom.view.stxm` and
-:mod:`phaseloom.view.diffraction`, what each method shows in :mod:`phaseloom.view.sections`.
+self-contained ``report.html``; the single figures are in :mod:`phaseloom.view.stxm.maps` and
+:mod:`phaseloom.view.peaks.maps`, what each method shows in :mod:`phaseloom.view.methods`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from phaseloom.view.sections import methods_of
+from phaseloom.view.methods import methods_of
 from phaseloom.view.style import publication
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def write_figures(
         Made when it does not exist.
     tree
         Result with any of the groups ``/stxm``, ``/peaks``, ``/components`` and ``/orientation``;
-        which figures each gives is in :mod:`phaseloom.view.sections`.
+        which figures each gives is in :mod:`phaseloom.view.methods`.
     tables
         ``phase_fractions`` gives the fractions figure its error bars, ``boundary_network`` the
         figure of the same name.

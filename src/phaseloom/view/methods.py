@@ -1,279 +1,69 @@
-"""What was done to the stacks of a result, in words fit for the methods section of a paper."""
+"""What each method of the package puts into figures and report, method by method.
+
+A method is a folder of this package with a module ``section``:
+
+- ``present(tree)``: whether the result holds anything of it;
+- ``figures(tree, tables)``: what draws its figures, by file name;
+- ``section(tree, figures, tables)``: its part of the report, a :class:`Section`.
+
+A new method is one more name in :data:`METHODS`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
 
-import numpy as np
-import xarray as xr
+from phaseloom.errors import InputError
+from phaseloom.view.parts import Chapter, Picture, Section
 
-from phaseloom.view.results import (
-    NOT_FITTED,
-    energy_shift,
-    phase_names,
-    pixel_counts,
-    resolution_method,
-    stated_recipe,
-    stxm_stacks,
-)
-from phaseloom.view.sections.parts import facts
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from matplotlib.figure import Figure
 
-_ADRAR = (
-    "Adrar et al., AI-Driven Phase Identification from X-ray Hyperspectral Imaging of cycled "
-    "Na-ion Cathode Materials, arXiv:2603.07666."
-)
-_JIANG = (
-    "Z. Jiang, Y. Zheng, H. Tan, B. Tang, H. Zhou, Variational Deep Embedding: An Unsupervised "
-    "and Generative Approach to Clustering, Proc. IJCAI 2017, 1965–1972."
-)
+__all__ = ["METHODS", "Chapter", "Method", "Picture", "Section", "methods_of"]
 
-Stacks = Mapping[str, xr.Dataset]
+METHODS = ("stxm", "peaks", "components", "orientation")
+"""Folders of the methods, in the order of the report."""
 
 
-def citations(tree: xr.DataTree) -> tuple[str, ...]:
-    """The works that :func:`methods_paragraph` cites, in order of their numbers."""
-    return (_ADRAR, _JIANG) if resolution_method(tree) == "gmvae" else (_ADRAR,)
+class Method(Protocol):
+    """What the module ``section`` of a method offers."""
+
+    def present(self, tree: xr.DataTree) -> bool:
+        """Whether the result holds anything of this method."""
+
+    def figures(
+        self, tree: xr.DataTree, tables: Mapping[str, pd.DataFrame]
+    ) -> dict[str, Callable[[], Figure]]:
+        """What draws each figure the result has the data for, by file name."""
+
+    def section(
+        self,
+        tree: xr.DataTree,
+        figures: Mapping[str, Path | bytes],
+        tables: Mapping[str, pd.DataFrame],
+    ) -> Section:
+        """What the report says of this method."""
 
 
-def methods_paragraph(tree: xr.DataTree) -> str:
-    """What was done, in words fit for the methods section of a paper.
+def methods_of(tree: xr.DataTree) -> list[Method]:
+    """The methods that the result holds something of.
 
-    Parameters
-    ----------
-    tree
-        Result with a group per stack under ``/stxm``. What neither its variables and attributes
-        nor its recipe tell is not said.
-
-    Returns
-    -------
-    str
-        Its numbers in brackets are those of :func:`citations`.
+    Raises
+    ------
+    InputError
+        When there is none.
     """
-    stacks = stxm_stacks(tree)
-    recipe = stated_recipe(tree)
-    version = facts(tree, "versions").get("phaseloom")
-    said = [
-        f"Phase maps were made with phaseloom{f' {version}' if version else ''} following "
-        "Adrar et al. [1].",
-        *_preparation(stacks, recipe),
-        *_energies(stacks),
-        *_ambiguous(stacks),
-        *_resolution(tree, stacks, recipe),
-    ]
-    return " ".join(said)
-
-
-def _preparation(stacks: Stacks, recipe: Mapping[str, Any]) -> list[str]:
-    """From what was recorded to optical density and mask."""
-    said = []
-    options = recipe.get("preparation", {})
-    dark = float(options.get("dark", 0.0))
-    if dark > 0:
-        said.append(f"The dark level of {dark:g} counts was subtracted.")
-    spikes = _total(stacks, "spikes")
-    if spikes:
-        said.append(
-            f"{spikes:,} single wild readings (spikes, beyond 8 standard deviations of their 3×3 "
-            "neighbourhood) were replaced by its median."
+    modules = [cast(Method, import_module(f"phaseloom.view.{name}.section")) for name in METHODS]
+    found = [module for module in modules if module.present(tree)]
+    if not found:
+        raise InputError(
+            "the result holds no STXM phase map, no diffraction peaks, no components and no "
+            "orientation map",
+            "map a stack, or register, cluster or index a scan first",
         )
-    if all("shift_y" in dataset for dataset in stacks.values()):
-        squared = [(d["shift_y"] ** 2 + d["shift_x"] ** 2).to_numpy() for d in stacks.values()]
-        rms = float(np.sqrt(np.nanmean(np.concatenate(squared))))
-        said.append(
-            "The frames were aligned by the drift found between them and cropped to their common "
-            f"field (drift {rms:.2f} px rms)."
-        )
-    else:
-        said.append("The frames were not aligned.")
-    said.append(_density(stacks))
-    incident = _incident(stacks, recipe)
-    if incident:
-        said.append(incident)
-    before = [int(d.attrs.get("pre_edge_energies", 0)) for d in stacks.values()]
-    if max(before) > 0:
-        said.append(
-            f"Each pixel's mean optical density before the edge ({_counted(before)}) was "
-            "subtracted as baseline."
-        )
-    elif all("pre_edge_energies" in d.attrs for d in stacks.values()):
-        said.append("No pre-edge baseline was subtracted.")
-    if all("mask_reason" in dataset for dataset in stacks.values()):
-        reasons = np.concatenate([np.ravel(d["mask_reason"]) for d in stacks.values()])
-        mapped, thin, saturated, invalid = np.bincount(reasons, minlength=4)[:4]
-        limits = [
-            f"below {options['thin']:g} of the median thickness or within the noise"
-            if "thin" in options
-            else "",
-            f"above an optical density of {options['thick']:g}" if "thick" in options else "",
-        ]
-        thinner, denser = (f" ({limit})" if limit else "" for limit in limits)
-        said.append(
-            f"{mapped:,} particle pixels were mapped; {thin:,} empty or too thin{thinner}, "
-            f"{saturated:,} saturated{denser} and {invalid:,} without a valid reading were left "
-            "out."
-        )
-    return said
-
-
-def _density(stacks: Stacks) -> str:
-    name, dataset = next(iter(stacks.items()))
-    energy = dataset["energy"].to_numpy()
-    which = "the stack" if len(stacks) == 1 else f"every one of {len(stacks)} stacks"
-    span = f"{energy.size} energies from {energy[0]:.1f} to {energy[-1]:.1f} eV"
-    where = "" if len(stacks) == 1 else f" in {name}"
-    form = {
-        "transmission": "optical density, −ln of the recorded transmission,",
-        "optical_density": "optical density, as recorded,",
-    }.get(str(dataset.attrs.get("quantity", "counts")), "optical density −ln(I/I0)")
-    return f"The {form} of {which} has {span}{where}."
-
-
-def _incident(stacks: Stacks, recipe: Mapping[str, Any]) -> str:
-    """Where the incident intensity came from, alike sources together."""
-    stated = {str(s.get("name", "")): str(s.get("i0", "auto")) for s in recipe.get("stack", [])}
-    sources: dict[str, list[str]] = {}
-    for name, dataset in stacks.items():
-        if dataset.attrs.get("quantity", "counts") != "counts" or "i0" not in dataset:
-            continue
-        given = stated.get(name)
-        if "i0_area" in dataset:
-            number = f"{int(dataset['i0_area'].sum()):,} pixels"
-            source = {
-                None: f"{number} of the field",
-                "auto": f"the empty area of the field ({number}, found automatically)",
-            }.get(given, f"the region {given} (rows, columns; {number}) of the field")
-        else:
-            source = {
-                None: "a recorded spectrum",
-                "auto": "the record in the measurement's own file",
-            }.get(given, "a separately recorded spectrum")
-        sources.setdefault(source, []).append(name)
-    if not sources:
-        return ""
-    several = len(stacks) > 1
-    parts = [
-        source + (f" for {', '.join(names)}" if several and len(names) < len(stacks) else "")
-        for source, names in sources.items()
-    ]
-    return f"I0 was taken from {'; from '.join(parts)}."
-
-
-def _energies(stacks: Stacks) -> list[str]:
-    """The shift of the energy axis: removed, given, left, or not fitted."""
-    removed, left, unfitted = [], [], []
-    for name, dataset in stacks.items():
-        if "energy_shift" not in dataset.attrs:
-            continue
-        found, error, applied = energy_shift(dataset)
-        of = f" for {name}" if len(stacks) > 1 else ""
-        sure = f" (standard error {error:.3f} eV)" if np.isfinite(error) else ""
-        if applied != 0.0 and abs(applied - found) < 5e-4:
-            removed.append(f"{applied:+.3f} eV{sure}{of}")
-        elif applied != 0.0:
-            other = f"fitted {found:+.3f} eV{sure}" if np.isfinite(found) else NOT_FITTED
-            removed.append(f"{applied:+.3f} eV as given ({other}){of}")
-        elif np.isfinite(found):
-            left.append(f"{found:+.3f} eV{sure}{of}")
-        else:
-            unfitted.append(of)
-    axis = "shift of the energy axis against the references"
-    said = []
-    if removed:
-        said.append(f"The {axis} was removed: {', '.join(removed)}.")
-    if left:
-        said.append(f"The fitted {axis} was not removed: {', '.join(left)}.")
-    if unfitted:
-        said.append(f"The {axis} was {NOT_FITTED}{','.join(unfitted)}.")
-    return said
-
-
-def _ambiguous(stacks: Stacks) -> list[str]:
-    """Pearson correlation and what it leaves open."""
-    dataset = next(iter(stacks.values()))
-    phases = ", ".join(phase_names(dataset))
-    said = [
-        "The spectra were correlated (Pearson) with reference spectra of "
-        f"{dataset.sizes['phase']} phases ({phases})."
-    ]
-    margin = dataset.attrs.get("margin")
-    if margin is None or any("ambiguous" not in d for d in stacks.values()):
-        return said
-    limit = (
-        f"{margin:g}"
-        if isinstance(margin, int | float)
-        else "the pixel's noise (1.645 standard deviations of the difference by counting)"
-    )
-    inside = sum(int(d["mask"].sum()) for d in stacks.values())
-    ambiguous = sum(int((d["ambiguous"] & d["mask"]).sum()) for d in stacks.values())
-    said.append(
-        f"Pixels whose two highest correlations differ by no more than {limit} were ambiguous "
-        f"({100 * ambiguous / max(1, inside):.1f} %)."
-    )
-    return said
-
-
-def _resolution(tree: xr.DataTree, stacks: Stacks, recipe: Mapping[str, Any]) -> list[str]:
-    """How each pixel got its phase."""
-    method = resolution_method(tree)
-    false = sum(
-        int(d["false_assignment"].sum()) for d in stacks.values() if "false_assignment" in d
-    )
-    unknown = sum(pixel_counts(dataset)[1] for dataset in stacks.values())
-    rescaled = any(d.attrs.get("noise_scale", 1.0) != 1.0 for d in stacks.values())
-    weights = (
-        "with a noise level taken from the residuals" if rescaled else "weighted by its counts"
-    )
-    evidence = (
-        f"fits of one and of two phases to each pixel's spectrum, {weights} (Bayesian evidence)"
-    )
-    said = []
-    if method == "gmvae":
-        dims = next((d.sizes["latent"] for d in stacks.values() if "latent" in d), None)
-        space = f"{dims}-dimensional latent space" if dims else "latent space"
-        covariance = {
-            "noise": ", under the covariance of each pixel's noise carried into the latent space",
-            "pooled": ", under the pooled covariance within the classes",
-        }.get(str(recipe.get("mapping", {}).get("covariance")), "")
-        said += [
-            f"They were resolved in the {space} of a Gaussian-mixture variational autoencoder of "
-            "the VaDE type [2] trained on the pixel spectra, by their Mahalanobis distances to "
-            f"the phases and to two-phase mixtures{covariance}.",
-            "Confident Pearson labels that the latent space contradicts with more than 95 % "
-            "probability, or that name a phase without a cluster there, were replaced (false "
-            f"assignments, {false:,} pixels).",
-        ]
-    elif method == "likelihood":
-        said += [
-            "Every pixel was given the phase most likely to hold its largest share, by "
-            f"{evidence}.",
-            "Confident Pearson labels with a probability below 5 % count as false assignments "
-            f"({false:,} pixels).",
-        ]
-    elif method == "pearson":
-        said += [
-            "Every pixel was given the phase of highest correlation; posterior probabilities are "
-            f"from {evidence}.",
-            "Confident labels with a probability below 5 % were kept and flagged as false "
-            f"assignments ({false:,} pixels).",
-        ]
-    smooth = [float(d.attrs.get("smooth", 0.0)) for d in stacks.values()]
-    if max(smooth) > 0:
-        said.append(
-            f"A spatial prior (Potts field of strength {max(smooth):g}) was laid on the posterior "
-            "of neighbouring pixels."
-        )
-    if method in ("gmvae", "likelihood") or unknown:
-        said.append(f"Pixels that no phase or mixture explains are left unknown ({unknown:,}).")
-    return said
-
-
-def _total(stacks: Stacks, attribute: str) -> int:
-    return sum(int(dataset.attrs.get(attribute, 0)) for dataset in stacks.values())
-
-
-def _counted(numbers: Sequence[int]) -> str:
-    """A number of energies, or its range over the stacks."""
-    low, high = min(numbers), max(numbers)
-    span = f"{low}" if low == high else f"{low} to {high}"
-    return f"{span} {'energy' if high == 1 else 'energies'}"
+    return found

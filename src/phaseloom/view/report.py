@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from phaseloom.view.sections import methods_of
-from phaseloom.view.sections.parts import facts
+from phaseloom.view.methods import methods_of
+from phaseloom.view.parts import facts
 
 __all__ = ["write_report"]
 

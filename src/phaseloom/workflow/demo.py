@@ -38,11 +38,11 @@ def run_demo(
     outcome : Outcome
         What the run left in ``folder``.
     scores : dict
-        See :mod:`phaseloom.workflow.stxm_demo`, :mod:`phaseloom.workflow.peaks_demo`,
-        :mod:`phaseloom.workflow.orientation_demo` and :mod:`phaseloom.workflow.components_demo`.
+        See :mod:`phaseloom.workflow.stxm.demo`, :mod:`phaseloom.workflow.peaks.demo`,
+        :mod:`phaseloom.workflow.orientation.demo` and :mod:`phaseloom.workflow.components.demo`.
     """
     if kind == "cluster":
-        from phaseloom.workflow.components_demo import demo_cluster
+        from phaseloom.workflow.components.demo import demo_cluster
 
         return demo_cluster(
             folder,
@@ -55,7 +55,7 @@ def run_demo(
             progress=progress,
         )
     if kind == "index":
-        from phaseloom.workflow.orientation_demo import demo_index
+        from phaseloom.workflow.orientation.demo import demo_index
 
         return demo_index(
             folder,
@@ -68,7 +68,7 @@ def run_demo(
             progress=progress,
         )
     if kind == "peaks":
-        from phaseloom.workflow.peaks_demo import demo_peaks
+        from phaseloom.workflow.peaks.demo import demo_peaks
 
         return demo_peaks(
             folder,
@@ -81,7 +81,7 @@ def run_demo(
         )
     if scheduler is not None:
         raise InputError("--scheduler is for scans of diffraction patterns", "leave it out")
-    from phaseloom.workflow.stxm_demo import demo_stxm
+    from phaseloom.workflow.stxm.demo import demo_stxm
 
     return demo_stxm(
         folder, size=size or STACK_SIZE, seed=seed, device=device, fresh=fresh, progress=progress

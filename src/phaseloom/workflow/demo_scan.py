@@ -8,7 +8,7 @@ import xarray as xr
 
 from phaseloom.compute.progress import Progress
 from phaseloom.workflow.outcome import make_folder
-from phaseloom.workflow.peaks_recipe import Scan
+from phaseloom.workflow.peaks.recipe import Scan
 
 _STEP = 5.0
 """nm between scan positions."""

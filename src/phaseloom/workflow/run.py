@@ -37,31 +37,31 @@ def run_recipe(
         A file or a value is at fault.
     """
     if recipe.method == "peaks":
-        from phaseloom.workflow.peaks import run_peaks
-        from phaseloom.workflow.peaks_recipe import PeaksRecipe
+        from phaseloom.workflow.peaks.recipe import PeaksRecipe
+        from phaseloom.workflow.peaks.run import run_peaks
 
         assert isinstance(recipe, PeaksRecipe)
         return run_peaks(
             recipe, fresh=fresh, workers=workers, scheduler=scheduler, progress=progress
         )
     if recipe.method == "index":
-        from phaseloom.workflow.orientation import run_orientation
-        from phaseloom.workflow.orientation_recipe import OrientationRecipe
+        from phaseloom.workflow.orientation.recipe import OrientationRecipe
+        from phaseloom.workflow.orientation.run import run_orientation
 
         assert isinstance(recipe, OrientationRecipe)
         return run_orientation(
             recipe, fresh=fresh, workers=workers, scheduler=scheduler, progress=progress
         )
     if recipe.method == "cluster":
-        from phaseloom.workflow.components import run_components
-        from phaseloom.workflow.components_recipe import ComponentsRecipe
+        from phaseloom.workflow.components.recipe import ComponentsRecipe
+        from phaseloom.workflow.components.run import run_components
 
         assert isinstance(recipe, ComponentsRecipe)
         return run_components(
             recipe, fresh=fresh, workers=workers, scheduler=scheduler, progress=progress
         )
-    from phaseloom.workflow.stxm import run_stxm
-    from phaseloom.workflow.stxm_recipe import StxmRecipe
+    from phaseloom.workflow.stxm.recipe import StxmRecipe
+    from phaseloom.workflow.stxm.run import run_stxm
 
     assert isinstance(recipe, StxmRecipe)
     if scheduler is not None:

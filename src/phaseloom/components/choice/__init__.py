@@ -1,0 +1,1 @@
+"""How many components: rank, published votes, image quality, other clusterers."""

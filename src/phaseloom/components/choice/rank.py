@@ -1,0 +1,388 @@
+"""How many components: the most of which no two say the same.
+
+Positions are averaged with their neighbours (3 × 3), which takes noise and the small turns within
+a grain away and leaves grains. From the largest number on down, the two components most alike are
+made one and all are fitted again; other starts compete at every number. For each number k:
+
+- redundancy: the largest cosine between the images V of two components, w hᵀ: that of their
+  patterns times that of their weight maps. Neighbouring grains share positions, grains of like
+  orientation share spots; two components of one grain share both.
+- stability: patterns found in one half of the positions (as the black fields of a chessboard)
+  against those of the other, the least alike component.
+- held out: positions that no pattern was fitted to; their weights are found in one half of the
+  pixels, and the error is that of the other half.
+
+The published procedure is in :mod:`phaseloom.components.choice.published`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phaseloom.components.factors.compression import Compressed
+from phaseloom.components.factors.least_squares import Fit, fit, weights_of
+from phaseloom.components.factors.starts import Start, start_patterns
+from phaseloom.compute.device import Device
+from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.errors import InputError
+
+REDUNDANCY = 0.25
+"""Two components are one when the cosine of their images is larger."""
+
+STABILITY = 0.5
+"""A component is there when both halves of the scan have it with at least this cosine."""
+
+_MOST = 40_000
+"""Positions that the number of components is chosen from; of larger scans they are thinned."""
+
+_ITERATIONS = 100
+_ALIKE = 0.9
+
+Floats = NDArray[np.float32]
+
+
+class Rank(NamedTuple):
+    """How many components, and why.
+
+    Parameters
+    ----------
+    k
+        The number chosen.
+    patterns
+        (k, pixels) of the scaled matrix, found in averaged positions.
+    iterations, converged
+        Of that fit, and whether it had come to rest.
+    ks
+        Numbers tried, rising.
+    loss
+        (ks,) relative error of the scaled matrix.
+    held_out, held_out_error
+        (ks,) relative error of held-out entries, and its standard error.
+    gain
+        (ks,) how many standard errors the held-out error is below that of one component less;
+        NaN for the first.
+    stability, redundancy
+        (ks,), 0 to 1.
+    found
+        (ks,) part of the other starts that ended with the same components.
+    reason
+        One sentence.
+    """
+
+    k: int
+    patterns: Floats
+    iterations: int
+    converged: bool
+    ks: NDArray[np.int64]
+    loss: NDArray[np.float64]
+    held_out: NDArray[np.float64]
+    held_out_error: NDArray[np.float64]
+    gain: NDArray[np.float64]
+    stability: NDArray[np.float64]
+    redundancy: NDArray[np.float64]
+    found: NDArray[np.float64]
+    reason: str
+
+
+def choose_rank(
+    compressed: Compressed,
+    scan_shape: tuple[int, int],
+    *,
+    k_max: int = 20,
+    start: Start = "pure",
+    seeds: int = 5,
+    seed: int = 0,
+    device: Device = "auto",
+    progress: Progress = SILENT,
+) -> Rank:
+    """The number of components of a scan.
+
+    Parameters
+    ----------
+    compressed
+        The scan, with positions apart, in at least `k_max` dimensions.
+    scan_shape
+        Positions (y, x).
+    k_max
+        Numbers 2 … k_max are tried.
+    start, seeds
+        Kind and number of the starts at each number of components; one is NNDSVD, one comes from
+        the number above.
+    seed
+        Same seed, same choice.
+    device
+        Where factors are found.
+    progress
+        Counts the numbers tried.
+
+    Raises
+    ------
+    InputError
+        There is nothing to choose from.
+    """
+    most = min(k_max, compressed.scores.shape[1])
+    # Of a single position there is no standard error.
+    if most < 2 or len(compressed.apart) < 2:
+        raise InputError(
+            f"{len(compressed.scores)} positions and k up to {k_max} leave no choice of the "
+            "number of components",
+            "give a larger scan, k_max above 1, or the number itself (-k)",
+        )
+    some, shape = thinned(compressed, scan_shape)
+    halves = [
+        replace(some, scores=np.ascontiguousarray(some.scores[half])) for half in _chessboard(shape)
+    ]
+    rows: list[tuple[float, ...]] = []
+    errors: list[NDArray[np.float64]] = []
+    patterns: dict[int, tuple[Floats, int, bool]] = {}
+    steps = fewer_and_fewer(
+        compressed, scan_shape, most, 2, start=start, seeds=seeds, seed=seed, device=device
+    )
+    for step in progress.track(steps, "numbers of components", total=most - 1):
+        k, own = len(step.patterns), step.patterns
+        patterns[k] = own, step.iterations, step.converged
+        _, square = weights_of(some, own, device=device)
+        sides = [
+            fit(half, own[None], max_iterations=20, device=device).patterns[0] for half in halves
+        ]
+        errors.append(_held_out(compressed, own, seed))
+        rows.append(
+            (
+                np.sqrt(max(square, 0.0) / some.total),
+                float(np.einsum("ij,ij->i", *_unit(*sides)).min()),
+                step.redundancy,
+                step.found,
+            )
+        )
+    loss, stability, redundancy, found = np.array(rows[::-1]).T
+    held_out, held_out_error, gain = _errors(np.array(errors[::-1]))
+    tried = np.array(sorted(patterns))
+    k, reason = _choice(tried, redundancy, stability, gain)
+    return Rank(
+        k, *patterns[k], tried, loss, held_out, held_out_error, gain, stability, redundancy, found,
+        reason,
+    )  # fmt: skip
+
+
+class Step(NamedTuple):
+    """The factors taken at one number of components.
+
+    Parameters
+    ----------
+    weights, patterns
+        (positions, k) and (k, pixels) of the scaled matrix, positions averaged, and thinned in a
+        large scan.
+    redundancy
+        Largest cosine between the images of two components.
+    found
+        Part of the other starts that ended with the same components; NaN without others.
+    iterations, converged
+        Of the fit, and whether it had come to rest.
+    """
+
+    weights: Floats
+    patterns: Floats
+    redundancy: float
+    found: float
+    iterations: int
+    converged: bool
+
+
+def fewer_and_fewer(
+    compressed: Compressed,
+    scan_shape: tuple[int, int],
+    most: int,
+    least: int,
+    *,
+    start: Start,
+    seeds: int,
+    seed: int,
+    device: Device,
+) -> Iterator[Step]:
+    """Factors of the averaged positions, from `most` components down to `least`.
+
+    Parameters
+    ----------
+    compressed, scan_shape, start, seeds, seed, device
+        As for :func:`choose_rank`.
+    most, least
+        Numbers of components.
+    """
+    smooth, scan_shape = thinned(averaged(compressed, scan_shape), scan_shape)
+    before: Step | None = None
+    for k in range(most, least - 1, -1):
+        begun = [start_patterns(smooth, k, start="nndsvd")]
+        if before is not None:
+            begun.append(_merged(before, scan_shape))
+        if start != "nndsvd":
+            begun += [
+                start_patterns(smooth, k, start=start, part=0.5, seed=seed + 1000 * k + number)
+                for number in range(max(1, seeds - len(begun)))
+            ]
+        fits = fit(smooth, np.stack(begun), max_iterations=_ITERATIONS, device=device)
+        pairs = zip(fits.weights, fits.patterns, strict=True)
+        redundant = np.array([_alike(w, h, scan_shape).max() for w, h in pairs])
+        best = _best(fits, redundant)
+        others = [
+            _agreement(fits.weights[best].T, weights.T) > _ALIKE
+            for number, weights in enumerate(fits.weights)
+            if number != best
+        ]
+        before = Step(
+            fits.weights[best],
+            fits.patterns[best],
+            float(redundant[best]),
+            float(np.mean(others)) if others else np.nan,
+            fits.iterations,
+            bool(fits.converged[best]),
+        )
+        yield before
+
+
+def averaged(compressed: Compressed, scan_shape: tuple[int, int]) -> Compressed:
+    """Each position the mean of its 3 × 3 neighbours, positions set apart left out of all."""
+    from scipy.ndimage import uniform_filter
+
+    inside = np.ones(len(compressed.scores), dtype=np.float32)
+    inside[compressed.apart] = 0
+    share = uniform_filter(inside.reshape(scan_shape), 3, mode="constant")
+    maps = (compressed.scores * inside[:, None]).T.reshape(-1, *scan_shape)
+    mean = uniform_filter(maps, (1, 3, 3), mode="constant") / np.maximum(share, 1e-6)
+    scores = np.ascontiguousarray(mean.reshape(len(mean), -1).T, dtype=np.float32)
+    # Of the noise that the dimensions leave out a ninth stays.
+    total = float(np.square(scores, dtype=np.float64).sum()) + compressed.left_out / 9
+    return replace(compressed, scores=scores, total=total)
+
+
+def thinned(
+    compressed: Compressed, scan_shape: tuple[int, int]
+) -> tuple[Compressed, tuple[int, int]]:
+    """Of a large scan every second or third position … of each axis; and how many these are.
+
+    With averaged positions nothing is lost up to the third.
+    """
+    step = int(np.ceil(np.sqrt(np.prod(scan_shape) / _MOST)))
+    if step <= 1:
+        return compressed, scan_shape
+    maps = compressed.scores.reshape(*scan_shape, -1)[::step, ::step]
+    scores = np.ascontiguousarray(maps.reshape(-1, maps.shape[2]))
+    left_out = compressed.left_out * len(scores) / len(compressed.scores)
+    total = float(np.square(scores, dtype=np.float64).sum()) + left_out
+    return replace(compressed, scores=scores, total=total), (maps.shape[0], maps.shape[1])
+
+
+def _best(fits: Fit, redundant: NDArray[np.float64]) -> int:
+    """The start with the least error, of those without redundant components if there are any."""
+    allowed = redundant <= REDUNDANCY
+    if not allowed.any():
+        allowed[:] = True
+    return int(np.where(allowed, fits.square, np.inf).argmin())
+
+
+def _alike(weights: Floats, patterns: Floats, scan_shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Cosine between the images of every two components, 0 on and below the diagonal.
+
+    Weights are taken as means of 3 × 3 positions: two components of one grain may take turns.
+    """
+    from scipy.ndimage import uniform_filter
+
+    maps = weights.T.reshape(-1, *scan_shape)
+    smooth = uniform_filter(maps, (1, 3, 3), mode="nearest").reshape(len(maps), -1)
+    w, h = _unit(smooth, patterns)
+    return np.triu((w @ w.T) * (h @ h.T), 1).astype(np.float64)
+
+
+def _merged(step: Step, scan_shape: tuple[int, int]) -> Floats:
+    """Patterns with the two components most alike made one."""
+    weights, patterns = step.weights, step.patterns
+    alike = _alike(weights, patterns, scan_shape)
+    first, second = np.unravel_index(alike.argmax(), alike.shape)
+    size = np.linalg.norm(weights, axis=0)
+    one = size[first] * patterns[first] + size[second] * patterns[second]
+    others = np.delete(patterns, [first, second], axis=0)
+    return np.vstack([others, one / max(float(np.linalg.norm(one)), 1e-30)]).astype(np.float32)
+
+
+def _chessboard(scan_shape: tuple[int, int]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    black = (np.indices(scan_shape).sum(axis=0) % 2 == 0).ravel()
+    return black, ~black
+
+
+def _unit(*factors: Floats) -> list[Floats]:
+    return [f / np.maximum(np.linalg.norm(f, axis=1, keepdims=True), 1e-30) for f in factors]
+
+
+def _agreement(first: Floats, second: Floats) -> float:
+    """Cosine of the least alike of the matched rows."""
+    from scipy.optimize import linear_sum_assignment
+
+    a, b = _unit(first, second)
+    cosine = a @ b.T
+    return float(cosine[linear_sum_assignment(-cosine)].min())
+
+
+def _held_out(compressed: Compressed, patterns: Floats, seed: int) -> NDArray[np.float64]:
+    """Of half of the pixels (2, apart): squared error by weights of the others, and ‖v‖²."""
+    half = np.random.default_rng(seed).random(patterns.shape[1]) < 0.5
+    rows, h = compressed.rows_apart, patterns
+    gram, products = h[:, half] @ h[:, half].T, rows[:, half] @ h[:, half].T
+    weight = np.zeros_like(products)
+    for _ in range(50):
+        for j in range(len(h)):
+            step = (products[:, j] - weight @ gram[:, j]) / max(float(gram[j, j]), 1e-30)
+            weight[:, j] = np.maximum(weight[:, j] + step, 0.0)
+    other = rows[:, ~half]
+    both = np.stack([other - weight @ h[:, ~half], other])
+    return np.asarray(np.square(both, dtype=np.float64).sum(axis=2))
+
+
+def _errors(
+    squares: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Relative error and its standard error for each k, and the gain over one component less."""
+    squares, whole = squares[:, 0], squares[0, 1].sum()
+    n = squares.shape[1]
+    # Nothing may be in any of the patterns that were held out.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = np.sqrt(squares.sum(axis=1) / whole)
+        spread = squares.std(axis=1) * np.sqrt(n) / whole / (2 * error)
+    less = squares[:-1] - squares[1:]
+    gain = less.mean(axis=1) / np.maximum(less.std(axis=1) / np.sqrt(n), 1e-30)
+    return error, spread, np.concatenate([[np.nan], gain])
+
+
+def _choice(
+    ks: NDArray[np.int64],
+    redundancy: NDArray[np.float64],
+    stability: NDArray[np.float64],
+    gain: NDArray[np.float64],
+) -> tuple[int, str]:
+    """The largest number that passes, and the sentence that says so."""
+    passes = (redundancy <= REDUNDANCY) & (stability >= STABILITY) & ~(gain < -1.0)
+    if not passes.any():
+        return int(ks[0]), (
+            f"k = {ks[0]}, the fewest that are tried, though even these are alike or unstable: "
+            "there may be one only (-k 1)"
+        )
+    k = int(ks[passes][-1])
+    here = int(np.flatnonzero(ks == k)[0])
+    said = (
+        f"k = {k} is the largest number of components of which no two are alike "
+        f"(largest cosine {redundancy[here]:.2f}, limit {REDUNDANCY:g}) and all are found in both "
+        f"halves of the scan (least cosine {stability[here]:.2f}, limit {STABILITY:g})"
+    )
+    if here + 1 == len(ks):
+        return k, said + "; it is the largest that was tried: there may be more (--k-max)"
+    after = here + 1
+    if redundancy[after] > REDUNDANCY:
+        why = f"two are alike ({redundancy[after]:.2f})"
+    elif stability[after] < STABILITY:
+        why = f"one is not found in both halves ({stability[after]:.2f})"
+    else:
+        why = "held-out patterns are described worse"
+    return k, f"{said}; with {k + 1} {why}"

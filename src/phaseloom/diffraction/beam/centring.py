@@ -1,0 +1,399 @@
+"""Where the direct beam is, at every scan position.
+
+The direct beam is in every pattern while reflections come and go; it need not be the brightest
+spot, descan moves it across the detector, and a beam stop may hide it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from phaseloom.diffraction.beam.blobs import binned, blobs, maxima, smooth
+from phaseloom.diffraction.beam.centre_of_mass import (
+    beam_radius,
+    centre_of_mass,
+    measured_centres,
+    window_values,
+)
+from phaseloom.diffraction.beam.friedel import symmetric_centres, symmetry, symmetry_at
+from phaseloom.diffraction.beam.planes import (
+    Plane,
+    fit_plane,
+    refine_plane,
+    scatter_about,
+    search_planes,
+)
+from phaseloom.errors import InputError, InputWarning
+
+__all__ = ["Beam", "beam_of_sample", "beam_plane", "centre_of_mass"]
+
+Array = NDArray[np.float64]
+Images = NDArray[np.float32]
+
+# larger detectors are binned to about this for the symmetry
+_SYMMETRY_SIZE = 128
+_CANDIDATES = 8
+_HYPOTHESES = 16
+# px from the plane within which a measured position is taken for the direct beam
+_NEAR = 4.0
+# asymmetry (1 − correlation) about another point, relative to the best, that makes a hidden beam
+# doubtful
+_RIVAL = 1.6
+# lead in worth (share of patterns, brightness, symmetry: 5 in all) that makes a beam certain
+_MARGIN = 0.35
+# of the sample, for the beam to be believed
+_LEAST_SHARE = 0.4
+
+
+@dataclass(frozen=True)
+class Beam:
+    """The direct beam's position on the detector as a plane over the scan.
+
+    Parameters
+    ----------
+    row, column
+        Position at scan index (0, 0), px.
+    slopes
+        ((row per y, column per y), (row per x, column per x)), px per scan step.
+    radius
+        Radius at half maximum, px (1.177 σ of a Gaussian beam, the radius of a disc); NaN when
+        the beam is hidden.
+    hidden
+        The beam is not seen; its position is from the symmetry of the patterns.
+    scatter
+        Robust standard deviation (px, per coordinate) of the single patterns about the plane.
+    """
+
+    row: float
+    column: float
+    slopes: tuple[tuple[float, float], tuple[float, float]]
+    radius: float
+    hidden: bool
+    scatter: float
+
+    def at(self, y: ArrayLike, x: ArrayLike) -> tuple[Array, Array]:
+        """Row and column on the detector at scan indices ``y``, ``x``."""
+        y, x = np.asarray(y, dtype=np.float64), np.asarray(x, dtype=np.float64)
+        (row_y, column_y), (row_x, column_x) = self.slopes
+        return (
+            np.asarray(self.row + row_y * y + row_x * x),
+            np.asarray(self.column + column_y * y + column_x * x),
+        )
+
+    def maps(self, shape: tuple[int, int]) -> tuple[Array, Array]:
+        """Rows and columns (y, x) for a scan of that shape."""
+        y, x = np.indices(shape)
+        return self.at(y, x)
+
+
+def beam_of_sample(
+    patterns: ArrayLike,
+    positions: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    hidden: bool | None = None,
+    seed: int = 0,
+) -> Beam:
+    """The direct beam from a sample of the scan.
+
+    Parameters
+    ----------
+    patterns
+        (n, ky, kx), corrected, NaN where unusable
+        (:func:`phaseloom.diffraction.detector.correction.corrected`).
+    positions
+        (n, 2), their scan indices (y, x).
+    mask
+        (ky, kx), True where usable, in addition.
+    hidden
+        Whether a beam stop hides the beam; None: it does if the patterns are most symmetric about
+        a point on unusable pixels.
+    seed
+        Of the search.
+
+    Returns
+    -------
+    Beam
+        Its plane holds for the whole scan that the sample was taken from.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit or the patterns are empty.
+
+    Warns
+    -----
+    InputWarning
+        If another spot could as well be the beam; if no spot keeps to a plane in enough patterns
+        (the position is then from the symmetry); if the beam is hidden and the patterns are as
+        symmetric about another point. One crystal with reflections on one side stronger than on
+        the other, in all patterns alike, may not tell.
+
+    Notes
+    -----
+    Blobs of every pattern are candidates. Planes through candidates of three patterns are drawn
+    and ranked by the share of patterns that have a candidate on them. The best of them are told
+    apart by that share, by how well patterns agree with their reflections through the point
+    (Friedel's law, spots and background together), and by brightness. The chosen one is refined by
+    centres of mass of all patterns. A hidden beam is found in the same way among the maxima of
+    the symmetry.
+    """
+    values = np.asarray(patterns, dtype=np.float32)
+    places = np.asarray(positions, dtype=np.float64)
+    if values.ndim != 3 or places.shape != (len(values), 2):
+        raise InputError(
+            f"patterns {values.shape} and positions {places.shape} do not belong together",
+            "pass (n, rows, columns) and (n, 2)",
+        )
+    if mask is not None:
+        usable = np.asarray(mask, dtype=bool)
+        if usable.shape != values.shape[1:]:
+            raise InputError(
+                f"the mask is {usable.shape}, the patterns are {values.shape[1:]}",
+                "give one value per detector pixel",
+            )
+        values = np.where(usable, values, np.float32(np.nan))
+    # the largest, NaN not counted; no copy, the sample may be large
+    lit = np.fmax.reduce(values, axis=(1, 2)) > 0
+    if not lit.any():
+        raise InputError(
+            "all sampled patterns are empty or unusable", "see the detector's mask and saturation"
+        )
+    if not lit.all():
+        values, places = values[lit], places[lit]
+
+    halves, symmetric = _symmetry_planes(values, places, seed=seed)
+    every = list(symmetric)
+
+    def asymmetry(plane: Plane) -> float:
+        return 1.0 - float(symmetry_at(halves, plane.at(places)).mean())
+
+    covered = [plane for plane in symmetric if _unusable_at(values, plane.at(places))]
+    if not hidden:
+        plane, share, doubtful = _visible(values, places, halves, symmetric, seed=seed)
+        seen = plane is not None and share >= _LEAST_SHARE
+        if hidden is None and covered and plane is not None:
+            # a reflection next to a beam stop keeps to a plane as well, but is no centre
+            seen = seen and asymmetry(plane) <= asymmetry(covered[0])
+        if seen and plane is not None:
+            if doubtful:
+                warnings.warn(
+                    "another spot is in as many patterns, as bright and as much a centre of"
+                    " symmetry as the one taken for the direct beam; look at a few patterns",
+                    InputWarning,
+                    stacklevel=2,
+                )
+            return _refined(values, places, plane)
+        if not covered:
+            warnings.warn(
+                f"the direct beam shows in only {share:.0%} of the sampled patterns; its position"
+                " is taken from the patterns' symmetry",
+                InputWarning,
+                stacklevel=2,
+            )
+    # a hidden beam lies behind something
+    symmetric = covered or symmetric
+    if not symmetric:
+        raise InputError(
+            "neither a direct beam nor a centre of symmetry is found",
+            "give the beam's position, or check the mask",
+        )
+    plane, *_ = sorted(symmetric, key=asymmetry)
+    if any(asymmetry(p) < _RIVAL * asymmetry(plane) for p in every if p is not plane):
+        warnings.warn(
+            "the patterns are nearly as symmetric about another point as about the one taken for"
+            " the hidden direct beam; look at a few patterns",
+            InputWarning,
+            stacklevel=2,
+        )
+    for _ in range(2):
+        centres = symmetric_centres(halves, plane.at(places))
+        errors = np.full(len(centres), 0.3 * halves[1])
+        beam = _beam_through(places, centres, errors, plane, radius=np.nan, hidden=True)
+        plane = Plane(np.array([(beam.row, beam.column), *beam.slopes]))
+    return beam
+
+
+def beam_plane(
+    rows: ArrayLike,
+    columns: ArrayLike,
+    errors: ArrayLike,
+    shape: tuple[int, int],
+    *,
+    each: bool = False,
+) -> tuple[Array, Array, float]:
+    """Where the beam is at every scan position, from what was measured pattern by pattern.
+
+    Parameters
+    ----------
+    rows, columns
+        Measured position per scan position, px; NaN where not measured. (y, x) or flat.
+    errors
+        Their standard errors, px.
+    shape
+        Scan positions (y, x).
+    each
+        Keep the measured position where there is one near the plane, for scans whose beam
+        wanders; by default the plane is used everywhere.
+
+    Returns
+    -------
+    centre_y, centre_x : ndarray
+        (y, x), px; finite.
+    scatter : float
+        Robust standard deviation of a measured coordinate about the plane, px.
+
+    Raises
+    ------
+    InputError
+        If no position was measured or the sizes do not fit.
+
+    Warns
+    -----
+    InputWarning
+        If fewer than a tenth of the patterns show a beam near the plane.
+    """
+    flat = [np.asarray(values, dtype=np.float64).ravel() for values in (rows, columns, errors)]
+    if any(values.size != shape[0] * shape[1] for values in flat):
+        raise InputError(
+            f"{[values.size for values in flat]} measured positions do not fit a scan of {shape}",
+            "give one per scan position",
+        )
+    index = np.indices(shape).reshape(2, -1).T.astype(np.float64)
+    values = np.stack(flat[:2], axis=1)
+    known = np.asarray(np.isfinite(values).all(axis=1) & np.isfinite(flat[2]))
+    if not known.any():
+        raise InputError("no pattern shows the direct beam", "give its position, or check the mask")
+    plane = _consensus(index[known], values[known], flat[2][known])
+    away = np.hypot(*(values - plane.at(index)).T)
+    near = np.asarray(known & (away < np.maximum(5 * flat[2], _NEAR)))
+    if near.mean() < 0.1:
+        warnings.warn(
+            f"only {near.mean():.1%} of the patterns show a direct beam near the plane fitted to"
+            " it; the centres may be wrong: look at a few patterns",
+            InputWarning,
+            stacklevel=2,
+        )
+    scatter = scatter_about(index[near], values[near], plane)
+    centre = plane.at(index)
+    if each:
+        kept = near & (away < 5 * np.maximum(flat[2], scatter))
+        centre[kept] = values[kept]
+    centre_y, centre_x = centre.T.reshape(2, *shape)
+    return centre_y, centre_x, scatter
+
+
+def _symmetry_planes(
+    patterns: Images, places: Array, *, seed: int
+) -> tuple[tuple[Images, int], list[Plane]]:
+    """Symmetry of the binned patterns (with the factor), and the best planes through its maxima."""
+    small, factor = binned(patterns, _SYMMETRY_SIZE)
+    seen = np.isfinite(small)
+    even = smooth(np.where(seen, np.maximum(small, 0), 0), seen, 1.0)
+    maps = symmetry(np.where(seen, np.sqrt(even), np.nan))
+    place, height = maxima(maps, _CANDIDATES, 3)
+    centres = (place / 2 + 0.5) * factor - 0.5
+    planes, _ = search_planes(
+        places,
+        centres,
+        height,
+        size=(patterns.shape[1], patterns.shape[2]),
+        tolerance=2.0 * factor,
+        number=4,
+        seed=seed,
+    )
+    return (maps, factor), planes
+
+
+def _unusable_at(patterns: Images, centres: Array) -> bool:
+    """Whether most patterns have no usable pixels where the beam should be."""
+    radius = max(3.0, max(patterns.shape[1:]) / 64)
+    *_, weight = window_values(patterns, np.arange(len(patterns)), centres, radius)
+    return bool(np.median(weight.sum(axis=(1, 2))) < 0.5 * np.pi * radius**2)
+
+
+def _visible(
+    patterns: Images,
+    places: Array,
+    halves: tuple[Images, int],
+    symmetric: list[Plane],
+    *,
+    seed: int,
+) -> tuple[Plane | None, float, bool]:
+    """The plane of the direct beam among those that spots keep to.
+
+    Also its share of the patterns, and whether another plane is about as good.
+    """
+    candidates, heights = blobs(patterns)
+    size = (patterns.shape[1], patterns.shape[2])
+    tolerance = max(3.0, max(size) / 80)
+    planes, _ = search_planes(
+        places,
+        candidates,
+        (heights > 0).astype(np.float64),
+        size=size,
+        tolerance=tolerance,
+        number=_HYPOTHESES,
+        seed=seed,
+    )
+    planes += symmetric[:1]
+    found = []
+    for plane in planes:
+        predicted = plane.at(places)
+        away = np.sqrt(((candidates - predicted[:, None]) ** 2).sum(axis=-1))
+        on = np.where(away < tolerance, heights, 0).max(axis=1)
+        present = float((on > 0).mean())
+        worth = 2 * present + float(on.mean()) + 2 * float(symmetry_at(halves, predicted).mean())
+        found.append((worth, present, predicted, plane))
+    if not found:
+        return None, 0.0, False
+    worth, share, predicted, plane = max(found, key=lambda entry: entry[0])
+    rivals = [
+        worth - other < _MARGIN and np.hypot(*(elsewhere - predicted).T).mean() > 2 * tolerance
+        for other, _, elsewhere, _ in found
+    ]
+    return plane, share, any(rivals)
+
+
+def _refined(patterns: Images, places: Array, plane: Plane) -> Beam:
+    """The beam from centres of mass about the plane, and its size."""
+    for _ in range(3):
+        predicted = plane.at(places)
+        radius = beam_radius(patterns, predicted)
+        centres, errors = measured_centres(patterns, predicted, radius)
+        beam = _beam_through(places, centres, errors, plane, radius=radius, hidden=False)
+        plane = Plane(np.array([(beam.row, beam.column), *beam.slopes]))
+    return beam
+
+
+def _beam_through(
+    places: Array, centres: Array, errors: Array, start: Plane, *, radius: float, hidden: bool
+) -> Beam:
+    """The beam on a robust plane through measured centres (NaN: not measured)."""
+    known = np.isfinite(centres).all(axis=1) & np.isfinite(errors)
+    plane, scatter = start, float("nan")
+    if known.any():
+        plane = refine_plane(places[known], centres[known], errors[known], start)
+        scatter = scatter_about(places[known], centres[known], plane)
+    (row, column), *slopes = plane.coefficients.tolist()
+    return Beam(row, column, (tuple(slopes[0]), tuple(slopes[1])), float(radius), hidden, scatter)
+
+
+def _consensus(places: Array, values: Array, errors: Array) -> Plane:
+    """The plane through many positions, found on some of them and fitted to all."""
+    some = np.linspace(0, len(places) - 1, min(len(places), 1000)).astype(np.intp)
+    size = np.ceil(values.max(axis=0) + 1).astype(int)
+    planes, _ = search_planes(
+        places[some],
+        values[some, None],
+        np.ones((len(some), 1)),
+        size=(int(size[0]), int(size[1])),
+        tolerance=max(2.0, 3 * float(np.median(errors))),
+        trials=2000,
+    )
+    start = planes[0] if planes else fit_plane(places, values, np.ones(len(places)))
+    return refine_plane(places, values, errors, start)

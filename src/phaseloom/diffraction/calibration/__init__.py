@@ -1,0 +1,1 @@
+"""Pixel size and ellipticity from the rings or spots of a known crystal."""

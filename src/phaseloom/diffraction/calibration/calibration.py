@@ -1,0 +1,431 @@
+"""Pixel size, ellipticity and centre from a material whose lattice spacings are known."""
+
+from __future__ import annotations
+
+import tomllib
+import warnings
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from phaseloom.diffraction.calibration.geometry import Geometry, fit_geometry, stretch
+from phaseloom.diffraction.calibration.ring_spots import (
+    closeness,
+    fit_spots,
+    likelihood,
+    likelihood_of_fit,
+)
+from phaseloom.diffraction.calibration.rings import (
+    Pixels,
+    best_scales,
+    centre_of_symmetry,
+    flattened,
+    match_scales,
+    measure_sectors,
+    radial_profile,
+    ring_width,
+    sharpest,
+)
+from phaseloom.diffraction.detector.outlying import outlying_pixels
+from phaseloom.errors import InputError, InputWarning
+
+Array = NDArray[np.float64]
+Pair = tuple[float, float]
+
+# Another pixel size is a rival if it explains the pattern this well relative to the best, and a
+# guess is followed if it does so this well.
+_RIVAL = 0.7
+_FOLLOWED = 0.6
+# ln of the ratio within which a pixel size agrees with a guess
+_NEAR_GUESS = 0.12
+# relative distance of pixel sizes that are told apart; side lobes of the best are nearer
+_APART = 0.06
+# correlation of profile and expected rings under which nothing was recognised
+_RECOGNISED = 0.4
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """From detector pixels to reciprocal lengths.
+
+    (ky, kx) = ``pixel_size`` · ``distortion`` · ((row, column) − ``centre``), k = 1/d in Å⁻¹.
+
+    Parameters
+    ----------
+    pixel_size, pixel_size_error
+        Å⁻¹ per px. The geometric mean over all directions.
+    distortion
+        2×2 (row by row), symmetric, unit determinant: turns the ellipses into circles.
+    centre, centre_error
+        (row, column), px.
+    ratio, ratio_error
+        Major over minor axis of a ring as the detector shows it, ≥ 1.
+    angle, angle_error
+        Direction of the major axis, degrees from +column (right) towards +row (down), in
+        [0, 180).
+    residual
+        Rms distance of the measured points from their circles, px.
+    number
+        Rings or spots used.
+    """
+
+    pixel_size: float
+    pixel_size_error: float
+    distortion: tuple[Pair, Pair]
+    centre: Pair
+    centre_error: Pair
+    ratio: float
+    ratio_error: float
+    angle: float
+    angle_error: float
+    residual: float
+    number: int
+
+    def to_toml(self, path: str | PathLike[str]) -> None:
+        """Write to a file that :func:`read_calibration` reads."""
+        lines = [f"{name} = {_toml(value)}" for name, value in asdict(self).items()]
+        text = "# phaseloom: (ky, kx) = pixel_size · distortion · ((row, column) − centre), Å⁻¹\n"
+        Path(path).write_text(text + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def read_calibration(path: str | PathLike[str]) -> Calibration:
+    """A calibration written by :meth:`Calibration.to_toml`.
+
+    Raises
+    ------
+    InputError
+        If the file is not one.
+    """
+    try:
+        found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        numbers: dict[str, Any] = {
+            name: int(found[name]) if name == "number" else float(found[name])
+            for name in Calibration.__dataclass_fields__
+            if name not in ("distortion", "centre", "centre_error")
+        }
+        (a, b), (c, d) = found["distortion"]
+        for name in ("centre", "centre_error"):
+            row, column = found[name]
+            numbers[name] = (float(row), float(column))
+        distortion = ((float(a), float(b)), (float(c), float(d)))
+        return Calibration(distortion=distortion, **numbers)
+    except OSError as error:
+        raise InputError("the calibration cannot be read", str(error), source=path) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"this is not a calibration ({error})", "write one with to_toml", source=path
+        ) from error
+
+
+def calibrate_rings(
+    pattern: ArrayLike,
+    rings_k: ArrayLike,
+    *,
+    intensities: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+    pixel_size_guess: float | None = None,
+    centre_guess: Pair | None = None,
+) -> Calibration:
+    """Calibrate on the powder rings of a known material.
+
+    Parameters
+    ----------
+    pattern
+        (ky, kx): one pattern or the mean of many, NaN where unusable.
+    rings_k
+        1/d of the material's rings, Å⁻¹.
+    intensities
+        Their intensities; rings under 1 % of the strongest are not looked for.
+    mask
+        (ky, kx), True where usable. Dead and hot pixels are found besides.
+    pixel_size_guess
+        Å⁻¹ per px; chooses between pixel sizes that explain the rings about equally well.
+    centre_guess
+        (row, column), px; the centre of symmetry by default.
+
+    Returns
+    -------
+    Calibration
+        With standard errors from the scatter of the measured points.
+
+    Raises
+    ------
+    InputError
+        If no rings are recognised.
+
+    Warns
+    -----
+    InputWarning
+        If another pixel size explains the rings nearly as well, or the guess does not fit.
+
+    Notes
+    -----
+    The centre is that of point symmetry; centre and ellipse are those that make the radial
+    profile sharpest. The pixel size is the one at which the sequence of rings correlates best with
+    the profile. Each ring is then located in 48 sectors, and one ellipse, centre and pixel size
+    fitted to all points, repeatedly. Ellipse fits to rings: Capitani et al., Ultramicroscopy 106
+    (2006) 66; Mitchell & Van den Broek, ibid. 160 (2016) 140.
+    """
+    image = np.asarray(pattern, dtype=np.float64)
+    if image.ndim != 2:
+        raise InputError(f"a pattern of shape {image.shape} is not one image", "pass (ky, kx)")
+    k = _spacings(rings_k, intensities)
+    usable = _usable(image, mask)
+    contrast = flattened(image, usable)
+    centre = centre_guess or centre_of_symmetry(contrast)
+    row, column = np.nonzero(usable)
+    pixels = Pixels(row.astype(float), column.astype(float), image[usable], image.shape)
+    inner = _beam_edge(pixels, np.array([*centre, 0.0, 0.0]))
+    geometry = sharpest(contrast, (float(centre[0]), float(centre[1])), inner)
+
+    outer = _outer_radius(pixels, geometry)
+    scale = _scale(contrast, geometry, k, (inner, outer), pixel_size_guess)
+    fit: Geometry | None = None
+    ring = np.zeros(0, dtype=np.intp)
+    for _ in range(4):
+        radii = k * scale
+        near = radii < outer + 3
+        span = (max(inner, 0.7 * radii[0]), outer)
+        width, fits = ring_width(pixels, geometry, radii[near], span)
+        points, ring, errors = measure_sectors(pixels, geometry, radii[near], width, span, fits)
+        if len(points) < 12:
+            raise InputError(
+                "too few rings stand out of the background to calibrate on",
+                "average more patterns, or mask what is no ring",
+            )
+        start = np.array([geometry[0], geometry[1], -np.log(scale), geometry[2], geometry[3]])
+        fit = fit_geometry(points, k[near][ring], errors, start)
+        geometry, scale = fit.parameters[[0, 1, 3, 4]], float(np.exp(-fit.parameters[2]))
+    assert fit is not None
+    return _calibration(fit, len(np.unique(ring[fit.kept])))
+
+
+def calibrate_spots(
+    ky: ArrayLike,
+    kx: ArrayLike,
+    rings_k: ArrayLike,
+    *,
+    errors: ArrayLike | None = None,
+    pixel_size_guess: float | None = None,
+) -> Calibration:
+    """Calibrate on spots of a known material, of one crystal or of many.
+
+    Parameters
+    ----------
+    ky, kx
+        (n,) positions of spots from the direct beam, in px; the beam itself may be among them.
+    rings_k
+        1/d of all reflections of the material up to the outermost spot, Å⁻¹.
+    errors
+        (n,) standard errors of a coordinate, px; all alike by default.
+    pixel_size_guess
+        Å⁻¹ per px; chooses between pixel sizes that explain the spots about equally well.
+
+    Returns
+    -------
+    Calibration
+        ``centre`` is the offset from where the direct beam was taken to be.
+
+    Raises
+    ------
+    InputError
+        If there are too few spots, or none of them fit the material.
+
+    Warns
+    -----
+    InputWarning
+        As :func:`calibrate_rings`.
+
+    Notes
+    -----
+    For every pixel size the likelihood that the radii lie on rings of the material is a mixture of
+    narrow distributions, one per ring in reach, and a uniform one for spots of something else. A
+    pixel size with many rings in reach has each of them less probable, so dense sequences do not
+    win by being dense. Rings are then given to the spots and centre, ellipse and pixel size fitted.
+    """
+    y, x = (np.asarray(values, dtype=np.float64).ravel() for values in (ky, kx))
+    if y.size != x.size:
+        raise InputError(f"{y.size} ky and {x.size} kx do not belong together", "pass pairs")
+    spread = np.ones(y.size) if errors is None else np.asarray(errors, dtype=np.float64).ravel()
+    k = _spacings(rings_k, None)
+    good = np.isfinite(y) & np.isfinite(x) & np.isfinite(spread) & (np.hypot(y, x) > 3)
+    points, spread = np.stack([y, x], axis=1)[good], spread[good]
+    if len(points) < 8:
+        raise InputError(
+            f"{len(points)} spots are too few to calibrate on", "pass eight or more, without beam"
+        )
+    radius = np.hypot(*points.T)
+    low, high = radius.max() / k[-1], radius.max() / k[0]
+    scales = np.geomspace(low, high, int(np.log(high / low) / 0.002) + 2)
+    some = np.unique(np.linspace(0, len(radius) - 1, 4000).astype(np.intp))
+    tolerance = np.hypot(1.0, 0.012 * radius[some])
+    scores = np.array([likelihood(radius[some], tolerance, k * s) for s in scales])
+    rough, _ = best_scales(scales, scores, apart=0.02)
+    if pixel_size_guess is not None:
+        near = np.flatnonzero(np.abs(np.log(scales * pixel_size_guess)) < _NEAR_GUESS)
+        if near.size:
+            rough = np.append(rough, scales[near[np.argmax(scores[near])]])
+    fits = [fit_spots(points, spread, k, scale) for scale in rough]
+    final = np.array([likelihood_of_fit(fit, k, radius.max()) for fit in fits])
+    # worth a rival's share where the whole evidence against it is e⁻⁵
+    worth = _RIVAL ** ((final.max() - final) * len(points) / 5)
+    if pixel_size_guess is not None:
+        # what the guess says is known: denser sequences do as well if they fit as closely
+        close = np.array([closeness(fit) for fit in fits])
+        worth = np.maximum(worth, _FOLLOWED * (close < 1.5 * close[np.argmax(worth)] + 0.1))
+    chosen = _choose(
+        np.array([np.exp(-fit.parameters[2]) for fit in fits]), worth, pixel_size_guess
+    )
+    fit = fits[chosen]
+    if fit.kept.mean() < 0.3:
+        raise InputError(
+            f"only {fit.kept.mean():.0%} of the spots lie on rings of the material",
+            "check the material, or leave out spots that are not its own",
+        )
+    return _calibration(fit, int(fit.kept.sum()))
+
+
+def _spacings(rings_k: ArrayLike, intensities: ArrayLike | None) -> Array:
+    k = np.asarray(rings_k, dtype=np.float64).ravel()
+    if intensities is not None:
+        strong = np.asarray(intensities, dtype=np.float64).ravel()
+        if strong.size != k.size:
+            raise InputError(
+                f"{k.size} rings have {strong.size} intensities", "give one for each ring"
+            )
+        k = k[strong >= 0.01 * strong.max(initial=0)]
+    k = np.sort(k[np.isfinite(k) & (k > 0)])
+    # rings of equal d are one
+    k = k[np.concatenate([[True], np.diff(k) > 1e-4 * k[1:]])] if k.size else k
+    if k.size < 2:
+        raise InputError("fewer than two rings are known", "give 1/d of all of them, in Å⁻¹")
+    return k
+
+
+def _usable(image: Array, mask: ArrayLike | None) -> NDArray[np.bool_]:
+    usable = np.isfinite(image)
+    if mask is not None:
+        given = np.asarray(mask, dtype=bool)
+        if given.shape != image.shape:
+            raise InputError(
+                f"the mask is {given.shape}, the pattern is {image.shape}",
+                "give one value per detector pixel",
+            )
+        usable &= given
+    if usable.any():
+        dead, hot = outlying_pixels(np.where(usable, image, np.nan)[None])
+        usable &= ~(dead | hot)
+    if not usable.any() or not image[usable].max() > 0:
+        raise InputError("the pattern is empty or masked everywhere", "see the mask")
+    return np.asarray(usable)
+
+
+def _beam_edge(pixels: Pixels, geometry: Array) -> float:
+    """Radius, px, beyond which the direct beam (or its stop) no longer counts."""
+    radius, profile, _ = radial_profile(pixels, geometry)
+    if radius[0] > 2:
+        return float(radius[0] + 3)
+    half = (profile[radius < radius[0] + 2].mean() + np.median(profile)) / 2
+    under = np.flatnonzero(profile < half)
+    edge = radius[under[0]] if under.size else radius[0]
+    # where there is no beam, the background alone falls slowly
+    return float(max(radius[0] + 3, min(2.5 * edge + 3, 0.15 * max(pixels.shape))))
+
+
+def _outer_radius(pixels: Pixels, geometry: Array) -> float:
+    """Radius, px, up to which at least a third of each circle is on usable pixels."""
+    radius, _, number = radial_profile(pixels, geometry)
+    full = number > 2 * np.pi * radius / 3
+    return float(radius[full].max() if full.any() else radius.max())
+
+
+def _scale(contrast: Array, geometry: Array, k: Array, span: Pair, guess: float | None) -> float:
+    """Px per Å⁻¹ from the sequence of the rings."""
+    row, column = np.nonzero(np.isfinite(contrast))
+    pixels = Pixels(row.astype(float), column.astype(float), contrast[row, column], contrast.shape)
+    radius, profile, number = radial_profile(pixels, geometry)
+    inside = (radius > span[0]) & (radius < span[1])
+    radius, profile, number = radius[inside], profile[inside], number[inside]
+    width = max(1.5, 0.01 * float(radius.max()))
+    scales, scores = match_scales(radius, profile, number, k, width)
+    if scales.size == 0 or scores.max() < _RECOGNISED:
+        raise InputError(
+            "the rings of the material are not recognised in the pattern",
+            "check the material, mask the direct beam, or give a pattern with more counts",
+        )
+    best, worth = best_scales(scales, scores, apart=_APART)
+    if guess is not None:
+        near = np.flatnonzero(np.abs(np.log(scales * guess)) < _NEAR_GUESS)
+        if near.size:
+            best = np.append(best, scales[near[np.argmax(scores[near])]])
+            worth = np.append(worth, scores[near].max())
+    return float(best[_choose(best, worth / worth[0], guess)])
+
+
+def _choose(scales: Array, worth: Array, guess: float | None) -> int:
+    """Which scale (px per Å⁻¹) to take; warns of rivals and of a guess that does not fit.
+
+    ``worth`` is relative to the best.
+    """
+    best = int(np.argmax(worth))
+    if guess is not None:
+        near = np.flatnonzero((np.abs(np.log(scales * guess)) < _NEAR_GUESS) & (worth >= _FOLLOWED))
+        if near.size:
+            return int(near[np.argmax(worth[near])])
+        warnings.warn(
+            f"the pattern fits {1 / scales[best]:.5g} Å⁻¹ per px and not the guess of {guess:.5g}",
+            InputWarning,
+            stacklevel=4,
+        )
+        return best
+    apart = np.abs(np.log(scales / scales[best])) > _APART / 2
+    rivals = np.flatnonzero((worth >= _RIVAL) & apart)
+    if rivals.size:
+        others = ", ".join(f"{1 / scales[i]:.5g}" for i in rivals)
+        warnings.warn(
+            f"a pixel size of {1 / scales[best]:.5g} Å⁻¹ explains the pattern best, but {others}"
+            " nearly as well; give a guess of the pixel size",
+            InputWarning,
+            stacklevel=4,
+        )
+    return best
+
+
+def _calibration(fit: Geometry, number: int) -> Calibration:
+    row, column, log_size, a, b = (float(v) for v in fit.parameters)
+    error = np.sqrt(np.diag(fit.covariance))
+    size = float(np.hypot(a, b))
+    along = np.array([a, b]) / size if size > 0 else np.array([1.0, 0.0])
+    cover = fit.covariance[3:, 3:]
+    across = np.array([-along[1], along[0]])
+    spread, turn = (float(np.sqrt(v @ cover @ v)) for v in (along, across))
+    # (a, b) turns twice as fast as the axes; the major axis is the one that D shrinks
+    shrunk = np.arctan2(b, a) / 2 + np.pi / 2
+    angle = float(np.degrees(np.arctan2(np.cos(shrunk), np.sin(shrunk))) % 180)
+    distortion = stretch(a, b)
+    return Calibration(
+        pixel_size=float(np.exp(log_size)),
+        pixel_size_error=float(np.exp(log_size) * error[2]),
+        distortion=(
+            (float(distortion[0, 0]), float(distortion[0, 1])),
+            (float(distortion[1, 0]), float(distortion[1, 1])),
+        ),
+        centre=(row, column),
+        centre_error=(float(error[0]), float(error[1])),
+        ratio=float(np.exp(2 * size)),
+        ratio_error=float(2 * np.exp(2 * size) * spread),
+        angle=angle,
+        angle_error=float(min(np.degrees(turn / (2 * size)), 90.0)) if size > 0 else 90.0,
+        residual=float(np.sqrt((fit.residual[fit.kept] ** 2).mean())),
+        number=number,
+    )
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(_toml(part) for part in value) + "]"
+    return repr(value)

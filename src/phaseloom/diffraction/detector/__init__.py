@@ -1,0 +1,1 @@
+"""The detector: correction of counts, unusable pixels, a sample of the patterns."""

@@ -1,0 +1,1 @@
+"""The peak table: assembly, filters, virtual images, drawing of clean patterns."""

@@ -1,0 +1,1 @@
+"""Spots: threshold for false alarms, search, fit of position and intensity."""

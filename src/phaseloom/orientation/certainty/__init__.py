@@ -1,0 +1,1 @@
+"""Certainty: probability, reliability, pseudo-symmetry, evidence of neighbours."""

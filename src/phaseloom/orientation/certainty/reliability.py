@@ -1,0 +1,150 @@
+"""How sure: probabilities of the solutions, and the reliabilities that ASTAR defined."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phaseloom.orientation.matching.library import Library
+from phaseloom.orientation.matching.matching import Solutions
+from phaseloom.orientation.refinement.likelihood import Physics
+
+WITHIN = 3.0
+"""Degrees: an orientation is called right if it is so close to the true one."""
+
+_DISTINCT = 5.0
+"""Degrees: for the orientation reliability, solutions closer than that are one."""
+
+
+class Reliability(NamedTuple):
+    """What is said of the solutions of every pattern.
+
+    Parameters
+    ----------
+    posterior
+        (patterns, n): probability of every solution; with ``nothing`` they sum to 1.
+    nothing
+        (patterns,): probability that no crystal of the library explains the peaks.
+    probability
+        (patterns,): that the first solution's orientation (within 3°) and crystal are right.
+    phase_probability
+        (patterns,): that its crystal is right.
+    orientation_reliability, phase_reliability
+        (patterns,): 0 to 100.
+    """
+
+    posterior: NDArray[np.float64]
+    nothing: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    phase_probability: NDArray[np.float64]
+    orientation_reliability: NDArray[np.float64]
+    phase_reliability: NDArray[np.float64]
+
+
+def posterior(
+    solutions: Solutions, peaks: NDArray[np.int64], library: Library, physics: Physics
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Probability of every solution, and that none is right.
+
+    All orientations of all crystals are equally likely beforehand. That no crystal explains the
+    peaks competes as if it were as likely as all orientations together: ln likelihood of
+    unexplained peaks plus ln of the number of orientations that the templates tell apart.
+
+    Parameters
+    ----------
+    solutions
+        Of every pattern.
+    peaks
+        (patterns,): how many peaks each has.
+    library, physics
+        What they were found with.
+
+    Returns
+    -------
+    posterior : NDArray
+        (patterns, n), 0 where there is no solution.
+    nothing : NDArray
+        (patterns,).
+    """
+    found = solutions.crystal >= 0
+    weight = np.where(found, solutions.fact("log_likelihood"), -np.inf)
+    orientations = 2.0 * library.n_zones * library.n_angles
+    none = peaks * physics.unexplained + np.log(orientations)
+    top = np.maximum(weight.max(axis=1), none)
+    weight = np.exp(weight - top[:, None])
+    nothing = np.exp(none - top)
+    total = weight.sum(axis=1) + nothing
+    return weight / total[:, None], nothing / total
+
+
+def reliability(
+    solutions: Solutions,
+    probabilities: NDArray[np.float64],
+    nothing: NDArray[np.float64],
+    library: Library,
+) -> Reliability:
+    """Sum up what the solutions say of the first of them.
+
+    Orientation reliability is 100 (1 − Q₂/Q₁), Q₂ the correlation index of the best distinct
+    solution of the same crystal; phase reliability 100 (1 − Q_other/Q₁) with the best solution of
+    another crystal (E. Rauch & M. Véron, Mater. Charact. 98, 1, 2014). Both are 0, not negative,
+    where another solution correlates better, and 100 where there is none.
+
+    Parameters
+    ----------
+    solutions
+        Of every pattern, the chosen first.
+    probabilities
+        (patterns, n), of every solution.
+    nothing
+        (patterns,), that none is right.
+    library
+        The crystals.
+    """
+    found = solutions.crystal >= 0
+    angle = angles_to_first(solutions, library)
+    same = found & (solutions.crystal == solutions.crystal[:, :1])
+    quality = np.where(found, solutions.fact("correlation"), 0.0)
+    first = np.where(quality[:, 0] > 0, quality[:, 0], 1.0)
+
+    def margin(rivals: NDArray[np.bool_]) -> NDArray[np.float64]:
+        best = np.where(rivals, quality, 0.0).max(axis=1)
+        return np.where(found[:, 0], 100.0 * np.maximum(1.0 - best / first, 0.0), np.nan)
+
+    def sure(those: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return np.where(found[:, 0], np.where(those, probabilities, 0.0).sum(axis=1), np.nan)
+
+    return Reliability(
+        posterior=probabilities,
+        nothing=nothing,
+        probability=sure(same & (angle <= WITHIN)),
+        phase_probability=sure(same),
+        orientation_reliability=margin(same & (angle > _DISTINCT)),
+        phase_reliability=margin(found & ~same),
+    )
+
+
+def angles_to_first(solutions: Solutions, library: Library) -> NDArray[np.float64]:
+    """Misorientation in degrees of every solution to the first, (patterns, n); NaN between
+    crystals or where there is no solution.
+
+    Parameters
+    ----------
+    solutions
+        Of every pattern.
+    library
+        The crystals.
+    """
+    from phaseloom.maps.misorientation import misorientation_angles
+
+    lattices = library.lattices
+    angle = np.full(solutions.crystal.shape, np.nan)
+    for c in range(len(library.crystals)):
+        turns = lattices.symmetry[lattices.symmetry_offset[c] : lattices.symmetry_offset[c + 1]]
+        row, column = np.nonzero((solutions.crystal == c) & (solutions.crystal[:, :1] == c))
+        angle[row, column] = misorientation_angles(
+            solutions.rotation[row, 0], solutions.rotation[row, column], turns
+        )
+    return angle

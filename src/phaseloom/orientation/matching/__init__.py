@@ -1,0 +1,1 @@
+"""Matching: library of templates, and the orientations they propose for a pattern."""

@@ -1,0 +1,1 @@
+"""Refinement: likelihood of an orientation, its maximum, and second crystals."""

@@ -1,0 +1,157 @@
+"""What a sample of patterns says of thickness, intensities, errors and unexplained peaks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from phaseloom.crystals import wavelength
+from phaseloom.diffraction.peaks.table import Peaks
+from phaseloom.orientation.matching.library import Library
+from phaseloom.orientation.matching.matching import Solutions, match, solve
+from phaseloom.orientation.matching.patterns import Patterns
+from phaseloom.orientation.refinement.likelihood import Physics
+
+SAMPLE = 240
+"""Patterns that are looked at."""
+
+_THICKNESSES = (30.0, 60.0, 120.0, 240.0, 480.0)
+"""Å: first guesses; the best is then refined by factors of √2 and 2^¼."""
+
+_LN_RANGE = 6.0
+"""Unexplained peaks are spread over so many units of ln intensity."""
+
+_FIRST_SPREAD = 0.6
+
+_MEAN_OF_T = 1.0
+"""Mean deviation of Student's t with four degrees of freedom, in units of its scale."""
+
+
+def first_physics(
+    peaks: Peaks, library: Library, *, k_min: float, thickness: float | None
+) -> Physics:
+    """What is known before anything is fitted.
+
+    Parameters
+    ----------
+    peaks
+        In Å⁻¹.
+    library
+        Voltage, precession and the largest 1/d.
+    k_min
+        Å⁻¹.
+    thickness
+        In Å, if known.
+    """
+    data = peaks.data
+    size = peaks.pixel_size
+    rows, columns = peaks.detector_shape
+    # The distortion keeps the area: what it moves at the edge is within the margin of 1 %.
+    y, x = (float(data[name].mean()) for name in ("centre_y", "centre_x"))
+    bottom, top = -0.99 * y * size, 0.99 * (rows - 1 - y) * size
+    left, right = -0.99 * x * size, 0.99 * (columns - 1 - x) * size
+    scatter = float(data.attrs.get("beam_scatter", 0.5))
+    scatter = scatter if np.isfinite(scatter) else 0.5
+    return Physics(
+        sphere=1.0 / wavelength(library.voltage),
+        thickness=thickness or 120.0,
+        sweep=float(np.sin(np.radians(library.precession_angle))),
+        reach=max(0.02, 2.5 * size),
+        position=max(0.002, 0.2 * size),
+        centre=max(scatter, 0.1) * size,
+        spread=_FIRST_SPREAD,
+        unexplained=_density(1.0, (top - bottom) * (right - left)),
+        missing=float(np.log(0.01)),
+        k_min=k_min,
+        k_max=library.k_max,
+        bottom=bottom,
+        top=top,
+        left=left,
+        right=right,
+    )
+
+
+def estimate(
+    patterns: Patterns, library: Library, first: Physics, *, thickness: float | None, seed: int
+) -> Physics:
+    """Fit the physics to a sample of patterns: the thickness of greatest likelihood, the rest as
+    the solutions show it.
+
+    Parameters
+    ----------
+    patterns
+        All of them; those with fewer than five peaks are not asked.
+    library
+        The crystals.
+    first
+        From :func:`first_physics`.
+    thickness
+        In Å, if known: then it stays.
+    seed
+        Which patterns are asked.
+    """
+    rich = np.flatnonzero(np.diff(patterns.offset) >= 5)
+    if rich.size == 0:
+        return first
+    if rich.size > SAMPLE:
+        rich = np.sort(np.random.default_rng(seed).choice(rich, SAMPLE, replace=False))
+    sample = patterns.take(rich)
+    starts = match(sample, library)
+
+    def solved(physics: Physics) -> Solutions:
+        return solve(sample, starts, library, physics, solutions=1)
+
+    physics = first
+    if thickness is None:
+        tried: dict[float, float] = {}
+
+        def score(t: float) -> float:
+            if t not in tried:
+                found = solved(first._replace(thickness=t)).fact("log_likelihood")[:, 0]
+                # What no orientation explains says nothing of the thickness.
+                tried[t] = float(np.where(np.isfinite(found), found, 0.0).sum())
+            return tried[t]
+
+        best = max(_THICKNESSES, key=score)
+        for factor in (2**0.5, 2**0.25):
+            best = max((best / factor, best, best * factor), key=score)
+        physics = physics._replace(thickness=best)
+    for _ in range(2):
+        physics = _adjusted(solved(physics), sample, physics)
+    return physics
+
+
+def _adjusted(found: Solutions, sample: Patterns, physics: Physics) -> Physics:
+    """Errors and rates as all but the worst quarter of the solutions show them."""
+    likelihood = found.fact("log_likelihood")[:, 0]
+    peaks = np.diff(sample.offset)
+    per_peak = np.where(np.isfinite(likelihood), likelihood, -np.inf) / peaks
+    good = np.isfinite(per_peak) & (per_peak >= np.quantile(per_peak, 0.25, method="lower"))
+    if not good.any():
+        return physics
+
+    def total(name: str) -> float:
+        return float(found.fact(name)[good, 0].sum())
+
+    paired = total("matched")
+    own = float(np.median(sample.loose))
+    deviation = float((found.fact("deviation")[:, 0] * found.fact("matched")[:, 0])[good].sum())
+    # Two tilts and the scale were fitted to these intensities.
+    deviation /= max(paired - 3.0 * good.sum(), 0.3 * paired) * _MEAN_OF_T
+    square = float((found.fact("residual")[:, 0] ** 2 * found.fact("matched")[:, 0])[good].sum())
+    place = 0.5 * square / paired - float(np.median(sample.place))
+    lost = (total("missed") + 1.0) / (total("expected") + 20.0)
+    unexplained = (peaks[good].sum() - paired + 0.1 * good.sum()) / good.sum()
+    area = (physics.top - physics.bottom) * (physics.right - physics.left)
+    return physics._replace(
+        spread=float(np.clip(np.sqrt(max(deviation**2 - own, 0.0)), 0.2, 1.5)),
+        position=float(
+            np.clip(np.sqrt(max(place, 0.0)), 0.05 * physics.reach, 0.5 * physics.reach)
+        ),
+        missing=float(np.log(np.clip(lost, 1e-3, 0.3))),
+        unexplained=_density(unexplained, area),
+    )
+
+
+def _density(peaks: float, area: float) -> float:
+    """Ln of peaks per Å⁻² and unit of ln intensity."""
+    return float(np.log(max(peaks, 0.05) / (area * _LN_RANGE)))

@@ -1,0 +1,229 @@
+"""Second crystals: patterns in which two crystals lie over each other."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phaseloom.orientation.matching.library import Library
+from phaseloom.orientation.matching.matching import Solutions, match, solve
+from phaseloom.orientation.matching.patterns import Patterns
+from phaseloom.orientation.refinement.likelihood import Physics
+
+_LEAST_UNPAIRED = 3
+"""Peaks that the first crystal must leave, for an orientation needs so many."""
+
+_TRIED = 4
+"""Solutions of what one crystal leaves, and as many of the whole pattern, that are tried."""
+
+_ROUNDS = 4
+"""Crystals of a pattern that are held, one after the other, while partners are sought."""
+
+_DECIDED = 30.0
+"""A partner of the first solution so much likelier (in ln) than any other is not questioned."""
+
+_SURE_LEFT = 0.25
+"""Variance of ln intensity: peaks whose rest is surer are matched."""
+
+_FINER = 12.0
+"""ln of how many orientations are told apart by refinement where templates tell one: by about
+0.04° instead of 2° in three angles. A second crystal can be found among so many more by chance."""
+
+
+class _Pairs(NamedTuple):
+    """Pairs of crystals tried for every pattern.
+
+    ``rotation`` (patterns, n, 2, 4); ``crystal`` (patterns, n, 2), −1 where there are fewer; on
+    (patterns, n) the ln likelihood ``value`` (−inf where there are fewer) and ``weight`` of
+    the second.
+    """
+
+    rotation: NDArray[np.float64]
+    crystal: NDArray[np.int64]
+    value: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+    @classmethod
+    def none(cls, *shape: int) -> _Pairs:
+        """Room for so many patterns and pairs."""
+        return cls(
+            np.full((*shape, 2, 4), np.nan),
+            np.full((*shape, 2), -1, dtype=np.int64),
+            np.full(shape, -np.inf),
+            np.full(shape, np.nan),
+        )
+
+    def joined(self, others: _Pairs) -> _Pairs:
+        """These pairs and others of the same patterns."""
+        return _Pairs(
+            np.concatenate([self.rotation, others.rotation], axis=1),
+            np.concatenate([self.crystal, others.crystal], axis=1),
+            np.concatenate([self.value, others.value], axis=1),
+            np.concatenate([self.weight, others.weight], axis=1),
+        )
+
+
+def second_crystals(
+    patterns: Patterns, found: Solutions, library: Library, physics: Physics
+) -> dict[str, tuple[tuple[str, ...], NDArray[Any]]]:
+    """Look for a second crystal in every pattern whose first leaves three peaks or more.
+
+    What one crystal leaves is matched and solved like a pattern; the solutions, and those of the
+    whole pattern, are refined together with it, each on what the other leaves. Unless
+    one partner is by far the likeliest, the pair is then turned round: partners are sought for its
+    second, and so on while the pair changes. The likelihood of all peaks under both (intensities
+    add) decides.
+
+    That there is no second crystal competes as if it were as likely as all orientations
+    together. As refinement tells more of them apart than the templates, they are counted finer.
+
+    Parameters
+    ----------
+    patterns
+        Peaks.
+    found
+        Of every pattern, likeliest first.
+    library, physics
+        What they were found with.
+
+    Returns
+    -------
+    dict
+        Dimensions and array of ``overlap_crystal`` (pattern; int16, −1 where a single crystal is
+        likelier), ``overlap_rotation`` (pattern, quaternion; sample to crystal),
+        ``overlap_weight`` (pattern; part of the second crystal in the intensity of the paired
+        peaks, more than ½ where it is the stronger one) and ``overlap_probability`` (pattern;
+        that there is a second crystal and it has this orientation).
+    """
+    from phaseloom.orientation.refinement.overlap_search import weigh_pairs
+
+    n = len(patterns)
+    crystal, rotation = np.full(n, -1, dtype=np.int16), np.full((n, 4), np.nan)
+    weight, probability = np.zeros(n), np.zeros(n)
+    left = np.diff(patterns.offset) - np.nan_to_num(found.fact("matched")[:, 0])
+    asked = np.flatnonzero((found.crystal[:, 0] >= 0) & (left >= _LEAST_UNPAIRED))
+    if asked.size:
+        known = _some(found, asked)
+        pairs = _pairs(patterns.take(asked), known, library, physics)
+        orientations = 2.0 * library.n_zones * library.n_angles
+        alone = known.fact("log_likelihood")[:, 0] + np.log(orientations) + _FINER
+        best = np.empty(asked.size, dtype=np.int64)
+        chance = np.empty(asked.size)
+        weigh_pairs(
+            *pairs, known.rotation[:, 0], known.crystal[:, 0], alone, library.lattices,
+            best, chance,
+        )  # fmt: skip
+        row = np.flatnonzero(best >= 0)
+        at = row, best[row]
+        crystal[asked[row]], rotation[asked[row]] = pairs.crystal[*at, 1], pairs.rotation[*at, 1]
+        weight[asked[row]], probability[asked[row]] = pairs.weight[at], chance[row]
+    return {
+        "overlap_crystal": (("pattern",), crystal),
+        "overlap_rotation": (("pattern", "quaternion"), rotation),
+        "overlap_weight": (("pattern",), weight),
+        "overlap_probability": (("pattern",), probability),
+    }
+
+
+def _pairs(patterns: Patterns, found: Solutions, library: Library, physics: Physics) -> _Pairs:
+    """Pairs with the first solution, with its likeliest partner, and with what either became."""
+    from phaseloom.orientation.refinement.overlap_search import not_held
+
+    n = len(patterns)
+    every = np.arange(n)
+    held = np.full((n, _ROUNDS, 4), np.nan)
+    held_crystal = np.full((n, _ROUNDS), -1, dtype=np.int64)
+    rotation, crystal = found.rotation[:, 0].copy(), found.crystal[:, 0].copy()
+    pairs = _Pairs.none(n, 0)
+    for turn in range(_ROUNDS):
+        asked = np.flatnonzero(crystal >= 0)
+        held[asked, turn], held_crystal[asked, turn] = rotation[asked], crystal[asked]
+        some = _some(found, asked)
+        more = _Pairs.none(n, 2 * _TRIED)
+        tried = _partners(
+            patterns.take(asked), rotation[asked], crystal[asked], some, library, physics
+        )
+        for whole, part in zip(more, tried, strict=True):
+            whole[asked] = part
+        pairs = pairs.joined(more)
+        if turn == 0:
+            second_best, likeliest = np.partition(pairs.value, -2, axis=1)[:, -2:].T
+            undecided = ~(likeliest > second_best + _DECIDED)
+        best = every, pairs.value.argmax(axis=1)
+        value = np.where(undecided, pairs.value[best], -np.inf)
+        crystal[:] = -1
+        not_held(
+            pairs.rotation[best], pairs.crystal[best], value, held, held_crystal,
+            library.lattices, rotation, crystal,
+        )  # fmt: skip
+    # The rivals of either beside the other as it is now: it may have come nearer to the truth.
+    row = every[:, None]
+    for member in (0, 1):
+        top = np.argsort(-pairs.value, axis=1)[:, :_TRIED]
+        one = pairs.rotation[every, top[:, 0], member], pairs.crystal[every, top[:, 0], member]
+        tried_crystal = np.where(undecided[:, None, None], pairs.crystal[row, top], -1)
+        rivals = pairs.rotation[row, top].reshape(n, -1, 4), tried_crystal.reshape(n, -1)
+        pairs = pairs.joined(_fitted(patterns, *one, *rivals, library, physics))
+    return pairs
+
+
+def _partners(
+    patterns: Patterns,
+    rotation: NDArray[np.float64],
+    crystal: NDArray[np.int64],
+    found: Solutions,
+    library: Library,
+    physics: Physics,
+) -> _Pairs:
+    """Pairs of one crystal with what explains its leftovers, and with the other solutions."""
+    from phaseloom.orientation.refinement.overlap_search import leftovers
+
+    ky, kx, intensity, place, loose = (np.empty(patterns.ky.size) for _ in range(5))
+    leftovers(
+        *patterns, rotation, crystal, library.lattices, physics, ky, kx, intensity, place, loose
+    )
+    rest = Patterns(patterns.offset, ky, kx, intensity, place, loose, patterns.limit)
+    starts = match(_only(rest, rest.loose < _SURE_LEFT), library)
+    more = solve(rest, starts, library, physics, solutions=_TRIED)
+    second = np.full((len(patterns), 2 * _TRIED, 4), np.nan)
+    second_crystal = np.full((len(patterns), 2 * _TRIED), -1, dtype=np.int64)
+    for first, solutions in ((0, more), (_TRIED, found)):
+        last = first + min(solutions.crystal.shape[1], _TRIED)
+        second[:, first:last] = solutions.rotation[:, : last - first]
+        second_crystal[:, first:last] = solutions.crystal[:, : last - first]
+    return _fitted(patterns, rotation, crystal, second, second_crystal, library, physics)
+
+
+def _fitted(
+    patterns: Patterns,
+    first: NDArray[np.float64],
+    first_crystal: NDArray[np.int64],
+    second: NDArray[np.float64],
+    second_crystal: NDArray[np.int64],
+    library: Library,
+    physics: Physics,
+) -> _Pairs:
+    """One crystal with each of several, refined."""
+    from phaseloom.orientation.refinement.overlap_search import fit_pairs
+
+    pairs = _Pairs.none(*second_crystal.shape)
+    pairs.crystal[..., 0], pairs.crystal[..., 1] = first_crystal[:, None], second_crystal
+    fit_pairs(
+        *patterns, first, first_crystal, second, second_crystal, library.lattices, physics,
+        pairs.rotation, pairs.value, pairs.weight,
+    )  # fmt: skip
+    return pairs
+
+
+def _some(found: Solutions, asked: NDArray[np.intp]) -> Solutions:
+    """Those of some patterns."""
+    return Solutions(found.rotation[asked], found.crystal[asked], found.facts[asked])
+
+
+def _only(patterns: Patterns, kept: NDArray[np.bool_]) -> Patterns:
+    """The patterns with some of their peaks."""
+    number = np.concatenate([[0], np.cumsum(kept)])
+    ky, kx, intensity, place, loose = (column[kept] for column in patterns[1:6])
+    return Patterns(number[patterns.offset], ky, kx, intensity, place, loose, patterns.limit)

@@ -1,0 +1,264 @@
+"""Compiled search for the orientations that explain a pattern: refine, weigh, question, refine.
+
+Every start is refined a few steps; the likeliest go on to the end. Then the best are questioned:
+a crystal turned half round a zone axis [uvw] shows the same reflections of that zone, at the same
+places and with the same excitation errors, so where they are (nearly) all that is seen, that
+orientation is as likely and has to be among the solutions.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from phaseloom.orientation.refinement.fitting import refine
+from phaseloom.orientation.refinement.likelihood import Pattern, make_room, shortlist, stamp, wipe
+from phaseloom.orientation.refinement.quaternions import COMPILED, nearest_copy, product, to_matrix
+
+_LEAST_STARTS = 6
+_PEAKS_TIMES_STARTS = 500
+"""Rich patterns are told apart by their templates already: they need fewer starts."""
+
+FINALISTS = 4
+"""Starts that are refined to the end."""
+
+_EARLY = 4
+"""Steps of every start."""
+
+_LATE = 8
+"""Further steps of the finalists."""
+
+_ASKED = 2
+"""Solutions that are questioned."""
+
+_RIVAL = 20.0
+"""Half turns that lose more ln likelihood are not refined."""
+
+_AXES = 3
+"""Zones of a solution that are questioned, those that hold most."""
+
+_NEAR_BEAM = math.cos(math.radians(25.0))
+"""Zone axes further from the beam show no zone."""
+
+_IN_ZONE = 0.6
+"""Least part of the paired peaks (by the root of their intensity) that a zone must hold."""
+
+_SAME = math.cos(math.radians(1.0))
+"""Cosine of half the angle: solutions of one crystal closer than 2° are one."""
+
+FACTS = (
+    "log_likelihood", "correlation", "matched", "explained", "residual", "deviation",
+    "expected", "missed", "zone_share",
+)  # fmt: skip
+"""What is said of a solution: ln likelihood; correlation index; paired peaks; part of the
+intensity in them; rms distance in Å⁻¹; mean deviation of ln intensities; reflections that should
+have been found easily, and how many of them were not; part of the peaks' weight in the zone round
+whose axis half a turn led here (0: found by matching)."""
+
+_ZONE_SHARE = len(FACTS) - 1
+
+_EASY = 5.0
+"""Reflections so many times above the limit of detection should be found."""
+
+
+@njit(**COMPILED)
+def _questioned(q, pattern, axis, room, chosen, share):
+    """Zone axes round which half a turn could not be told; how many.
+
+    ``chosen`` receives their numbers and ``share`` the part of the peaks' weight in each zone.
+    """
+    m = np.empty((3, 3))
+    to_matrix(q, m)
+    total = 0.0
+    for p in range(pattern.ky.size):
+        if room.best[p] >= 0:
+            total += math.sqrt(pattern.intensity[p])
+    n = 0
+    g = room.listed
+    for a in range(axis.shape[0]):
+        x, y, z = axis[a, 0], axis[a, 1], axis[a, 2]
+        if abs(x * m[0, 2] + y * m[1, 2] + z * m[2, 2]) < _NEAR_BEAM:
+            continue
+        held = 0.0
+        for p in range(pattern.ky.size):
+            if room.best[p] >= 0:
+                j = room.source[room.best[p], 0]
+                if abs(x * g[0, j] + y * g[1, j] + z * g[2, j]) < 1e-3:
+                    held += math.sqrt(pattern.intensity[p])
+        if held < _IN_ZONE * total:
+            continue
+        if n < chosen.size:
+            at = n
+            n += 1
+        else:
+            at = int(np.argmin(share))
+            if share[at] >= held / total:
+                continue
+        chosen[at], share[at] = a, held / total
+    return n
+
+
+@njit(**COMPILED)
+def _describe(n, pattern, physics, room, fact):
+    """Facts of a solution whose spots are in the room.
+
+    The correlation index Q = Σ P T / √(ΣP² ΣT²) takes fourth roots of intensities as P and T
+    (Rauch & Véron); reflections above the limit of detection without a peak are in ΣT².
+    """
+    product_ = squares = template = explained = total = distance = deviation = 0.0
+    paired = expected = missed = 0
+    for p in range(pattern.ky.size):
+        root = math.sqrt(pattern.intensity[p])
+        squares += root
+        total += pattern.intensity[p]
+        i = room.best[p]
+        if i >= 0:
+            other = math.sqrt(room.sums[0, p])
+            template += other
+            product_ += math.sqrt(root * other)
+            deviation += abs(pattern.log_intensity[p] - math.log(room.sums[0, p]))
+            paired += 1
+            if room.sums[0, p] > _EASY * pattern.limit:
+                expected += 1
+            explained += pattern.intensity[p]
+            dy, dx = pattern.ky[p] - room.spots[0, i], pattern.kx[p] - room.spots[1, i]
+            distance += dy * dy + dx * dx
+    for i in range(n):
+        if room.source[i, 1] < 0 and room.spots[3, i] > pattern.limit:
+            y, x = room.spots[0, i], room.spots[1, i]
+            if physics.bottom < y < physics.top and physics.left < x < physics.right:
+                template += math.sqrt(room.spots[3, i])
+                if room.spots[3, i] > _EASY * pattern.limit:
+                    expected += 1
+                    missed += 1
+    fact[1] = product_ / math.sqrt(squares * template) if paired else 0.0
+    fact[2] = paired
+    fact[3] = explained / total
+    fact[4] = math.sqrt(distance / paired) if paired else np.nan
+    fact[5] = deviation / paired if paired else np.nan
+    fact[6] = expected
+    fact[7] = missed
+
+
+@njit(**COMPILED)
+def _run(q, state, fact, steps, early, c, pattern, lattices, physics, room):
+    """Refine one solution and describe it."""
+    listed = shortlist(q, c, lattices, physics, room)
+    fact[0], n = refine(q, state, steps, early, listed, pattern, physics, room)
+    if fact[0] > -np.inf:
+        _describe(n, pattern, physics, room, fact)
+
+
+@njit(**COMPILED)
+def _known(q, c, fact, least, rotation, of, n, symmetry):
+    """Is a solution at least so likely among the first ``n``?"""
+    for i in range(n):
+        likely = of[i] == c and fact[i, 0] > least
+        if likely and nearest_copy(q, rotation[i], symmetry)[1] > _SAME:
+            return True
+    return False
+
+
+@njit(**COMPILED)
+def _symmetry(lattices, c):
+    return lattices.symmetry[lattices.symmetry_offset[c] : lattices.symmetry_offset[c + 1]]
+
+
+@njit(**COMPILED)
+def solve_patterns(
+    offset, ky, kx, intensity, place, loose, limit, start, correlation, part, lattices, physics,
+    rotation, crystal, facts,
+):  # fmt: skip
+    """The likeliest distinct orientations of every pattern.
+
+    Parameters
+    ----------
+    offset, ky, kx, intensity, place, loose, limit
+        Peaks of the patterns and limits of detection, see
+        :class:`phaseloom.orientation.refinement.likelihood.Pattern`.
+    start, correlation
+        (patterns, crystals, n, 4) and (patterns, crystals, n), NaN where there are fewer: from
+        :func:`phaseloom.orientation.matching.voting.match_patterns`.
+    part
+        Starts with less than this part of their crystal's best correlation are left out.
+    lattices
+        :class:`phaseloom.orientation.matching.library.Lattices`.
+    physics
+        :class:`phaseloom.orientation.refinement.likelihood.Physics`.
+    rotation, crystal, facts
+        Outputs (patterns, solutions, 4), (patterns, solutions), (patterns, solutions, FACTS),
+        by falling likelihood; NaN, −1, NaN at the start.
+    """
+    crystals, starts = start.shape[1], start.shape[2]
+    most = crystals * starts + _ASKED * _AXES
+    largest = 1
+    for p in range(offset.size - 1):
+        largest = max(largest, offset[p + 1] - offset[p])
+    room = make_room(lattices, physics, largest)
+    q = np.empty((most, 4))
+    state = np.empty((most, 3))
+    fact = np.empty((most, facts.shape[2]))
+    of = np.empty(most, dtype=np.int64)
+    axes = np.empty(_AXES, dtype=np.int64)
+    share = np.empty(_AXES)
+    reach = physics.reach + 0.015
+    log_intensity = np.log(intensity)
+    for p in range(offset.size - 1):
+        a, b = offset[p], offset[p + 1]
+        if b - a < 3:
+            continue
+        pattern = Pattern(
+            ky[a:b], kx[a:b], intensity[a:b], log_intensity[a:b], place[a:b], loose[a:b], limit[p]
+        )
+        stamp(pattern, reach, room.where)
+        n = 0
+        fact[:] = np.nan
+        for c in range(crystals):
+            for i in range(min(starts, max(_LEAST_STARTS, _PEAKS_TIMES_STARTS // (b - a)))):
+                if not correlation[p, c, i] >= part * correlation[p, c, 0]:
+                    break
+                q[n], of[n] = start[p, c, i], c
+                state[n, 0] = state[n, 1] = 0.0
+                state[n, 2] = np.nan
+                fact[n, _ZONE_SHARE] = 0.0
+                _run(q[n], state[n], fact[n], 0, _EARLY, c, pattern, lattices, physics, room)
+                n += 1
+        order = np.argsort(-fact[:n, 0])
+        for i in order[:FINALISTS]:
+            if fact[i, 0] > -np.inf:
+                _run(q[i], state[i], fact[i], _LATE, 0, of[i], pattern, lattices, physics, room)
+        order = np.argsort(-fact[:n, 0])
+        for i in order[:_ASKED]:
+            if not fact[i, 0] > fact[order[0], 0] - 10.0:
+                continue
+            c = of[i]
+            zones = lattices.axis[lattices.axis_offset[c] : lattices.axis_offset[c + 1]]
+            # The room holds the spots of another solution: once more those of this one.
+            _run(q[i], state[i], fact[i], 0, 0, c, pattern, lattices, physics, room)
+            found = _questioned(q[i], pattern, zones, room, axes, share)
+            for k in range(found):
+                u = zones[axes[k]]
+                product(np.array([0.0, u[0], u[1], u[2]]), q[i], q[n])
+                if _known(q[n], c, fact, fact[i, 0] - 1.0, q, of, n, _symmetry(lattices, c)):
+                    continue
+                of[n] = c
+                state[n] = state[i]
+                fact[n, _ZONE_SHARE] = share[k]
+                # What is not about as likely at once will not become so.
+                _run(q[n], state[n], fact[n], 0, 0, c, pattern, lattices, physics, room)
+                if fact[n, 0] > fact[i, 0] - _RIVAL:
+                    _run(q[n], state[n], fact[n], 4, 0, c, pattern, lattices, physics, room)
+                n += 1
+        wipe(pattern, reach, room.where)
+        held = 0
+        for i in np.argsort(-fact[:n, 0]):
+            if held == crystal.shape[1] or not fact[i, 0] > -np.inf:
+                break
+            c = of[i]
+            if _known(q[i], c, facts[p], -np.inf, rotation[p], crystal[p], held,
+                      _symmetry(lattices, c)):  # fmt: skip
+                continue
+            rotation[p, held], crystal[p, held], facts[p, held] = q[i], c, fact[i]
+            held += 1

@@ -1,0 +1,1 @@
+"""From correlations to phases: likelihood, latent space, neighbours."""

@@ -1,0 +1,1 @@
+"""From counts to optical density: alignment, incident intensity, mask."""

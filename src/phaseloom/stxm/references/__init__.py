@@ -1,0 +1,1 @@
+"""Reference spectra: sampling, energy shift, Pearson correlation."""

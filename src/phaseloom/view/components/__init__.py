@@ -1,0 +1,1 @@
+"""Figures and report section of components."""

@@ -1,0 +1,208 @@
+"""What components leave, and what other methods make of the same scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phaseloom.errors import InputError
+from phaseloom.view.components.data import METHOD_NAMES, Components, components
+from phaseloom.view.components.panels import (
+    bounded_aspect,
+    draw_labels,
+    extra_colours,
+    stretch,
+)
+from phaseloom.view.panels import Row, colour_bar, draw_map, equal_boxes, letter, page
+from phaseloom.view.style import (
+    CONFIDENCE_MAP,
+    CORRELATION_MAP,
+    RESIDUAL_MAP,
+    luminance,
+    publication,
+    spread,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MATRIX = 2.6
+"""Inches: side of the matrix of agreement."""
+
+
+def residual_figure(tree: xr.DataTree) -> Figure:
+    """What the components leave of every position, and the sum of their weights.
+
+    Parameters
+    ----------
+    tree
+        Result with ``/components``; ``residual`` (y, x) is drawn where there is one.
+    """
+    found = components(tree)
+    weight = found.data["weight"].sum("component").to_numpy()
+    total = np.where(found.label < 0, np.nan, weight)
+    draws: list[Callable[[Axes], None]] = []
+    if "residual" in found.data:
+        values = found.data["residual"].to_numpy().astype(float)
+        draws.append(
+            partial(
+                _draw_scalar, found=found, values=values, title=_with_median("Residual", values),
+                label="‖v − wH‖ / ‖v‖", cmap=RESIDUAL_MAP, least=0.01,
+            )
+        )  # fmt: skip
+    draws.append(
+        partial(
+            _draw_scalar, found=found, values=total, title=_with_median("Sum of weights", total),
+            label="Sum of all weights", cmap=CONFIDENCE_MAP, least=0.1,
+        )
+    )  # fmt: skip
+    aspect = bounded_aspect(found.data)
+    columns = 2 if aspect <= 2.5 else 1
+    boxes = equal_boxes(columns, columns=columns, gap=0.3)
+    height = min(boxes[0][1] / aspect, 4.0)
+    with publication():
+        figure, axes = page(
+            [
+                Row(boxes=boxes[: len(draws) - start], height=height, below=0.46)
+                for start in range(0, len(draws), columns)
+            ]
+        )
+        panels = [panel for row in axes for panel in row]
+        for panel, draw in zip(panels, draws, strict=True):
+            draw(panel)
+        letter(panels)
+        return figure
+
+
+def methods_figure(tree: xr.DataTree) -> Figure:
+    """Label maps of other methods beside the components', and how far they agree.
+
+    Parameters
+    ----------
+    tree
+        Result with groups such as ``/components/kmeans``, each with ``label`` (y, x), and
+        ``agreement_of_methods`` (method, method_2), the adjusted Rand index. Labels have the
+        colour of the component that they share most positions with, one label each.
+
+    Raises
+    ------
+    InputError
+        When no other method was used.
+    """
+    found = components(tree)
+    if not found.others:
+        raise InputError("no other method was used on the scan", "ask for the comparison")
+    maps = {"nmf": found.label, **found.others}
+    with_matrix = "agreement_of_methods" in found.data
+    aspect = bounded_aspect(found.data)
+    columns = 3 if aspect <= 1.8 else 2
+    boxes = equal_boxes(columns, columns=columns)
+    height = min(boxes[0][1] / aspect, 3.0)
+    rows = [
+        Row(boxes=boxes[: len(maps) - start], height=height)
+        for start in range(0, len(maps), columns)
+    ]
+    if with_matrix:
+        rows.append(Row(boxes=((1.1, MATRIX),), height=MATRIX, above=0.34, below=0.34))
+    with publication():
+        figure, axes = page(rows)
+        panels = [panel for row in axes for panel in row]
+        for panel, (name, label) in zip(panels, maps.items(), strict=False):
+            shown = label if name == "nmf" else matched(label, found.label, found.k)
+            more = max(0, int(shown.max(initial=-1)) + 1 - found.k)
+            count = np.unique(label[label >= 0]).size
+            draw_labels(
+                panel, found, label=shown, title=f"{METHOD_NAMES.get(name, name)}, {count} labels",
+                colours=extra_colours(found.k, more, found.background),
+                bar_colour="black" if name == "nmf" else None,
+            )  # fmt: skip
+        if with_matrix:
+            _draw_agreement(panels[-1], found)
+        letter(panels)
+        return figure
+
+
+def matched(label: NDArray[np.int64], reference: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """Labels renumbered as the components they share most positions with, one label each.
+
+    Parameters
+    ----------
+    label, reference
+        (y, x), −1 where there is nothing.
+    k
+        Number of components in ``reference``.
+
+    Returns
+    -------
+    numpy.ndarray
+        (y, x): the component, or k and more where no component is left for a label.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    size = int(label.max(initial=-1)) + 1
+    if size == 0:
+        return label
+    both = (label >= 0) & (reference >= 0)
+    shared = np.bincount(label[both] * k + reference[both], minlength=size * k).reshape(size, k)
+    row, column = linear_sum_assignment(-shared)
+    number = np.full(size + 1, -1, dtype=np.int64)
+    number[row] = column
+    left = np.setdiff1d(np.unique(label[label >= 0]), row)
+    number[left] = k + np.arange(left.size)
+    return np.asarray(number[label])
+
+
+def _with_median(title: str, values: NDArray[np.float64]) -> str:
+    finite = values[np.isfinite(values)]
+    return f"{title}, median {np.median(finite):.3g}" if finite.size else title
+
+
+def _draw_scalar(
+    axes: Axes,
+    *,
+    found: Components,
+    values: NDArray[np.float64],
+    title: str,
+    label: str,
+    cmap: str,
+    least: float,
+) -> None:
+    """A map with its colour bar, the colours of which span ``least`` at least."""
+    low, high = spread(values)
+    wanted = max(0.0, least - (high - low)) / 2
+    limits = (max(0.0, low - wanted), high + wanted)
+    drawn = draw_map(axes, values, found.data, title=title, cmap=cmap, limits=limits)
+    stretch(axes, found.data)
+    colour_bar(axes, drawn, label, width=2.2)
+
+
+def _draw_agreement(axes: Axes, found: Components) -> None:
+    """Adjusted Rand index of every two methods."""
+    import matplotlib as mpl
+    from matplotlib.colors import to_hex
+
+    values = found.data["agreement_of_methods"].to_numpy().astype(float)
+    names = [METHOD_NAMES.get(str(n), str(n)) for n in found.data["method"].to_numpy()]
+    cmap = mpl.colormaps[CORRELATION_MAP].with_extremes(bad="white")
+    drawn = axes.imshow(
+        values, cmap=cmap, vmin=0.0, vmax=1.0, origin="upper", interpolation="nearest",
+        aspect="equal",
+    )  # fmt: skip
+    for one, other in np.argwhere(np.isfinite(values)).tolist():
+        ground = to_hex(cmap(drawn.norm(values[one, other])))
+        axes.text(
+            other, one, f"{values[one, other]:.2f}", ha="center", va="center", fontsize=6.5,
+            color="black" if luminance(ground) > 0.3 else "white",
+        )  # fmt: skip
+    for edge in axes.spines.values():
+        edge.set_visible(True)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), [name.replace("Gaussian ", "") for name in names])
+    axes.tick_params(length=0)
+    axes.set_title("Agreement (adjusted Rand index)", loc="left")

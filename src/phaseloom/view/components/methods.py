@@ -1,0 +1,225 @@
+"""How components were found, in words fit for the methods section of a paper."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from phaseloom.view.components.data import Components, components
+from phaseloom.view.components.rank import has_sweep
+from phaseloom.view.parts import FOLASTRE, facts, percent
+
+_CAO = (
+    "Cao et al., Unsupervised multi-clustering and decision-making strategies for 4D-STEM "
+    "orientation mapping, Digital Discovery (2025), doi:10.1039/d5dd00071h."
+)
+_KEENAN = (
+    "M. R. Keenan, P. G. Kotula, Accounting for Poisson noise in the multivariate analysis of "
+    "ToF-SIMS spectrum images, Surf. Interface Anal. 36, 203–212 (2004)."
+)
+_HALKO = (
+    "N. Halko, P. G. Martinsson, J. A. Tropp, Finding structure with randomness: probabilistic "
+    "algorithms for constructing approximate matrix decompositions, SIAM Rev. 53, 217–288 (2011)."
+)
+_CICHOCKI = (
+    "A. Cichocki, A.-H. Phan, Fast local algorithms for large scale nonnegative matrix and tensor "
+    "factorizations, IEICE Trans. Fundamentals E92-A, 708–721 (2009)."
+)
+_LEE = (
+    "D. D. Lee, H. S. Seung, Algorithms for non-negative matrix factorization, Adv. Neural Inf. "
+    "Process. Syst. 13, 556–562 (2001)."
+)
+_GILLIS = (
+    "N. Gillis, S. A. Vavasis, Fast and robust recursive algorithms for separable nonnegative "
+    "matrix factorization, IEEE Trans. Pattern Anal. Mach. Intell. 36, 698–714 (2014)."
+)
+_BOUTSIDIS = (
+    "C. Boutsidis, E. Gallopoulos, SVD based initialization: a head start for nonnegative matrix "
+    "factorization, Pattern Recognit. 41, 1350–1362 (2008)."
+)
+_HUBERT = "L. Hubert, P. Arabie, Comparing partitions, J. Classif. 2, 193–218 (1985)."
+
+
+class _Cited(list[str]):
+    """Works in the order of their first mention."""
+
+    def __call__(self, work: str) -> str:
+        if work not in self:
+            self.append(work)
+        return f"[{self.index(work) + 1}]"
+
+
+def citations(tree: xr.DataTree) -> tuple[str, ...]:
+    """The works that :func:`methods_paragraph` cites, in order of their numbers."""
+    return tuple(_told(tree)[1])
+
+
+def methods_paragraph(tree: xr.DataTree) -> str:
+    """What was done, in words fit for the methods section of a paper.
+
+    Parameters
+    ----------
+    tree
+        Result with ``/components``. What its variables and attributes do not tell is not said.
+
+    Returns
+    -------
+    str
+        Its numbers in brackets are those of :func:`citations`.
+    """
+    return _told(tree)[0]
+
+
+def _told(tree: xr.DataTree) -> tuple[str, _Cited]:
+    found, cite = components(tree), _Cited()
+    version = facts(tree, "versions").get("phaseloom")
+    said = [
+        f"The {found.label.size:,} diffraction patterns were described by few patterns "
+        "(components) and their weights at every scan position, by non-negative matrix "
+        f"factorisation with phaseloom{f' {version}' if version else ''}, after Cao et al. "
+        f"{cite(_CAO)}."
+    ]
+    said += _prepared(found, cite)
+    said += _factorised(found, cite)
+    said += _chosen(found, cite)
+    said += _assigned(found, cite)
+    if found.others and "agreement_of_methods" in found.data:
+        said.append(
+            "Other clusterings of the same patterns were compared by the adjusted Rand index "
+            f"{cite(_HUBERT)}."
+        )
+    return " ".join(said), cite
+
+
+def _prepared(found: Components, cite: _Cited) -> list[str]:
+    """What was done to the patterns before."""
+    kinds = {
+        "raw": "The patterns were used as recorded",
+        "mean": "Every pattern was replaced by the mean of 3 × 3 positions",
+        "registered": "The patterns were rebuilt from the peaks registered in them, as proposed "
+        "by Folastre et al. ",
+        "peaks": "Of the patterns only pixels with peaks registered in them were used, the peaks "
+        "being found as proposed by Folastre et al. ",
+    }
+    kind = found.text("patterns")
+    if kind not in kinds:
+        return []
+    said = kinds[kind] + (cite(FOLASTRE) if kind in ("registered", "peaks") else "")
+    high, wide = found.data.sizes["ky"], found.data.sizes["kx"]
+    said += f", on {wide} × {high} px"
+    if found.number("aligned") == 1:
+        said += ", with the direct beam at one place"
+    if found.number("mask_radius") > 0:
+        said += (
+            f"; the direct beam was left out to a radius of {found.number('mask_radius'):.3g} "
+            "detector px"
+        )
+    return [said + "."]
+
+
+def _factorised(found: Components, cite: _Cited) -> list[str]:
+    said = []
+    if found.text("scaling") == "poisson":
+        said.append(
+            "Positions and pixels were scaled by the roots of their mean counts, so that "
+            f"counting noise weighs equally everywhere {cite(_KEENAN)}."
+        )
+    if found.text("loss_kind"):
+        said.append(
+            "The matrix was compressed to its leading dimensions, twice the largest number of "
+            "components and eight, by subspace iteration over blocks of positions "
+            f"{cite(_HALKO)}."
+        )
+    starts = {
+        "pure": "the purest positions (successive projection) ",
+        "nndsvd": "the non-negative double singular value decomposition ",
+        "random": "random weights and patterns",
+    }
+    works = {"pure": _GILLIS, "nndsvd": _BOUTSIDIS}
+    start = found.text("start")
+    begun = f"From {starts[start]}" if start in starts else ""
+    begun += cite(works[start]) if start in works else ""
+    what, how, work = {
+        "frobenius": (
+            "squared differences were",
+            "hierarchical alternating least squares",
+            _CICHOCKI,
+        ),
+        "kl": ("Kullback-Leibler divergence was", "multiplicative updates", _LEE),
+    }.get(found.text("loss_kind"), ("", "", ""))
+    if what:
+        first = f"{begun} the" if begun else "The"
+        said.append(f"{first} {what} made smallest by {how} {cite(work)}.")
+    free = not found.number("sparsity") > 0 and not found.number("smoothness") > 0
+    if found.text("loss_kind") == "frobenius" and found.text("scaling") == "poisson" and free:
+        said.append(
+            "Weights and patterns were then fitted twice more, and the weights a last time, to "
+            "all pixels with the counting error of each, its variance being the counts expected "
+            "there."
+        )
+    for name, penalty in (
+        ("sparsity", "A penalty of {:g} kept weights sparse."),
+        ("smoothness", "A penalty of {:g} kept the weight maps smooth."),
+    ):
+        if found.number(name) > 0:
+            said.append(penalty.format(found.number(name)))
+    return said
+
+
+def _chosen(found: Components, cite: _Cited) -> list[str]:
+    """Why there are so many components, and how well they describe the patterns."""
+    said = []
+    if has_sweep(found):
+        k = found.data["k"].to_numpy()
+        tried = f"k = {int(k[0])} to {int(k[-1])}"
+        if found.text("choose") == "published":
+            said.append(
+                f"Their number was chosen from {tried} as published {cite(_CAO)}: votes of four "
+                "measures of image quality around the knee of the loss."
+            )
+        else:
+            seeds = found.number("seeds")
+            starts = f", with {seeds:.0f} starts at every number" if seeds > 1 else ""
+            said.append(
+                f"Their number was chosen from {tried} on patterns averaged over 3 × 3 positions: "
+                "from the largest number on down, the two components most alike were made one "
+                f"and all were fitted again{starts}. Taken is the largest number at which no two "
+                "components' images (weight map times pattern) are alike by their cosine, each is "
+                "found in both halves of the scan, and the error of entries held out does not "
+                "rise by more than its standard error."
+            )
+        reason = found.text("reason").rstrip(".")
+        said.append(f"{reason[:1].upper()}{reason[1:]}." if reason else "")
+    else:
+        said.append(f"Their number, {found.k}, was given.")
+    if np.isfinite(found.number("error")):
+        floor = found.number("noise_floor")
+        noise = f"; noise alone gives {floor:.3g}" if np.isfinite(floor) else ""
+        said.append(
+            f"What they leave is {found.number('error'):.3g} of the norm of the data{noise}."
+        )
+    return [sentence for sentence in said if sentence]
+
+
+def _assigned(found: Components, cite: _Cited) -> list[str]:
+    """Labels, background and overlaps."""
+    said = ["Every position has the component of its largest weight"]
+    ground, limit = found.background, found.number("background_ratio")
+    if ground >= 0 and np.isfinite(limit):
+        said[0] += (
+            f"; where that is the background (component {ground}) and the second weight is at "
+            f"least T = {limit:g} of it, the second"
+        )
+    said[0] += "."
+    share = float((found.partner >= 0).mean())
+    limit = found.number("overlap_ratio")
+    if np.isfinite(limit):
+        said.append(
+            "Two components overlap where the next weight is at least "
+            f"s = {limit:g} of that of the label ({percent(share)} of the positions), "
+            f"both rules after {cite(_CAO)}."
+            if ground >= 0
+            else "Two components overlap where the next weight is at least "
+            f"s = {limit:g} of that of the label ({percent(share)} of the positions) {cite(_CAO)}."
+        )
+    return said

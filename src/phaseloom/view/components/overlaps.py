@@ -1,0 +1,282 @@
+"""Where two components overlap: from loose to strict, examples, and who touches whom."""
+
+from __future__ import annotations
+
+from functools import partial
+from string import ascii_uppercase
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phaseloom.errors import InputError
+from phaseloom.view.components.data import Components, components
+from phaseloom.view.components.panels import (
+    INSIDE,
+    bounded_aspect,
+    counts_bar,
+    draw_labels,
+    paint,
+    pattern_bar,
+    places,
+    stretch,
+)
+from phaseloom.view.components.patterns import draw_triple, triple_panels, triple_rows
+from phaseloom.view.panels import EDGE, Row, add_panel, draw_map, equal_boxes, page
+from phaseloom.view.parts import percent
+from phaseloom.view.style import luminance, map_extent, publication
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+OVERLAP_COLOUR = (0, 0, 0, 255)
+BARE_COLOUR = "#9A9A9A"
+FAINT = 0.72
+LISTED = 14
+"""Pairs of components that the network names, at most."""
+THICKEST = 6.0
+"""Points: the line of the pair with the most overlaps."""
+
+
+def overlap_figure(tree: xr.DataTree) -> Figure:
+    """Overlaps at rising ratios of the weights, and patterns of a few beside their components.
+
+    Parameters
+    ----------
+    tree
+        Result with ``overlap`` (threshold, y, x) in ``/components``, and ``overlap_example``
+        (example, ky, kx) where there are examples: ``example_y`` and ``example_x`` are indices
+        of their position, ``example_component`` and ``example_partner`` its two components.
+
+    Raises
+    ------
+    InputError
+        When no position has an overlap.
+    """
+    found = components(tree)
+    if not has_overlaps(found):
+        raise InputError("no position holds two components")
+    examples = found.data.sizes.get("example", 0) if "overlap_example" in found.data else 0
+    thresholds = found.data["threshold"].to_numpy()
+    aspect = bounded_aspect(found.data)
+    columns = 5 if aspect <= 1.6 else 3 if aspect <= 3.2 else 2
+    boxes = equal_boxes(columns, columns=columns, gap=0.1)
+    height = min(boxes[0][1] / aspect, 2.6)
+    rows = [
+        Row(boxes=boxes[: len(thresholds) - start], height=height)
+        for start in range(0, len(thresholds), columns)
+    ]
+    triples = triple_rows(found, examples, above=0.4)
+    with publication():
+        figure, axes = page([*rows, *triples], below=0.36 if examples else 0.02)
+        panels = [panel for row in axes[: len(rows)] for panel in row]
+        for index, (panel, threshold) in enumerate(zip(panels, thresholds, strict=True)):
+            _draw_threshold(panel, found, index, float(threshold))
+        drawn: Any = None
+        for index, three in enumerate(triple_panels(axes[len(rows) :])):
+            drawn = _draw_example(three, found, index)
+            _mark(panels[0], found, index)
+        if examples:
+            pattern_bar(axes[len(rows)][0], found)
+            counts_bar(axes[-1][0], drawn)
+        return figure
+
+
+def network_figure(tree: xr.DataTree, network: pd.DataFrame) -> Figure:
+    """Which components touch: lines between them, thicker where more positions hold both.
+
+    Parameters
+    ----------
+    tree
+        Result with ``/components``.
+    network
+        A row per pair that touches or overlaps: ``first``, ``second`` component, ``overlap``
+        (positions that hold both), ``length`` of the boundary in px.
+
+    Raises
+    ------
+    InputError
+        When no two components touch.
+    """
+    found = components(tree)
+    if network.empty:
+        raise InputError("no two components touch")
+    pairs = network.sort_values(["overlap", "length"], ascending=False, ignore_index=True)
+    aspect = bounded_aspect(found.data)
+    shown = pairs.head(LISTED)
+    beside = aspect <= 2.5
+    wide = min(4.4, 4.2 * aspect) if beside else INSIDE
+    listed = 0.2 + 0.17 * len(shown)
+    high = max(wide / aspect, listed) if beside else wide / aspect
+    with publication():
+        row = Row(boxes=((EDGE, wide),), height=high, below=0.52 if beside else 0.1)
+        figure, axes = page([row], below=0.0 if beside else listed + 0.82)
+        _draw_network(axes[0][0], found, pairs)
+        left = EDGE + wide + 0.62 if beside else EDGE + 0.45
+        place = add_panel(
+            figure,
+            left=left,
+            top=row.above + (0.0 if beside else high + 0.4),
+            width=min(2.6, INSIDE + EDGE - left - 0.3),
+            height=listed,
+        )
+        _draw_pairs(place, found, shown, total=len(pairs))
+        return figure
+
+
+def has_overlaps(found: Components) -> bool:
+    """Whether any position holds two components."""
+    return "overlap" in found.data and bool(found.data["overlap"].any())
+
+
+def _steps(found: Components) -> tuple[float, float]:
+    """Distance of positions along y and x."""
+    left, right, bottom, top = map_extent(found.data)["extent"]
+    rows, columns = found.shape
+    return abs(bottom - top) / rows, abs(right - left) / columns
+
+
+def _draw_threshold(axes: Axes, found: Components, index: int, threshold: float) -> None:
+    """Overlaps from one ratio on, black on the faint label map."""
+    overlap = found.data["overlap"][index].to_numpy().astype(bool)
+    image = paint(found.label, found.colours, faint=FAINT)
+    image[overlap] = OVERLAP_COLOUR
+    title = f"≥ {100 * threshold:.0f} %: {percent(float(overlap.mean()))}"
+    draw_map(axes, image, found.data, title=title, bar_colour="black" if index == 0 else None)
+    stretch(axes, found.data)
+
+
+def _draw_example(panels: Any, found: Components, index: int) -> Any:
+    """A pattern of an overlap beside its two components."""
+    example = found.data.isel(example=index)
+    one, other = int(example["example_component"]), int(example["example_partner"])
+    images = [
+        example["overlap_example"].to_numpy().astype(float),
+        found.pattern("pattern", one),
+        found.pattern("pattern", other),
+    ]
+    drawn = draw_triple(panels, images, names=("", f"component {one}", f"component {other}"))
+    where = f"row {int(example['example_y'])}, column {int(example['example_x'])}"
+    write = partial(
+        panels[0].annotate, xy=(0.0, 1.0), xycoords="axes fraction", textcoords="offset points",
+        annotation_clip=False,
+    )  # fmt: skip
+    write(ascii_uppercase[index], xytext=(0, 13), fontweight="bold")
+    write(where, xytext=(11, 13))
+    for axes, component in zip(panels[1:], (one, other), strict=True):
+        for side in axes.spines.values():
+            side.set_color(found.colours[component])
+            side.set_linewidth(1.6)
+    return drawn
+
+
+def _mark(axes: Axes, found: Components, index: int) -> None:
+    """The letter of an example where it lies on the map."""
+    from matplotlib.patheffects import withStroke
+
+    x, y = _centre(found, index)
+    axes.plot(
+        x, y, "o", markersize=6, markerfacecolor="none", markeredgecolor="#D55E00",
+        markeredgewidth=0.9, scalex=False, scaley=False,
+    )  # fmt: skip
+    left, right, bottom, top = map_extent(found.data)["extent"]
+    aside = (-1.0 if x > (left + right) / 2 else 1.0, -1.0 if y < (top + bottom) / 2 else 1.0)
+    axes.annotate(
+        ascii_uppercase[index], (x, y), xytext=(6 * aside[0], 6 * aside[1]),
+        textcoords="offset points", ha="center", va="center", fontsize=6, fontweight="bold",
+        color="#D55E00", path_effects=[withStroke(linewidth=1.6, foreground="white")],
+    )  # fmt: skip
+
+
+def _centre(found: Components, index: int) -> tuple[float, float]:
+    left, right, bottom, top = map_extent(found.data)["extent"]
+    step_y, step_x = _steps(found)
+    row, column = int(found.data["example_y"][index]), int(found.data["example_x"][index])
+    return min(left, right) + (column + 0.5) * step_x, min(bottom, top) + (row + 0.5) * step_y
+
+
+def _draw_network(axes: Axes, found: Components, pairs: pd.DataFrame) -> None:
+    """Components at their largest region, lines between those that touch."""
+    from matplotlib.lines import Line2D
+
+    draw_labels(axes, found, title="Components that touch", faint=FAINT, lines=False)
+    where = places(found, found.label)
+    most = max(1, int(pairs["overlap"].max()))
+    for pair in pairs.itertuples(index=False):
+        (x, y, _), (u, v, _) = where[pair.first], where[pair.second]
+        bare = pair.overlap == 0
+        axes.plot(
+            [x, u], [y, v], color=BARE_COLOUR if bare else _shade(pair.overlap, most),
+            linestyle="--" if bare else "-", solid_capstyle="round",
+            linewidth=0.6 if bare else _thickness(pair.overlap, most),
+            zorder=2 + pair.overlap / (2 * most), scalex=False, scaley=False,
+        )  # fmt: skip
+    for component, (x, y, _) in where.items():
+        if component == found.background:
+            continue
+        colour = found.colours[component]
+        axes.plot(
+            x, y, "o", markersize=10, color=colour, markeredgecolor="black", markeredgewidth=0.6,
+            zorder=3, scalex=False, scaley=False, gid="node",
+        )  # fmt: skip
+        axes.text(
+            x, y, str(component), ha="center", va="center_baseline", fontsize=6, zorder=4,
+            color="black" if luminance(colour) > 0.3 else "white",
+        )  # fmt: skip
+    some = sorted({most, max(1, round(most / 4))}) if pairs["overlap"].any() else []
+    handles = [
+        Line2D(
+            [], [], color=_shade(count, most), linewidth=_thickness(count, most),
+            label=f"{count} overlap{'s' * (count != 1)}",
+        )
+        for count in some
+    ]  # fmt: skip
+    if (pairs["overlap"] == 0).any():
+        handles.append(
+            Line2D([], [], color=BARE_COLOUR, linestyle="--", linewidth=0.6, label="touch only")
+        )
+    axes.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(0.0, -0.01), ncols=3, fontsize=6,
+        borderaxespad=0.1, handlelength=2.2,
+    )  # fmt: skip
+
+
+def _thickness(count: int, most: int) -> float:
+    return max(0.5, THICKEST * count / most)
+
+
+def _shade(count: int, most: int) -> str:
+    """Grey: the fewer overlaps, the lighter, so that a few lines stand out of many."""
+    return str(0.62 - 0.52 * min(1.0, 2 * count / most))
+
+
+def _draw_pairs(axes: Axes, found: Components, shown: pd.DataFrame, *, total: int) -> None:
+    """Overlaps of the pairs as bars, with the length of their boundary."""
+    from matplotlib.ticker import MaxNLocator
+
+    step_y, step_x = _steps(found)
+    units = str(found.data["x"].attrs.get("units", "px"))
+    if not np.isclose(step_y, step_x):
+        step_x, units = 1.0, "px"
+    place = np.arange(len(shown))
+    counts: NDArray[np.int64] = shown["overlap"].to_numpy()
+    axes.barh(place, counts, color="#555555", height=0.62)
+    largest = max(1, int(counts.max()))
+    for row, length in zip(place, step_x * shown["length"], strict=True):
+        axes.annotate(
+            f"{length:.3g} {units}", (counts[row], row), xytext=(3, 0),
+            textcoords="offset points", va="center", fontsize=6, color="#444444",
+        )  # fmt: skip
+    axes.set_yticks(
+        place, [f"{a} and {b}" for a, b in zip(shown["first"], shown["second"], strict=True)]
+    )
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_xlim(0, 1.35 * largest)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.set_xlabel("Positions that hold both;\nat the bars the boundary length")
+    part = f", {len(shown)} of {total}" if total > len(shown) else ""
+    axes.set_title(f"Pairs by overlaps{part}", loc="left")

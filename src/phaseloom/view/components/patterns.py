@@ -1,0 +1,151 @@
+"""Patterns of components beside those of the scan: means of labels and brightest positions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phaseloom.errors import InputError
+from phaseloom.view.components.data import METRICS, Components, components
+from phaseloom.view.components.panels import (
+    INSIDE,
+    counts_bar,
+    draw_pattern,
+    pattern_aspect,
+    pattern_bar,
+    short,
+    top_of,
+)
+from phaseloom.view.panels import EDGE, Row, page
+from phaseloom.view.style import publication
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PER_PAGE = 10
+"""Components that one figure holds."""
+
+AGREEMENTS = ("ssim", "gmsd")
+"""Said beside every component."""
+
+NAMES = ("", "mean of its label", "brightest position")
+"""Titles of the three patterns; the first has its scale."""
+
+_BETWEEN, _WITHIN = 0.3, 0.05
+
+
+def patterns_figure(tree: xr.DataTree, first: int = 0) -> Figure:
+    """Components beside the mean pattern of their label and the pattern where they weigh most.
+
+    Parameters
+    ----------
+    tree
+        Result with ``/components``.
+    first
+        The component that the figure starts with; it holds ``PER_PAGE`` at most.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The three patterns of a component have one scale, up to the number over the first.
+
+    Raises
+    ------
+    InputError
+        When the result holds no patterns to compare with.
+    """
+    found = components(tree)
+    if not has_measured(found):
+        raise InputError("the result has no patterns to compare components with", "cluster again")
+    shown = range(first, min(found.k, first + PER_PAGE))
+    triples = [
+        [found.pattern(name, c) for name in ("pattern", "mean_pattern", "brightest_pattern")]
+        for c in shown
+    ]
+    with publication():
+        figure, axes = page(triple_rows(found, len(shown), above=0.38), below=0.36)
+        drawn: Any = None
+        for panels, component, images in zip(triple_panels(axes), shown, triples, strict=True):
+            drawn = draw_triple(panels, images, names=NAMES)
+            _name(panels[0], found, component)
+            for side in panels[0].spines.values():
+                side.set_color(found.colours[component])
+                side.set_linewidth(1.6)
+        pattern_bar(axes[0][0], found)
+        counts_bar(axes[-1][0], drawn)
+        return figure
+
+
+def has_measured(found: Components) -> bool:
+    """Whether the result holds patterns of the scan to compare with."""
+    return {"mean_pattern", "brightest_pattern"} <= set(found.data.data_vars)
+
+
+def triple_rows(found: Components, count: int, *, above: float = 0.24) -> list[Row]:
+    """Rows of panels for ``count`` triples of patterns, two in a row."""
+    cell = (INSIDE - _BETWEEN) / 2
+    width = (cell - 2 * _WITHIN) / 3
+    boxes = tuple(
+        (EDGE + column * (cell + _BETWEEN) + place * (width + _WITHIN), width)
+        for column in range(2)
+        for place in range(3)
+    )
+    height = min(1.6 * width, width / pattern_aspect(found))
+    return [
+        Row(boxes=boxes[: 3 * min(2, count - start)], height=height, above=above)
+        for start in range(0, count, 2)
+    ]
+
+
+def triple_panels(axes: Sequence[Sequence[Axes]]) -> list[Sequence[Axes]]:
+    """The panels of rows, three by three."""
+    return [row[start : start + 3] for row in axes for start in range(0, len(row), 3)]
+
+
+def draw_triple(
+    panels: Sequence[Axes],
+    images: Sequence[NDArray[np.float64]],
+    *,
+    names: Sequence[str],
+) -> Any:
+    """Draw three patterns on one scale, that of the brightest of them.
+
+    Returns
+    -------
+    matplotlib.image.AxesImage
+        The last of them.
+    """
+    top = max(top_of(image) for image in images)
+    drawn: Any = None
+    for index, (axes, image, name) in enumerate(zip(panels, images, names, strict=True)):
+        title = f"{name} ≤ {short(top)}".strip() if index == 0 else name
+        drawn = draw_pattern(axes, image, title=title, top=top)
+    return drawn
+
+
+def _name(axes: Axes, found: Components, component: int) -> None:
+    """Over the first pattern of a component: its number, and how well it agrees with the mean."""
+    said = f"{component}" + " background" * (component == found.background)
+    axes.annotate(
+        said, (0.0, 1.0), xycoords="axes fraction", xytext=(0, 13), textcoords="offset points",
+        fontweight="bold", annotation_clip=False,
+    )  # fmt: skip
+    if "agreement" not in found.data:
+        return
+    values = found.data["agreement"].isel(component=component)
+    held = [str(name) for name in values["metric"].to_numpy()]
+    parts = [
+        f"{METRICS[name][0]} {float(values[held.index(name)]):.2f}"
+        for name in AGREEMENTS
+        if name in held and np.isfinite(float(values[held.index(name)]))
+    ]
+    if parts:
+        axes.annotate(
+            "with the mean: " + ", ".join(parts), (0.0, 1.0), xycoords="axes fraction",
+            xytext=(74, 13), textcoords="offset points", fontsize=6, annotation_clip=False,
+        )  # fmt: skip

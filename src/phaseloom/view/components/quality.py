@@ -1,0 +1,212 @@
+"""How alike components are: to each other, and to the mean pattern of their label."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phaseloom.errors import InputError
+from phaseloom.view.components.data import METRICS, Components, components
+from phaseloom.view.panels import Row, colour_bar, equal_boxes, letter, page
+from phaseloom.view.style import CORRELATION_MAP, luminance, publication, spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FEW = 6
+"""Up to this many components the four matrices stand in one row."""
+
+LARGE = ((0.58, 2.5), (0.58 + 3.49, 2.5))
+"""Left edge and width of matrices of more, in inches."""
+
+CELL = 0.2
+"""Inches: cells at least this wide hold their number."""
+
+WORST_COLOUR = "#D55E00"
+
+
+def quality_figure(tree: xr.DataTree) -> Figure:
+    """Four matrices of similarity between components, and their agreement with mean patterns.
+
+    Parameters
+    ----------
+    tree
+        Result with ``similarity`` (metric, component, component_2) or ``agreement`` (metric,
+        component) in ``/components``. Bright is alike, whichever way the measure goes.
+
+    Raises
+    ------
+    InputError
+        When it has neither.
+    """
+    found = components(tree)
+    pairs, agreed = has_similarity(found), has_agreement(found)
+    if not pairs and not agreed:
+        raise InputError("the result has no similarities of its components", "cluster again")
+    names = _measures(found)
+    columns = 4 if found.k <= FEW else 2
+    boxes = equal_boxes(4, columns=4, left=0.34, gap=0.34) if columns == 4 else LARGE
+    side = boxes[0][1]
+    rows = [
+        Row(boxes=boxes[: len(names) - start], height=side, above=0.3, below=0.52)
+        for start in range(0, len(names), columns)
+    ] * pairs
+    wide = equal_boxes(2, columns=2, left=0.58, gap=0.64)
+    rows += [
+        Row(boxes=wide[: len(names) - start], height=0.85, above=0.28, below=0.36)
+        for start in range(0, len(names), 2)
+    ] * agreed
+    with publication():
+        figure, axes = page(rows)
+        panels = [panel for row in axes for panel in row]
+        for index, name in enumerate(names * pairs):
+            _draw_matrix(panels[index], found, name, side=side)
+        for index, name in enumerate(names * agreed):
+            _draw_agreement(panels[len(names) * pairs + index], found, name)
+        letter(panels)
+        return figure
+
+
+def has_similarity(found: Components) -> bool:
+    """Whether there are two components that were compared."""
+    held = found.data.get("similarity")
+    return held is not None and found.k > 1 and bool(np.isfinite(held).any())
+
+
+def has_agreement(found: Components) -> bool:
+    """Whether components were compared with raw patterns."""
+    held = found.data.get("agreement")
+    return held is not None and bool(np.isfinite(held).any())
+
+
+def worst_pair(found: Components, name: str) -> tuple[int, int, float] | None:
+    """The two components that a measure calls most alike, and its value; None without any."""
+    values = similarity(found, name)
+    if not np.isfinite(values).any():
+        return None
+    sign = 1.0 if METRICS[name][2] else -1.0
+    ranked = np.where(np.isfinite(values), sign * values, -np.inf)
+    one, other = np.unravel_index(int(ranked.argmax()), ranked.shape)
+    return min(int(one), int(other)), max(int(one), int(other)), float(values[one, other])
+
+
+def similarity(found: Components, name: str) -> NDArray[np.float64]:
+    """One measure between all components (component, component_2), NaN on the diagonal."""
+    values = found.data["similarity"].sel(metric=name).to_numpy().astype(float).copy()
+    np.fill_diagonal(values, np.nan)
+    return values
+
+
+def _measures(found: Components) -> list[str]:
+    held = {str(name) for name in found.data["metric"].to_numpy()}
+    return [name for name in METRICS if name in held]
+
+
+def _ends(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Smallest and largest value; about a tenth apart where all are one."""
+    low, high = spread(values, low=0.0, high=100.0)
+    known = values[np.isfinite(values)]
+    if known.size and np.ptp(known) == 0:
+        reach = 0.05 * abs(float(known[0])) or 0.05
+        return float(known[0]) - reach, float(known[0]) + reach
+    return low, high
+
+
+def _draw_matrix(axes: Axes, found: Components, name: str, *, side: float) -> None:
+    """One measure between all components; the pair most alike is framed and named."""
+    import matplotlib as mpl
+    from matplotlib.colors import to_hex
+    from matplotlib.patches import Rectangle
+
+    values = similarity(found, name)
+    short, unit, larger = METRICS[name]
+    cmap = mpl.colormaps[CORRELATION_MAP if larger else f"{CORRELATION_MAP}_r"]
+    low, high = _ends(values)
+    drawn = axes.imshow(
+        values, cmap=cmap.with_extremes(bad="white"), vmin=low, vmax=high, origin="upper",
+        interpolation="nearest", aspect="equal",
+    )  # fmt: skip
+    for edge in axes.spines.values():
+        edge.set_visible(True)
+    step = 1 if found.k <= 12 else 2
+    ticks = np.arange(0, found.k, step)
+    axes.set_xticks(ticks)
+    axes.set_yticks(ticks)
+    axes.tick_params(length=0, pad=2)
+    if side / found.k >= CELL:
+        size = float(np.clip(side / found.k * 72 / 3.4, 4.0, 6.5))
+        form = ".0f" if name == "psnr" and found.k > FEW else ".1f" if name == "psnr" else ".2f"
+        for one, other in np.argwhere(np.isfinite(values)).tolist():
+            ground = to_hex(cmap(drawn.norm(values[one, other])))
+            axes.text(
+                other, one, f"{values[one, other]:{form}}", ha="center", va="center",
+                fontsize=size, color="black" if luminance(ground) > 0.3 else "white",
+            )  # fmt: skip
+    worst = worst_pair(found, name)
+    title = short
+    if worst is not None:
+        one, other, value = worst
+        for x, y in ((one, other), (other, one)):
+            axes.add_patch(
+                Rectangle(
+                    (x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=WORST_COLOUR, linewidth=1.2,
+                    gid="worst-pair",
+                )
+            )  # fmt: skip
+        title += f": {one} and {other} most alike" if found.k > FEW else f": {one} and {other}"
+        title += f" ({value:.3g}{f' {unit}' if unit else ''})"
+    axes.set_title(title, loc="left")
+    direction = "alike where large" if larger else "alike where small"
+    colour_bar_below(axes, drawn, f"{short}{f' ({unit})' if unit else ''}, {direction}")
+
+
+def colour_bar_below(axes: Axes, drawn: object, label: str) -> None:
+    """A colour bar under the tick labels of a matrix."""
+    from matplotlib.transforms import Bbox
+
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    box = axes.get_position(original=True)
+    down = 0.11 / figure.get_figheight()
+    axes.set_position(Bbox.from_extents(box.x0, box.y0 - down, box.x1, box.y1 - down))
+    colour_bar(axes, drawn, label)
+    axes.set_position(box)
+
+
+def _draw_agreement(axes: Axes, found: Components, name: str) -> None:
+    """One measure between every component and the mean pattern of its label."""
+    from matplotlib.ticker import MaxNLocator
+
+    values = found.data["agreement"].sel(metric=name).to_numpy().astype(float)
+    short, unit, larger = METRICS[name]
+    number = np.arange(found.k)
+    known = np.isfinite(values)
+    low, high = _ends(values)
+    room = 0.2 * (high - low)
+    foot = low - room if larger else high + room
+    axes.vlines(number[known], foot, values[known], colors="#BBBBBB", linewidth=0.7, zorder=1)
+    colours = [colour for colour, held in zip(found.colours, known, strict=True) if held]
+    axes.scatter(
+        number[known], values[known], s=18, c=colours, edgecolors="#333333", linewidths=0.4,
+        zorder=3,
+    )  # fmt: skip
+    title = f"{short} with the mean pattern"
+    if known.any():
+        worst = int(np.nanargmin(values) if larger else np.nanargmax(values))
+        title += f", least alike: {worst}"
+        axes.scatter(
+            worst, values[worst], s=52, facecolors="none", edgecolors=WORST_COLOUR,
+            linewidths=1.0, zorder=4,
+        )  # fmt: skip
+    # Alike is up for every measure.
+    axes.set_ylim(foot, high + room if larger else low - room)
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.set_xlim(-0.7, found.k - 0.3)
+    axes.set_xticks(number[:: 1 if found.k <= 12 else 2])
+    axes.set_xlabel("Component")
+    axes.set_ylabel(short + (f" ({unit})" if unit else ""))
+    axes.set_title(title, loc="left")

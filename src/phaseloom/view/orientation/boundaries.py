@@ -1,0 +1,170 @@
+"""Boundaries of grains drawn over a map, and the angles across them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phaseloom.view.orientation.data import Oriented
+from phaseloom.view.style import map_extent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SMALLEST = 5
+"""Pixels: smaller grains are mostly errors of single pixels, and get no outline."""
+
+HIGH_ANGLE = 15.0
+"""Degrees from which on a boundary is one of high angle."""
+
+WIDEST = 0.8
+"""Of the lines, in points; they leave two thirds of every pixel free."""
+
+LINES = (
+    ("high", "#000000", f"boundary ≥ {HIGH_ANGLE:g}°"),
+    ("low", "#FFFFFF", f"boundary < {HIGH_ANGLE:g}°"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Pairs of pixels that share an edge.
+
+    Parameters
+    ----------
+    first, second
+        (n, 2) row and column of either; the second is right of the first or below it.
+    angle
+        (n,) misorientation in degrees; NaN between two phases.
+    phase
+        (n,) of both; −1 where the phases differ.
+    parted
+        (n,) whether they are of two grains.
+    outlined
+        (n,) whether both of these grains have ``SMALLEST`` pixels or more.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    angle: NDArray[np.float64]
+    phase: NDArray[np.int64]
+    parted: NDArray[np.bool_]
+    outlined: NDArray[np.bool_]
+
+
+@lru_cache(maxsize=1)
+def neighbours(found: Oriented) -> Neighbours:
+    """All pairs of indexed neighbours with the angle between them; kept for the last map.
+
+    Parameters
+    ----------
+    found
+        With its grains, or those that :func:`phaseloom.maps.grains.find_grains` finds.
+    """
+    from phaseloom.maps.grains import find_grains
+    from phaseloom.maps.misorientation import misorientation_angles
+
+    phase, rotation, grain = found.phase, found.rotation, found.grain
+    if grain is None:
+        symmetries = [crystal.laue_rotations for crystal in found.crystals]
+        grain = find_grains(phase, rotation, symmetries).astype(np.int64)
+    place = np.moveaxis(np.indices(phase.shape, dtype=np.int64), 0, -1)
+    first = np.concatenate([place[:, :-1].reshape(-1, 2), place[:-1].reshape(-1, 2)])
+    second = np.concatenate([place[:, 1:].reshape(-1, 2), place[1:].reshape(-1, 2)])
+    known = (phase[*first.T] >= 0) & (phase[*second.T] >= 0)
+    first, second = first[known], second[known]
+    one, other = phase[*first.T], phase[*second.T]
+    both = np.where(one == other, one, -1)
+    angle = np.full(len(both), np.nan)
+    for number, crystal in enumerate(found.crystals):
+        chosen = both == number
+        if chosen.any():
+            angle[chosen] = misorientation_angles(
+                rotation[*first[chosen].T], rotation[*second[chosen].T], crystal.laue_rotations
+            )
+    one, other = grain[*first.T], grain[*second.T]
+    parted = one != other
+    # Pixels outside all grains, −1, count at the end.
+    large = np.bincount(np.where(grain < 0, grain.max() + 1, grain).ravel()) >= SMALLEST
+    outlined = parted & large[one] & large[other]
+    return Neighbours(first, second, angle, both, parted, outlined)
+
+
+def draw_boundaries(axes: Axes, found: Oriented) -> None:
+    """Draw the boundaries of all but the smallest grains: high angles black, low ones white.
+
+    Parameters
+    ----------
+    axes
+        Holds a map of the scan.
+    """
+    from matplotlib.collections import LineCollection
+
+    pairs = neighbours(found)
+    if not pairs.outlined.any():
+        return
+    kind = high_angle(pairs)
+    segments = _segments(found, pairs)
+    width = _line_width(axes, found)
+    for wanted, (name, colour, _) in zip((True, False), LINES, strict=True):
+        lines = segments[pairs.outlined & (kind == wanted)]
+        if len(lines):
+            axes.add_collection(
+                LineCollection(
+                    list(lines), colors=colour, linewidths=width, capstyle="projecting",
+                    gid=f"boundary-{name}",
+                ),
+                autolim=False,
+            )  # fmt: skip
+
+
+def high_angle(pairs: Neighbours) -> NDArray[np.bool_]:
+    """Pairs of two phases, or of one with a high angle between them."""
+    return np.asarray((pairs.phase < 0) | (pairs.angle >= HIGH_ANGLE))
+
+
+def line_handles(found: Oriented) -> list[Any]:
+    """Entries of a legend for the boundaries that the map has."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patheffects import withStroke
+
+    pairs = neighbours(found)
+    high = high_angle(pairs)
+    entries = []
+    for wanted, (_, colour, label) in zip((True, False), LINES, strict=True):
+        if (pairs.outlined & (high == wanted)).any():
+            of_phases = ", or of two phases" if wanted and (pairs.phase < 0).any() else ""
+            line = Line2D([], [], color=colour, linewidth=1.2, label=label + of_phases)
+            if colour == "#FFFFFF":
+                line.set_path_effects([withStroke(linewidth=2.2, foreground="#999999")])
+            entries.append(line)
+    return entries
+
+
+def _segments(found: Oriented, pairs: Neighbours) -> NDArray[np.float64]:
+    """(n, 2, 2): start and end (x, y) of the edge between the pixels of every pair."""
+    left, right, bottom, top = map_extent(found.data)["extent"]
+    rows, columns = found.shape
+    high, wide = (bottom - top) / rows, (right - left) / columns
+    row, column = pairs.second.T
+    # The left edge of the second when it is to the right of the first, else its upper one.
+    beside = pairs.first[:, 0] == pairs.second[:, 0]
+    start = np.stack([left + column * wide, top + row * high], axis=-1)
+    along = np.where(beside[:, None], [0.0, high], [wide, 0.0])
+    return np.stack([start, start + along], axis=1)
+
+
+def _line_width(axes: Axes, found: Oriented) -> float:
+    """Points: thin on maps of many pixels."""
+    figure: Any = axes.get_figure(root=True)
+    axes.apply_aspect()
+    box = axes.get_position()
+    rows, columns = found.shape
+    pixel = 72 * min(
+        box.width * figure.get_figwidth() / columns, box.height * figure.get_figheight() / rows
+    )
+    return float(np.clip(pixel / 3, 0.12, WIDEST))

@@ -1,0 +1,182 @@
+"""What figures and the report read from an orientation map: the group ``/orientation``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from phaseloom.errors import InputError
+from phaseloom.view.orientation.sectors import Sector, rotated, sector_of
+from phaseloom.view.peaks.data import scan_maps
+from phaseloom.view.style import OUTSIDE_COLOUR
+
+if TYPE_CHECKING:
+    from phaseloom.crystals import Crystal
+
+SURE = 0.95
+"""Pixels of at least this probability are called sure."""
+
+DARKEST = 0.25
+"""What is left of a colour where its pixel has no probability."""
+
+
+@dataclass(frozen=True, eq=False)
+class Oriented:
+    """An orientation map, as far as it is drawn.
+
+    Parameters
+    ----------
+    data
+        Group ``/orientation``: ``phase`` (y, x; −1 unindexed), ``rotation`` (y, x, quaternion)
+        and what else there is.
+    crystals
+        In the order of their numbers in ``phase``.
+    grains
+        Group ``/orientation/grains`` with ``grain`` (y, x; −1 unindexed); None when it is absent.
+    sample
+        Group ``/orientation/sample``: peaks and simulated spots of some pixels; None when it is
+        absent.
+    """
+
+    data: xr.Dataset
+    crystals: Sequence[Crystal]
+    grains: xr.Dataset | None = None
+    sample: xr.Dataset | None = None
+    sectors: Sequence[Sector] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sectors", tuple(sector_of(crystal) for crystal in self.crystals))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Scan positions (y, x)."""
+        return int(self.data.sizes["y"]), int(self.data.sizes["x"])
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the crystals."""
+        return [crystal.name for crystal in self.crystals]
+
+    @property
+    def phase(self) -> NDArray[np.int64]:
+        """Number of the crystal, (y, x); −1 unindexed."""
+        return self.data["phase"].to_numpy().astype(np.int64)
+
+    @property
+    def rotation(self) -> NDArray[np.float64]:
+        """Unit quaternions (y, x, 4); NaN where unindexed."""
+        return quaternions(self.data["rotation"])
+
+    @property
+    def indexed(self) -> NDArray[np.bool_]:
+        """Pixels with a solution, (y, x)."""
+        return np.asarray(self.phase >= 0)
+
+    @property
+    def grain(self) -> NDArray[np.int64] | None:
+        """Number of the grain, (y, x), −1 unindexed; None when grains were not made."""
+        if self.grains is None or "grain" not in self.grains:
+            return None
+        return self.grains["grain"].to_numpy().astype(np.int64)
+
+    def has(self, *names: str) -> bool:
+        """Whether the map holds all these variables, with a finite value in the first."""
+        if not set(names) <= set(self.data.variables):
+            return False
+        values = self.data[names[0]].to_numpy()
+        return bool(np.isfinite(values).any()) if values.dtype.kind == "f" else True
+
+    def values(self, name: str) -> NDArray[np.float64]:
+        """A variable in double precision, NaN where it is not known or the pixel unindexed."""
+        values = self.data[name].to_numpy().astype(np.float64)
+        return np.where(self.indexed & (values >= 0), values, np.nan)
+
+    def shares(self) -> NDArray[np.float64]:
+        """Part of the pixels that each phase has."""
+        phase = self.phase
+        counts = np.bincount(phase[phase >= 0], minlength=len(self.crystals))
+        return np.asarray(counts / max(1, phase.size))
+
+    def painted(
+        self,
+        axis: int,
+        *,
+        phase: ArrayLike | None = None,
+        rotation: ArrayLike | None = None,
+        brightness: ArrayLike | None = None,
+    ) -> NDArray[np.uint8]:
+        """Colours of the crystal directions along a sample axis.
+
+        Parameters
+        ----------
+        axis
+            0, 1, 2: x (right), y (down), z (along the beam).
+        phase, rotation
+            (y, x) and (y, x, 4) of another solution; by default the map's.
+        brightness
+            (y, x), 0 to 1: where it is low the colours get darker.
+
+        Returns
+        -------
+        numpy.ndarray
+            (y, x, 3) uint8 RGB; the neutral colour where unindexed.
+        """
+        from matplotlib.colors import to_rgb
+
+        numbers = self.phase if phase is None else np.asarray(phase, dtype=np.int64)
+        turns = self.rotation if rotation is None else np.asarray(rotation, dtype=np.float64)
+        image = np.broadcast_to(to_rgb(OUTSIDE_COLOUR), (*numbers.shape, 3)).copy()
+        for number, sector in enumerate(self.sectors):
+            chosen = (numbers == number) & np.isfinite(turns).all(axis=-1)
+            if not chosen.any():
+                continue
+            colours = sector.colours(rotated(turns[chosen], axis))
+            if brightness is not None:
+                light = np.nan_to_num(np.asarray(brightness, dtype=np.float64)[chosen])
+                colours = colours * (DARKEST + (1 - DARKEST) * np.clip(light, 0, 1))[:, None]
+            image[chosen] = colours
+        return np.asarray(np.rint(255 * image), dtype=np.uint8)
+
+
+GROUPS = ("grains", "sample")
+
+
+def oriented(tree: xr.DataTree) -> Oriented:
+    """The orientation map of a result.
+
+    Parameters
+    ----------
+    tree
+        The whole result, with a group ``/orientation``.
+
+    Raises
+    ------
+    InputError
+        When there is no such group, or it does not say which crystals it maps.
+    """
+    from phaseloom.crystals.records import crystals_from_json
+
+    group = tree.children.get("orientation")
+    if group is None or "rotation" not in group:
+        raise InputError("the result holds no orientation map", "index a scan first")
+    if "crystals" not in group.attrs:
+        raise InputError(
+            "the orientation map does not say which crystals it maps", "index the scan again"
+        )
+    found = {
+        name: node.to_dataset(inherit=False)
+        for name, node in group.children.items()
+        if name in GROUPS
+    }
+    crystals = crystals_from_json(str(group.attrs["crystals"]))
+    return Oriented(scan_maps(group.to_dataset()), crystals, **found)
+
+
+def quaternions(array: xr.DataArray) -> NDArray[np.float64]:
+    """Quaternions with their four numbers last."""
+    return array.transpose(..., "quaternion").to_numpy().astype(np.float64)

@@ -1,0 +1,205 @@
+"""Figures of an orientation map: phases, orientations, how sure they are, second solutions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from phaseloom.errors import InputError
+from phaseloom.view.orientation.data import SURE, Oriented, oriented, quaternions
+from phaseloom.view.orientation.panels import (
+    Panel,
+    class_panel,
+    ipf_panel,
+    keyed_page,
+    map_page,
+    phase_panel,
+    scalar_panel,
+)
+from phaseloom.view.style import (
+    AMBIGUOUS_COLOUR,
+    CONFIDENCE_MAP,
+    CORRELATION_MAP,
+    OUTSIDE_COLOUR,
+    RESIDUAL_MAP,
+    VALUE_MAP,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SAMPLE_AXES = ("x (right)", "y (down)", "z (along the beam)")
+
+QUALITY = (
+    ("probability", "Probability", "Phase and orientation right", CONFIDENCE_MAP, (0.0, 1.0)),
+    ("phase_probability", "Phase probability", "Phase right", CONFIDENCE_MAP, (0.0, 1.0)),
+    ("correlation", "Correlation index", "Q", CORRELATION_MAP, (0.0, 1.0)),
+    (
+        "orientation_reliability", "Orientation reliability", "100 (1 − Q$_2$ / Q$_1$)",
+        VALUE_MAP, (0.0, 100.0),
+    ),
+    (
+        "phase_reliability", "Phase reliability", "100 (1 − Q$_{other}$ / Q$_1$)",
+        VALUE_MAP, (0.0, 100.0),
+    ),
+    ("explained", "Explained intensity", "Part of the peaks", VALUE_MAP, (0.0, 1.0)),
+    ("matched", "Spots paired with peaks", "Spots", VALUE_MAP, None),
+    ("residual", "Distance of the pairs", "rms, Å⁻¹", RESIDUAL_MAP, None),
+)  # fmt: skip
+"""Variable, title, what its colours measure, colour map, limits (None: those of the values)."""
+
+CERTAINTY = (
+    (0, f"probability ≥ {SURE:g}", "#0072B2"),
+    (1, f"probability < {SURE:g}", "#56B4E9"),
+    (2, "ambiguous", AMBIGUOUS_COLOUR),
+    (3, "unindexed", OUTSIDE_COLOUR),
+)
+
+
+def ipf_figure(tree: xr.DataTree, *, shaded: bool = False) -> Figure:
+    """Phases, and the crystal directions along x, y and z of the sample, with their colour keys.
+
+    Parameters
+    ----------
+    tree
+        Result with ``/orientation``; boundaries are those of the grains where there are any.
+    shaded
+        Darken orientations of low ``probability``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        y grows downwards; x, y and z are the scan's axes, z along the beam.
+    """
+    found = oriented(tree)
+    brightness = found.values("probability") if shaded and found.has("probability") else None
+    panels = [phase_panel(found, found.phase, title="Phases")]
+    for axis, name in enumerate(SAMPLE_AXES):
+        image = found.painted(axis, brightness=brightness)
+        panels.append(ipf_panel(found, image, title=f"IPF {name}"))
+    return keyed_page(found, panels)
+
+
+def quality_figure(tree: xr.DataTree) -> Figure:
+    """How far the map can be trusted: probabilities, reliabilities, correlation; what there is.
+
+    Parameters
+    ----------
+    tree
+        Result with ``/orientation``.
+
+    Raises
+    ------
+    InputError
+        When it has none of these maps, or no pixel is indexed.
+    """
+    found = oriented(tree)
+    panels: list[Panel] = []
+    if found.has("probability"):
+        classes = np.where(found.values("probability") >= SURE, 0, 1)
+        if "ambiguous" in found.data:
+            classes[found.data["ambiguous"].to_numpy().astype(bool)] = 2
+        classes[~found.indexed] = 3
+        panels.append(class_panel(found, classes, CERTAINTY, title="Certainty"))
+    single = len(found.crystals) == 1
+    panels += [
+        scalar_panel(found, found.values(name), title=title, label=label, cmap=cmap, limits=limits)
+        for name, title, label, cmap, limits in QUALITY
+        if found.has(name) and not (single and name.startswith("phase_"))
+    ]
+    if not panels:
+        raise InputError("the orientation map has no maps of its quality", "index the scan again")
+    return map_page(found, panels)
+
+
+def solutions_figure(tree: xr.DataTree) -> Figure:
+    """The second solution beside the map's: orientation, phase and probability.
+
+    Parameters
+    ----------
+    tree
+        Result with a second solution in ``solution_rotation`` and ``solution_phase``.
+
+    Raises
+    ------
+    InputError
+        When no pixel has one.
+    """
+    found = oriented(tree)
+    if not has_second(found):
+        raise InputError("no pixel has a second solution", "ask for two or more when indexing")
+    second = found.data.isel(solution=1)
+    phase = second["solution_phase"].to_numpy().astype(np.int64)
+    image = found.painted(2, phase=phase, rotation=quaternions(second["solution_rotation"]))
+    panels = [
+        ipf_panel(found, found.painted(2), title="Map, IPF z"),
+        ipf_panel(found, image, title="Solution 2, IPF z", lines=False),
+    ]
+    if len(found.crystals) > 1:
+        panels.append(phase_panel(found, phase, title="Solution 2, phase"))
+    if "solution_probability" in second:
+        values = np.where(phase >= 0, second["solution_probability"].to_numpy(), np.nan)
+        panels.append(
+            scalar_panel(
+                found, values, title="Solution 2, probability", label="Probability",
+                cmap=CONFIDENCE_MAP, limits=(0.0, 1.0),
+            )
+        )  # fmt: skip
+    return keyed_page(found, panels)
+
+
+def overlap_figure(tree: xr.DataTree) -> Figure:
+    """The second crystal under the first: its orientation, phase, weight and probability.
+
+    Parameters
+    ----------
+    tree
+        Result with ``overlap_weight``, ``overlap_phase`` and ``overlap_rotation``.
+
+    Raises
+    ------
+    InputError
+        When no second crystal was looked for or found.
+    """
+    found = oriented(tree)
+    if not has_overlaps(found):
+        raise InputError("the orientation map has no overlaps", "ask for them when indexing")
+    phase = found.data["overlap_phase"].to_numpy().astype(np.int64)
+    image = found.painted(2, phase=phase, rotation=quaternions(found.data["overlap_rotation"]))
+    panels = [
+        ipf_panel(found, found.painted(2), title="First crystal, IPF z"),
+        ipf_panel(found, image, title="Second crystal, IPF z", lines=False),
+    ]
+    if len(found.crystals) > 1:
+        panels.append(phase_panel(found, phase, title="Second crystal, phase"))
+    for name, title, label, high in (
+        ("overlap_weight", "Second crystal, weight", "Part of the intensity", 0.5),
+        ("overlap_probability", "Second crystal, probability", "Probability", 1.0),
+    ):
+        if name in found.data:
+            values = np.where(phase >= 0, found.data[name].to_numpy(), np.nan)
+            panels.append(
+                scalar_panel(
+                    found, values, title=title, label=label, cmap=CONFIDENCE_MAP,
+                    limits=(0.0, high),
+                )
+            )  # fmt: skip
+    return keyed_page(found, panels)
+
+
+def has_second(found: Oriented) -> bool:
+    """Whether any pixel has a second solution."""
+    return (
+        found.has("solution_phase", "solution_rotation")
+        and found.data.sizes["solution"] > 1
+        and bool((found.data["solution_phase"].isel(solution=1) >= 0).any())
+    )
+
+
+def has_overlaps(found: Oriented) -> bool:
+    """Whether a second crystal was found anywhere."""
+    return found.has("overlap_phase", "overlap_rotation", "overlap_weight") and bool(
+        (found.data["overlap_phase"] >= 0).any()
+    )

@@ -1,0 +1,244 @@
+"""The panels that figures of orientation maps are made of, and their pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phaseloom.view.orientation.boundaries import draw_boundaries, line_handles
+from phaseloom.view.orientation.data import Oriented
+from phaseloom.view.orientation.keys import KEY_HEIGHT, distinct_keys, draw_key
+from phaseloom.view.panels import (
+    EDGE,
+    Row,
+    add_panel,
+    colour_bar,
+    draw_map,
+    equal_boxes,
+    letter,
+    map_aspect,
+    page,
+)
+from phaseloom.view.stxm.quality import draw_classes
+from phaseloom.view.style import (
+    OUTSIDE_COLOUR,
+    PAGE_WIDTH,
+    paint_labels,
+    phase_handles,
+    publication,
+    spread,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+THINNEST = 0.25
+"""Inches: maps of few lines are drawn so thick, stretched across."""
+
+_WIDEST_BAR = 2.2
+_KEYS = 4
+"""Colour keys side by side, at most."""
+_KEY_WIDTH = 1.2
+_PLOTS = equal_boxes(3, columns=3, left=0.5, gap=0.6)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A place on a page: what draws it, and the room it needs under it in inches."""
+
+    draw: Callable[[Axes], None]
+    below: float = 0.08
+
+
+def scalar_panel(
+    found: Oriented,
+    values: NDArray[np.float64],
+    *,
+    title: str,
+    label: str,
+    cmap: str,
+    limits: tuple[float, float] | None = None,
+    extend: str = "neither",
+) -> Panel:
+    """One number per pixel with its colour bar; pixels without it stay light.
+
+    Parameters
+    ----------
+    values
+        (y, x), NaN where there is none.
+    label
+        Of the colour bar.
+    limits
+        Ends of the colours; None: from 0 to about the largest value.
+    extend
+        As for :func:`phaseloom.view.panels.colour_bar`.
+    """
+    ends = (0.0, spread(values)[1]) if limits is None else limits
+
+    def draw(axes: Axes) -> None:
+        wide = axes.get_position().width * PAGE_WIDTH
+        drawn = draw_map(axes, values, found.data, title=title, cmap=cmap, limits=ends)
+        _thicken(axes, found)
+        colour_bar(axes, drawn, label, width=min(wide, _WIDEST_BAR), extend=extend)
+
+    return Panel(draw, below=0.44)
+
+
+def class_panel(
+    found: Oriented,
+    classes: NDArray[np.int64],
+    entries: tuple[tuple[int, str, str], ...],
+    *,
+    title: str,
+) -> Panel:
+    """A map of few named classes with their shares; see :func:`draw_classes`."""
+
+    def draw(axes: Axes) -> None:
+        draw_classes(axes, classes, found.data, entries, title=title)
+        _thicken(axes, found)
+
+    present = sum(bool((classes == code).any()) for code, _, _ in entries)
+    return Panel(draw, below=0.1 + 0.11 * present)
+
+
+def phase_panel(found: Oriented, phase: NDArray[np.int64], *, title: str) -> Panel:
+    """Phases (y, x) in their colours; unindexed pixels stay light."""
+    return Panel(
+        partial(_draw_image, found=found, image=paint_labels(phase, len(found.crystals)),
+                title=title)
+    )  # fmt: skip
+
+
+def ipf_panel(
+    found: Oriented, image: NDArray[np.uint8], *, title: str, lines: bool = True
+) -> Panel:
+    """Colours of orientations (y, x, 3), with the boundaries of the grains over them."""
+
+    def draw(axes: Axes) -> None:
+        _draw_image(axes, found=found, image=image, title=title)
+        if lines:
+            draw_boundaries(axes, found)
+
+    return Panel(draw)
+
+
+def map_page(
+    found: Oriented,
+    panels: Sequence[Panel],
+    *,
+    plots: Sequence[Callable[[Axes], None]] = (),
+    bottom: float = 0.0,
+) -> Figure:
+    """Panels over the scan, in rows of as many as let maps of its aspect be seen, and plots.
+
+    Parameters
+    ----------
+    plots
+        What draws them, three in a row under the maps.
+    bottom
+        Room under the last row; inches.
+    """
+    with publication():
+        boxes, height = _boxes(max(1, len(panels)), map_aspect(found.data))
+        lines = [panels[i : i + len(boxes)] for i in range(0, len(panels), len(boxes))]
+        figure, axes = page(
+            [
+                *(
+                    Row(boxes=boxes[: len(line)], height=height, below=max(p.below for p in line))
+                    for line in lines
+                ),
+                *(
+                    Row(boxes=_PLOTS[: len(plots) - first], height=1.4, above=0.28, below=0.42)
+                    for first in range(0, len(plots), len(_PLOTS))
+                ),
+            ],
+            below=bottom,
+        )
+        places = [place for row in axes for place in row]
+        draws = [*(panel.draw for panel in panels), *plots]
+        for place, draw in zip(places, draws, strict=True):
+            draw(place)
+        letter(places)
+        return figure
+
+
+def keyed_page(found: Oriented, panels: Sequence[Panel]) -> Figure:
+    """Maps with the phases, the boundaries and the colour keys under them."""
+    keys = distinct_keys(found)
+    rows = -(-len(keys) // _KEYS)
+    columns = min(len(keys), _KEYS)
+    shares = found.shares()
+    labels = [f"{n}, {100 * s:.1f} %" for n, s in zip(found.names, shares, strict=True)]
+    lines = line_handles(found)
+    entries = len(labels) + (shares.sum() < 1) + len(lines)
+    room = 0.12 + max(rows * KEY_HEIGHT, 0.14 * entries)
+    figure = map_page(found, panels, bottom=room)
+    with publication():
+        height = figure.get_figheight()
+        for index, (number, names) in enumerate(keys):
+            row, column = divmod(index, columns)
+            place = add_panel(
+                figure,
+                left=PAGE_WIDTH - EDGE - _KEY_WIDTH * (columns - column),
+                top=height - room + 0.06 + row * KEY_HEIGHT,
+                width=_KEY_WIDTH,
+                height=KEY_HEIGHT,
+            )
+            draw_key(place, found.sectors[number], found.crystals[number], title=", ".join(names))
+        handles = phase_handles(labels)
+        if shares.sum() < 1:
+            handles.append(_unindexed(1.0 - float(shares.sum())))
+        figure.legend(
+            handles=handles + lines,
+            loc="upper left",
+            bbox_to_anchor=(EDGE / PAGE_WIDTH, (room - 0.1) / height),
+            handlelength=1.0,
+            handleheight=1.0,
+            labelspacing=0.3,
+            borderaxespad=0.0,
+            borderpad=0.0,
+        )
+    return figure
+
+
+def _unindexed(share: float) -> Any:
+    from matplotlib.patches import Patch
+
+    return Patch(
+        facecolor=OUTSIDE_COLOUR,
+        edgecolor="#999999",
+        linewidth=0.4,
+        label=f"unindexed, {100 * share:.1f} %",
+    )
+
+
+def _draw_image(axes: Axes, *, found: Oriented, image: NDArray[np.uint8], title: str) -> None:
+    draw_map(axes, image, found.data, title=title)
+    _thicken(axes, found)
+
+
+def _boxes(count: int, aspect: float) -> tuple[tuple[tuple[float, float], ...], float]:
+    """Boxes of a row of maps, as even as can be, and their height."""
+    most, least = (4, 3) if aspect <= 1.6 else (2, 2) if aspect <= 8 else (1, 1)
+    columns = -(-count // -(-count // most))
+    boxes = equal_boxes(columns, columns=max(columns, least))
+    return boxes, max(THINNEST, boxes[0][1] * min(1.0 / aspect, 2.2))
+
+
+def _thicken(axes: Axes, found: Oriented) -> None:
+    """Stretch a map of few lines across them until it can be seen."""
+    aspect = map_aspect(found.data)
+    figure: Any = axes.get_figure(root=True)
+    box = axes.get_position(original=True)
+    wide, high = box.width * figure.get_figwidth(), box.height * figure.get_figheight()
+    if wide / aspect < THINNEST:
+        axes.set_aspect("auto")
+    elif high * aspect < THINNEST:
+        axes.set_aspect("auto")
+        axes.set_box_aspect(high / THINNEST)

@@ -1,0 +1,1 @@
+"""Figures and report section of phase maps of X-ray stacks."""

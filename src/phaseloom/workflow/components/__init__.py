@@ -1,0 +1,1 @@
+"""Components of a scan: recipe, run, tables, demonstration."""

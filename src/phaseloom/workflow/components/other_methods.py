@@ -1,0 +1,102 @@
+"""Other methods that part the same scan, beside the components."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.workflow.components.input import Source
+from phaseloom.workflow.components.recipe import ComponentsRecipe
+
+_GROUP = "components"
+
+_DECIDING = {"seed", "compare", "preparation", "correction", "centring", "peaks", "filter"}
+"""What of a recipe decides on the labels by other methods."""
+
+
+def other_methods(
+    found: Source, data: xr.Dataset, recipe: ComponentsRecipe, keep: Checkpoints, **how: Any
+) -> tuple[xr.Dataset, dict[str, xr.Dataset]]:
+    """Part the scan by the methods that a recipe compares with.
+
+    Parameters
+    ----------
+    found
+        What the components were found in.
+    data
+        Group ``/components``.
+    recipe, keep
+        As for :func:`phaseloom.workflow.components.run.run_components`.
+    **how
+        ``workers``, ``scheduler``, ``progress``.
+
+    Returns
+    -------
+    agreement : xarray.Dataset
+        ``agreement_of_methods`` (method, method_2): adjusted Rand index, ``nmf`` first; empty
+        without methods.
+    labels : dict of xarray.Dataset
+        ``label`` (y, x) by method.
+    """
+    label = data["label"]
+    made: dict[str, np.ndarray] = {}
+
+    def labels() -> dict[str, np.ndarray]:
+        # Only when they are not kept from an earlier run, and once for all.
+        if recipe.compare and not made:
+            made.update(_other_labels(found, int(data.attrs["k"]), recipe, keep, **how))
+        return made
+
+    def agreement() -> xr.Dataset:
+        from phaseloom.components.choice.alternatives import agreement_matrix
+
+        if not labels():
+            return xr.Dataset()
+        names = ["nmf", *labels()]
+        matrix = agreement_matrix({"nmf": label.to_numpy().ravel()} | labels())
+        return xr.Dataset(
+            {"agreement_of_methods": (("method", "method_2"), matrix)},
+            coords={"method": ("method", names), "method_2": ("method_2", names)},
+        )
+
+    def labelled(name: str) -> xr.Dataset:
+        return xr.Dataset(
+            {"label": (("y", "x"), labels()[name].reshape(label.shape))},
+            coords={axis: data[axis] for axis in ("y", "x")},
+        )
+
+    key = fingerprint(
+        found.inputs, recipe.model_dump(mode="json", include=_DECIDING), label.to_numpy()
+    )
+    alike = keep.stage(_GROUP, "agreement", key, agreement)
+    names = [str(n) for n in alike["method"].to_numpy()[1:]] if "method" in alike.dims else []
+    return alike, {
+        name: keep.stage(f"{_GROUP}/{name}", "label", key, partial(labelled, name), first=True)
+        for name in names
+    }
+
+
+def _other_labels(
+    found: Source, k: int, recipe: ComponentsRecipe, keep: Checkpoints, **how: Any
+) -> dict[str, np.ndarray]:
+    from phaseloom.components.choice.alternatives import other_labels
+    from phaseloom.components.factors.compression import compress
+    from phaseloom.components.patterns.preparation import prepare
+
+    preparation = recipe.preparation
+    options = preparation.model_dump(exclude={"scaling"})
+    # What this run has made itself is not kept from an earlier one.
+    again = Checkpoints(keep.store)
+    prepared = prepare(found.patterns, **options, seed=recipe.seed, keep=again, **how)
+    compressed = compress(
+        prepared, scaling=preparation.scaling, seed=recipe.seed, device=recipe.device, **how
+    )
+    return dict(
+        other_labels(
+            compressed.scores, k, methods=recipe.compare, seed=recipe.seed, device=recipe.device
+        )
+    )

@@ -1,0 +1,1 @@
+"""Phase and orientation maps: recipe, run, tables, demonstration."""

@@ -1,0 +1,25 @@
+"""The crystals of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from phaseloom.workflow.orientation.recipe import CrystalFile
+
+if TYPE_CHECKING:
+    from phaseloom.crystals import Crystal
+
+
+def crystals_of(entries: Sequence[CrystalFile]) -> list[Crystal]:
+    """The crystals under the names that maps are to call them.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, or has no atoms.
+    """
+    from phaseloom.crystals import read_crystal
+
+    return [replace(read_crystal(entry.file), name=entry.label) for entry in entries]

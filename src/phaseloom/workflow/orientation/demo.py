@@ -1,0 +1,216 @@
+"""A simulated scan of LiFePO₄ and FePO₄, mapped from its file and scored against the truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.workflow.demo_scan import write_demo_scan
+from phaseloom.workflow.orientation.recipe import CrystalFile, Matching, OrientationRecipe
+from phaseloom.workflow.orientation.run import run_orientation
+from phaseloom.workflow.outcome import Outcome
+
+if TYPE_CHECKING:
+    from phaseloom.crystals import Crystal
+
+_GRAIN = 80
+"""Pixels of a grain, on average."""
+
+_MIXED = 0.1
+"""Part of a pattern that a second crystal needs to be looked for in the score."""
+
+_CLASSES = 10
+"""Classes of probability that are compared with the share of right pixels."""
+
+
+def demo_index(
+    folder: Path,
+    *,
+    size: int = 48,
+    seed: int = 0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    workers: int | None = None,
+    scheduler: str | None = None,
+    fresh: bool = False,
+    progress: Progress = SILENT,
+) -> tuple[Outcome, dict[str, Any]]:
+    """Simulate a scan's file and the CIFs of its crystals, map it as a user would, and score it.
+
+    The scan is that of :func:`phaseloom.workflow.demo_scan.write_demo_scan`.
+
+    Parameters
+    ----------
+    folder
+        Gets ``scan.npy``, the CIFs and the results.
+    size
+        Rows of the scan; it has five columns for every six of them.
+    seed, device, workers, scheduler, fresh, progress
+        As for recipes and :func:`phaseloom.workflow.orientation.run.run_orientation`.
+
+    Returns
+    -------
+    outcome : Outcome
+        What the run left in ``folder``.
+    scores : dict
+        See :func:`score`.
+    """
+    from phaseloom.crystals import iron_phosphate, lithium_iron_phosphate
+
+    shape = size, 5 * size // 6
+    scan, truth = write_demo_scan(folder, shape, grain=_GRAIN, seed=seed, progress=progress)
+    crystals = [lithium_iron_phosphate(), iron_phosphate()]
+    files = [write_cif(folder / f"{crystal.name}.cif", crystal) for crystal in crystals]
+    recipe = OrientationRecipe(
+        out=folder,
+        seed=seed,
+        device=device,
+        scan=scan,
+        matching=Matching(overlaps=True, context=True),
+        crystal=tuple(CrystalFile(file=file) for file in files),
+    )
+    outcome = run_orientation(
+        recipe, fresh=fresh, workers=workers, scheduler=scheduler, truth=truth, progress=progress
+    )
+    return outcome, score(outcome.results, truth)
+
+
+def score(results: xr.DataTree, truth: xr.Dataset) -> dict[str, Any]:
+    """Compare an orientation map with the truth that lies beside it.
+
+    Parameters
+    ----------
+    results
+        With ``/orientation``, its ``true_phase`` and ``true_rotation``.
+    truth
+        From :func:`phaseloom.simulate.write_scan`: ``overlap`` is the part of a second crystal,
+        ``phase_2`` and ``rotation_2``.
+
+    Returns
+    -------
+    dict
+        ``pixels``: of ``all`` crystalline pixels, those ``within grains`` and ``at boundaries``
+        the number ``pixels``, the shares ``within_3_degrees`` (of the right phase), ``either``
+        (that, or the second crystal's), ``both`` (of the pixels in which the second has a tenth or
+        more) and ``phase`` (right), ``median_misorientation`` (degrees, where the phase is right),
+        ``probability`` (mean said) and ``calibration_error``: |said − right share| averaged over
+        ten classes of probability, weighted by their pixels (``…_either``: when the second crystal
+        is right, too). ``confusion``: pixels of every true phase by what they were ``found`` as.
+    """
+    from phaseloom.view.orientation.data import oriented
+    from phaseloom.view.orientation.truth import RIGHT_WITHIN, confusion, true_angles
+
+    found = oriented(results)
+    angle = true_angles(found)
+    right = angle <= RIGHT_WITHIN
+    boundary = truth["overlap"].to_numpy() > 0
+    hidden = {f"true_{name}": truth[f"{name}_2"].variable for name in ("phase", "rotation")}
+    other = boundary & (true_angles(replace(found, data=found.data.assign(hidden))) <= RIGHT_WITHIN)
+    either = right | other
+    both = np.full(right.shape, np.nan)
+    if "overlap_phase" in found.data:
+        second = {name: found.data[f"overlap_{name}"].variable for name in ("phase", "rotation")}
+        data = found.data.assign(second)
+        swapped = true_angles(replace(found, data=data)) <= RIGHT_WITHIN
+        along = true_angles(replace(found, data=data.assign(hidden))) <= RIGHT_WITHIN
+        mixed = truth["overlap"].to_numpy() >= _MIXED
+        both[mixed] = ((right & along) | (other & swapped))[mixed]
+    said = np.nan_to_num(found.data["probability"].to_numpy().astype(np.float64))
+    crystalline = found.data["true_phase"].to_numpy() >= 0
+    groups = {
+        "all": crystalline,
+        "within grains": crystalline & ~boundary,
+        "at boundaries": crystalline & boundary,
+    }
+    counts = confusion(found)
+    return {
+        "pixels": {
+            name: {
+                "pixels": int(of.sum()),
+                "within_3_degrees": _mean(right[of]),
+                "either": _mean(either[of]),
+                "both": _mean(both[of & np.isfinite(both)]),
+                "median_misorientation": _median(angle[of]),
+                "phase": _mean(np.isfinite(angle[of])),
+                "probability": _mean(said[of]),
+                "calibration_error": calibration_error(said[of], right[of]),
+                "calibration_error_either": calibration_error(said[of], either[of]),
+            }
+            for name, of in groups.items()
+        },
+        "found": [*found.names, "none"],
+        "confusion": {
+            name: [int(n) for n in row]
+            for name, row in zip([*found.names, "none"], counts, strict=True)
+            if row.any()
+        },
+    }
+
+
+def calibration_error(said: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """Mean difference of probability and share of right ones, over classes of probability.
+
+    Parameters
+    ----------
+    said, right
+        (n,) probabilities and what came of them.
+    """
+    if not said.size:
+        return float("nan")
+    of = np.minimum((said * _CLASSES).astype(int), _CLASSES - 1)
+    excess = np.bincount(of, weights=said - right, minlength=_CLASSES)
+    return float(np.abs(excess).sum() / said.size)
+
+
+def write_cif(path: Path, crystal: Crystal) -> Path:
+    """Write a crystal in the standard setting of its space group as CIF: one atom of each kind.
+
+    Parameters
+    ----------
+    path
+        ``.cif``.
+    crystal
+        The cell.
+    """
+    from diffpy.structure.spacegroups import GetSpaceGroup
+
+    group = GetSpaceGroup(crystal.space_group)
+    operations = list(group.iter_symops())
+    names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+    lines = [
+        f"data_{crystal.name}",
+        f"_symmetry_space_group_name_H-M '{group.pdb_name}'",
+        f"_symmetry_Int_Tables_number {crystal.space_group}",
+        *(f"_cell_{n} {v:.6f}" for n, v in zip(names, crystal.cell, strict=True)),
+        "loop_",
+        *(f"_atom_site_{n}" for n in ("label", "type_symbol", "fract_x", "fract_y", "fract_z")),
+        *(f"_atom_site_{n}" for n in ("occupancy", "U_iso_or_equiv")),
+    ]
+    left = np.ones(len(crystal.elements), dtype=bool)
+    for atom, element in enumerate(crystal.elements):
+        if not left[atom]:
+            continue
+        at = crystal.positions[atom]
+        copies = np.array([operation.R @ at + operation.t for operation in operations])
+        apart = copies[:, None] - crystal.positions[None]
+        alike = (np.abs(apart - np.round(apart)).max(axis=2) < 1e-3).any(axis=0)
+        left &= ~(alike & (np.array(crystal.elements) == element))
+        place = " ".join(f"{x:.6f}" for x in at)
+        facts = f"{crystal.occupancies[atom]:.6g} {crystal.displacements[atom]:.6g}"
+        lines.append(f"{element}{atom} {element} {place} {facts}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _mean(values: NDArray[Any]) -> float:
+    return float(values.mean()) if values.size else float("nan")
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else float("nan")

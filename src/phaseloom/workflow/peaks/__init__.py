@@ -1,0 +1,1 @@
+"""Registered peaks of a scan: recipe, run, clean patterns, calibration, demonstration."""

@@ -1,0 +1,154 @@
+"""Calibration of a camera from the patterns of a known crystal: ``phaseloom calibrate``."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from phaseloom.diffraction.calibration.calibration import (
+    Calibration,
+    calibrate_rings,
+    calibrate_spots,
+    read_calibration,
+)
+from phaseloom.errors import InputError
+from phaseloom.workflow.peaks.reconstruct import read_peaks
+
+if TYPE_CHECKING:
+    from phaseloom.crystals import Crystal
+
+_ELEMENTS = {"au": "gold", "ag": "silver"}
+_K_MAX = 2.5
+"""Å⁻¹; rings beyond are too weak and too close to calibrate with."""
+
+
+def write_calibration(
+    measured: Path,
+    crystal: str,
+    target: Path,
+    *,
+    pixel_size: float | None = None,
+    detector: str | None = None,
+) -> dict[str, Any]:
+    """Calibrate on rings in the mean of a file's patterns, or on the spots of a registered scan.
+
+    Parameters
+    ----------
+    measured
+        A file of patterns with rings, or a folder that ``phaseloom peaks`` wrote.
+    crystal
+        A CIF file, "Au" or "Ag".
+    target
+        The file to write, for ``phaseloom peaks --calibration``.
+    pixel_size
+        About how many Å⁻¹ a pixel has; by default what the file says, or unknown.
+    detector
+        Which data set of the file.
+
+    Returns
+    -------
+    dict
+        ``file``, ``pixel_size``, ``pixel_size_error`` (Å⁻¹), ``ellipticity`` (ratio of the axes),
+        ``ellipticity_error``, ``centre`` (row, column), ``residual`` (px), ``number`` (of rings
+        or spots), ``crystal``.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, or nothing in the patterns fits the crystal.
+    """
+    if not target.parent.is_dir():
+        raise InputError("its folder does not exist", "create it first", source=target)
+    known = _crystal(crystal)
+    try:
+        if measured.is_dir():
+            found, shape = _from_spots(measured, known, pixel_size)
+        else:
+            found, shape = _from_rings(measured, known, pixel_size, detector)
+    except InputError as error:
+        if error.source is not None:
+            raise
+        raise InputError(error.fault, error.remedy, source=measured) from error
+    found.to_toml(target)
+    with target.open("a", encoding="utf-8") as file:
+        file.write(f"detector_shape = [{shape[0]}, {shape[1]}]\n")
+    return {
+        "file": str(target),
+        "pixel_size": found.pixel_size,
+        "pixel_size_error": found.pixel_size_error,
+        "ellipticity": found.ratio,
+        "ellipticity_error": found.ratio_error,
+        "centre": list(found.centre),
+        "residual": found.residual,
+        "number": found.number,
+        "crystal": known.name,
+    }
+
+
+def calibration_for(path: Path, shape: tuple[int, int]) -> Calibration:
+    """The calibration in a file, for patterns of that shape.
+
+    Raises
+    ------
+    InputError
+        The file is none, or is for patterns of another shape: of another camera or binning.
+    """
+    found = read_calibration(path)
+    stated = tomllib.loads(path.read_text(encoding="utf-8")).get("detector_shape")
+    if stated is not None and tuple(stated) != shape:
+        raise InputError(
+            f"is for patterns of {'×'.join(map(str, stated))} px, these are {shape[0]}×{shape[1]}",
+            "calibrate with patterns of the same camera and binning",
+            source=path,
+        )
+    return found
+
+
+def _crystal(name: str) -> Crystal:
+    from phaseloom import crystals
+
+    house = _ELEMENTS.get(name.lower())
+    if house is not None and not Path(name).exists():
+        made: Crystal = getattr(crystals, house)()
+        return made
+    return crystals.read_crystal(name)
+
+
+def _from_rings(
+    file: Path, crystal: Crystal, guess: float | None, detector: str | None
+) -> tuple[Calibration, tuple[int, int]]:
+    from phaseloom.crystals import powder_rings
+    from phaseloom.io.scans import read_scan
+
+    scan = read_scan(file, detector=detector)
+    if guess is None and scan["kx"].attrs.get("units") == "Å⁻¹" and scan.sizes["kx"] > 1:
+        guess = float(scan["kx"][1] - scan["kx"][0])
+    mean = scan["counts"].data.mean(axis=(0, 1), dtype=np.float64)
+    pattern = np.asarray(mean.compute(scheduler="synchronous"))
+    rings = powder_rings(crystal, _K_MAX)
+    found = calibrate_rings(pattern, rings.k, intensities=rings.intensity, pixel_size_guess=guess)
+    return found, (pattern.shape[0], pattern.shape[1])
+
+
+def _from_spots(
+    folder: Path, crystal: Crystal, guess: float | None
+) -> tuple[Calibration, tuple[int, int]]:
+    from phaseloom.crystals import powder_rings
+
+    peaks = read_peaks(folder)
+    if guess is None and peaks.units == "Å⁻¹":
+        guess = peaks.pixel_size
+    # Whatever pixel size and ellipticity the table has: both are to be found.
+    px = peaks.calibrated(1.0, units="px", distortion=np.eye(2)).data
+    errors = np.hypot(px["ky_error"].to_numpy(), px["kx_error"].to_numpy()) / np.sqrt(2)
+    found = calibrate_spots(
+        px["ky"].to_numpy(),
+        px["kx"].to_numpy(),
+        powder_rings(crystal, _K_MAX).k,
+        errors=errors,
+        pixel_size_guess=guess,
+    )
+    return found, peaks.detector_shape

@@ -1,0 +1,264 @@
+"""The peaks of a recipe, ready to be indexed: of a scan, or of a folder that holds them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.diffraction.peaks.table import Peaks
+from phaseloom.errors import InputError
+from phaseloom.workflow.outcome import STATED
+from phaseloom.workflow.peaks.recipe import Scan, ScanRecipe
+from phaseloom.workflow.peaks.reconstruct import read_peaks
+from phaseloom.workflow.peaks.run import TOLD, register_scan
+from phaseloom.workflow.peaks.scan import scan_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+
+    from phaseloom.crystals import Crystal
+
+_STORES = (".zarr", ".zspy")
+"""Folders of these names are files of patterns."""
+
+_SOME = 1.0
+"""Å⁻¹ up to which every crystal has reflections."""
+
+_BESIDE = ("sample", "density", "virtual")
+"""Groups below /peaks that figures show."""
+
+
+class Found(NamedTuple):
+    """Peaks, what is known of the beam, the groups they came with, what they came from.
+
+    Without crystals to index them with, peaks may be in px and the voltage not known (NaN).
+    """
+
+    peaks: Peaks
+    voltage: float
+    precession: float
+    groups: dict[str, xr.Dataset]
+    inputs: dict[str, str]
+
+
+def is_registered(file: Path) -> bool:
+    """Whether a recipe's scan is a folder of peaks."""
+    return file.is_dir() and file.suffix.lower() not in _STORES
+
+
+def peaks_of_scan(
+    recipe: ScanRecipe,
+    crystals: Sequence[Crystal],
+    *,
+    k_max: float | None = None,
+    keep: Checkpoints,
+    **how: Any,
+) -> Found:
+    """Read a scan and register it, as ``phaseloom peaks`` does; what is kept is shared with it.
+
+    Parameters
+    ----------
+    recipe
+        What to do.
+    crystals
+        The phases, to be told in time that they have nothing on the detector; may be none.
+    k_max
+        Largest 1/d of them that counts, Å⁻¹.
+    keep
+        Of ``recipe.out``.
+    **how
+        ``fresh``, ``workers``, ``scheduler``, ``progress``.
+
+    Raises
+    ------
+    InputError
+        A file or a value is at fault, voltage or pixel size are not known, or a crystal has no
+        reflection on the detector.
+    """
+    scan, calibration = scan_of(recipe.scan)
+    voltage, precession = beam_of_scan(recipe, scan, crystals, k_max=k_max)
+    registered = register_scan(scan, recipe, calibration, keep=keep, **how)
+    return Found(
+        Peaks(_plain(registered.groups["/peaks"])),
+        voltage,
+        precession,
+        registered.groups,
+        json.loads(registered.facts["inputs"]),
+    )
+
+
+def beam_of_scan(
+    recipe: ScanRecipe, scan: xr.Dataset, crystals: Sequence[Crystal], *, k_max: float | None = None
+) -> tuple[float, float]:
+    """Voltage in kV and precession angle in degrees of a scan; with crystals they must be known.
+
+    Parameters
+    ----------
+    recipe, crystals, k_max
+        As for :func:`peaks_of_scan`.
+    scan
+        From :func:`phaseloom.workflow.peaks.scan.scan_of`.
+
+    Raises
+    ------
+    InputError
+        As for :func:`peaks_of_scan`.
+    """
+    voltage, units = scan.attrs.get("voltage"), str(scan["ky"].attrs.get("units", "px"))
+    if crystals:
+        _check_known(recipe.scan.file, voltage, units)
+        step = float(abs(scan["kx"][1] - scan["kx"][0])) if scan.sizes["kx"] > 1 else np.inf
+        corner = step * float(np.hypot(scan.sizes["ky"], scan.sizes["kx"])) / 2
+        _check_reach(recipe, crystals, corner, k_max)
+    known = np.nan if voltage is None else float(voltage)
+    return known, float(scan.attrs.get("precession_angle") or 0.0)
+
+
+def peaks_of_folder(
+    recipe: ScanRecipe, crystals: Sequence[Crystal], *, k_max: float | None = None
+) -> Found:
+    """Read the peaks of a folder; what the recipe says of the scan comes before what it says.
+
+    Parameters
+    ----------
+    recipe, crystals, k_max
+        As for :func:`peaks_of_scan`.
+
+    Returns
+    -------
+    Found
+        With the groups of the folder, where the results are to join them.
+
+    Raises
+    ------
+    InputError
+        The folder holds no finished peaks, the recipe says how to register them, voltage or pixel
+        size are not known, or a crystal has no reflection on the detector.
+    """
+    entry, folder = recipe.scan, recipe.scan.file
+    refuse_registering(
+        recipe,
+        ("correction", "centring", "peaks", "filter"),
+        "its peaks are registered: {option} comes too late",
+        "leave it out, or give the scan's file",
+        scan=("detector", "partial", "scan_shape", "scan_rotation"),
+    )
+    kept = read_peaks(folder)
+    attrs = kept.data.attrs
+    peaks = Peaks(_plain(kept.data))
+    if entry.calibration is not None:
+        from phaseloom.workflow.peaks.calibrate import calibration_for
+
+        found = calibration_for(entry.calibration, peaks.detector_shape)
+        peaks = peaks.calibrated(found.pixel_size, distortion=np.array(found.distortion))
+    elif entry.pixel_size is not None:
+        peaks = peaks.calibrated(entry.pixel_size)
+    if entry.step is not None:
+        places = {
+            a: (a, entry.step * np.arange(n), {"units": "nm"})
+            for a, n in zip("yx", peaks.shape, strict=True)
+        }
+        peaks = Peaks(peaks.data.assign_coords(places))
+    voltage = entry.voltage or attrs.get("voltage")
+    precession = attrs.get("precession_angle") if entry.precession is None else entry.precession
+    if crystals:
+        _check_known(folder, voltage, peaks.units)
+        corner = peaks.pixel_size * float(np.hypot(*peaks.detector_shape)) / 2
+        _check_reach(recipe, crystals, corner, k_max)
+    known = json.loads(str(attrs.get("inputs", "{}"))).get("scan")
+    return Found(
+        peaks,
+        np.nan if voltage is None else float(voltage),
+        float(precession or 0.0),
+        _groups(folder, kept.data) if recipe.out.resolve() == folder.resolve() else {},
+        {"scan": known or fingerprint(peaks.data)},
+    )
+
+
+def _plain(data: xr.Dataset) -> xr.Dataset:
+    """The peaks as the chain leaves them: what runs said of their work is no part of them."""
+    plain = data.copy()
+    plain.attrs = {
+        name: value
+        for name, value in data.attrs.items()
+        if name not in (*TOLD, *STATED) and not str(name).startswith("finished_")
+    }
+    return plain
+
+
+def _groups(folder: Path, data: xr.Dataset) -> dict[str, xr.Dataset]:
+    import xarray as xr
+
+    groups = {"/peaks": data}
+    for name in _BESIDE:
+        group = f"peaks/{name}"
+        if (folder / "results.zarr" / group / "zarr.json").is_file():
+            with xr.open_zarr(folder / "results.zarr", group=group, consolidated=False) as kept:
+                groups[f"/{group}"] = kept.load()
+    return groups
+
+
+def refuse_registering(
+    recipe: ScanRecipe, parts: Sequence[str], fault: str, remedy: str, *, scan: Sequence[str] = ()
+) -> None:
+    """Raise InputError where a recipe says how to register what is not to be registered.
+
+    Parameters
+    ----------
+    recipe
+        What to do.
+    parts, scan
+        Its tables, and entries of ``scan``, that must be as they are by default.
+    fault, remedy
+        What to say; ``{option}`` is the flag that is given.
+    """
+    plain = Scan(file=recipe.scan.file)
+    asked = [name for name in scan if getattr(recipe.scan, name) != getattr(plain, name)]
+    for part in parts:
+        field = ScanRecipe.model_fields[part]
+        default = field.get_default(call_default_factory=True)
+        asked += [name for name, v in getattr(recipe, part) if v != getattr(default, name)]
+    if asked:
+        option = f"--{asked[0].replace('_', '-')}"
+        raise InputError(fault.format(option=option), remedy, source=recipe.scan.file)
+
+
+def _check_known(source: Path, voltage: Any, units: str) -> None:
+    """Raise InputError when voltage or pixel size are not known; the flags are named."""
+    missing = []
+    if voltage is None:
+        missing.append(("the voltage of the beam", "--voltage KV"))
+    if units == "px":
+        missing.append(("the pixel size in Å⁻¹", "--pixel-size Å⁻¹ (or --calibration FILE.toml)"))
+    if missing:
+        raise InputError(
+            f"does not say {' and '.join(what for what, _ in missing)}",
+            f"give {' and '.join(flag for _, flag in missing)}",
+            source=source,
+        )
+
+
+def _check_reach(
+    recipe: ScanRecipe, crystals: Sequence[Crystal], corner: float, k_max: float | None
+) -> None:
+    """Raise InputError for a crystal that has no reflection up to the corner of the detector."""
+    from phaseloom.crystals import reflections
+
+    reach = min(corner, k_max or np.inf)
+    for crystal in crystals:
+        # All crystals have reflections up to there: absent ones are known beside others.
+        first = reflections(crystal, max(reach, _SOME)).k[0]
+        if first > reach:
+            beyond = "--k-max" if reach < corner else "the corner of the detector"
+            raise InputError(
+                f"no reflection of {crystal.name} can be seen: the first, at {first:.3g} Å⁻¹, "
+                f"lies beyond {beyond} at {reach:.3g} Å⁻¹",
+                "check the pixel size (--pixel-size is in Å⁻¹ per px, k = 1/d) and the crystal",
+                source=recipe.scan.file,
+            )

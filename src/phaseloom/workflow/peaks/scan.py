@@ -1,0 +1,89 @@
+"""The scan of a recipe, with all that its file does not say filled in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phaseloom.errors import InputError
+from phaseloom.workflow.peaks.recipe import Correction, Scan
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from phaseloom.diffraction.calibration.calibration import Calibration
+
+Image = NDArray[Any]
+
+
+def scan_of(entry: Scan) -> tuple[xr.Dataset, Calibration | None]:
+    """The scan, and the calibration that was given for it.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, holds something else, or does not fit the others.
+    """
+    from phaseloom.io.scans import calibrated, read_scan, with_scan_shape
+
+    scan = read_scan(entry.file, detector=entry.detector, partial=entry.partial)
+    if entry.scan_shape is not None:
+        scan = with_scan_shape(scan, entry.scan_shape)
+    calibration = None
+    if entry.calibration is not None:
+        from phaseloom.workflow.peaks.calibrate import calibration_for
+
+        calibration = calibration_for(entry.calibration, _detector_shape(scan))
+    scan = calibrated(
+        scan,
+        pixel_size=entry.pixel_size if calibration is None else calibration.pixel_size,
+        step=entry.step,
+        voltage=entry.voltage,
+        precession=entry.precession,
+        scan_rotation=entry.scan_rotation,
+    )
+    return scan, calibration
+
+
+def detector_images(entry: Correction, scan: xr.Dataset) -> dict[str, Image | None]:
+    """The images ``dark``, ``gain`` (float32) and ``mask`` (bool) of a recipe; None: not given.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, or its image has another shape than the patterns.
+    """
+    shape = _detector_shape(scan)
+    images = {
+        name: None if file is None else _mean_image(file, shape)
+        for name, file in (("dark", entry.dark), ("gain", entry.gain), ("mask", entry.mask))
+    }
+    mask = images["mask"]
+    if mask is not None:
+        images["mask"] = mask != 0
+    return images
+
+
+def _mean_image(file: Path, shape: tuple[int, int]) -> Image:
+    from phaseloom.io.scans import read_scan
+
+    patterns = read_scan(file)["counts"].data
+    if patterns.shape[2:] != shape:
+        raise InputError(
+            f"is an image of {_by(patterns.shape[2:])} px, the patterns have {_by(shape)}",
+            "give one of the same camera and binning",
+            source=file,
+        )
+    mean = patterns.mean(axis=(0, 1)).compute(scheduler="synchronous")
+    return np.asarray(mean, dtype=np.float32)
+
+
+def _detector_shape(scan: xr.Dataset) -> tuple[int, int]:
+    return int(scan.sizes["ky"]), int(scan.sizes["kx"])
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))

@@ -1,0 +1,1 @@
+"""Phase maps of X-ray stacks: recipe, run, tables, demonstration."""

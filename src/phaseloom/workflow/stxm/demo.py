@@ -1,0 +1,122 @@
+"""The whole way on simulated files of known truth, and how well it did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.simulate.beamtime import write_beamtime
+from phaseloom.workflow.outcome import Outcome
+from phaseloom.workflow.stxm.recipe import Mapping, Reference, Stack, StxmRecipe
+from phaseloom.workflow.stxm.references import reference_from_stack
+from phaseloom.workflow.stxm.run import run_stxm
+
+
+def demo_stxm(
+    folder: Path,
+    *,
+    size: int = 256,
+    seed: int = 0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    fresh: bool = False,
+    progress: Progress = SILENT,
+) -> tuple[Outcome, dict[str, dict[str, float]]]:
+    """Simulate a beamtime's files, map them as a user would, and score the maps.
+
+    The references come from pure areas of the dense stacks, the maps from the sparse stacks,
+    both from their files.
+
+    Returns
+    -------
+    outcome : Outcome
+        What the run left in ``folder``.
+    scores : dict
+        Per stack: see :func:`score`.
+    """
+    beamtime = write_beamtime(folder / "beamtime", size=size, seed=seed, progress=progress)
+    references = []
+    for area in beamtime.pure_areas:
+        target = folder / "references" / f"{area.label}.csv"
+        target.parent.mkdir(exist_ok=True)
+        reference_from_stack(
+            Stack(file=area.file),
+            target,
+            region=area.region,
+            label=area.label,
+            value=area.value,
+            progress=progress,
+        )
+        references.append(Reference(file=target, label=area.label))
+    recipe = StxmRecipe(
+        out=folder,
+        seed=seed,
+        device=device,
+        stack=tuple(
+            Stack(file=file, name=name, state_of_charge=beamtime.state_of_charge[name])
+            for name, file in beamtime.sparse.items()
+        ),
+        reference=tuple(references),
+        mapping=Mapping(value_name="sodium content x"),
+    )
+    outcome = run_stxm(recipe, fresh=fresh, progress=progress)
+    scores = {
+        name: score(outcome.results[f"stxm/{name}"].to_dataset(), truth)
+        for name, truth in beamtime.truth.items()
+    }
+    return outcome, scores
+
+
+def score(result: xr.Dataset, truth: xr.Dataset) -> dict[str, float]:
+    """Compare the result of one stack with its truth, over the pixels both hold.
+
+    Parameters
+    ----------
+    result
+        Group ``stxm/NAME`` of the results.
+    truth
+        From :func:`phaseloom.simulate.measure`.
+
+    Returns
+    -------
+    dict
+        Accuracy of the phases ``all``, ``ambiguous`` (Pearson's two best within the margin) and
+        ``mixed`` (no phase has 90 %), the same for Pearson alone (``pearson_…``), ``value_rmse``
+        of the posterior-mean value, ``energy_shift_error`` in eV, ``drift_rms`` in px.
+    """
+    residual = {
+        a: (result[f"shift_{a}"] - truth[f"shift_{a}"]).to_numpy()
+        if f"shift_{a}" in result
+        else -truth[f"shift_{a}"].to_numpy()
+        for a in ("y", "x")
+    }
+    here = truth.isel({a: _nearest(result, truth, a, float(r.mean())) for a, r in residual.items()})
+    right = here["phase"].to_numpy()
+    inside = result["mask"].to_numpy() & (right >= 0)
+    groups = {
+        "all": inside,
+        "ambiguous": inside & result["ambiguous"].to_numpy(),
+        "mixed": inside & here["mixed"].to_numpy(),
+    }
+    scores = {}
+    for prefix, name in (("", "phase"), ("pearson_", "phase_pearson")):
+        agrees = result[name].to_numpy() == right
+        for group, where in groups.items():
+            scores[prefix + group] = float(agrees[where].mean()) if where.any() else float("nan")
+    value = np.tensordot(result["phase_value"].to_numpy(), here["abundance"].to_numpy(), axes=1)
+    error = (result["value_mean"].to_numpy() - value)[inside]
+    scores["value_rmse"] = float(np.sqrt(np.nanmean(error**2)))
+    scores["energy_shift_error"] = result.attrs["energy_shift"] - truth.attrs["energy_shift"]
+    scores["drift_rms"] = float(np.sqrt(np.mean([r.var() for r in residual.values()])))
+    return scores
+
+
+def _nearest(result: xr.Dataset, truth: xr.Dataset, axis: str, offset: float) -> NDArray[np.intp]:
+    """The truth's pixel for each of the result's; their common frames differ by the offset."""
+    known = truth[axis].to_numpy()
+    wanted = result[axis].to_numpy() + offset * (known[1] - known[0])
+    return np.asarray(np.abs(known[None] - wanted[:, None]).argmin(axis=1))

@@ -1,0 +1,284 @@
+"""How many components: counted on scans that have a known number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from component_cases import Case, case, cosines, grains, spots
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, uniform_filter
+
+from phaseloom.components.choice.rank import (
+    REDUNDANCY,
+    STABILITY,
+    Rank,
+    Step,
+    _choice,
+    averaged,
+    choose_rank,
+    fewer_and_fewer,
+    thinned,
+)
+from phaseloom.components.factors.compression import Compressed, compress
+from phaseloom.components.factors.least_squares import fit, weights_of
+from phaseloom.errors import InputError
+
+SHAPE = (18, 20)
+OPTIONS: dict[str, Any] = {"k_max": 8, "seeds": 3, "device": "cpu"}
+
+
+def compressed(true: Case, **options: Any) -> Compressed:
+    return compress(true.prepared, **{"dimensions": 28, "test": 45, "device": "cpu", **options})
+
+
+@cache
+def of(k: int, counts: float = 1000.0, seed: int = 0) -> tuple[Case, Compressed, Rank]:
+    true = case(k, shape=SHAPE, counts=counts, seed=seed)
+    few = compressed(true)
+    return true, few, choose_rank(few, SHAPE, **OPTIONS)
+
+
+def bent(k: int, seed: int, shape: tuple[int, int] = (24, 24)) -> Case:
+    """Grains, one of 16 positions, in which spots grow and others fade across the scan."""
+    rng = np.random.default_rng(seed)
+    label = grains(shape, k - 1, blur=0.0, seed=seed).argmax(axis=1).reshape(shape)
+    label[2:6, 2:6] = k - 1
+    weight = gaussian_filter(np.eye(k)[label], (0.6, 0.6, 0)).reshape(-1, k)
+    one, other = (0.95 * spots(k, 16, rng) + 0.05 / 256 for _ in range(2))
+    y, x = np.indices(shape)
+    share = 0.5 + 0.2 * np.sin(y / 8 + x / 11).ravel()[:, None]
+    expected = 1000.0 * ((weight * share) @ one + (weight * (1 - share)) @ other)
+    return Case(rng.poisson(expected).reshape(*shape, 16, 16), weight, 500.0 * (one + other))
+
+
+# The number.
+
+
+@pytest.mark.parametrize(("k", "counts", "seed"), [(2, 300, 1), (3, 3000, 0), (5, 300, 2)])
+def test_grains_are_counted(k: int, counts: float, seed: int) -> None:
+    true, few, rank = of(k, counts, seed)
+    assert rank.k == k
+    assert rank.patterns.shape == (k, 256)
+    assert cosines(rank.patterns * few.scales.columns, true.pattern).min() > 0.95
+
+
+@pytest.mark.parametrize(("k", "seed"), [(4, 0), (5, 1)])
+def test_a_small_grain_counts_and_a_bent_one_counts_once(k: int, seed: int) -> None:
+    true = bent(k, seed)
+    rank = choose_rank(compressed(true), (24, 24), **OPTIONS)
+    assert rank.k == k
+    assert cosines(rank.patterns, true.pattern / np.sqrt(true.matrix.mean(axis=0)))[-1] > 0.8
+
+
+def test_a_single_grain_is_no_two() -> None:
+    # Two are the fewest that are tried.
+    _, _, rank = of(1)
+    assert rank.k == 2
+    assert rank.redundancy.min() > REDUNDANCY
+    assert rank.reason == (
+        "k = 2, the fewest that are tried, though even these are alike or unstable: "
+        "there may be one only (-k 1)"
+    )
+
+
+def test_as_many_as_were_tried_may_be_too_few() -> None:
+    _, few, _ = of(5, 300, 2)
+    rank = choose_rank(few, SHAPE, k_max=4, seeds=2, device="cpu")
+    assert rank.k == 4
+    assert rank.reason.endswith("it is the largest that was tried: there may be more (--k-max)")
+
+
+def test_the_reason_says_what_is_wrong_with_one_more() -> None:
+    _, _, rank = of(3, 3000)
+    at = dict(zip(rank.ks.tolist(), rank.redundancy, strict=True))
+    assert rank.reason == (
+        f"k = 3 is the largest number of components of which no two are alike (largest cosine "
+        f"{at[3]:.2f}, limit 0.25) and all are found in both halves of the scan (least cosine "
+        f"{rank.stability[1]:.2f}, limit 0.5); with 4 two are alike ({at[4]:.2f})"
+    )
+
+
+def test_the_same_again() -> None:
+    _, few, first = of(3, 3000)
+    again = choose_rank(few, SHAPE, **OPTIONS)
+    np.testing.assert_array_equal(again.patterns, first.patterns)
+    np.testing.assert_array_equal(again.held_out, first.held_out)
+    assert again.reason == first.reason
+
+
+# What it rests on.
+
+
+def test_numbers_are_tried_in_turn_and_described() -> None:
+    _, few, rank = of(5, 300, 2)
+    np.testing.assert_array_equal(rank.ks, np.arange(2, 9))
+    for name in ("loss", "held_out", "held_out_error", "gain", "stability", "redundancy", "found"):
+        assert getattr(rank, name).shape == rank.ks.shape
+    for shares in (rank.stability, rank.redundancy, rank.found, rank.held_out, rank.loss):
+        assert np.all((shares >= 0) & (shares <= 1))
+    assert np.isnan(rank.gain[0]) and np.isfinite(rank.gain[1:]).all()
+    # Held-out patterns are described better up to the number there are.
+    assert np.all(rank.gain[1:4] > 1) and np.all(rank.gain[4:] < 1)
+    assert np.argmin(rank.loss[:4]) == 3
+    square = weights_of(few, rank.patterns, device="cpu")[1]
+    assert rank.loss[3] == pytest.approx(np.sqrt(square / few.total))
+
+
+def steps(few: Compressed, most: int = 5, least: int = 2) -> list[Step]:
+    how: dict[str, Any] = {"start": "pure", "seeds": 3, "seed": 0, "device": "cpu"}
+    return list(fewer_and_fewer(few, SHAPE, most, least, **how))
+
+
+def test_redundancy_is_the_cosine_of_the_images_of_two_components() -> None:
+    _, few, _ = of(3, 3000)
+    for step in steps(few):
+        k = step.patterns.shape[0]
+        maps = step.weights.T.reshape(k, *SHAPE).astype(float)
+        smooth = uniform_filter(maps, (1, 3, 3), mode="nearest").reshape(k, -1)
+        images = [np.outer(w, h).ravel() for w, h in zip(smooth, step.patterns, strict=True)]
+        unit = [image / np.linalg.norm(image) for image in images]
+        largest = max(unit[i] @ unit[j] for i in range(k) for j in range(i))
+        assert step.redundancy == pytest.approx(largest, rel=1e-4)
+
+
+def test_numbers_go_down_to_one() -> None:
+    _, few, _ = of(3, 3000)
+    found = steps(few, 3, 1)
+    assert [len(step.patterns) for step in found] == [3, 2, 1]
+    assert found[-1].redundancy == 0.0
+
+
+def test_patterns_know_nothing_of_what_is_held_out() -> None:
+    _, few, rank = of(3, 3000)
+    rng = np.random.default_rng(0)
+    scores = few.scores.copy()
+    scores[few.apart] = 100 * rng.random((few.apart.size, scores.shape[1]))
+    rows = (few.rows_apart * rng.uniform(0.5, 1.5, few.rows_apart.shape)).astype(np.float32)
+    other = replace(few, scores=scores, rows_apart=rows)
+    for one, two in zip(steps(few), steps(other), strict=True):
+        np.testing.assert_array_equal(one.patterns, two.patterns)
+    again = choose_rank(other, SHAPE, **{**OPTIONS, "k_max": 3})
+    assert not np.allclose(again.held_out, rank.held_out[:2])
+
+
+def test_the_held_out_error_is_that_of_pixels_not_fitted() -> None:
+    # With the true patterns only counting is left; weights come from the other pixels.
+    true, few, rank = of(3, 3000)
+    scaled = few.rows_apart.astype(float)
+    expected = (true.weight @ true.pattern)[few.apart] / few.scales.rows[few.apart, None]
+    noise = np.linalg.norm(scaled - expected / few.scales.columns) / np.linalg.norm(scaled)
+    assert rank.held_out[1] == pytest.approx(noise, rel=0.1)
+    assert np.all(rank.held_out_error > 0) and np.all(rank.held_out_error < 0.2 * rank.held_out)
+
+
+def test_positions_are_averaged_with_their_neighbours_but_not_with_those_apart() -> None:
+    _, few, _ = of(3, 3000)
+    smooth = averaged(few, SHAPE)
+    inside = np.ones(len(few.scores), bool)
+    inside[few.apart] = False
+    maps, there = few.scores.reshape(*SHAPE, -1), inside.reshape(SHAPE)
+    for y, x in ((0, 0), (7, 3), np.argwhere(~there)[4], (17, 19)):
+        near = np.s_[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
+        expected = maps[near][there[near]].mean(axis=0)
+        found = smooth.scores.reshape(*SHAPE, -1)[y, x]
+        np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(maps).max())
+
+
+def test_stability_is_the_cosine_between_both_halves() -> None:
+    _, few, rank = of(3, 3000)
+    black = (np.indices(SHAPE).sum(axis=0) % 2 == 0).ravel()
+    sides = [
+        fit(
+            replace(few, scores=few.scores[half]), rank.patterns[None], max_iterations=20,
+            device="cpu",
+        ).patterns[0]
+        for half in (black, ~black)
+    ]  # fmt: skip
+    cosine = np.einsum("ij,ij->i", *sides)
+    assert rank.stability[1] == pytest.approx(cosine.min(), rel=1e-4)
+    assert rank.stability[1] > 0.99
+
+
+# The rule.
+
+Sweep = list[tuple[float, float, float]]
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(-4, 8)), min_size=1,
+                max_size=19))  # fmt: skip
+def test_the_largest_number_that_passes_is_chosen(sweep: Sweep) -> None:
+    ks = np.arange(2, 2 + len(sweep))
+    redundancy, stability, gain = np.array(sweep).T
+    gain[0] = np.nan
+    k, reason = _choice(ks, redundancy, stability, gain)
+    passing = [
+        int(n)
+        for n, r, s, g in zip(ks, redundancy, stability, gain, strict=True)
+        if r <= REDUNDANCY and s >= STABILITY and not g < -1
+    ]
+    assert k == (max(passing) if passing else 2)
+    assert reason.startswith(f"k = {k}")
+    assert ("there may be more" in reason) == (passing != [] and k == ks[-1])
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ((0.6, 0.9, 1.0), "with 3 two are alike (0.60)"),
+        ((0.1, 0.3, 1.0), "with 3 one is not found in both halves (0.30)"),
+        ((0.1, 0.9, -2.0), "with 3 held-out patterns are described worse"),
+    ],
+)
+def test_why_not_one_more(after: tuple[float, ...], said: str) -> None:
+    values: NDArray[np.float64] = np.array([(0.1, 1.0, np.nan), after])
+    k, reason = _choice(np.array([2, 3]), *values.T)
+    assert k == 2 and reason.endswith(said)
+
+
+# What leaves no choice.
+
+
+@pytest.mark.parametrize(("shape", "k_max"), [((2, 2), 20), ((3, 5), 20), ((12, 12), 1)])
+def test_scans_that_leave_no_choice_are_told(shape: tuple[int, int], k_max: int) -> None:
+    few = compressed(case(2, shape=shape))
+    with pytest.raises(InputError, match=rf"{shape[0] * shape[1]} positions and k up to {k_max}"):
+        choose_rank(few, shape, k_max=k_max, device="cpu")
+
+
+@pytest.mark.filterwarnings("error")
+def test_empty_patterns_held_out_tell_nothing() -> None:
+    _, few, _ = of(3, 3000)
+    empty = replace(few, rows_apart=np.zeros_like(few.rows_apart))
+    rank = choose_rank(empty, SHAPE, k_max=4, seeds=2, device="cpu")
+    assert np.isnan(rank.held_out).all() and rank.k == 3
+
+
+def test_one_row() -> None:
+    true = case(3, shape=(1, 90), blur=0.5)
+    rank = choose_rank(compressed(true, test=20), (1, 90), k_max=6, seeds=2, device="cpu")
+    assert rank.k == 3
+
+
+def test_no_more_than_there_are_dimensions() -> None:
+    true = case(2, shape=(4, 5), side=8)
+    rank = choose_rank(compressed(true, dimensions=4), (4, 5), k_max=20, seeds=1, device="cpu")
+    assert rank.ks[-1] == 4
+
+
+def test_a_large_scan_is_thinned_and_its_grains_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every second position of each axis stays, with its share of what is left out."""
+    monkeypatch.setattr("phaseloom.components.choice.rank._MOST", 100)
+    _, few, _ = of(4)
+    some, shape = thinned(few, SHAPE)
+    assert shape == (9, 10)
+    np.testing.assert_array_equal(some.scores[shape[1] + 2], few.scores[2 * SHAPE[1] + 4])
+    assert some.left_out == pytest.approx(few.left_out / 4, rel=1e-3)
+    assert choose_rank(few, SHAPE, **OPTIONS).k == 4

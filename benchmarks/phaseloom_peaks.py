@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import phaseloom
 from peers.common import main
 from phaseloom.compute.blocks import row_blocks, run_blocks
+from phaseloom.compute.execution import Execution
 from phaseloom.diffraction import Peaks
 from phaseloom.diffraction.registration import peaks_of_block, register
 from phaseloom.diffraction.survey import look
@@ -86,7 +87,7 @@ def prepare(patterns: NDArray[Any], settings: dict[str, Any], threads: int) -> A
     blocks = row_blocks(scan, bytes=16 * 2**20)
 
     def detect() -> list[NDArray[Any]]:
-        parts = dict(run_blocks(work, blocks, workers=threads))
+        parts = dict(run_blocks(work, blocks, Execution(workers=threads)))
         tables = []
         for block in blocks:
             part = parts[block.index]

@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_info
 
 from phaseloom.compute import blocks as module
 from phaseloom.compute.blocks import Block, load, row_blocks, run_blocks, slabs
+from phaseloom.compute.execution import Execution
 from phaseloom.errors import InputError
 
 
@@ -110,7 +111,7 @@ def total(block: Block) -> int:
 
 @given(st.integers(0, 30), st.integers(1, 5))
 def test_threads_do_every_block_once(count: int, workers: int) -> None:
-    found = dict(run_blocks(square, range(count), workers=workers))
+    found = dict(run_blocks(square, range(count), Execution(workers=workers)))
     assert found == {i: i * i for i in range(count)}
 
 
@@ -123,7 +124,7 @@ def test_results_come_as_they_finish() -> None:
         return number
 
     order = []
-    for index, _ in run_blocks(first_waits, range(4), workers=2):
+    for index, _ in run_blocks(first_waits, range(4), Execution(workers=2)):
         order.append(index)
         if len(order) == 3:
             gate.set()
@@ -132,7 +133,7 @@ def test_results_come_as_they_finish() -> None:
 
 def test_few_blocks_are_in_flight() -> None:
     begun: list[int] = []
-    for taken, _ in enumerate(run_blocks(begun.append, range(40), workers=2), start=1):
+    for taken, _ in enumerate(run_blocks(begun.append, range(40), Execution(workers=2)), start=1):
         time.sleep(0.005)
         assert len(begun) <= taken + 2 * 2
 
@@ -164,7 +165,7 @@ def test_memory_is_bounded_by_the_blocks_at_work() -> None:
     scan = xr.Dataset({"counts": (("y", "x", "ky", "kx"), lazy)})
     found = row_blocks(scan, bytes=5 * 64 * 64 * 4)
     assert len(found) == 30
-    assert sum(n for _, n in run_blocks(spend, found, workers=2)) == 30
+    assert sum(n for _, n in run_blocks(spend, found, Execution(workers=2))) == 30
     assert 1 <= most <= 3
 
 
@@ -179,7 +180,7 @@ def test_the_first_exception_is_raised_as_it_is_and_ends_the_work() -> None:
         time.sleep(0.01)
 
     with pytest.raises(InputError) as raised:
-        list(run_blocks(fail, range(100), workers=2))
+        list(run_blocks(fail, range(100), Execution(workers=2)))
     assert raised.value is fault
     assert len(begun) <= 3 + 1 + 4
     seen = len(begun)
@@ -192,7 +193,7 @@ def test_one_thread_for_linear_algebra_in_every_worker() -> None:
         return {pool["num_threads"] for pool in threadpool_info()}
 
     before = threads(0)
-    for _, found in run_blocks(threads, range(6), workers=3):
+    for _, found in run_blocks(threads, range(6), Execution(workers=3)):
         assert found == {1}
     assert threads(0) == before
 
@@ -201,8 +202,9 @@ def test_an_interrupt_is_heard_while_blocks_are_at_work() -> None:
     code = (
         "import time\n"
         "from phaseloom.compute.blocks import run_blocks\n"
+        "from phaseloom.compute.execution import Execution\n"
         "def slow(n):\n    print(n, flush=True)\n    time.sleep(1)\n"
-        "try:\n    list(run_blocks(slow, range(100), workers=2))\n"
+        "try:\n    list(run_blocks(slow, range(100), Execution(workers=2)))\n"
         "except KeyboardInterrupt:\n    print('heard', flush=True)\n"
     )
     running = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -237,13 +239,13 @@ def processes() -> Iterator[Any]:
 def test_a_cluster_gives_what_threads_give(cluster: Any) -> None:
     found = row_blocks(scan_of(6, 7, (2, 3, 4, 4)), bytes=5 * 32, halo=1)
     here = dict(run_blocks(total, found))
-    assert dict(run_blocks(total, found, scheduler=cluster.scheduler_address)) == here
+    assert dict(run_blocks(total, found, Execution(scheduler=cluster.scheduler_address))) == here
 
 
 def test_other_processes_give_what_threads_give(processes: Any) -> None:
     found = row_blocks(scan_of(6, 7, (2, 3, 4, 4)), bytes=5 * 32, halo=1)
     here = dict(run_blocks(load_here, found))
-    there = dict(run_blocks(load_here, found, scheduler=processes.scheduler_address))
+    there = dict(run_blocks(load_here, found, Execution(scheduler=processes.scheduler_address)))
     assert {i for i, _ in there.values()}.isdisjoint({i for i, _ in here.values()})
     for index, (_, patterns) in here.items():
         np.testing.assert_array_equal(there[index][1], patterns)
@@ -261,7 +263,7 @@ def refuse(number: int) -> int:
 
 def test_the_exception_of_a_worker_is_raised_as_it_is(cluster: Any) -> None:
     with pytest.raises(InputError, match=r"scan.blo: pattern 2 is damaged; copy") as raised:
-        list(run_blocks(refuse, range(9), scheduler=cluster.scheduler_address))
+        list(run_blocks(refuse, range(9), Execution(scheduler=cluster.scheduler_address)))
     assert raised.value.source == "scan.blo"
 
 
@@ -270,7 +272,7 @@ def test_an_address_where_nobody_answers(address: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "_PATIENCE", 0.5)
     begun = time.monotonic()
     with pytest.raises(InputError, match="no scheduler answers at"):
-        list(run_blocks(square, range(3), scheduler=address))
+        list(run_blocks(square, range(3), Execution(scheduler=address)))
     assert time.monotonic() - begun < 10
 
 
@@ -283,7 +285,7 @@ def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
         LocalCluster(n_workers=0, **options) as empty,
         pytest.raises(InputError, match="has no workers; start some: dask worker"),
     ):
-        list(run_blocks(square, range(3), scheduler=empty.scheduler_address))
+        list(run_blocks(square, range(3), Execution(scheduler=empty.scheduler_address)))
 
 
 def test_workers_of_another_version_are_refused() -> None:

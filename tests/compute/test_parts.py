@@ -109,6 +109,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 import xarray as xr
+from phaseloom.compute.execution import Execution
 from phaseloom.compute.blocks import run_blocks
 from phaseloom.compute.checkpoints import Checkpoints
 
@@ -124,7 +125,7 @@ def work(index):
 def compute():
     parts = keep.parts("peaks", "register", "key")
     todo = [i for i in range(20) if i not in parts.done()]
-    for place, result in run_blocks(work, todo, workers=2):
+    for place, result in run_blocks(work, todo, Execution(workers=2)):
         parts.save(todo[place], result)
     return xr.concat([parts.load(i) for i in range(20)], "x")
 

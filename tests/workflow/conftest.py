@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from phaseloom import cli
 from phaseloom.compute.blocks import Block, load, row_blocks, run_blocks
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.compute.execution import Execution
 from phaseloom.crystals import Crystal, gold, silver, to_json
 from phaseloom.io.export.nexus import write_nxstxm
 from phaseloom.io.export.spectra import write_spectra
@@ -208,7 +209,7 @@ def brightest(
     def compute() -> xr.Dataset:
         parts = keep.parts("peaks", "register", key)
         todo = [b for b in found if b.index not in parts.done()]
-        made = run_blocks(highest_pixels, todo, workers=workers, scheduler=scheduler)
+        made = run_blocks(highest_pixels, todo, Execution(workers=workers, scheduler=scheduler))
         kept = {i: parts.load(i) for i in parts.done()}
         for place, part in progress.track(made, "registering", total=len(todo)):
             parts.save(todo[place].index, part)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from phaseloom.compute.execution import Execution
 from phaseloom.errors import InputError
 
 if TYPE_CHECKING:
@@ -154,24 +155,19 @@ def load(block: Block) -> NDArray[Any]:
 def run_blocks(
     function: Callable[[T], R],
     blocks: Sequence[T],
-    *,
-    workers: int | None = None,
-    scheduler: str | None = None,
+    execution: Execution | None = None,
 ) -> Iterator[tuple[int, R]]:
     """Call a function on every block, several at once.
 
     Parameters
     ----------
     function
-        Of one block. With ``scheduler`` it has to pickle, and so have blocks and results.
+        Of one block. With a cluster it has to pickle, and so have blocks and results.
     blocks
         What it is called with.
-    workers
-        Blocks at work at once: threads (as many as cores by default), each with one thread for
-        linear algebra. With ``scheduler`` as many as the cluster has threads by default.
-    scheduler
-        Address of a dask.distributed scheduler, such as ``tcp://host:8786``; by default the
-        blocks are worked on by threads of this process.
+    execution
+        Workers, and the cluster if there is one; by default threads of this process, as many as
+        cores, each with one thread for linear algebra.
 
     Yields
     ------
@@ -192,7 +188,8 @@ def run_blocks(
     The first exception of a block is raised as it is; no further block is begun then. The same
     holds for Ctrl-C, and for a caller that takes no more results.
     """
-    with _executor(workers, scheduler) as (executor, at_once):
+    how = execution or Execution()
+    with _executor(how.workers, how.scheduler) as (executor, at_once):
         todo = iter(enumerate(blocks))
         running: dict[Future[R], int] = {}
         try:

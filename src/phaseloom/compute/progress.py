@@ -53,6 +53,74 @@ SILENT: Progress = Silent()
 """What work reports to that nobody watches."""
 
 
+def shown_progress(wanted: bool | Progress) -> Progress:
+    """What a caller's ``progress`` means: True shows it, False shows nothing."""
+    if wanted is True:
+        return Shown()
+    return SILENT if wanted is False else wanted
+
+
+class Shown:
+    """Bars on a terminal, lines in a notebook or a file, from Python with ``progress=True``."""
+
+    def track(
+        self,
+        items: Iterable[T],
+        label: str,
+        *,
+        total: int | None = None,
+        amount: Callable[[T], int] | None = None,
+    ) -> Iterator[T]:
+        """Pass the items on, shown on the standard error stream."""
+        from rich.console import Console
+
+        console = Console(stderr=True, force_jupyter=False)
+        if not console.is_terminal:
+            yield from Lines(console).track(items, label, total=total, amount=amount)
+            return
+        with Bars(console).shown() as bars:
+            yield from bars.track(items, label, total=total, amount=amount)
+
+
+class Lines:
+    """A line now and then, where there is no terminal to draw bars on."""
+
+    def __init__(self, console: Console, *, every: float = 15.0) -> None:
+        self._console = console
+        self._every = every
+
+    def track(
+        self,
+        items: Iterable[T],
+        label: str,
+        *,
+        total: int | None = None,
+        amount: Callable[[T], int] | None = None,
+    ) -> Iterator[T]:
+        """Pass the items on; what takes longer than a while says how far it is."""
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        begun = said = time.monotonic()
+        done = 0
+        for item in items:
+            yield item
+            done += 1 if amount is None else amount(item)
+            now = time.monotonic()
+            if now - said >= self._every:
+                said = now
+                self._say(label, done, total, now - begun)
+        if said > begun:
+            self._say(label, done, total, time.monotonic() - begun)
+
+    def _say(self, label: str, done: int, total: int | None, seconds: float) -> None:
+        rate = done / seconds
+        text = f"{label}: {done:,}" if total is None else f"{label}: {done:,} of {total:,}"
+        text += f", {rate:.3g}/s"
+        if total is not None and done:
+            text += f", {max(0.0, (total - done) / rate):.0f} s left"
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 class Bars:
     """Bars on a console with rate and time left (rich)."""
 

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.compute.blocks import Block, load, row_blocks, run_blocks
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.compute.execution import Execution
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.diffraction.beam.wide_beam import centred, is_wide
 from phaseloom.diffraction.detector.correction import Correction, corrected, scan_mean
@@ -296,7 +297,7 @@ def _all_blocks(
     parts = keep.parts("peaks", "register", key)
     done = {index: parts.load(index) for index in parts.done() if index < len(blocks)}
     todo = [block for block in blocks if block.index not in done]
-    results = run_blocks(work, todo, workers=workers, scheduler=scheduler)
+    results = run_blocks(work, todo, Execution(workers=workers, scheduler=scheduler))
     sizes = [math.prod(block.shape) for block in todo]
     for at, part in progress.track(
         results, "registering patterns", total=sum(sizes), amount=lambda item: sizes[item[0]]

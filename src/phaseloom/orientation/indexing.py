@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from phaseloom.compute.blocks import run_blocks
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.device import Device, uses_gpu
+from phaseloom.compute.execution import Execution
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.crystals import Crystal, read_crystal, to_json
 from phaseloom.diffraction.peaks.table import Peaks
@@ -263,7 +264,7 @@ def _all_blocks(
         _solve_block, library=library, physics=physics, solutions=solutions, overlaps=overlaps,
         device=device,
     )  # fmt: skip
-    results = run_blocks(work, todo, workers=workers, scheduler=scheduler)
+    results = run_blocks(work, todo, Execution(workers=workers, scheduler=scheduler))
     sizes = [len(block.patterns) for block in todo]
     for at, part in progress.track(
         results, "indexing patterns", total=sum(sizes), amount=lambda item: sizes[item[0]]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.compute.blocks import run_blocks
+from phaseloom.compute.execution import Execution
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
 
@@ -163,7 +164,9 @@ def over_blocks(
     early: dict[int, Any] = {}
     wanted = 0
     blocks = [_Cut(block, tuple(array[block.rows] for array in along)) for block in prepared.blocks]
-    done = run_blocks(partial(_call, function), blocks, workers=workers, scheduler=scheduler)
+    done = run_blocks(
+        partial(_call, function), blocks, Execution(workers=workers, scheduler=scheduler)
+    )
     for index, result in progress.track(done, said, total=len(prepared.blocks)):
         early[index] = result
         del result

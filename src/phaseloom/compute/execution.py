@@ -1,0 +1,65 @@
+"""How a run is carried out: given once, at the top, and handed down whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from phaseloom.compute.checkpoints import Checkpoints
+from phaseloom.compute.device import Device
+from phaseloom.compute.progress import SILENT, Progress, shown_progress
+from phaseloom.options import Options, option
+
+
+class ExecutionOptions(Options):
+    """How a chain called from Python is carried out."""
+
+    model_config = Options.model_config | {"arbitrary_types_allowed": True}
+
+    workers: int | None = option(
+        None, "threads that work on blocks and Fourier transforms (all cores by default)", ge=1
+    )
+    scheduler: str | None = option(
+        None, "address of a dask.distributed cluster that works on the blocks: tcp://host:8786"
+    )
+    device: Device = option("auto", "where torch computes")
+    progress: Any = option(False, "True shows how far long work is")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Workers, cluster, device, what is kept, where progress is reported.
+
+    Parameters
+    ----------
+    workers
+        Blocks at work at once: threads, as many as cores by default; with ``scheduler`` as many as
+        the cluster has threads.
+    scheduler
+        Address of a dask.distributed scheduler; by default blocks are worked on in this process.
+    device
+        Where torch computes: ``cpu``, ``cuda``, or ``auto``, a GPU when there is one.
+    checkpoints
+        Where finished stages are kept; nowhere by default.
+    progress
+        Where long work is reported.
+    fresh
+        Compute everything again, also what an earlier run finished.
+    """
+
+    workers: int | None = None
+    scheduler: str | None = None
+    device: Device = "auto"
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    progress: Progress = SILENT
+    fresh: bool = False
+
+    @classmethod
+    def of(cls, options: ExecutionOptions) -> Self:
+        """What a caller's keywords ask for."""
+        return cls(
+            workers=options.workers,
+            scheduler=options.scheduler,
+            device=options.device,
+            progress=shown_progress(options.progress),
+        )

@@ -1,0 +1,290 @@
+"""Options of the steps, each stated once: recipe, command line, documentation, keywords.
+
+A step states its options beside itself, as a frozen model::
+
+    class SpotSearch(Options):
+        '''Which maxima are spots, and of which shape.'''
+
+        false_alarms: float = option(0.01, "expected false spots per pattern", gt=0)
+
+A recipe is made of such models, the flags of a command and the tables of the documentation are
+made from the recipe, and the chain takes the model: :func:`takes_options` gives it the options as
+keywords, with their bounds checked. Nothing heavy is imported here: ``--help`` reads all of it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from phaseloom.errors import InputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+M = TypeVar("M", bound=BaseModel)
+
+_EXECUTION = "execution"
+
+
+class Options(BaseModel):
+    """The options of one step. The first line of a step's docstring heads its documentation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How an option is shown beside its type, default, bounds and description.
+
+    Parameters
+    ----------
+    unit
+        Of the number, or the form of the text: ``Å⁻¹``, ``px``, ``ROW,COLUMN``.
+    flag
+        On the command line, without the leading dashes, where it is not the option's own name.
+    short
+        A second flag of one letter, without the dash.
+    expert
+        Few users need it: in ``--help`` it comes after the others.
+    hidden
+        No flag of a command: for recipes and Python only.
+    """
+
+    unit: str = ""
+    flag: str = ""
+    short: str = ""
+    expert: bool = False
+    hidden: bool = False
+
+
+def option(
+    default: Any = ...,
+    description: str = "",
+    *,
+    unit: str = "",
+    flag: str = "",
+    short: str = "",
+    expert: bool = False,
+    hidden: bool = False,
+    **bounds: Any,
+) -> Any:
+    """State an option: a field of an :class:`Options` model.
+
+    Parameters
+    ----------
+    default
+        Left out: the option must be given.
+    description
+        What it is, in a few words that begin with a small letter.
+    unit, flag, short, expert, hidden
+        See :class:`Shown`.
+    **bounds
+        ``gt``, ``ge``, ``lt``, ``le``, ``min_length``, ``pattern`` as of pydantic's ``Field``.
+    """
+    shown = Shown(unit, flag, short, expert, hidden)
+    if isinstance(default, (dict, list)) or (isinstance(default, type) and default is not ...):
+        bounds["default_factory"] = default if isinstance(default, type) else type(default)
+        default = PydanticUndefined
+    field: FieldInfo = Field(default, description=description, **bounds)
+    field.metadata.append(shown)
+    return field
+
+
+def shown(field: FieldInfo) -> Shown:
+    """How an option is shown; the defaults of :class:`Shown` where nothing is stated."""
+    return next((each for each in field.metadata if isinstance(each, Shown)), Shown())
+
+
+def validated(
+    model: type[M],
+    data: dict[str, Any],
+    *,
+    source: Path | None = None,
+    named: Callable[[str], str] = str,
+) -> M:
+    """The model of some data; what is wrong becomes one clear sentence.
+
+    Parameters
+    ----------
+    model
+        What the data have to be.
+    data
+        By name.
+    source
+        The file they come from.
+    named
+        What the user calls the option at a place such as ``mapping.margin``.
+
+    Raises
+    ------
+    InputError
+        A value is missing, wrong or unknown.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise InputError(_sentence(error, named), None, source=source) from error
+
+
+def takes_options(**models: type[BaseModel]) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Give a chain the options of its steps, and how it is carried out, as keywords.
+
+    The chain takes each model under its name, and ``execution``
+    (:class:`phaseloom.compute.execution.Execution`) where it has such a parameter. Whoever calls
+    it may give the model, or single options as keywords, which are checked and put in the model;
+    the signature that ``help`` and editors show has them all.
+
+    Parameters
+    ----------
+    **models
+        Models by the name of the parameter that takes them. No two may have an option in common.
+
+    Raises
+    ------
+    InputError
+        When the chain is called: an option is wrong, or given twice.
+    """
+
+    def decorate(chain: Callable[..., R]) -> Callable[..., R]:
+        own = inspect.signature(chain)
+        taken = dict(models)
+        if _EXECUTION in own.parameters:
+            from phaseloom.compute.execution import ExecutionOptions
+
+            taken[_EXECUTION] = ExecutionOptions
+        home = {name: part for part, model in taken.items() for name in model.model_fields}
+        fields = sum(len(model.model_fields) for model in taken.values())
+        if len(home) < fields or home.keys() & own.parameters.keys():
+            raise TypeError(f"two options of {chain.__name__} have one name")
+
+        @wraps(chain)
+        def called(*args: Any, **given: Any) -> R:
+            parts: dict[str, dict[str, Any]] = {}
+            for name in [name for name in given if name in home]:
+                parts.setdefault(home[name], {})[name] = _python(given.pop(name))
+            for part, model in taken.items():
+                options = parts.get(part, {})
+                if given.get(part) is None:
+                    given[part] = validated(model, options)
+                elif options:
+                    raise InputError(f"{next(iter(options))} and {part} are both given")
+                if part == _EXECUTION:
+                    given[part] = _execution(given[part])
+            return chain(*args, **given)
+
+        keywords = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, annotation=field.annotation,
+                default=inspect.Parameter.empty if field.is_required() else field.get_default(
+                    call_default_factory=True),
+            )
+            for model in taken.values()
+            for name, field in model.model_fields.items()
+        ]  # fmt: skip
+        kept = [
+            p.replace(default=None) if name in taken else p for name, p in own.parameters.items()
+        ]
+        positional = [p for p in kept if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+        named = [p for p in kept if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        plain = [p for p in named if p.name not in taken]
+        whole = [p for p in named if p.name in taken]
+        called.__signature__ = own.replace(  # type: ignore[attr-defined]
+            parameters=[*positional, *plain, *keywords, *whole]
+        )
+        called.__doc__ = _documented(chain.__doc__ or "", taken)
+        return called
+
+    return decorate
+
+
+def _python(value: Any) -> Any:
+    """A number of numpy's as Python's, which is what pydantic knows."""
+    return value.item() if type(value).__module__ == "numpy" and value.ndim == 0 else value
+
+
+def _execution(given: Any) -> Any:
+    from phaseloom.compute.execution import Execution, ExecutionOptions
+
+    if isinstance(given, ExecutionOptions):
+        return Execution.of(given)
+    return given
+
+
+_SLOT = re.compile(r"^(?P<indent> *)\*\*options\n(?: +.*\n)*", re.MULTILINE)
+
+
+def _documented(text: str, models: dict[str, type[BaseModel]]) -> str:
+    """A docstring whose entry ``**options`` becomes an entry per option."""
+    slot = _SLOT.search(text)
+    if slot is None:
+        return text
+    indent = slot["indent"]
+    lines = []
+    for model in models.values():
+        for name, field in model.model_fields.items():
+            unit = shown(field).unit
+            told = (field.description or "") + (f", {unit}" if unit else "")
+            default = (
+                ""
+                if field.is_required() or _plain(field) is None
+                else f" Default {_plain(field)!r}."
+            )
+            lines += [f"{indent}{name}", f"{indent}    {told[:1].upper()}{told[1:]}.{default}"]
+    return text[: slot.start()] + "\n".join(lines) + "\n" + text[slot.end() :]
+
+
+def _plain(field: FieldInfo) -> Any:
+    return field.get_default(call_default_factory=True)
+
+
+def _sentence(error: ValidationError, named: Callable[[str], str]) -> str:
+    """The first thing that pydantic finds wrong, in words; choices of one value together."""
+    faults = error.errors()
+    first = faults[0]
+    place = named(_place(first["loc"]))
+    wrong = first["input"]
+    match first["type"]:
+        case "missing":
+            return f"{place} is missing"
+        case "extra_forbidden":
+            return f"{place} is not a key of the recipe"
+        case "string_pattern_mismatch":
+            return f"{place} cannot be {wrong!r}: use letters, digits, - and _"
+        case "tuple_type" if not isinstance(wrong, dict):
+            return f"{place} must be a list or one or more tables [[{place}]], not {wrong!r}"
+        case "too_short" | "tuple_type":
+            return f"{place} must be one or more tables [[{place}]]"
+        case "model_type" | "dict_type":
+            return f"{place} must be a table"
+        case "value_error":
+            return str(first["ctx"]["error"])
+    wanted = dict.fromkeys(_lower(f["msg"]) for f in faults if named(_place(f["loc"])) == place)
+    return f"{place} must be {' or '.join(wanted)}, not {wrong!r}"
+
+
+def _lower(message: str) -> str:
+    """What pydantic wants, to follow "must be"."""
+    if "path" in message:
+        return "a path"
+    wanted = re.sub(r", (unable|got) .*", "", message.removeprefix("Input should be "))
+    return wanted.replace("valid integer", "whole number").replace("valid ", "")
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Where in the recipe: "stack 2.file", "mapping.margin"; names of choices left out."""
+    names: list[str] = []
+    for part in location:
+        if isinstance(part, int):
+            names[-1] = f"{names[-1]} {part + 1}"
+        elif not part.endswith(("float", "-int", "]")):
+            names.append(part)
+    return ".".join(names)

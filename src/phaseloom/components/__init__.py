@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phaseloom.lazy import lazy_names
 
 if TYPE_CHECKING:
     from phaseloom.components.choice.rank import choose_rank
@@ -28,8 +29,4 @@ _HOMES = {
     "prepare": "patterns.preparation",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"phaseloom.components.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'phaseloom.components' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phaseloom.lazy import lazy_names
 
 if TYPE_CHECKING:
     from phaseloom.crystals.cif import read_crystal
@@ -45,8 +46,4 @@ _HOMES = {
     "wavelength": "scattering",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"phaseloom.crystals.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'phaseloom.crystals' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -11,8 +11,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phaseloom.lazy import lazy_names
 
 if TYPE_CHECKING:
     from phaseloom.diffraction.beam.centring import Beam, beam_of_sample
@@ -87,11 +88,7 @@ _HOMES = {
     "virtual_dark_field": "peaks.virtual",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"phaseloom.diffraction.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'phaseloom.diffraction' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

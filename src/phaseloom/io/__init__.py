@@ -9,8 +9,9 @@ patterns, ``read_pattern(path)`` a single one, ``as_scan(data)`` an array or a H
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phaseloom.lazy import lazy_names
 
 if TYPE_CHECKING:
     from phaseloom.io.patterns import read_pattern
@@ -43,8 +44,4 @@ __all__ = [
     "with_scan_shape",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"phaseloom.io.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'phaseloom.io' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phaseloom.lazy import lazy_names
 
 if TYPE_CHECKING:
     from phaseloom.orientation.crystal_map import to_crystal_map
@@ -27,8 +28,4 @@ _HOMES = {
     "to_crystal_map": "crystal_map",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"phaseloom.orientation.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'phaseloom.orientation' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phaseloom.lazy import lazy_names
 
 if TYPE_CHECKING:
     from phaseloom.simulate.beamtime import Beamtime, write_beamtime
@@ -53,8 +54,4 @@ _HOMES = {
     "write_scan": "scans",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"phaseloom.simulate.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'phaseloom.simulate' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)

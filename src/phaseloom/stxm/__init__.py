@@ -7,8 +7,9 @@ neighbourhood. Each is also usable alone, from its module.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phaseloom.lazy import lazy_names
 
 if TYPE_CHECKING:
     from phaseloom.stxm.phasemap import map_phases
@@ -22,8 +23,4 @@ _HOMES = {
     "prepare": "preparation.preparation",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"phaseloom.stxm.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'phaseloom.stxm' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)

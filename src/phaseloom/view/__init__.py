@@ -7,8 +7,9 @@ self-contained ``report.html``; the single figures are in :mod:`phaseloom.view.s
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phaseloom.lazy import lazy_names
 
 if TYPE_CHECKING:
     from phaseloom.view.figures import write_figures
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["write_figures", "write_report"]
 
+_HOMES = {"write_figures": "figures", "write_report": "report"}
 
-def __getattr__(name: str) -> Any:
-    home = {"write_figures": "figures", "write_report": "report"}.get(name)
-    if home is None:
-        raise AttributeError(f"module 'phaseloom.view' has no attribute {name!r}")
-    return getattr(import_module(f"phaseloom.view.{home}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -6,7 +6,7 @@ A method is a folder of this package with a module ``section``:
 - ``figures(tree, tables)``: what draws its figures, by file name;
 - ``section(tree, figures, tables)``: its part of the report, a :class:`Section`.
 
-A new method is one more name in :data:`METHODS`.
+A new method is one more line in :data:`phaseloom.methods.METHODS`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from phaseloom.errors import InputError
+from phaseloom.methods import METHODS
 from phaseloom.view.parts import Chapter, Picture, Section
 
 if TYPE_CHECKING:
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-__all__ = ["METHODS", "Chapter", "Method", "Picture", "Section", "methods_of"]
-
-METHODS = ("stxm", "peaks", "components", "orientation")
-"""Folders of the methods, in the order of the report."""
+__all__ = ["Chapter", "Method", "Picture", "Section", "methods_of"]
 
 
 class Method(Protocol):
@@ -58,7 +56,9 @@ def methods_of(tree: xr.DataTree) -> list[Method]:
     InputError
         When there is none.
     """
-    modules = [cast(Method, import_module(f"phaseloom.view.{name}.section")) for name in METHODS]
+    modules = [
+        cast(Method, import_module(f"phaseloom.view.{name}.section")) for name in METHODS.values()
+    ]
     found = [module for module in modules if module.present(tree)]
     if not found:
         raise InputError(

@@ -56,7 +56,7 @@ class Centring(Options):
     centre: Annotated[Literal["auto"] | tuple[float, float], BeforeValidator(pair)] = option(
         "auto",
         'direct beam in the mean pattern: row and column in px, or "auto" to find it',
-        unit="auto|ROW,COLUMN",
+        form="auto|ROW,COLUMN",
     )
     descan: Literal["plane", "each", "none"] = option(
         "plane",

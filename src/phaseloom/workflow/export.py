@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.workflow.outcome import make_folder
+from phaseloom.workflow.folder import make_folder
 
 if TYPE_CHECKING:
     import pandas as pd

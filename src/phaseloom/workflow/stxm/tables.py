@@ -11,17 +11,18 @@ from phaseloom.io.export.spectra import write_spectra
 from phaseloom.maps.boundaries import interface_lengths
 from phaseloom.maps.regions import particle_table
 from phaseloom.maps.statistics import phase_fractions, spectra_per_phase
+from phaseloom.workflow.stxm.recipe import StxmRecipe
 
 
-def stxm_tables(results: xr.DataTree, *, seed: int = 0) -> dict[str, pd.DataFrame]:
+def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFrame]:
     """Tables of all stacks.
 
     Parameters
     ----------
     results
         From :func:`phaseloom.stxm.map_phases`.
-    seed
-        Of the bootstrap behind the confidence intervals.
+    recipe
+        Its seed is that of the bootstrap behind the confidence intervals.
 
     Returns
     -------
@@ -43,7 +44,7 @@ def stxm_tables(results: xr.DataTree, *, seed: int = 0) -> dict[str, pd.DataFram
             posterior=data["posterior"].to_numpy(),
             ambiguous=data["ambiguous"].to_numpy(),
             mask=data["mask"].to_numpy(),
-            seed=seed,
+            seed=recipe.seed,
         )
         fractions.append(_with_stack(table.rename_axis("phase").reset_index(), name, data))
         table = particle_table(
@@ -72,11 +73,9 @@ def stxm_tables(results: xr.DataTree, *, seed: int = 0) -> dict[str, pd.DataFram
     }
 
 
-def write_tables(folder: Path, tables: dict[str, pd.DataFrame], results: xr.DataTree) -> None:
-    """Write the tables as CSV, and each stack's spectra per phase in the form that -r reads."""
-    folder.mkdir(exist_ok=True)
-    for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False)
+def write_phase_spectra(recipe: StxmRecipe, results: xr.DataTree) -> list[Path]:
+    """Write each stack's spectra per phase in the form that -r reads; the files written."""
+    files = []
     for name, node in results["stxm"].children.items():
         data = node.to_dataset()
         names = [str(n) for n in data["phase_name"].to_numpy()]
@@ -97,7 +96,9 @@ def write_tables(folder: Path, tables: dict[str, pd.DataFrame], results: xr.Data
             },
         )
         if spectra.sizes["spectrum"]:
-            write_spectra(folder / f"{name}_spectra.csv", spectra)
+            files.append(recipe.folder / "tables" / f"{name}_spectra.csv")
+            write_spectra(files[-1], spectra)
+    return files
 
 
 def _with_stack(table: pd.DataFrame, name: str, data: xr.Dataset) -> pd.DataFrame:

@@ -57,7 +57,7 @@ def likelihood(
     optical_density
         (energy, y, x), numpy- or dask-backed; NaN or infinite readings are left out of the fit.
     references
-        (phase, energy) on the same energies, in any common scale per phase.
+        (reference, energy) on the same energies, in any common scale per phase.
     i0
         (energy) incident intensity; sets the weights i0·exp(−optical density).
     baseline
@@ -79,9 +79,9 @@ def likelihood(
     -------
     xarray.Dataset
         float32, NaN outside the mask and where fewer than four readings are usable,
-        with the references' coordinates on ``phase`` (an index named ``phase`` left out):
-        ``posterior`` (phase, y, x), probability that the phase has the largest share;
-        ``abundance`` (phase, y, x), posterior-mean share, sums to 1;
+        with the references' coordinates on ``reference``:
+        ``posterior`` (reference, y, x), probability that the phase has the largest share;
+        ``abundance`` (reference, y, x), posterior-mean share, sums to 1;
         ``chi2`` (y, x), reduced χ² of the best fit with at most two phases (not tempered).
         ``attrs["noise_scale"]``: factor put on the variance (1 with "counts").
 
@@ -98,7 +98,7 @@ def likelihood(
     scale = _residual_scale(data, readings, model, inside) if noise == "residuals" else 1.0
 
     shape = inside.shape
-    n_phases = references.sizes["phase"]
+    n_phases = references.sizes["reference"]
     maps = {
         name: np.full((n_phases, *shape), np.nan, dtype=np.float32)
         for name in ("posterior", "abundance")
@@ -113,17 +113,17 @@ def likelihood(
         for values, found in zip(maps.values(), per_phase, strict=True):
             values[:, rows][:, here] = found
 
-    phase_coordinates = {
-        str(name): ("phase", c.to_numpy())
+    of_references = {
+        str(name): ("reference", c.to_numpy())
         for name, c in references.coords.items()
-        if c.dims == ("phase",) and name != "phase"
+        if c.dims == ("reference",)
     }
     return xr.Dataset(
         {
-            **{name: (("phase", "y", "x"), values) for name, values in maps.items()},
+            **{name: (("reference", "y", "x"), values) for name, values in maps.items()},
             "chi2": (("y", "x"), chi2, {"units": "1", "long_name": "reduced chi-square"}),
         },
-        coords={"y": data["y"], "x": data["x"], **phase_coordinates},
+        coords={"y": data["y"], "x": data["x"], **of_references},
         attrs={"noise_scale": scale, "mixed": mixed},
     )
 

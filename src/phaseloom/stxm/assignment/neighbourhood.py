@@ -41,7 +41,7 @@ def smooth(
     Parameters
     ----------
     posterior
-        (phase, y, x) from the spectra alone. Pixels with NaN count as outside.
+        (reference, y, x) from the spectra alone. Pixels with NaN count as outside.
     mask
         (y, x), true where there is sample; all pixels with a posterior when left out.
     strength
@@ -54,7 +54,7 @@ def smooth(
     Returns
     -------
     xarray.Dataset
-        ``posterior`` (phase, y, x) float32, NaN outside; ``phase`` (y, x) int8, −1 outside.
+        ``posterior`` (reference, y, x) float32, NaN outside; ``phase`` (y, x) int8, −1 outside.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def smooth(
     """
     if strength < 0:
         raise InputError(f"the smoothing strength is {strength}", "give 0 or more")
-    ordered = posterior.transpose("phase", "y", "x")
+    ordered = posterior.transpose("reference", "y", "x")
     values = ordered.to_numpy().astype(np.float32)
     inside: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=0))
     if mask is not None:
@@ -87,13 +87,12 @@ def smooth(
 
     result = field[:, 1:-1, 1:-1]
     phase = np.where(inside, result.argmax(axis=0), -1).astype(np.int8)
-    kept = {name: c for name, c in ordered.coords.items() if name != "phase"}
     return xr.Dataset(
         {
-            "posterior": (("phase", "y", "x"), np.where(inside, result, np.float32(np.nan))),
+            "posterior": (("reference", "y", "x"), np.where(inside, result, np.float32(np.nan))),
             "phase": (("y", "x"), phase),
         },
-        coords=kept,
+        coords=ordered.coords,
     )
 
 

@@ -64,7 +64,7 @@ def common_spectra(
             block = density[:, rows][:, inside[rows]]
             if moves:
                 shares = abundance[:, rows][:, inside[rows]]
-                mixture, scale = _fitted(block, shares, judged[name]["reference"])
+                mixture, scale = _fitted(block, shares, judged[name]["reference_spectrum"])
                 block += scale * (moved.T @ shares - mixture)
             own[chosen] = block.T
     return spectra
@@ -106,7 +106,9 @@ def residual(prepared: xr.Dataset, judged: xr.Dataset) -> float:
     total, readings = 0.0, 0
     for rows, _ in slabs(inside):
         spectra = density[:, rows][:, inside[rows]]
-        mixture, scale = _fitted(spectra, abundance[:, rows][:, inside[rows]], judged["reference"])
+        mixture, scale = _fitted(
+            spectra, abundance[:, rows][:, inside[rows]], judged["reference_spectrum"]
+        )
         rest = spectra - spectra.mean(axis=0) - scale * (mixture - mixture.mean(axis=0))
         known = rest[np.isfinite(rest)].astype(np.float64)
         total += float(known @ known)

@@ -50,9 +50,9 @@ def sample_references(
     Returns
     -------
     xarray.DataArray
-        (phase, energy) float64 in the units of the references. Coordinates ``energy``,
-        ``phase_name`` (phase) and ``phase_value`` (phase), NaN where a reference has no
-        ``attrs["value"]``.
+        ``reference_spectrum`` (reference, energy) float64 in the units of the references.
+        Coordinates ``energy``, ``reference`` (the names) and ``phase_value`` (reference), NaN
+        where a reference has no ``attrs["value"]``.
 
     Raises
     ------
@@ -79,13 +79,13 @@ def sample_references(
     _told_apart([str(r.name) for r in references], unshifted)
     return xr.DataArray(
         interpolate(energy - shift) if shift else unshifted,
-        dims=("phase", "energy"),
+        dims=("reference", "energy"),
         coords={
             "energy": ("energy", energy, {"units": "eV"}),
-            "phase_name": ("phase", [str(r.name) for r in references]),
-            "phase_value": ("phase", [_value(r) for r in references]),
+            "reference": ("reference", [str(r.name) for r in references]),
+            "phase_value": ("reference", [_value(r) for r in references]),
         },
-        name="reference",
+        name="reference_spectrum",
     )
 
 

@@ -167,7 +167,11 @@ def spectra_figure(dataset: xr.Dataset, *, seed: int = 0) -> Figure:
             panel.set_title(f"{names[phase]}, {total[phase]:,} pixels", loc="left")
             if chosen.shape[1]:
                 _draw_spectrum(
-                    panel, energy, chosen, dataset["reference"].to_numpy()[phase], colours[phase]
+                    panel,
+                    energy,
+                    chosen,
+                    dataset["reference_spectrum"].to_numpy()[phase],
+                    colours[phase],
                 )
             if index + columns >= len(panels):
                 panel.set_xlabel("Energy (eV)")

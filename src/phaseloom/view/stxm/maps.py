@@ -173,7 +173,7 @@ def _draw_references(axes: Axes, dataset: xr.Dataset, references: Sequence[xr.Da
     """References one above the other, each scaled to its range on the stack's energies."""
     energy = dataset["energy"].to_numpy()
     _, _, shift = energy_shift(dataset)
-    sampled = dataset["reference"].to_numpy()
+    sampled = dataset["reference_spectrum"].to_numpy()
     names = phase_names(dataset)
     step = 0.45
     dots = len(energy) <= 60

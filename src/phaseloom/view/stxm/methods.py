@@ -194,7 +194,7 @@ def _ambiguous(stacks: Stacks) -> list[str]:
     phases = ", ".join(phase_names(dataset))
     said = [
         "The spectra were correlated (Pearson) with reference spectra of "
-        f"{dataset.sizes['phase']} phases ({phases})."
+        f"{dataset.sizes['reference']} phases ({phases})."
     ]
     margin = dataset.attrs.get("margin")
     if margin is None or any("ambiguous" not in d for d in stacks.values()):

@@ -10,6 +10,7 @@ import xarray as xr
 
 import phaseloom
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.compute.execution import Execution
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
 from phaseloom.workflow.outcome import Outcome, collected, make_folder, publish, stated
@@ -64,9 +65,7 @@ def run_stxm(recipe: StxmRecipe, *, fresh: bool = False, progress: Progress = SI
             **recipe.preparation.model_dump(),
             **recipe.mapping.model_dump(),
             seed=recipe.seed,
-            device=recipe.device,
-            keep=keep,
-            progress=progress,
+            execution=Execution(device=recipe.device, checkpoints=keep, progress=progress),
         )
         for s in recipe.stack:
             if s.state_of_charge is not None:
@@ -101,7 +100,7 @@ def _facts(results: xr.DataTree) -> dict[str, Any]:
         stacks[name] = {
             "fractions": {
                 str(label): float((phase[inside] == p).mean())
-                for p, label in enumerate(data["phase_name"].to_numpy())
+                for p, label in enumerate(data["reference"].to_numpy())
             },
             "unknown": float((phase[inside] == -2).mean()),
             "ambiguous": float(data["ambiguous"].to_numpy()[inside].mean()),

@@ -33,7 +33,7 @@ def stxm_tables(results: xr.DataTree, *, seed: int = 0) -> dict[str, pd.DataFram
     fractions, particles, interfaces = [], [], []
     for name, node in results["stxm"].children.items():
         data = node.to_dataset()
-        names = [str(n) for n in data["phase_name"].to_numpy()]
+        names = [str(n) for n in data["reference"].to_numpy()]
         phase = data["phase"].to_numpy()
         area = float(data.attrs["pixel_area"])
         table = phase_fractions(
@@ -79,16 +79,16 @@ def write_tables(folder: Path, tables: dict[str, pd.DataFrame], results: xr.Data
         table.to_csv(folder / f"{name}.csv", index=False)
     for name, node in results["stxm"].children.items():
         data = node.to_dataset()
-        names = [str(n) for n in data["phase_name"].to_numpy()]
+        names = [str(n) for n in data["reference"].to_numpy()]
         means = spectra_per_phase(data["optical_density"], data["phase"].to_numpy(), names=names)
-        present = means.isel(phase=means["pixels"].to_numpy() > 0)
+        present = means.isel(reference=means["pixels"].to_numpy() > 0)
         spectra = xr.Dataset(
             {
                 "absorption": (("spectrum", "energy"), present["mean"].to_numpy()),
                 "spread": (("spectrum", "energy"), present["sd"].to_numpy()),
             },
             coords={
-                "spectrum": [str(n) for n in present["phase_name"].to_numpy()],
+                "spectrum": [str(n) for n in present["reference"].to_numpy()],
                 "energy": data["energy"],
                 "value": (
                     "spectrum",

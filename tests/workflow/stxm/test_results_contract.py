@@ -85,7 +85,7 @@ def test_coordinates_carry_units_and_names(beam: Beam, result: xr.Dataset) -> No
     assert list(result["reference"].to_numpy()) == list(beam.truth["a"]["reference"].to_numpy())
     assert result["phase_value"].to_numpy().tolist() == [3.0, 2.0, 0.8]
     np.testing.assert_array_equal(result["energy"], beam.truth["a"]["energy"])
-    assert result["abundance"].sel(reference="Na2").dims == ("y", "x")
+    assert result["abundance"].sel(reference="Na2.0VPF").dims == ("y", "x")
     assert result["shift_y"].attrs["units"] == "px"
     assert result["value"].attrs["long_name"] == "sodium content x"
 

@@ -1,4 +1,4 @@
-"""The chain from stacks and references to phase maps.
+"""All steps from stacks and references to phase maps.
 
 For every stack: preparation → energy shift → references at the stack's energies → Pearson
 correlation → likelihood. Then for all together: one latent space in which the ambiguous

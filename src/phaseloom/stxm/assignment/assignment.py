@@ -1,4 +1,4 @@
-"""What the spectra of prepared stacks say, and which phase each pixel gets.
+"""Assignment of a phase to every pixel, and all maps of a stack.
 
 :func:`judge` looks at one stack alone, :func:`in_latent_space` at all together,
 :func:`complete` turns the assignment into the maps of the results contract.
@@ -191,18 +191,20 @@ def by_argmax(judged: xr.Dataset, by: Literal["likelihood", "pearson"]) -> xr.Da
     """
     posterior = judged["likelihood"]
     first = judged["phase_pearson"].to_numpy()
-    chances = posterior.to_numpy()
-    known = (first >= 0) & np.isfinite(chances).all(axis=0)
-    of_first = np.take_along_axis(chances, np.maximum(first, 0)[None].astype(np.intp), 0)[0]
-    contradicted = known & (of_first < 0.05) & ~judged["ambiguous"].to_numpy()
+    probability = posterior.to_numpy()
+    assignable = (first >= 0) & np.isfinite(probability).all(axis=0)
+    of_first = np.take_along_axis(probability, np.maximum(first, 0)[None].astype(np.intp), 0)[0]
+    contradicted = assignable & (of_first < 0.05) & ~judged["ambiguous"].to_numpy()
     with np.errstate(invalid="ignore"):
-        mixed = known & (judged["abundance"].to_numpy().max(axis=0) < 0.8)
+        mixed = assignable & (judged["abundance"].to_numpy().max(axis=0) < 0.8)
     if by == "pearson":
         phase = first
     else:
-        phase = np.where(known, np.argmax(np.nan_to_num(chances), axis=0), first)
-        chi2 = judged["chi2"].to_numpy()[known]
-        phase[known] = np.where(stands_out(chi2) & (chi2 > _UNEXPLAINED), -2, phase[known])
+        phase = np.where(assignable, np.argmax(np.nan_to_num(probability), axis=0), first)
+        chi2 = judged["chi2"].to_numpy()[assignable]
+        phase[assignable] = np.where(
+            stands_out(chi2) & (chi2 > _UNEXPLAINED), -2, phase[assignable]
+        )
     return xr.Dataset(
         {
             "phase": (("y", "x"), phase.astype(np.int8)),
@@ -269,9 +271,9 @@ def _smoothed(result: xr.Dataset, mask: xr.DataArray, strength: float) -> xr.Dat
 
 def _mean_value(values: NDArray[np.float32], abundance: NDArray[np.float32]) -> NDArray[np.float32]:
     """Σ value·abundance (y, x); NaN where phases without a value hold more than a hundredth."""
-    known = np.isfinite(values)
-    mean = np.tensordot(np.where(known, values, 0.0), abundance, axes=1)
-    mean[abundance[~known].sum(axis=0) > 0.01] = np.nan
+    has_value = np.isfinite(values)
+    mean = np.tensordot(np.where(has_value, values, 0.0), abundance, axes=1)
+    mean[abundance[~has_value].sum(axis=0) > 0.01] = np.nan
     return np.asarray(mean, dtype=np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Evidence of one phase and of pairs of phases in a spectrum, in closed form.
+"""Bayesian evidence of one phase and of pairs of phases in a spectrum, in closed form.
 
 A spectrum is modelled as a·r_p + b·r_q + offset with a, b ≥ 0. All sums over energy are matrix
 products; what is left per pixel and pair is a 2×2 system.

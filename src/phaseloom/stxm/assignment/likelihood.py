@@ -1,4 +1,4 @@
-"""Which phase, how sure, and how much of two: count-weighted fits of every pixel spectrum.
+"""Count-weighted fits of every pixel spectrum: posterior, abundance, reduced χ².
 
 A pixel is modelled as optical density = a·r_p + b·r_q + offset with a, b ≥ 0: one phase, or two
 that share the pixel, as at a grain boundary. The variance of an optical density is
@@ -105,13 +105,13 @@ def likelihood(
     }
     chi2 = np.full(shape, np.nan, dtype=np.float32)
     for rows, _ in progress.track(list(slabs(inside)), "likelihood"):
-        here = inside[rows]
-        density = _block(data[:, rows], here)
-        sums = sums_over_energy(density, readings.weights(density, rows, here) / scale, model)
+        in_slab = inside[rows]
+        density = _block(data[:, rows], in_slab)
+        sums = sums_over_energy(density, readings.weights(density, rows, in_slab) / scale, model)
         with np.errstate(invalid="ignore", divide="ignore"):  # NaN of pixels short of readings
-            *per_phase, chi2[rows][here] = judge(sums, model)
-        for values, found in zip(maps.values(), per_phase, strict=True):
-            values[:, rows][:, here] = found
+            *per_phase, chi2[rows][in_slab] = judge(sums, model)
+        for values, block in zip(maps.values(), per_phase, strict=True):
+            values[:, rows][:, in_slab] = block
 
     of_references = {
         str(name): ("reference", c.to_numpy())
@@ -136,11 +136,11 @@ class _Noise:
     baseline: Array
     variance: xr.DataArray | None
 
-    def weights(self, density: Array, rows: slice, here: NDArray[np.bool_]) -> Array:
+    def weights(self, density: Array, rows: slice, in_slab: NDArray[np.bool_]) -> Array:
         """Inverse variance (energy, pixel) of a block of optical density."""
         if self.variance is not None:
-            return 1.0 / _block(self.variance[:, rows], here)
-        return np.asarray(self.i0[:, None] * np.exp(-density - self.baseline[rows][here]))
+            return 1.0 / _block(self.variance[:, rows], in_slab)
+        return np.asarray(self.i0[:, None] * np.exp(-density - self.baseline[rows][in_slab]))
 
     @classmethod
     def of(
@@ -185,14 +185,14 @@ def _residual_scale(
 ) -> float:
     """Median reduced χ² of the best fits, over slabs spread through the map."""
     all_rows = [rows for rows, _ in slabs(inside)]
-    found = []
+    blocks = []
     for rows in all_rows[:: max(1, len(all_rows) // 8)]:
-        here = inside[rows]
-        density = _block(data[:, rows], here)
-        sums = sums_over_energy(density, readings.weights(density, rows, here), model)
+        in_slab = inside[rows]
+        density = _block(data[:, rows], in_slab)
+        sums = sums_over_energy(density, readings.weights(density, rows, in_slab), model)
         best = fit(sums, model).best(sums.cross, sums.square)
-        found.append(best / (sums.readings - PARAMETERS))
-    reduced = np.concatenate(found)
+        blocks.append(best / (sums.readings - PARAMETERS))
+    reduced = np.concatenate(blocks)
     reduced = reduced[np.isfinite(reduced)]
     if not reduced.size or not np.median(reduced) > 0:
         raise InputError(
@@ -202,9 +202,9 @@ def _residual_scale(
     return float(np.median(reduced))
 
 
-def _block(slab: xr.DataArray, here: NDArray[np.bool_]) -> Array:
+def _block(slab: xr.DataArray, in_slab: NDArray[np.bool_]) -> Array:
     """Pixels of a slab of rows, (energy, pixel)."""
-    return np.asarray(slab.to_numpy()[:, here], dtype=np.float64)
+    return np.asarray(slab.to_numpy()[:, in_slab], dtype=np.float64)
 
 
 def _on_energy_y_x(optical_density: xr.DataArray) -> xr.DataArray:

@@ -1,4 +1,4 @@
-"""One stack made ready for mapping: dark level, spikes, drift, I0, optical density, mask."""
+"""Preparation of one stack: dark level, spikes, drift, I0, optical density, mask."""
 
 from __future__ import annotations
 
@@ -187,11 +187,12 @@ def mean_spectrum(
     else:
         chosen = _within(rows, region[0])[:, None] & _within(columns, region[1])[None, :]
         chosen &= np.isfinite(density).all(axis=0)
-        asked = (region[0].stop - region[0].start) * (region[1].stop - region[1].start)
-        if 0 < np.count_nonzero(chosen) < asked:
+        pixels_of_region = (region[0].stop - region[0].start) * (region[1].stop - region[1].start)
+        if 0 < np.count_nonzero(chosen) < pixels_of_region:
             warnings.warn(
-                f"{prepared.attrs.get('source')}: {np.count_nonzero(chosen)} of the {asked} pixels "
-                "of the region are in the field common to all energies and have readings; "
+                f"{prepared.attrs.get('source')}: {np.count_nonzero(chosen)} of the "
+                f"{pixels_of_region} pixels of the region are in the field common to all energies "
+                "and have readings; "
                 "the mean is theirs",
                 InputWarning,
                 stacklevel=2,

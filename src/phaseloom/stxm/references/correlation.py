@@ -112,8 +112,8 @@ def correlate(
     first = np.full(inside.shape, -1, dtype=np.int8)
     ambiguous = np.zeros(inside.shape, dtype=bool)
     for rows, chosen in slabs(inside):
-        here = inside[rows]
-        spectra = optical_density[:, rows].to_numpy()[:, here]
+        in_slab = inside[rows]
+        spectra = optical_density[:, rows].to_numpy()[:, in_slab]
         coefficients = pearson(spectra, spectra_of_references)
         limit: NDArray[np.float32] | float
         if margin != "noise":
@@ -123,9 +123,9 @@ def correlate(
         else:
             limit = noise_margin(spectra, spectra_of_references, coefficients, variance[:, chosen])
         ordered = np.sort(coefficients, axis=0)
-        maps[:, rows][:, here] = coefficients
-        first[rows][here] = np.argmax(coefficients, axis=0)
-        ambiguous[rows][here] = ordered[-1] - ordered[-2] <= limit
+        maps[:, rows][:, in_slab] = coefficients
+        first[rows][in_slab] = np.argmax(coefficients, axis=0)
+        ambiguous[rows][in_slab] = ordered[-1] - ordered[-2] <= limit
     return xr.Dataset(
         {
             "correlation": (("reference", "y", "x"), maps, {"long_name": "Pearson correlation"}),

@@ -1,4 +1,4 @@
-"""Figures of several stacks together: maps side by side, phase fractions along a charge."""
+"""Figures of a charge series: maps side by side, phase fractions against the charge."""
 
 from __future__ import annotations
 
@@ -152,9 +152,9 @@ def fractions_figure(tree: xr.DataTree, table: pd.DataFrame | None = None) -> Fi
     stacks = _some_stacks(tree)
     names = phase_names(next(iter(stacks.values())))
     charges = [state_of_charge(dataset) for dataset in stacks.values()]
-    known = [charge for charge in charges if charge is not None]
-    by_charge = len(known) == len(charges)
-    place = np.array(known) if by_charge else np.arange(len(stacks), dtype=float)
+    known_charges = [charge for charge in charges if charge is not None]
+    by_charge = len(known_charges) == len(charges)
+    place = np.array(known_charges) if by_charge else np.arange(len(stacks), dtype=float)
     with publication():
         figure, axes = page(
             [Row(boxes=((0.5, 3.3),), height=2.2, above=0.12, below=0.4 if by_charge else 0.7)],

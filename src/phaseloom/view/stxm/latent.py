@@ -1,4 +1,4 @@
-"""Drawing of the latent space: points by phase, ambiguous points, ellipses of the components."""
+"""Panels of the latent space: points by phase, ambiguous points, ellipses of the components."""
 
 from __future__ import annotations
 

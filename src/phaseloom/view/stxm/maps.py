@@ -1,4 +1,4 @@
-"""Figures of one STXM phase map: the workflow from optical density to the final map."""
+"""Workflow figure of one phase map: from optical density to the final map."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def workflow_figure(
     *,
     references: Sequence[xr.DataArray] = (),
 ) -> Figure:
-    """The whole way of one stack: optical density, correlation, ambiguity, latent space, map.
+    """All steps of one stack: optical density, correlation, ambiguity, latent space, map.
 
     Panels whose variables are absent are left out (no latent space when the ambiguous pixels
     were resolved another way, no value map when no reference has a value).

@@ -1,4 +1,4 @@
-"""Results as tables: phase fractions, particles, interfaces, spectra per phase."""
+"""Tables of phase maps: phase fractions, particles, interfaces, spectra per phase."""
 
 from __future__ import annotations
 

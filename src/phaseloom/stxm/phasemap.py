@@ -62,13 +62,13 @@ def map_phases(
         Incident intensity, for all stacks or by name: see :func:`phaseloom.stxm.prepare`.
     seed
         Same seed, same result.
-    **options
-        See :class:`phaseloom.stxm.options.Preparation` and
-        :class:`phaseloom.stxm.options.PhaseMapping`.
     preparation, mapping, execution
         Instead of single options: all of a step, and how the chain is carried out. Finished
         stages are kept in ``execution.checkpoints``, and taken from there when nothing that they
         depend on changed.
+    **options
+        See :class:`phaseloom.stxm.options.Preparation` and
+        :class:`phaseloom.stxm.options.PhaseMapping`.
 
     Returns
     -------

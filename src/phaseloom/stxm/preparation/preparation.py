@@ -51,12 +51,12 @@ def prepare(
         file carries, is taken as read by the same detector: the dark level is in it too.
     name
         How messages call this stack.
-    **options
-        See :class:`phaseloom.stxm.options.Preparation`.
     preparation
         Instead of single options: all of them.
     progress
         Where long work is reported; True shows it.
+    **options
+        See :class:`phaseloom.stxm.options.Preparation`.
 
     Returns
     -------

@@ -68,8 +68,7 @@ def comparison_figure(tree: xr.DataTree) -> Figure:
     InputError
         When the tree holds no stack.
     """
-    stacks = _some_stacks(tree)
-    names = phase_names(next(iter(stacks.values())))
+    stacks, names = _some_stacks(tree)
     with publication():
         aspect = min(map_aspect(dataset) for dataset in stacks.values())
         columns = min(max(3, len(stacks)), map_columns(aspect) + 1)
@@ -149,8 +148,7 @@ def fractions_figure(tree: xr.DataTree, table: pd.DataFrame | None = None) -> Fi
     InputError
         When the tree holds no stack.
     """
-    stacks = _some_stacks(tree)
-    names = phase_names(next(iter(stacks.values())))
+    stacks, names = _some_stacks(tree)
     charges = [state_of_charge(dataset) for dataset in stacks.values()]
     known_charges = [charge for charge in charges if charge is not None]
     by_charge = len(known_charges) == len(charges)
@@ -191,11 +189,12 @@ def fractions_figure(tree: xr.DataTree, table: pd.DataFrame | None = None) -> Fi
         return figure
 
 
-def _some_stacks(tree: xr.DataTree) -> dict[str, xr.Dataset]:
+def _some_stacks(tree: xr.DataTree) -> tuple[dict[str, xr.Dataset], list[str]]:
+    """Stacks by name, and the names of their phases."""
     stacks = stxm_stacks(tree)
     if not stacks:
         raise InputError("the result holds no STXM phase map", "map at least one stack first")
-    return stacks
+    return stacks, phase_names(next(iter(stacks.values())))
 
 
 def _title(name: str, dataset: xr.Dataset) -> str:

@@ -49,7 +49,7 @@ class Beam(NamedTuple):
     @property
     def references(self) -> list[str]:
         """Arguments that give the three reference files, in the order of the truth's labels."""
-        labels = self.truth["a"]["phase_name"].to_numpy()
+        labels = self.truth["a"]["reference"].to_numpy()
         return [part for label in labels for part in ("-r", self.file(f"{label}.csv"))]
 
 

@@ -88,7 +88,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value: Any = field.get_default(call_default_factory=True)
-    if value is None or value == () or value == {}:
+    if value is None or value in ((), {}):
         return ""
     return f"`{value}`" if not isinstance(value, bool) else ("yes" if value else "no")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
+from pydantic import NonNegativeFloat
 
 from phaseloom.options import Options, option
 
@@ -40,7 +40,7 @@ class PhaseMapping(Options):
         "what gives ambiguous pixels their phase: the latent space, count-weighted fits, or the "
         "better correlation",
     )
-    margin: Literal["noise"] | Annotated[float, Field(ge=0)] = option(
+    margin: Literal["noise"] | NonNegativeFloat = option(
         0.005,
         "a pixel is ambiguous when its two best correlations are no farther apart; noise: than "
         "counting noise makes them",

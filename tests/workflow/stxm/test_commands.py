@@ -113,9 +113,9 @@ def test_spectra_of_the_particles_serve_as_reference(
     )  # fmt: skip
     assert with_stack.status == 0, with_stack.err
     first, second = results(Path("file"), "b"), results(Path("stack"), "b")
-    assert list(second["phase_name"].to_numpy()) == ["Na3.0VPF", "Na2", "Na0.8VPF"]
+    assert list(second["reference"].to_numpy()) == ["Na3.0VPF", "Na2", "Na0.8VPF"]
     # The same spectrum, once by way of a file, once straight from the stack.
-    np.testing.assert_allclose(first["reference"], second["reference"], atol=1e-5)
+    np.testing.assert_allclose(first["reference_spectrum"], second["reference_spectrum"], atol=1e-5)
     truth = beam.truth["b"]
     right = truth["phase"].sel(y=second["y"], x=second["x"], method="nearest").to_numpy()
     inside = second["mask"].to_numpy() & (right >= 0)

@@ -108,8 +108,8 @@ def test_results_are_those_of_the_last_recipe_alone(
     assert "kept from" in ran.out
     tree = opened(tmp_path)
     assert set(tree["stxm"].children) == {"a"}
-    assert set(tree["references"].children) == set(tree["stxm/a"]["phase_name"].to_numpy())
-    assert tree["stxm/a"].sizes["phase"] == 2
+    assert set(tree["references"].children) == set(tree["stxm/a"]["reference"].to_numpy())
+    assert tree["stxm/a"].sizes["reference"] == 2
     assert "state_of_charge" not in tree["stxm/a"].attrs
     assert 'resolve = "pearson"' in tree.attrs["recipe"]
 

@@ -77,7 +77,7 @@ def write_nxdata(
         The file to write; ``.nxs`` is usual. It appears under its name only when it is complete.
     data
         Numbers over labelled dimensions; variables of other types are left out. Axes are its
-        one-dimensional coordinates, names of phases among them.
+        coordinates, names of reference spectra among them.
     default
         The variable that viewers show first.
     title
@@ -115,14 +115,15 @@ def _write_variable(entry: h5py.Group, name: str, variable: xr.DataArray, data: 
     group = _group(entry, name, "NXdata")
     axes = []
     for dim in variable.dims:
-        labels = [
-            c for n, c in data.coords.items() if c.dims == (dim,) and n in (dim, f"{dim}_name")
-        ]
-        axes.append(str(dim) if labels else ".")
-        if labels and labels[0].dtype.kind in "iuf":
-            _numbers(group, str(dim), labels[0], str(labels[0].attrs.get("units", "")))
-        elif labels:
-            group[str(dim)] = [_text(str(label)) for label in labels[0].to_numpy()]
+        if dim not in data.coords:
+            axes.append(".")
+            continue
+        axes.append(str(dim))
+        axis = data.coords[dim]
+        if axis.dtype.kind in "iuf":
+            _numbers(group, str(dim), axis, str(axis.attrs.get("units", "")))
+        else:
+            group[str(dim)] = [_text(str(label)) for label in axis.to_numpy()]
     _describe(group, axes)
     values = variable.to_numpy()
     values = values.astype(np.uint8) if values.dtype.kind == "b" else values

@@ -22,7 +22,7 @@ def facts(results: xr.DataTree) -> dict[str, Any]:
         stacks[name] = {
             "fractions": {
                 str(label): float((phase[inside] == p).mean())
-                for p, label in enumerate(data["phase_name"].to_numpy())
+                for p, label in enumerate(data["reference"].to_numpy())
             },
             "unknown": float((phase[inside] == -2).mean()),
             "ambiguous": float(data["ambiguous"].to_numpy()[inside].mean()),

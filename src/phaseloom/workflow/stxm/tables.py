@@ -1,4 +1,4 @@
-"""Results as tables: phase fractions, particles, interfaces, spectra per phase."""
+"""Tables of phase maps: phase fractions, particles, interfaces, spectra per phase."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFr
     fractions, particles, interfaces = [], [], []
     for name, node in results["stxm"].children.items():
         data = node.to_dataset()
-        names = [str(n) for n in data["phase_name"].to_numpy()]
+        names = [str(n) for n in data["reference"].to_numpy()]
         phase = data["phase"].to_numpy()
         area = float(data.attrs["pixel_area"])
         table = phase_fractions(
@@ -78,16 +78,16 @@ def write_phase_spectra(recipe: StxmRecipe, results: xr.DataTree) -> list[Path]:
     files = []
     for name, node in results["stxm"].children.items():
         data = node.to_dataset()
-        names = [str(n) for n in data["phase_name"].to_numpy()]
+        names = [str(n) for n in data["reference"].to_numpy()]
         means = spectra_per_phase(data["optical_density"], data["phase"].to_numpy(), names=names)
-        present = means.isel(phase=means["pixels"].to_numpy() > 0)
+        present = means.isel(reference=means["pixels"].to_numpy() > 0)
         spectra = xr.Dataset(
             {
                 "absorption": (("spectrum", "energy"), present["mean"].to_numpy()),
                 "spread": (("spectrum", "energy"), present["sd"].to_numpy()),
             },
             coords={
-                "spectrum": [str(n) for n in present["phase_name"].to_numpy()],
+                "spectrum": [str(n) for n in present["reference"].to_numpy()],
                 "energy": data["energy"],
                 "value": (
                     "spectrum",

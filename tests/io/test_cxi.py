@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter, zoom
 from scipy.signal import fftconvolve
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.choice import Choice
 from phaseloom.io.readers import cxi
 
 
@@ -86,16 +87,16 @@ def test_energy_in_electronvolts_is_told(tmp_path: Path) -> None:
         assert float(cxi.read(path)["energy"][0]) == 856.0
 
 
-def test_regions_are_entries(tmp_path: Path) -> None:
+def test_entries_are_chosen_by_number(tmp_path: Path) -> None:
     path = tmp_path / "a.cxi"
     write(path, an_object())
     write(path, an_object()[::-1], entry=2)
-    with pytest.warns(InputWarning, match="entry_1 is read"):
+    with pytest.warns(InputWarning, match="entry 1 is read"):
         first = cxi.read(path)
-    second = cxi.read(path, region=2)
+    second = cxi.read(path, Choice(entry=2))
     np.testing.assert_array_equal(first["transmission"][:, ::-1], second["transmission"])
-    with pytest.raises(InputError, match="no region 3"):
-        cxi.read(path, region=3)
+    with pytest.raises(InputError, match="no entry 3"):
+        cxi.read(path, Choice(entry=3))
 
 
 @pytest.mark.parametrize(

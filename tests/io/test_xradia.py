@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.choice import Choice
+from phaseloom.io.images import energy_in_name
 from phaseloom.io.readers import xradia
-from phaseloom.io.stacking import energy_in_name
 
 END, FREE, FAT_SECTOR, NONE = 0xFFFFFFFE, 0xFFFFFFFF, 0xFFFFFFFD, 0xFFFFFFFF
 
@@ -232,7 +233,7 @@ def test_aborted_series_needs_partial(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"3 of the 4 images.*missing is image 4"):
         xradia.read(path)
     with pytest.warns(InputWarning, match="3 of the 4 images"):
-        measurement = xradia.read(path, partial=True)
+        measurement = xradia.read(path, Choice(partial=True))
     np.testing.assert_array_equal(measurement["counts"], images)
     np.testing.assert_array_equal(measurement["energy"], [8250, 8251, 8252])
 
@@ -243,9 +244,9 @@ def test_data_types_and_choices_that_do_not_exist(tmp_path: Path) -> None:
         xradia.read(path)
     path = write(tmp_path, "b.xrm", series(pictures(1), [8250.0]))
     with pytest.raises(InputError, match="no detector 'apd'"):
-        xradia.read(path, detector="apd")
-    with pytest.raises(InputError, match="no region 2"):
-        xradia.read(path, region=2)
+        xradia.read(path, Choice(detector="apd"))
+    with pytest.raises(InputError, match="no entry 2"):
+        xradia.read(path, Choice(entry=2))
     with pytest.raises(InputError, match="no such file"):
         xradia.read(tmp_path / "c.xrm")
     assert not xradia.reads_this(tmp_path / "c.xrm")

@@ -54,7 +54,7 @@ def info(
     from phaseloom.io.description import describe
     from phaseloom.workflow.console import show_description
 
-    facts = describe(read(file, detector=detector, region=region, partial=partial))
+    facts = describe(read(file, detector=detector, entry=region, partial=partial))
     if as_json:
         print_json(facts)
     else:

@@ -8,7 +8,7 @@ access to a file goes through the functions here, which name the first and look 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import ceil, prod
 from os import PathLike
@@ -102,6 +102,17 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         ) from fault
     with file:
         yield file
+
+
+def holds(path: Path, test: Callable[[h5py.File], bool]) -> bool:
+    """Whether this is an HDF5 file that can be opened and passes the test."""
+    if not has_signature(path):
+        return False
+    try:
+        with open_hdf5(path) as file:
+            return test(file)
+    except InputError:
+        return False
 
 
 def names(group: h5py.Group) -> list[str]:

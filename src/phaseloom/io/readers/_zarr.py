@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.io.readers._lazy import chunks
+from phaseloom.io.chunking import chunks
 from phaseloom.io.scan_axes import Axis
 
 _MARKS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")

@@ -30,7 +30,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
-from phaseloom.io.stacking import energy_in_name, images_to_stack, pixel_axis, refuse_choice
+from phaseloom.io.choice import FIRST, Choice
+from phaseloom.io.images import energy_in_name, file_attrs, images_to_stack, pixel_axis
+from phaseloom.io.readers._files import first_bytes
 
 format_name = "Xradia"
 file_extensions = (".xrm", ".txrm")
@@ -59,28 +61,11 @@ _ANGLE_JITTER = 0.1
 
 def reads_this(path: Path) -> bool:
     """Whether the file is an OLE2 container."""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_MAGIC)) == _MAGIC
-    except OSError:
-        return False
+    return first_bytes(path, len(_MAGIC)) == _MAGIC
 
 
-def read(
-    path: Path, *, detector: str | None = None, region: int | None = None, partial: bool = False
-) -> xr.Dataset:
-    """Read an ``.xrm`` image or a ``.txrm`` series.
-
-    Parameters
-    ----------
-    path
-        The file.
-    detector
-        ``"camera"`` or None.
-    region
-        1 or None.
-    partial
-        Use the frames of an aborted series that can be read.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read an ``.xrm`` image or a ``.txrm`` series; of an aborted one what can be read.
 
     Returns
     -------
@@ -96,12 +81,12 @@ def read(
     InputError
         The file is truncated or damaged, frames are missing, or the energy is unknown.
     """
-    refuse_choice(path, detector=detector, region=region, available=_DETECTOR)
+    choice.require_only(_DETECTOR, path)
     streams = _read_streams(path)
     height = _integer(streams, "ImageInfo/ImageHeight", path)
     width = _integer(streams, "ImageInfo/ImageWidth", path)
     dtype = _data_type(_integer(streams, "ImageInfo/DataType", path), path)
-    counts, kept = _frames(streams, (height, width), dtype, path=path, partial=partial)
+    counts, kept = _frames(streams, (height, width), dtype, path=path, partial=choice.partial)
     taken = int(kept[-1]) + 1
 
     angle = _per_frame(streams, "ImageInfo/Angles", taken)[kept]
@@ -120,13 +105,8 @@ def read(
             ("x", width, "ImageInfo/XPosition"),
         )
     )
-    attrs: dict[str, Any] = {
-        "format": format_name,
-        "source": path.name,
-        "title": _text(streams, "SampleInfo/SampleID") or path.stem,
-        "detector": _DETECTOR,
-        "detectors": [_DETECTOR],
-    }
+    title = _text(streams, "SampleInfo/SampleID")
+    attrs = file_attrs(path, format_name, _DETECTOR, title=title)
     start = _start_time(streams)
     if start is not None:
         attrs["start_time"] = start

@@ -153,7 +153,7 @@ def read_stack(entry: Stack) -> xr.Dataset:
         The file cannot be read, or holds something other than a stack.
     """
     stack = phaseloom.read(
-        entry.file, detector=entry.detector, region=entry.region, partial=entry.partial
+        entry.file, detector=entry.detector, entry=entry.region, partial=entry.partial
     ).assign_attrs(source=str(entry.file))
     if stack.attrs["kind"] != "stack":
         raise InputError(

@@ -20,24 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
+from phaseloom.io.readers._files import FAULTS
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
-# What h5py raises on damaged files, as found by flipping bytes; KeyError and RuntimeError carry
-# errors of the HDF5 library itself, MemoryError and OverflowError absurd sizes.
-_FAULTS = (
-    OSError,
-    KeyError,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    MemoryError,
-    OverflowError,
-    SystemError,
-)
-
-
+# KeyError and RuntimeError carry errors of the HDF5 library, MemoryError and OverflowError
+# absurd sizes.
+_FAULTS = (*FAULTS, SystemError)
 # More blocks than any scan has: a damaged file may claim any shape.
 _CHUNKS_AT_MOST = 20_000_000
 

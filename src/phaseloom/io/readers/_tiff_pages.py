@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -18,40 +17,21 @@ from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.chunking import chunks
+from phaseloom.io.readers._files import FAULTS, damage_named
 
-# What tifffile raises on headers and strips that make no sense.
-_TIFF_FAULTS = (
-    tifffile.TiffFileError,
-    OSError,
-    ValueError,
-    IndexError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    AssertionError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    ZeroDivisionError,
-)
+# What tifffile raises, besides, on headers and strips that make no sense.
+_TIFF_FAULTS = (tifffile.TiffFileError, AssertionError, ZeroDivisionError, zlib.error)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[tifffile.TiffFile]:
     """The file, its faults turned into sentences."""
-    try:
-        with tifffile.TiffFile(path) as file:
-            yield file
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError("no such file", "check the path", source=path) from None
-    except _TIFF_FAULTS as fault:
-        raise InputError(
-            f"is a damaged or truncated TIFF file ({fault})", "write it again", source=path
-        ) from fault
+    faults = (*FAULTS, *_TIFF_FAULTS)
+    with (
+        damage_named(path, "TIFF file", "write it again", faults=faults),
+        tifffile.TiffFile(path) as file,
+    ):
+        yield file
 
 
 def grey_pages(file: tifffile.TiffFile, path: Path) -> list[Any]:

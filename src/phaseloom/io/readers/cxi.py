@@ -20,7 +20,6 @@ Phase: in radians in (−π, π], not unwrapped; offset and ramp of a reconstruc
 from __future__ import annotations
 
 import re
-import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ import xarray as xr
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.images import file_attrs, images_to_stack, pixel_axis
+from phaseloom.io.readers._files import damage_named
 
 format_name = "CXI"
 file_extensions = (".cxi",)
@@ -41,7 +41,6 @@ ELEMENTARY_CHARGE = 1.602176634e-19  # C, exact (SI 2019)
 _ENERGY_WAVELENGTH = 1.239841984  # eV µm, h c / e
 _DETECTOR = "object"
 _ENTRY = re.compile(r"entry_(\d+)")
-_HDF5_FAULTS = (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError, struct.error)
 
 
 def reads_this(path: Path) -> bool:
@@ -67,28 +66,20 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
     InputError
         The file is damaged, holds no complex object, or records no photon energy.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            entries = sorted(int(m[1]) for name in file if (m := _ENTRY.fullmatch(name)))
-            if not entries:
-                raise InputError("has no entry_1", "it is no CXI file, or is damaged", source=path)
-            number = choice.entry_among(entries, path)
-            choice.require_detector(_DETECTOR, path)
-            entry = file[f"entry_{number}"]
-            image = _object(entry, path)
-            energy = _energy(entry, path)
-            pixel_size = _pixel_size(entry, energy, image.shape)
-            title, start = _text(entry, "title"), _text(entry, "start_time")
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError("no such file", "check the path", source=path) from None
-    except _HDF5_FAULTS as fault:
-        raise InputError(
-            f"is a damaged or truncated HDF5 file ({fault})",
-            "copy it again from the beamline",
-            source=path,
-        ) from fault
+    with (
+        damage_named(path, "HDF5 file", "copy it again from the beamline"),
+        h5py.File(path, "r") as file,
+    ):
+        entries = sorted(int(m[1]) for name in file if (m := _ENTRY.fullmatch(name)))
+        if not entries:
+            raise InputError("has no entry_1", "it is no CXI file, or is damaged", source=path)
+        number = choice.entry_among(entries, path)
+        choice.require_detector(_DETECTOR, path)
+        entry = file[f"entry_{number}"]
+        image = _object(entry, path)
+        energy = _energy(entry, path)
+        pixel_size = _pixel_size(entry, energy, image.shape)
+        title, start = _text(entry, "title"), _text(entry, "start_time")
 
     transmission = (image.real.astype(np.float64) ** 2 + image.imag.astype(np.float64) ** 2).astype(
         np.float32

@@ -18,7 +18,6 @@ Energies: as recorded (32-bit, hence 8249.9365 eV); from the file name where abs
 from __future__ import annotations
 
 import re
-import struct
 import warnings
 from datetime import datetime
 from pathlib import Path
@@ -32,7 +31,7 @@ from numpy.typing import NDArray
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.images import energy_in_name, file_attrs, images_to_stack, pixel_axis
-from phaseloom.io.readers._files import first_bytes
+from phaseloom.io.readers._files import damage_named, first_bytes
 
 format_name = "Xradia"
 file_extensions = (".xrm", ".txrm")
@@ -42,19 +41,6 @@ _MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _DATA_TYPES: dict[int, np.dtype[Any]] = {5: np.dtype("<u2"), 10: np.dtype("<f4")}
 _DETECTOR = "camera"
 _FRAME_STREAM = re.compile(r"ImageData(\d+)/Image(\d+)", re.IGNORECASE)
-# What olefile 0.47 raises on directories and sector tables that make no sense.
-_OLE_FAULTS = (
-    OSError,
-    ValueError,
-    IndexError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-    MemoryError,
-    struct.error,
-)
 # Angles that differ by less than this (degrees) are one angle with the jitter of the stage.
 _ANGLE_JITTER = 0.1
 
@@ -149,25 +135,17 @@ def _read_streams(path: Path) -> dict[str, bytes]:
     """
     wanted = ("ImageInfo/", "ImageData", "ReferenceData/", "SampleInfo/SampleID")
     streams = {}
-    try:
-        with olefile.OleFileIO(path, raise_defects=olefile.DEFECT_INCORRECT) as container:
-            for entry in container.listdir():
-                name = "/".join(entry)
-                if name.startswith(wanted):
-                    data = container.openstream(entry).read()
-                    if len(data) != container.get_size(entry):
-                        raise InputError(f"stream {name} is cut off", source=path)
-                    streams[name] = data
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError("no such file", "check the path", source=path) from None
-    except _OLE_FAULTS as fault:
-        raise InputError(
-            f"is a damaged or truncated OLE2 file ({fault})",
-            "copy it again from the instrument",
-            source=path,
-        ) from fault
+    with (
+        damage_named(path, "OLE2 file", "copy it again from the instrument"),
+        olefile.OleFileIO(path, raise_defects=olefile.DEFECT_INCORRECT) as container,
+    ):
+        for entry in container.listdir():
+            name = "/".join(entry)
+            if name.startswith(wanted):
+                data = container.openstream(entry).read()
+                if len(data) != container.get_size(entry):
+                    raise InputError(f"stream {name} is cut off", source=path)
+                streams[name] = data
     return streams
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -151,19 +152,13 @@ def test_other_files(tmp_path: Path) -> None:
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_damage_is_an_error_or_harmless(data: st.DataObject) -> None:
+def test_damage_is_an_error_or_harmless(data: st.DataObject, damaged: Any) -> None:
     values = an_object(20, 20)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.cxi"
         write(path, values)
-        whole = bytearray(path.read_bytes())
-        cut = data.draw(st.booleans())
-        if cut:
-            whole = whole[: data.draw(st.integers(0, len(whole) - 1))]
-        else:
-            at = data.draw(st.integers(0, len(whole) - 1))
-            whole[at] = data.draw(st.integers(1, 255))
-        path.write_bytes(whole)
+        content, cut = damaged(data, path.read_bytes())
+        path.write_bytes(content)
         cxi.reads_this(path)
         try:
             measurement = cxi.read(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -248,21 +249,15 @@ def test_sparse_tiff_is_refused(tmp_path: Path) -> None:
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_damage_is_an_error_or_harmless(data: st.DataObject) -> None:
+def test_damage_is_an_error_or_harmless(data: st.DataObject, damaged: Any) -> None:
     images = pictures(3, 12, 10)
     compression = data.draw(st.sampled_from([None, "zlib"]))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "d.tif"
         tifffile.imwrite(path, images, photometric="minisblack", compression=compression)
         path.with_suffix(".csv").write_text("700\n701\n702\n")
-        whole = bytearray(path.read_bytes())
-        cut = data.draw(st.booleans())
-        if cut:
-            whole = whole[: data.draw(st.integers(0, len(whole) - 1))]
-        else:
-            at = data.draw(st.integers(0, len(whole) - 1))
-            whole[at] = data.draw(st.integers(1, 255))
-        path.write_bytes(whole)
+        content, cut = damaged(data, path.read_bytes())
+        path.write_bytes(content)
         tiff.reads_this(path)
         try:
             measurement = tiff.read(path)

@@ -89,6 +89,11 @@ def is_reciprocal(units: str) -> bool:
     return unit in _PER_ANGSTROM or unit in _RADIANS
 
 
+def per_angstrom(units: str) -> float | None:
+    """Factor from a unit of reciprocal length to Å⁻¹; None if it is none."""
+    return _PER_ANGSTROM.get(_plain_unit(units))
+
+
 def wavelength(voltage: float) -> float:
     """Relativistic wavelength in Å of electrons accelerated by `voltage` kV (CODATA 2018)."""
     energy = voltage * 1e3  # eV

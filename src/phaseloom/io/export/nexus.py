@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ import h5py
 import numpy as np
 
 from phaseloom.errors import InputError
+from phaseloom.io.export._target import completed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -144,17 +144,13 @@ def _write_variable(entry: h5py.Group, name: str, variable: xr.DataArray, data: 
 @contextmanager
 def _new_file(path: Path) -> Iterator[h5py.File]:
     """A file that gets its name when all is in it."""
-    if not path.parent.is_dir():
-        raise InputError("its folder does not exist", "create it first", source=path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        # With the format of HDF5 1.10 and fletcher32 everything has a checksum: damage is noticed.
-        with h5py.File(unfinished, "w", libver=("v110", "v110")) as file:
-            file.attrs["NX_class"] = _text("NXroot")
-            yield file
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    # With the format of HDF5 1.10 and fletcher32 everything has a checksum: damage is noticed.
+    with (
+        completed(path) as unfinished,
+        h5py.File(unfinished, "w", libver=("v110", "v110")) as file,
+    ):
+        file.attrs["NX_class"] = _text("NXroot")
+        yield file
 
 
 def _require_image_or_stack(measurement: xr.Dataset, path: Path) -> None:

@@ -206,10 +206,10 @@ def test_given_sizes_are_kept():
     shape = make_finder(patterns, beam, radius=6.5).shape
     assert (shape.kind, shape.radius) == ("disk", 6.5)
     assert shape.edge == pytest.approx(1.0, rel=0.4)
-    with pytest.raises(InputError, match="either Gaussians"):
+    with pytest.raises(InputError, match="leave it out for disks"):
         make_finder(patterns, beam, sigma=2.0, radius=6.0)
-    with pytest.raises(InputError, match="either Gaussians"):
-        make_finder(patterns, beam, sigma=2.0, kind="disk")
+    with pytest.raises(InputError, match="leave it out for disks"):
+        make_finder(patterns, beam, sigma=2.0, shape="disk")
 
 
 def test_what_cannot_be_is_said():

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from phaseloom.diffraction.options import PeakSelection
 from phaseloom.diffraction.peaks.virtual import inside, spot_count, spot_sum
+from phaseloom.options import takes_options
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,17 +28,14 @@ _DENSE = 2.0
 _UNEVEN = 0.1
 
 
+@takes_options(selection=PeakSelection)
 def filter_peaks(
     peaks: Peaks,
     *,
-    k_min: float | None = None,
-    k_max: float | None = None,
-    intensity_min: float | None = None,
-    prominence_min: float | None = None,
-    significance_min: float | None = None,
     keep: Region | None = None,
     remove: Region | None = None,
     hot: bool = False,
+    selection: PeakSelection,
 ) -> Peaks:
     """The peaks that pass all conditions given; without any, all of them.
 
@@ -44,19 +43,12 @@ def filter_peaks(
     ----------
     peaks
         The peak table.
-    k_min, k_max
-        Least and largest length of the vector, in the unit of the table.
-    intensity_min
-        Least integrated counts.
-    prominence_min
-        Least prominence, counts per pixel.
-    significance_min
-        Least intensity in units of its standard error.
     keep, remove
         Regions of reciprocal space, see :func:`phaseloom.diffraction.peaks.virtual.inside`: only
         peaks within the one, and none within the other.
     hot
         Remove the peaks of the hot pixels that :func:`hot_positions` is sure of.
+    **options
 
     Returns
     -------
@@ -69,15 +61,15 @@ def filter_peaks(
     with np.errstate(divide="ignore", invalid="ignore"):
         significance = data["intensity"].to_numpy() / data["intensity_error"].to_numpy()
     for values, least in (
-        (k, k_min),
-        (data["intensity"].to_numpy(), intensity_min),
-        (data["peak_prominence"].to_numpy(), prominence_min),
-        (significance, significance_min),
+        (k, selection.k_min),
+        (data["intensity"].to_numpy(), selection.intensity_min),
+        (data["peak_prominence"].to_numpy(), selection.prominence_min),
+        (significance, selection.significance_min),
     ):
         if least is not None:
             chosen &= values >= least
-    if k_max is not None:
-        chosen &= k <= k_max
+    if selection.k_max is not None:
+        chosen &= k <= selection.k_max
     if keep is not None:
         chosen &= inside(peaks, keep)
     if remove is not None:

@@ -173,6 +173,43 @@ def find_peaks(
     return Found(columns, number, dict(zip(_MAPS, maps.T, strict=True)))
 
 
+def with_beam(
+    found: Found,
+    predicted: NDArray[np.float64],
+    centres: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    *,
+    guard: float,
+) -> Found:
+    """Peaks with the direct beam where it was measured by other means.
+
+    Parameters
+    ----------
+    found
+        Changed in place: the maps of the beam, and the peaks within ``guard`` of where it should
+        be (there is no other than the beam), which get its place.
+    predicted
+        (n, 2), where the beam should be (row, column), in px.
+    centres, errors
+        (n, 2) and (n,), where it is and the standard error, in px; NaN where not measured.
+    guard
+        Of the finder, in px.
+    """
+    measured = (found.number >= 0) & np.isfinite(centres).all(axis=1) & np.isfinite(errors)
+    found.maps["beam_row"][:], found.maps["beam_column"][:] = np.where(
+        measured[:, None], centres, np.nan
+    ).T
+    found.maps["beam_error"][:] = np.where(measured, errors, np.nan)
+    pattern = np.repeat(np.arange(len(centres)), np.maximum(found.number, 0))
+    row, column = found.columns["row"], found.columns["column"]
+    away = np.hypot(row - predicted[pattern, 0], column - predicted[pattern, 1])
+    beam = measured[pattern] & (away < guard)
+    row[beam], column[beam] = centres[pattern[beam]].T
+    for name in ("row_error", "column_error"):
+        found.columns[name][beam] = errors[pattern[beam]]
+    return found
+
+
 def warm_up() -> None:
     """Compile the kernel, which takes half a minute once after installing, or load it."""
     side = 64

@@ -27,6 +27,7 @@ from phaseloom.diffraction.beam.planes import (
     scatter_about,
     search_planes,
 )
+from phaseloom.diffraction.detector.shapes import check_shapes
 from phaseloom.errors import InputError, InputWarning
 
 __all__ = ["Beam", "beam_of_sample", "beam_plane", "centre_of_mass"]
@@ -144,11 +145,7 @@ def beam_of_sample(
     """
     values = np.asarray(patterns, dtype=np.float32)
     places = np.asarray(positions, dtype=np.float64)
-    if values.ndim != 3 or places.shape != (len(values), 2):
-        raise InputError(
-            f"patterns {values.shape} and positions {places.shape} do not belong together",
-            "pass (n, rows, columns) and (n, 2)",
-        )
+    check_shapes(values, places, "positions")
     if mask is not None:
         usable = np.asarray(mask, dtype=bool)
         if usable.shape != values.shape[1:]:

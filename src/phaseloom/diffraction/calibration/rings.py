@@ -116,6 +116,25 @@ def radial_profile(pixels: Pixels, geometry: Array) -> tuple[Array, Array, Array
     return mean_radius, mean, number[there].astype(np.float64)
 
 
+def beam_edge(pixels: Pixels, geometry: Array) -> float:
+    """Radius, px, beyond which the direct beam (or its stop) no longer counts."""
+    radius, profile, _ = radial_profile(pixels, geometry)
+    if radius[0] > 2:
+        return float(radius[0] + 3)
+    half = (profile[radius < radius[0] + 2].mean() + np.median(profile)) / 2
+    under = np.flatnonzero(profile < half)
+    edge = radius[under[0]] if under.size else radius[0]
+    # where there is no beam, the background alone falls slowly
+    return float(max(radius[0] + 3, min(2.5 * edge + 3, 0.15 * max(pixels.shape))))
+
+
+def outer_radius(pixels: Pixels, geometry: Array) -> float:
+    """Radius, px, up to which at least a third of each circle is on usable pixels."""
+    radius, _, number = radial_profile(pixels, geometry)
+    full = number > 2 * np.pi * radius / 3
+    return float(radius[full].max() if full.any() else radius.max())
+
+
 def match_scales(
     radius: Array, contrast: Array, number: Array, k: Array, width: float
 ) -> tuple[Array, Array]:

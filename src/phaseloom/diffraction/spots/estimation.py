@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from phaseloom.diffraction.detector.shapes import check_shapes
 from phaseloom.diffraction.options import SpotSearch
 from phaseloom.diffraction.spots.noise_level import background_level, estimate_noise
 from phaseloom.diffraction.spots.shape import SpotShape
 from phaseloom.diffraction.spots.size import estimate_shape
-from phaseloom.errors import InputError
 from phaseloom.options import takes_options
 
 if TYPE_CHECKING:
@@ -38,11 +38,7 @@ def estimate_background(patterns: ArrayLike, beam: ArrayLike) -> float:
         half); 0 where there is nothing, or less.
     """
     values = np.asarray(patterns, dtype=np.float32)
-    if values.ndim != 3 or np.shape(beam) != (len(values), 2):
-        raise InputError(
-            f"patterns {values.shape} and beam {np.shape(beam)} do not belong together",
-            "pass (n, rows, columns) and (n, 2)",
-        )
+    check_shapes(values, np.asarray(beam))
     return background_level(values)
 
 

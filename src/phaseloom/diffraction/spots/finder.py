@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.diffraction.detector.correction import Correction
+from phaseloom.diffraction.detector.shapes import check_shapes
 from phaseloom.diffraction.spots.shape import SpotShape
 from phaseloom.errors import InputError
 
@@ -144,12 +145,7 @@ def find_peaks(
 
     raw = np.asarray(patterns)
     expected = np.asarray(beam, dtype=np.float64)
-    if raw.ndim != 3 or raw.shape[1:] != correction.mask.shape or expected.shape != (len(raw), 2):
-        raise InputError(
-            f"patterns {raw.shape}, mask {correction.mask.shape} and beam {expected.shape} do not "
-            "belong together",
-            "pass (n, rows, columns), (rows, columns) and (n, 2)",
-        )
+    check_shapes(raw, expected, mask=correction.mask)
     room = _Room(raw.shape[1:], finder, correction)
     number = np.zeros(len(raw), np.int64)
     maps = np.full((len(raw), len(_MAPS)), np.nan)

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phaseloom.diffraction.detector.shapes import check_shapes
 from phaseloom.diffraction.spots.noise_level import background_level, pixel_noise
 from phaseloom.diffraction.spots.scale_search import Spots, find_blobs
 from phaseloom.diffraction.spots.shape import SpotShape
@@ -73,11 +74,7 @@ def estimate_shape(
     """
     values = np.asarray(patterns, dtype=np.float32)
     centre = np.asarray(beam, dtype=np.float64)
-    if values.ndim != 3 or centre.shape != (len(values), 2):
-        raise InputError(
-            f"patterns {values.shape} and beam {centre.shape} do not belong together",
-            "pass (n, rows, columns) and (n, 2)",
-        )
+    check_shapes(values, centre)
     if kind not in ("auto", "gaussian", "disk"):
         raise InputError(f"there are no spots of kind {kind!r}", "take auto, gaussian or disk")
     values = _without_clipped(values)

@@ -1,4 +1,4 @@
-"""The direct beam where it is larger than the spots: saturated, bloomed, or wider by its halo.
+"""Position of a direct beam that is larger than the spots: saturated, bloomed, or with a halo.
 
 A template of the size of the spots finds some place on such a beam, not its middle. Its centre of
 mass does, and a pixel that is saturated counts there as what it shows at least: without it the
@@ -99,12 +99,12 @@ def _measured(
     low = np.clip(np.floor(predicted.min(axis=0) - reach), 0, np.array(shape) - 1).astype(int)
     high = np.clip(np.ceil(predicted.max(axis=0) + reach) + 1, low + 1, shape).astype(int)
     part = slice(low[0], high[0]), slice(low[1], high[1])
-    cut = Correction(
+    of_part = Correction(
         correction.mask[part],
         None if correction.dark is None else correction.dark[part],
         None if correction.gain is None else correction.gain[part],
         correction.saturation,
     )
-    values = with_saturated(patterns[:, part[0], part[1]], cut)
+    values = with_saturated(patterns[:, part[0], part[1]], of_part)
     centres, errors = measured_centres(values, predicted - low, radius)
     return centres + low, errors

@@ -1,4 +1,4 @@
-"""Pixel size, ellipticity and centre from a material whose lattice spacings are known."""
+"""Calibration: pixel size, ellipticity and centre from a crystal of known lattice spacings."""
 
 from __future__ import annotations
 
@@ -103,15 +103,15 @@ def read_calibration(path: str | PathLike[str]) -> Calibration:
         If the file is not one.
     """
     try:
-        found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         numbers: dict[str, Any] = {
-            name: int(found[name]) if name == "number" else float(found[name])
+            name: int(content[name]) if name == "number" else float(content[name])
             for name in Calibration.__dataclass_fields__
             if name not in ("distortion", "centre", "centre_error")
         }
-        (a, b), (c, d) = found["distortion"]
+        (a, b), (c, d) = content["distortion"]
         for name in ("centre", "centre_error"):
-            row, column = found[name]
+            row, column = content[name]
             numbers[name] = (float(row), float(column))
         distortion = ((float(a), float(b)), (float(c), float(d)))
         return Calibration(distortion=distortion, **numbers)

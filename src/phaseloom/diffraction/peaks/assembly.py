@@ -1,4 +1,4 @@
-"""What was found on the detector, as the peak table: vectors from the direct beam, and maps."""
+"""Assembly of the peak table: from positions on the detector to calibrated vectors, and maps."""
 
 from __future__ import annotations
 
@@ -112,8 +112,8 @@ def vectors(
     )
     peaks = Peaks(data)
     size, anisotropy, units = _pixel(scan)
-    turn = anisotropy if distortion is None else distortion @ anisotropy
-    return peaks.calibrated(size, units=units, distortion=turn)
+    matrix = anisotropy if distortion is None else distortion @ anisotropy
+    return peaks.calibrated(size, units=units, distortion=matrix)
 
 
 def _pixel(scan: xr.Dataset) -> tuple[float, NDArray[np.float64], str]:

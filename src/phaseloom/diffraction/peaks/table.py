@@ -1,4 +1,4 @@
-"""The peak table: every spot of every pattern, flat."""
+"""The peak table: every spot of every pattern, in flat columns."""
 
 from __future__ import annotations
 
@@ -194,12 +194,12 @@ class Peaks:
         if not (np.isfinite(pixel_size) and pixel_size > 0):
             raise InputError(f"a pixel size of {pixel_size} cannot be", "it must be positive")
         new = self.distortion if distortion is None else np.asarray(distortion, dtype=np.float64)
-        turn = pixel_size / self.pixel_size * new @ np.linalg.inv(self.distortion)
+        transform = pixel_size / self.pixel_size * new @ np.linalg.inv(self.distortion)
         data = self.data.copy()
         ky, kx = (self.data[c].to_numpy().astype(np.float64) for c in ("ky", "kx"))
         errors = np.stack([self.data[c].to_numpy() for c in ("ky_error", "kx_error")])
-        spread = np.sqrt(turn**2 @ errors.astype(np.float64) ** 2)
-        columns = dict(zip(_VECTOR, (*(turn @ np.stack([ky, kx])), *spread), strict=True))
+        spread = np.sqrt(transform**2 @ errors.astype(np.float64) ** 2)
+        columns = dict(zip(_VECTOR, (*(transform @ np.stack([ky, kx])), *spread), strict=True))
         for name, values in columns.items():
             attrs = {**self.data[name].attrs, "units": units}
             data[name] = ("peak", values.astype(np.float32), attrs)

@@ -1,4 +1,8 @@
-"""What the peak finder must know, from a sample of patterns: spots, noise, background."""
+"""The finder for a scan, from a sample of its patterns.
+
+Puts together what others estimate: :mod:`~phaseloom.diffraction.spots.size` the spots' shape,
+:mod:`~phaseloom.diffraction.spots.noise_level` noise and background.
+"""
 
 from __future__ import annotations
 
@@ -18,29 +22,6 @@ from phaseloom.options import takes_options
 if TYPE_CHECKING:
     from phaseloom.diffraction.spots.finder import Finder
 
-__all__ = ["estimate_background", "estimate_noise", "estimate_shape", "make_finder"]
-
-
-def estimate_background(patterns: ArrayLike, beam: ArrayLike) -> float:
-    """Background where it is low, in counts per px: what the smoothing has to be wide enough for.
-
-    Parameters
-    ----------
-    patterns
-        (n, ky, kx), corrected, NaN where unusable.
-    beam
-        (n, 2), where the direct beam should be, in px.
-
-    Returns
-    -------
-    float
-        Low quartile of the means over squares of 16 px (spots are elsewhere, or in the upper
-        half); 0 where there is nothing, or less.
-    """
-    values = np.asarray(patterns, dtype=np.float32)
-    check_shapes(values, np.asarray(beam))
-    return background_level(values)
-
 
 @takes_options(search=SpotSearch)
 def make_finder(
@@ -54,12 +35,9 @@ def make_finder(
 
     Parameters
     ----------
-    patterns
-        (n, ky, kx), corrected, NaN where unusable.
-    beam
-        (n, 2), where the direct beam should be (row, column), in px.
-    beam_radius
-        Radius at half maximum of the direct beam, in px; NaN where it is hidden.
+    patterns, beam, beam_radius
+        The sample, where the direct beam should be in it, and its radius, as for
+        :func:`phaseloom.diffraction.spots.size.estimate_shape`.
     **options
 
     Raises
@@ -69,7 +47,8 @@ def make_finder(
     """
     from phaseloom.diffraction.spots.finder import Finder
 
-    level = estimate_background(patterns, beam)
+    check_shapes(np.asarray(patterns), np.asarray(beam))
+    level = background_level(patterns)
     shape = _shape(patterns, beam, beam_radius, search)
     guard = 1.2 * shape.half
     if math.isfinite(beam_radius):

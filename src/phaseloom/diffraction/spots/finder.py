@@ -1,4 +1,4 @@
-"""Every spot of every pattern: position and intensity with their errors, and nothing else.
+"""The peak finder: position and intensity of every spot of every pattern, with standard errors.
 
 ``find_peaks(patterns, finder, correction, beam)`` is one compiled pass per pattern
 (:mod:`phaseloom.diffraction.spots.kernel` says how); the finder holds what is known beforehand.

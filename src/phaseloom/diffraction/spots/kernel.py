@@ -49,17 +49,17 @@ from phaseloom.diffraction.spots.joint_fit import (
     Y_ERROR,
     X,
     Y,
-    close,
     fit,
     place,
+    score_spots,
     tail_reach,
 )
 from phaseloom.diffraction.spots.loading import fill, into_bins, load, spread_outside, sum_within
 from phaseloom.diffraction.spots.selection import (
-    keep,
     least_score,
     only_strongest,
     prominences,
+    select_spots,
     sort_by_row,
     weakest_of,
 )
@@ -212,8 +212,8 @@ def register(
             )  # fmt: skip
             source, change = rest, spare
     # The radial part has done its duty: the misfit between the spots stands there now.
-    close(image, rest, frame, shape, noise, work, spots, count, cells, radial, cell_side)
-    kept, brightest = keep(spots, count, noise, thresholds, beam, sigma)
+    score_spots(image, rest, frame, shape, noise, work, spots, count, cells, radial, cell_side)
+    kept, brightest = select_spots(spots, count, noise, thresholds, beam, sigma)
     prominences(spots, kept, shape)
     return kept, brightest
 

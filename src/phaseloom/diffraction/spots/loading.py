@@ -47,7 +47,7 @@ def load(source, dark, gain, saturation, check, masked, image, base, stride, bad
     n = masked.size
     for i in range(n):
         bad[i] = masked[i]
-    known = 0
+    next_masked = 0
     for y in range(height):
         at = base + y * stride
         row = image[at:]
@@ -56,9 +56,9 @@ def load(source, dark, gain, saturation, check, masked, image, base, stride, bad
             row[x] = np.float32(line[x])
         if check:
             # A masked pixel that is also full counts once.
-            while known < masked.size and masked[known] < at + width:
-                image[masked[known]] = 0.0
-                known += 1
+            while next_masked < masked.size and masked[next_masked] < at + width:
+                image[masked[next_masked]] = 0.0
+                next_masked += 1
             for x in range(width):
                 if not (row[x] < saturation and row[x] > -np.inf):
                     bad[n] = at + x

@@ -2,7 +2,8 @@
 
 F. Folastre et al., *Improved ACOM pattern matching in 4D-STEM through adaptive sub-pixel peak
 detection and image reconstruction*, Sci. Rep. 14 (2024), s41598-024-63060-5. It is here to be
-compared with; :func:`phaseloom.diffraction.spots.finder.find_peaks` is the better finder.
+compared with (``threshold="prominence"``);
+:func:`phaseloom.diffraction.spots.finder.find_peaks` is the better finder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a spot looks like: a Gaussian, or a disk with a soft edge."""
+"""The template of a spot: a Gaussian, or a disk with a soft edge."""
 
 from __future__ import annotations
 

@@ -202,7 +202,7 @@ def test_kept_spots(seed):
         return np.interp((math.log10(background) + 3) * 8, np.arange(65), THRESHOLDS[0])
 
     expected, direct = reference.keep(plain(spots), least, beam, guard, apart)
-    kept, brightest = selection.keep(
+    kept, brightest = selection.select_spots(
         spots, len(spots), (1.0, 0.0), THRESHOLDS, (*beam, guard), apart
     )
     got = spots[:kept]
@@ -218,7 +218,7 @@ def kept_of(*rows):
     spots = np.zeros((len(rows), COLUMNS))
     spots[:, [Y, AMPLITUDE, AMPLITUDE_ERROR, WRONG]] = rows
     spots[:, SCORE], spots[:, BACKGROUND], spots[:, X] = 20, 1, 10
-    kept, _ = selection.keep(spots, len(spots), (1.0, 0.0), THRESHOLDS, (-50.0, -50.0, 5.0), 2.0)
+    kept, _ = selection.select_spots(spots, len(spots), (1.0, 0.0), THRESHOLDS, (-50.0, -50.0, 5.0), 2.0)
     return spots[:kept, Y].tolist()
 
 

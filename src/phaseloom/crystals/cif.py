@@ -1,4 +1,4 @@
-"""Crystals from CIF files, all atoms of the cell made from those the file lists."""
+"""Reading of CIF files: cell, symmetry, and all atoms of the cell from those the file lists."""
 
 from __future__ import annotations
 

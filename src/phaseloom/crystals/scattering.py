@@ -1,4 +1,4 @@
-"""How strongly atoms and cells scatter electrons: form factors, structure factors, rings."""
+"""Electron scattering: wavelength, form factors, structure factors, powder rings."""
 
 from __future__ import annotations
 

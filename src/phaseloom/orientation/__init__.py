@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from phaseloom.orientation.crystal_map import to_crystal_map
     from phaseloom.orientation.indexing import index
     from phaseloom.orientation.matching.library import Library, make_library
-    from phaseloom.orientation.matching.matching import match, solve
+    from phaseloom.orientation.matching.matching import match
+    from phaseloom.orientation.refinement.solving import solve
 
 __all__ = ["Library", "index", "make_library", "match", "solve", "to_crystal_map"]
 
@@ -24,7 +25,7 @@ _HOMES = {
     "index": "indexing",
     "make_library": "matching.library",
     "match": "matching.matching",
-    "solve": "matching.matching",
+    "solve": "refinement.solving",
     "to_crystal_map": "crystal_map",
 }
 

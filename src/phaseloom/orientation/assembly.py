@@ -14,9 +14,9 @@ from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.orientation.certainty.pseudo_symmetry import pseudo_symmetry
 from phaseloom.orientation.certainty.reliability import posterior, reliability
 from phaseloom.orientation.matching.library import Library
-from phaseloom.orientation.matching.matching import Solutions
 from phaseloom.orientation.matching.patterns import Patterns
 from phaseloom.orientation.refinement.likelihood import Physics
+from phaseloom.orientation.refinement.solutions import Solutions
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -77,11 +77,7 @@ def orientation_maps(
 
         chance, nothing, order = settled(all_found, chance, nothing, library, peaks.shape)
         changed = order[:, 0] != 0
-        all_found = Solutions(
-            np.take_along_axis(all_found.rotation, order[..., None], axis=1),
-            np.take_along_axis(all_found.crystal, order, axis=1),
-            np.take_along_axis(all_found.facts, order[..., None], axis=1),
-        )
+        all_found = all_found.ordered(order)
         chance = np.take_along_axis(chance, order, axis=1)
     sure = reliability(all_found, chance, nothing, library)
     # Nothing at all explains these peaks at least as well as the best solution.

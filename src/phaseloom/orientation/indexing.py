@@ -21,8 +21,9 @@ from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
 from phaseloom.orientation.assembly import orientation_maps
 from phaseloom.orientation.matching.library import Library, make_library
-from phaseloom.orientation.matching.matching import Solutions, match, solve
+from phaseloom.orientation.matching.matching import match
 from phaseloom.orientation.matching.patterns import Patterns, direct_beam_radius, patterns_of
+from phaseloom.orientation.refinement.solving import solve
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -291,7 +292,7 @@ def _solve_block(
     import xarray as xr
 
     starts = match(block.patterns, library, device=device)
-    found: Solutions = solve(block.patterns, starts, library, physics, solutions=solutions)
+    found = solve(block.patterns, starts, library, physics, solutions=solutions)
     variables = {
         "rotation": (("pattern", "solution", "quaternion"), found.rotation),
         "crystal": (("pattern", "solution"), found.crystal.astype(np.int16)),

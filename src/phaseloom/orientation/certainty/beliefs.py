@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-from phaseloom.orientation.refinement.quaternions import COMPILED, nearest_copy
+from phaseloom.orientation.quaternions import COMPILED, nearest_copy
 
 LEFT, ABOVE, RIGHT, BELOW = 0, 1, 2, 3
 """Neighbours of a pixel, by their numbers."""

@@ -28,7 +28,7 @@ from phaseloom.errors import InputError
 
 if TYPE_CHECKING:
     from phaseloom.orientation.matching.library import Library
-    from phaseloom.orientation.matching.matching import Solutions
+    from phaseloom.orientation.refinement.solutions import Solutions
 
 _FLOOR = 0.01
 """Likelihood, by the best solution's, of one that the neighbours support: models err."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from phaseloom.crystals import Crystal
 from phaseloom.orientation.matching.library import Library
-from phaseloom.orientation.matching.matching import Solutions
+from phaseloom.orientation.refinement.solutions import Solutions
 
 _RIVAL = 0.05
 """Second solutions with at least so much probability are counted."""

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.orientation.matching.library import Library
-from phaseloom.orientation.matching.matching import Solutions
 from phaseloom.orientation.refinement.likelihood import Physics
+from phaseloom.orientation.refinement.solutions import Solutions
 
 WITHIN = 3.0
 """Degrees: an orientation is called right if it is so close to the true one."""
@@ -124,6 +124,23 @@ def reliability(
         orientation_reliability=margin(same & (angle > _DISTINCT)),
         phase_reliability=margin(found & ~same),
     )
+
+
+def correlation_reliability(solutions: Solutions, library: Library) -> Reliability:
+    """Orientation and phase reliability of solutions of which only the correlation is known.
+
+    The definitions are those of :func:`reliability`; of probabilities a correlation says nothing:
+    they are NaN.
+
+    Parameters
+    ----------
+    solutions
+        From :func:`phaseloom.orientation.refinement.solutions.ranked`.
+    library
+        What they were found with.
+    """
+    unknown = np.full(solutions.crystal.shape, np.nan)
+    return reliability(solutions, unknown, unknown[:, 0], library)
 
 
 def angles_to_first(solutions: Solutions, library: Library) -> NDArray[np.float64]:

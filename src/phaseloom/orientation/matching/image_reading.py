@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from phaseloom.orientation.matching.voting import best_angles, join
-from phaseloom.orientation.refinement.quaternions import COMPILED
+from phaseloom.orientation.quaternions import COMPILED
 
 FINE = 4
 """The image is read at so many angles per in-plane step."""

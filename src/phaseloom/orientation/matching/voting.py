@@ -16,7 +16,7 @@ import math
 import numpy as np
 from numba import njit
 
-from phaseloom.orientation.refinement.quaternions import COMPILED, nearest_copy, product
+from phaseloom.orientation.quaternions import COMPILED, nearest_copy, product
 
 _FINITE = {**COMPILED, "fastmath": True, "boundscheck": False, "error_model": "numpy"}
 """For loops that see finite numbers only: maxima of them become vector instructions."""

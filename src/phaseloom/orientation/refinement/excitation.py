@@ -6,7 +6,7 @@ import math
 
 from numba import njit
 
-from phaseloom.orientation.refinement.quaternions import COMPILED
+from phaseloom.orientation.quaternions import COMPILED
 
 
 @njit(**COMPILED)

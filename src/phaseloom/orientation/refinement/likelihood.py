@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from phaseloom.orientation.quaternions import COMPILED, to_matrix
 from phaseloom.orientation.refinement.excitation import log_below, profile
-from phaseloom.orientation.refinement.quaternions import COMPILED, to_matrix
 
 CELL = 0.02
 """Å⁻¹: the map that finds the peak near a place has cells of this size."""

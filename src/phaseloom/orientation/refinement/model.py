@@ -7,9 +7,11 @@ import numpy as np
 from phaseloom.crystals import wavelength
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.orientation.matching.library import Library
-from phaseloom.orientation.matching.matching import Solutions, match, solve
+from phaseloom.orientation.matching.matching import match
 from phaseloom.orientation.matching.patterns import Patterns
 from phaseloom.orientation.refinement.likelihood import Physics
+from phaseloom.orientation.refinement.solutions import Solutions
+from phaseloom.orientation.refinement.solving import solve
 
 SAMPLE = 240
 """Patterns that are looked at."""

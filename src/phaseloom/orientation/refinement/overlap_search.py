@@ -13,6 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
+from phaseloom.orientation.quaternions import COMPILED, nearest_copy
 from phaseloom.orientation.refinement.fitting import refine
 from phaseloom.orientation.refinement.likelihood import (
     Pattern,
@@ -23,7 +24,6 @@ from phaseloom.orientation.refinement.likelihood import (
     stamp,
     wipe,
 )
-from phaseloom.orientation.refinement.quaternions import COMPILED, nearest_copy
 
 _LEAST_LEFT = 0.3
 """Of a peak at least so many standard deviations of the other crystal's part are left."""

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.orientation.matching.library import Library
-from phaseloom.orientation.matching.matching import Solutions, match, solve
+from phaseloom.orientation.matching.matching import match
 from phaseloom.orientation.matching.patterns import Patterns
 from phaseloom.orientation.refinement.likelihood import Physics
+from phaseloom.orientation.refinement.solutions import Solutions
+from phaseloom.orientation.refinement.solving import solve
 
 _LEAST_UNPAIRED = 3
 """Peaks that the first crystal must leave, for an orientation needs so many."""
@@ -105,7 +107,7 @@ def second_crystals(
     left = np.diff(patterns.offset) - np.nan_to_num(found.fact("matched")[:, 0])
     asked = np.flatnonzero((found.crystal[:, 0] >= 0) & (left >= _LEAST_UNPAIRED))
     if asked.size:
-        known = _some(found, asked)
+        known = found.take(asked)
         pairs = _pairs(patterns.take(asked), known, library, physics)
         orientations = 2.0 * library.n_zones * library.n_angles
         alone = known.fact("log_likelihood")[:, 0] + np.log(orientations) + _FINER
@@ -140,7 +142,7 @@ def _pairs(patterns: Patterns, found: Solutions, library: Library, physics: Phys
     for turn in range(_ROUNDS):
         asked = np.flatnonzero(crystal >= 0)
         held[asked, turn], held_crystal[asked, turn] = rotation[asked], crystal[asked]
-        some = _some(found, asked)
+        some = found.take(asked)
         more = _Pairs.none(n, 2 * _TRIED)
         tried = _partners(
             patterns.take(asked), rotation[asked], crystal[asked], some, library, physics
@@ -215,11 +217,6 @@ def _fitted(
         pairs.rotation, pairs.value, pairs.weight,
     )  # fmt: skip
     return pairs
-
-
-def _some(found: Solutions, asked: NDArray[np.intp]) -> Solutions:
-    """Those of some patterns."""
-    return Solutions(found.rotation[asked], found.crystal[asked], found.facts[asked])
 
 
 def _only(patterns: Patterns, kept: NDArray[np.bool_]) -> Patterns:

@@ -13,9 +13,10 @@ import math
 import numpy as np
 from numba import njit
 
+from phaseloom.orientation.quaternions import COMPILED, nearest_copy, product, to_matrix
 from phaseloom.orientation.refinement.fitting import refine
 from phaseloom.orientation.refinement.likelihood import Pattern, make_room, shortlist, stamp, wipe
-from phaseloom.orientation.refinement.quaternions import COMPILED, nearest_copy, product, to_matrix
+from phaseloom.orientation.refinement.solutions import FACTS
 
 _LEAST_STARTS = 6
 _PEAKS_TIMES_STARTS = 500
@@ -47,15 +48,6 @@ _IN_ZONE = 0.6
 
 _SAME = math.cos(math.radians(1.0))
 """Cosine of half the angle: solutions of one crystal closer than 2° are one."""
-
-FACTS = (
-    "log_likelihood", "correlation", "matched", "explained", "residual", "deviation",
-    "expected", "missed", "zone_share",
-)  # fmt: skip
-"""What is said of a solution: ln likelihood; correlation index; paired peaks; part of the
-intensity in them; rms distance in Å⁻¹; mean deviation of ln intensities; reflections that should
-have been found easily, and how many of them were not; part of the peaks' weight in the zone round
-whose axis half a turn led here (0: found by matching)."""
 
 _ZONE_SHARE = len(FACTS) - 1
 

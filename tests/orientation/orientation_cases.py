@@ -90,7 +90,7 @@ def prepared(pattern: Pattern, q: np.ndarray, library: Library, physics: Physics
 
     room = make_room(library.lattices, physics, pattern.ky.size)
     room.spots[:] = 0.0
-    stamp(pattern, physics.reach + 0.015, room.where)
+    stamp(pattern, physics.reach, room.where)
     listed = shortlist(q, 0, library.lattices, physics, room)
     return listed, room
 

@@ -1,4 +1,4 @@
-"""Compiled matching of images: the pattern is read where the spots of a template would be.
+"""Template matching of images (compiled): the image is read where a template has its spots.
 
 The image is resampled in polar form, its angles sorted so that all in-plane angles of a template
 are neighbours in memory: a template is then compared at all of them by one sum of short rows per

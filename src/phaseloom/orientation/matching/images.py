@@ -1,4 +1,4 @@
-"""Matching of images, as ASTAR does it, to compare with what is found from peaks.
+"""Template matching of images, as ASTAR does it, to compare with what is found from peaks.
 
 It needs no peaks: the image itself is correlated with every template. The solutions and their
 correlation index follow the published definitions, so that patterns which were prepared in

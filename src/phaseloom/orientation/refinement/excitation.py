@@ -1,4 +1,4 @@
-"""Compiled excitation profile of a wedge with precession, and the tails of distributions."""
+"""Excitation profile (compiled) of a wedge with precession; logarithm of the normal tail."""
 
 from __future__ import annotations
 

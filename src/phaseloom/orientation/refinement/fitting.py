@@ -1,4 +1,4 @@
-"""Compiled refinement of one orientation: the steps towards the greatest likelihood.
+"""Fit of one orientation (compiled): steps towards the greatest likelihood.
 
 In-plane angle and centre come from the places of the peaks, the tilt from their intensities:
 tilting by ω changes the excitation error of a reflection at k by −ωx ky + ωy kx. Far from the

@@ -44,7 +44,7 @@ FADING = math.exp(-2.5)
 
 
 class Physics(NamedTuple):
-    """What one must know of the instrument and the sample to predict a pattern.
+    """Instrument and sample, as far as the prediction of a pattern depends on them.
 
     Parameters
     ----------

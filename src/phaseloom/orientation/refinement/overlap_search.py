@@ -223,14 +223,16 @@ def fit_pairs(
             b = second_crystal[p, i]
             if b < 0 or start < 0:
                 continue
-            known = _alike(own_q, a, second[p, i], b, lattices)
+            repeated = _alike(own_q, a, second[p, i], b, lattices)
             for j in range(i):
                 if value[p, j] > -np.inf:
-                    known |= _alike(second[p, j], second_crystal[p, j], second[p, i], b, lattices)
-                    known |= _alike(
+                    repeated |= _alike(
+                        second[p, j], second_crystal[p, j], second[p, i], b, lattices
+                    )
+                    repeated |= _alike(
                         rotation[p, j, 1], second_crystal[p, j], second[p, i], b, lattices
                     )
-            if known:
+            if repeated:
                 continue
             q[:], state[:] = own_q, own_state
             r[:] = second[p, i]
@@ -301,7 +303,7 @@ def weigh_pairs(
             i = order[at]
             if not value[p, i] > top - 30.0:
                 break
-            known = False
+            repeated = False
             for before in range(at):
                 j = order[before]
                 for s in range(2):
@@ -309,7 +311,7 @@ def weigh_pairs(
                               crystal[p, j, s], lattices) and _alike(
                               rotation[p, i, 1], crystal[p, i, 1], rotation[p, j, 1 - s],
                               crystal[p, j, 1 - s], lattices):  # fmt: skip
-                        known = True
+                        repeated = True
             # The same second beside another first is no alternative to it.
             beside = False
             for s in range(2):
@@ -317,7 +319,7 @@ def weigh_pairs(
                     rotation[p, best, 1], crystal[p, best, 1], rotation[p, i, s],
                     crystal[p, i, s], lattices,
                 )  # fmt: skip
-            if not (known or beside):
+            if not (repeated or beside):
                 total += math.exp(value[p, i] - top)
         probability[p] = math.exp(value[p, best] - top) / total
 
@@ -341,10 +343,10 @@ def not_held(rotation, crystal, value, fixed, fixed_crystal, lattices, following
         if not value[p] > -np.inf:
             continue
         for s in range(2):
-            known = False
+            was_fixed = False
             for i in range(fixed_crystal.shape[1]):
-                known |= _alike(rotation[p, s], crystal[p, s], fixed[p, i], fixed_crystal[p, i],
+                was_fixed |= _alike(rotation[p, s], crystal[p, s], fixed[p, i], fixed_crystal[p, i],
                                 lattices)  # fmt: skip
-            if not known:
+            if not was_fixed:
                 following[p], its_crystal[p] = rotation[p, s], crystal[p, s]
                 break

@@ -151,7 +151,7 @@ def _run(q, state, fact, steps, early, c, pattern, lattices, physics, room):
 
 
 @njit(**COMPILED)
-def _known(q, c, fact, least, rotation, of, n, symmetry):
+def _is_among(q, c, fact, least, rotation, of, n, symmetry):
     """Is a solution at least so likely among the first ``n``?"""
     for i in range(n):
         likely = of[i] == c and fact[i, 0] > least
@@ -231,11 +231,11 @@ def solve_patterns(
             zones = lattices.axis[lattices.axis_offset[c] : lattices.axis_offset[c + 1]]
             # The room holds the spots of another solution: once more those of this one.
             _run(q[i], state[i], fact[i], 0, 0, c, pattern, lattices, physics, room)
-            found = _questioned(q[i], pattern, zones, room, axes, share)
-            for k in range(found):
+            questions = _questioned(q[i], pattern, zones, room, axes, share)
+            for k in range(questions):
                 u = zones[axes[k]]
                 product(np.array([0.0, u[0], u[1], u[2]]), q[i], q[n])
-                if _known(q[n], c, fact, fact[i, 0] - 1.0, q, of, n, symmetry_of(lattices, c)):
+                if _is_among(q[n], c, fact, fact[i, 0] - 1.0, q, of, n, symmetry_of(lattices, c)):
                     continue
                 of[n] = c
                 state[n] = state[i]
@@ -246,13 +246,13 @@ def solve_patterns(
                     _run(q[n], state[n], fact[n], 4, 0, c, pattern, lattices, physics, room)
                 n += 1
         wipe(pattern, physics.reach, room.where)
-        held = 0
+        kept = 0
         for i in np.argsort(-fact[:n, 0]):
-            if held == crystal.shape[1] or not fact[i, 0] > -np.inf:
+            if kept == crystal.shape[1] or not fact[i, 0] > -np.inf:
                 break
             c = of[i]
-            if _known(q[i], c, facts[p], -np.inf, rotation[p], crystal[p], held,
+            if _is_among(q[i], c, facts[p], -np.inf, rotation[p], crystal[p], kept,
                       symmetry_of(lattices, c)):  # fmt: skip
                 continue
-            rotation[p, held], crystal[p, held], facts[p, held] = q[i], c, fact[i]
-            held += 1
+            rotation[p, kept], crystal[p, kept], facts[p, kept] = q[i], c, fact[i]
+            kept += 1

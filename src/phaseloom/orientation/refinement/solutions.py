@@ -52,7 +52,7 @@ class Solutions(NamedTuple):
 
     def take(self, patterns: NDArray[np.intp]) -> Solutions:
         """Those of some of the patterns."""
-        return Solutions(*(column[patterns] for column in self))
+        return Solutions(self.rotation[patterns], self.crystal[patterns], self.facts[patterns])
 
     def ordered(self, order: NDArray[np.int64]) -> Solutions:
         """Those of every pattern in another order: (patterns, n) numbers."""

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from scipy.special import log_ndtr
 
 from phaseloom.orientation.matching.library import Library
-from phaseloom.orientation.matching.matching import APART, LEAST, PART
+from phaseloom.orientation.matching.starts import APART, LEAST, PART
 from phaseloom.orientation.refinement.likelihood import FADING, Pattern, Physics
 
 Array = NDArray[np.float64]

@@ -10,9 +10,11 @@ from orientation_cases import Case, simulated
 
 from phaseloom.crystals import lithium_iron_phosphate
 from phaseloom.diffraction.peaks.table import Peaks
-from phaseloom.orientation.matching.matching import Solutions, match, solve
+from phaseloom.orientation.matching.matching import match
 from phaseloom.orientation.matching.patterns import Patterns
 from phaseloom.orientation.refinement.overlaps import second_crystals
+from phaseloom.orientation.refinement.solutions import Solutions
+from phaseloom.orientation.refinement.solving import solve
 from phaseloom.simulate import Beam, Camera, random_orientations, simulate_peaks
 
 SHAPE = (4, 8)

@@ -18,8 +18,8 @@ import torch
 
 from phaseloom.compute.device import torch_device
 from phaseloom.orientation.matching.library import BINS, Library
-from phaseloom.orientation.matching.matching import APART, LEAST, PART, STARTS, Starts
 from phaseloom.orientation.matching.patterns import Patterns
+from phaseloom.orientation.matching.starts import APART, LEAST, PART, STARTS, Starts
 from phaseloom.orientation.matching.voting import _NARROW, LIST, TOLERANCE
 
 _MOST_PEAKS = 250
@@ -98,8 +98,7 @@ def match(
         ``cuda`` was asked for and there is none.
     """
     where = torch_device(device)
-    shape = len(patterns), len(library.crystals), starts
-    found = Starts(np.full((*shape, 4), np.nan), np.full(shape, np.nan))
+    proposed = Starts.none(len(patterns), len(library.crystals), starts)
     memory = _MEMORY
     if where.type == "cuda":
         memory = int(_SHARE * torch.cuda.mem_get_info(where)[0])
@@ -108,9 +107,9 @@ def match(
         for rows, polar in _batches(patterns, library, memory, len(zones.rotation), where):
             best = _vote(polar, zones, library, memory)
             rotation, correlation = _joined(best, zones, library.n_angles, starts)
-            found.rotation[rows, c] = rotation.cpu().numpy()
-            found.correlation[rows, c] = correlation.cpu().numpy()
-    return found
+            proposed.rotation[rows, c] = rotation.cpu().numpy()
+            proposed.correlation[rows, c] = correlation.cpu().numpy()
+    return proposed
 
 
 def _zones(library: Library, c: int, where: torch.device) -> _Zones:

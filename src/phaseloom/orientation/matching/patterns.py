@@ -1,4 +1,4 @@
-"""The peaks of many patterns as plain arrays, the way the compiled kernels want them."""
+"""Peaks of many patterns as plain arrays, with errors and limits of detection."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def patterns_of(peaks: Peaks, *, k_min: float, k_max: float) -> Patterns:
     offset = np.concatenate([[0], np.cumsum(np.bincount(position, minlength=peaks.count.size))])
     ky, kx, intensity = ky[kept], kx[kept], intensity[kept]
     y_error, x_error, error = (
-        _known(peaks, name)[kept] for name in ("ky_error", "kx_error", "intensity_error")
+        _errors(peaks, name)[kept] for name in ("ky_error", "kx_error", "intensity_error")
     )
     return Patterns(
         offset=offset,
@@ -122,8 +122,8 @@ def patterns_of(peaks: Peaks, *, k_min: float, k_max: float) -> Patterns:
     )
 
 
-def _known(peaks: Peaks, name: str) -> NDArray[np.float64]:
-    """A column of errors, 0 where it is not known."""
+def _errors(peaks: Peaks, name: str) -> NDArray[np.float64]:
+    """A column of errors, 0 where they are unknown."""
     if name not in peaks.data:
         return np.zeros(len(peaks))
     values = peaks.data[name].to_numpy().astype(np.float64)
@@ -148,5 +148,5 @@ def _limits(
     counts = np.diff(offset)
     # The lowest tenth, one at least: a single odd error shall not decide.
     at = offset[:-1] + (0.1 * np.maximum(counts - 1, 0)).astype(np.int64)
-    found = weakest[order][np.minimum(at, max(len(order) - 1, 0))] if len(order) else at * 1.0
-    return np.where(counts > 0, found, 1.0)
+    limits = weakest[order][np.minimum(at, max(len(order) - 1, 0))] if len(order) else at * 1.0
+    return np.where(counts > 0, limits, 1.0)

@@ -10,7 +10,7 @@ import xarray as xr
 from component_cases import Case, diffraction, in_blocks
 
 from phaseloom.components import choose_rank, cluster, factorise, matrix_of
-from phaseloom.components.assembly import _overlapping, component_maps
+from phaseloom.components.assembly import _overlap_examples, component_maps
 from phaseloom.components.choice.image_quality import METRICS
 from phaseloom.components.choice.rank import Rank
 from phaseloom.components.factors.compression import Compressed, compress
@@ -38,7 +38,7 @@ def prepared(true: Case) -> Prepared:
 
 @pytest.fixture(scope="module")
 def few(prepared: Prepared) -> Compressed:
-    return compress(prepared, test=28, **HERE)
+    return compress(prepared, held_out=28, **HERE)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def factors(prepared: Prepared, few: Compressed) -> Factors:
 
 @pytest.fixture(scope="module")
 def rank(few: Compressed) -> Rank:
-    return choose_rank(few, SHAPE, k_max=5, seeds=2, device="cpu")
+    return choose_rank(few, SHAPE, components_max=5, seeds=2, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +234,6 @@ def test_examples_of_overlaps_are_seen_well() -> None:
     weight = np.zeros((3, 1, 4), dtype=np.float32)
     weight[0], weight[1], weight[2] = [[1, 0.5, 0.01, 0]], [[0, 0.4, 0, 1]], [[0, 0, 0.009, 0]]
     label, partner = (np.array([row], np.int16) for row in ([0, 0, 0, 1], [-1, 1, 2, -1]))
-    assert _overlapping(weight, label, partner).tolist() == [1]
-    none = _overlapping(weight / 100, label, partner)
+    assert _overlap_examples(weight, label, partner).tolist() == [1]
+    none = _overlap_examples(weight / 100, label, partner)
     assert (none.size, none.dtype) == (0, np.intp)

@@ -349,10 +349,10 @@ def test_scans_without_anything_to_find(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"patterns": "best"}, "no 'best' patterns"),
-        ({"size": 10}, "10 px are too small"),
-        ({"mask_radius": -1.0}, "mask of radius"),
-        ({"mask_radius": float("nan")}, "mask of radius"),
+        ({"patterns": "best"}, "patterns must be .* or 'peaks', not 'best'"),
+        ({"size": 10}, "size must be greater than or equal to 11, not 10"),
+        ({"mask_radius": -1.0}, "mask_radius must be greater than or equal to 0, not -1.0"),
+        ({"mask_radius": float("nan")}, "mask_radius must be a finite number, not nan"),
         ({"mask_radius": 60.0}, "leaves no pixel"),
         ({"mask_radius": 17.0, "patterns": "registered"}, "no pattern has a peak beside"),
     ],

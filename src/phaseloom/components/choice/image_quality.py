@@ -1,7 +1,7 @@
-"""How alike two patterns are: PSNR, SSIM, GMSD and MDSI.
+"""Image quality metrics between patterns: PSNR, SSIM, GMSD and MDSI.
 
-PSNR and SSIM are larger, GMSD and MDSI are smaller where images are more alike. All four are
-made for images in [0, 1]; what counts patterns hold is scaled first, each by itself.
+PSNR and SSIM are larger, GMSD and MDSI are smaller for more similar images. All four are defined
+for images in [0, 1]; every pattern is scaled to that first.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def psnr(a: ArrayLike, b: ArrayLike) -> float:
     Returns
     -------
     float
-        In dB, larger for images more alike; infinite for equal images.
+        In dB, larger for more similar images; infinite for equal images.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def ssim(a: ArrayLike, b: ArrayLike) -> float:
     Returns
     -------
     float
-        −1 to 1, larger for images more alike; 1 for equal images.
+        −1 to 1, larger for more similar images; 1 for equal images.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def gmsd(a: ArrayLike, b: ArrayLike) -> float:
     Returns
     -------
     float
-        From 0, for equal images; smaller for images more alike.
+        From 0, for equal images; smaller for more similar images.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def mdsi(a: ArrayLike, b: ArrayLike) -> float:
     Returns
     -------
     float
-        From 0, for equal images; smaller for images more alike.
+        From 0, for equal images; smaller for more similar images.
 
     Raises
     ------
@@ -223,10 +223,10 @@ def agreement(patterns: ArrayLike, mean_patterns: ArrayLike) -> NDArray[np.float
             "cannot be compared",
             "give one mean pattern per pattern",
         )
-    found = [
+    metrics = [
         _metrics(reference, image) for image, reference in zip(images, references, strict=True)
     ]
-    return np.array(found, dtype=np.float32).reshape(-1, len(METRICS)).T
+    return np.array(metrics, dtype=np.float32).reshape(-1, len(METRICS)).T
 
 
 def _scaled(image: NDArray[np.float64], used: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from phaseloom.components.patterns.matrix import Prepared
 
 K = 4
 SHAPE = (14, 16)
-HERE: dict[str, Any] = {"device": "cpu", "workers": 1}
+CPU: dict[str, Any] = {"device": "cpu", "workers": 1}
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +38,12 @@ def prepared(true: Case) -> Prepared:
 
 @pytest.fixture(scope="module")
 def few(prepared: Prepared) -> Compressed:
-    return compress(prepared, held_out=28, **HERE)
+    return compress(prepared, held_out=28, **CPU)
 
 
 @pytest.fixture(scope="module")
 def factors(prepared: Prepared, few: Compressed) -> Factors:
-    return factorise(prepared, K, compressed=few, **HERE)
+    return factorise(prepared, K, compressed=few, **CPU)
 
 
 @pytest.fixture(scope="module")
@@ -216,8 +216,8 @@ def test_empty_positions_have_no_label(true: Case) -> None:
     counts = true.counts.copy()
     counts[4, 5:8] = 0
     prepared = matrix_of(counts)
-    few = compress(prepared, **HERE)
-    maps = component_maps(prepared, factorise(prepared, 3, compressed=few, **HERE), few, None)
+    few = compress(prepared, **CPU)
+    maps = component_maps(prepared, factorise(prepared, 3, compressed=few, **CPU), few, None)
     assert np.isnan(maps["residual"][4, 5:8]).all()
     assert (maps["label"][4, 5:8] == -1).all() and (maps["partner"][4, 5:8] == -1).all()
     assert int((maps["label"] == -1).sum()) == 3
@@ -225,7 +225,7 @@ def test_empty_positions_have_no_label(true: Case) -> None:
 
 def test_a_scan_without_overlaps_has_no_examples() -> None:
     sharp = diffraction(2, blur=0.0)
-    found = cluster(sharp.counts, k=2, patterns="raw", size=32, seeds=1, background="none", **HERE)
+    found = cluster(sharp.counts, k=2, patterns="raw", size=32, seeds=1, background="none", **CPU)
     assert not (found["partner"] >= 0).any()
     assert "overlap_example" not in found and "example" not in found.dims
 

@@ -230,17 +230,17 @@ def test_the_largest_number_that_passes_is_chosen(sweep: Sweep) -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "said"),
+    ("after", "message"),
     [
         ((0.6, 0.9, 1.0), "with 3 two are alike (0.60)"),
         ((0.1, 0.3, 1.0), "with 3 one is not found in both halves (0.30)"),
         ((0.1, 0.9, -2.0), "with 3 held-out patterns are described worse"),
     ],
 )
-def test_why_not_one_more(after: tuple[float, ...], said: str) -> None:
+def test_why_not_one_more(after: tuple[float, ...], message: str) -> None:
     values: NDArray[np.float64] = np.array([(0.1, 1.0, np.nan), after])
     k, reason = _choice(np.array([2, 3]), *values.T)
-    assert k == 2 and reason.endswith(said)
+    assert k == 2 and reason.endswith(message)
 
 
 # What leaves no choice.

@@ -20,22 +20,20 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.components.choice.image_quality import METRICS, similarity_matrices
+from phaseloom.components.factors.compression import Compressed, compress
+from phaseloom.components.factors.factorisation import Factors, check_rank, factorise
+from phaseloom.components.options import Loss
 from phaseloom.components.patterns.matrix import MatrixBlock, Prepared
 from phaseloom.compute.execution import Execution
 from phaseloom.compute.progress import SILENT
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.options import takes_options
-
-if TYPE_CHECKING:
-    from phaseloom.components.factors.compression import Compressed
-    from phaseloom.components.factors.factorisation import Factors
-    from phaseloom.components.options import Loss
 
 _FEWEST = 3
 _HALF_WINDOW = 4
@@ -249,17 +247,12 @@ def _mean_residual(prepared: Prepared, factors: Factors) -> float:
 
 def _compressed(prepared: Prepared, most: int, **options: Any) -> Compressed:
     """The truncated SVD that all factorisations begin with."""
-    from phaseloom.components.factors.compression import compress
-    from phaseloom.components.factors.factorisation import check_rank
-
     compressed = compress(prepared, dimensions=2 * most + 8, scaling="none", **options)
     check_rank(compressed, most)
     return compressed
 
 
 def _factors(prepared: Prepared, k: int, loss: Loss, **options: Any) -> Factors:
-    from phaseloom.components.factors.factorisation import factorise
-
     if loss == "kl":
         options["max_iterations"] = _UPDATES
     return factorise(prepared, k, loss=loss, start="nndsvd", scaling="none", **options)

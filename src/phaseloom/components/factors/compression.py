@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,13 +142,14 @@ def compress(
     scales, product = _scales(n, m, pass_over(_sums, "counting", directions, test), scaling)
     basis = _orthonormal(product / scales.columns[:, None])
     product = np.zeros((m, dimensions))
-    for _, of_block in pass_over(_scaled_product, "compressing", basis, scales, test):
+    for _, of_block in pass_over(_scaled_product, "compressing", _Subspace(basis, scales, test)):
         product += of_block
     basis = _orthonormal(product)
     scores = np.empty((n, dimensions), dtype=np.float32)
     test_rows = np.empty((len(test), m), dtype=np.float32)
     total = 0.0
-    for rows, projected in pass_over(_projected, "compressing", basis, scales, test):
+    subspace = _Subspace(basis, scales, test)
+    for rows, projected in pass_over(_projected, "compressing", subspace):
         scores[rows], square, test_rows[_within(test, rows)] = projected
         total += square
     # Directions of falling variance, again without the positions held out.
@@ -205,6 +206,21 @@ def tensor(values: NDArray[Any], device: str) -> torch.Tensor:
     return torch.from_numpy(np.require(values, np.float32, ["C", "W"])).to(device)
 
 
+class _Subspace(NamedTuple):
+    """The basis found so far, and how the matrix is scaled."""
+
+    basis: NDArray[np.float32]
+    scales: Scales
+    held_out: NDArray[np.intp]
+
+    def on_device(self, block: MatrixBlock, device: str) -> tuple[torch.Tensor, ...]:
+        """Rows of a block, scales of rows and of columns, basis divided by those of columns."""
+        values = tensor(block.load(), device)
+        columns = tensor(self.scales.columns, device)
+        rows = tensor(self.scales.rows[block.rows], device)
+        return values, rows, columns, tensor(self.basis, device) / columns[:, None]
+
+
 def _sums(
     random: NDArray[np.float32], held_out: NDArray[np.intp], block: MatrixBlock, *, device: str
 ) -> tuple[NDArray[np.float64], ...]:
@@ -221,48 +237,28 @@ def _sums(
     return tuple(part.cpu().numpy().astype(np.float64) for part in sums)
 
 
-def _scaled_product(
-    basis: NDArray[np.float32],
-    scales: Scales,
-    held_out: NDArray[np.intp],
-    block: MatrixBlock,
-    *,
-    device: str,
-) -> NDArray[np.float64]:
+def _scaled_product(subspace: _Subspace, block: MatrixBlock, *, device: str) -> NDArray[np.float64]:
     """A block's term of VᵀV times the basis, V the scaled matrix without positions held out."""
-    values, rows, columns = _on_device(block, scales, device)
-    scores = values @ (tensor(basis, device) / columns[:, None]) / rows.square()[:, None]
-    scores[_rows_held_out(held_out, block)] = 0
+    values, rows, columns, directions = subspace.on_device(block, device)
+    scores = values @ directions / rows.square()[:, None]
+    scores[_rows_held_out(subspace.held_out, block)] = 0
     return ((values.T @ scores) / columns[:, None]).cpu().numpy().astype(np.float64)
 
 
 def _projected(
-    basis: NDArray[np.float32],
-    scales: Scales,
-    held_out: NDArray[np.intp],
-    block: MatrixBlock,
-    *,
-    device: str,
+    subspace: _Subspace, block: MatrixBlock, *, device: str
 ) -> tuple[NDArray[np.float32], float, NDArray[np.float32]]:
     """Scores of a block, ‖V‖² of its scaled rows, and its scaled rows that are held out."""
-    values, rows, columns = _on_device(block, scales, device)
-    scores = values @ (tensor(basis, device) / columns[:, None]) / rows[:, None]
+    values, rows, columns, directions = subspace.on_device(block, device)
+    scores = values @ directions / rows[:, None]
     step = max(1, CHUNK // values.shape[1])
     square = 0.0
     for first in range(0, len(values), step):
         part = values[first : first + step].square() @ columns.pow(-2)
         square += float((part / rows[first : first + step].square()).double().sum())
-    test = _rows_held_out(held_out, block)
+    test = _rows_held_out(subspace.held_out, block)
     test_rows = values[test] / rows[test, None] / columns
     return scores.cpu().numpy(), square, test_rows.cpu().numpy()
-
-
-def _on_device(
-    block: MatrixBlock, scales: Scales, device: str
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The rows of a block, and what rows and columns are divided by."""
-    rows, columns = tensor(scales.rows[block.rows], device), tensor(scales.columns, device)
-    return tensor(block.load(), device), rows, columns
 
 
 def _rows_held_out(held_out: NDArray[np.intp], block: MatrixBlock) -> NDArray[np.intp]:

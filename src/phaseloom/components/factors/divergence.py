@@ -45,12 +45,8 @@ def fit_divergence(
     pass_over
         Calls a function with each block and its part of the weights: gives rows and results in
         the order of the scan.
-    tolerance
-        A weight map has converged when ten iterations change it by less than this part of its norm.
-    max_iterations
-        End at the latest.
-    device
-        Where.
+    tolerance, max_iterations, device
+        As for :func:`phaseloom.components.factors.least_squares.fit`.
     progress
         Counts the iterations.
 

@@ -88,8 +88,8 @@ def factorise(
         How many components.
     loss
         ``"frobenius"``: least squares of the scaled matrix by HALS in the compressed space, then
-        once more with each pixel's own counting error. ``"kl"``: Kullback–Leibler divergence by
-        multiplicative updates from there; each iteration reads the whole scan.
+        once more weighted with the Poisson variance of each pixel. ``"kl"``: Kullback–Leibler
+        divergence by multiplicative updates from there; each iteration reads the whole scan.
     start, seeds
         Kind (:func:`phaseloom.components.factors.starts.start_patterns`) and number of starts; the
         fit of least error is taken.

@@ -40,8 +40,8 @@ _SIGMA = 1.5
 """Of a drawn spot in px of the resized pattern, at least."""
 
 _ERRORS = 5.0
-"""Standard errors of its place that a drawn spot's sigma is at least: two drawings of one spot
-then share 1 − (σ_error/σ)² = 96 % of their energy."""
+"""A drawn spot's sigma is at least so many standard errors of its position: two drawings of one
+spot then share 1 − (σ_error/σ)² = 96 % of their energy."""
 
 _BEAM = 3.0
 """Sigmas of the direct beam, or of its edge beyond the radius of a disc, that are masked."""
@@ -67,7 +67,7 @@ def prepare(
     preparation: PatternOptions,
     execution: Execution,
 ) -> Prepared:
-    """The matrix of a scan, one row a position, one column a pixel; never in memory as a whole.
+    """The matrix of a scan, one row per position, one column per pixel, loaded by blocks.
 
     ``raw`` patterns are the counts as measured. ``mean`` patterns are their mean over 3×3
     neighbouring positions, at the rim over those there are. ``peaks``: the counts as measured, but
@@ -115,8 +115,7 @@ def prepare(
     are shifted by the plane fitted to it, in the same step (a linear interpolation); pixels that
     leave the detector, or cross a gap, on the way are not used. By default the direct beam is left
     out as far as it has fallen to 1 % of its height (drawn patterns: to three sizes of a
-    registered spot). Hot and dead pixels are filled in
-    with the mean of their neighbours.
+    registered spot). Hot and dead pixels are replaced by the mean of their neighbours.
     """
     import xarray as xr
 
@@ -161,7 +160,7 @@ def _check_shape(scan: tuple[int, int], detector: tuple[int, int], size: int) ->
     if min(detector) < _SMALLEST:
         raise InputError(
             f"patterns of {detector[0]}×{detector[1]} px are too small",
-            "see whether the axes of scan and detector are in the right order",
+            "check whether the axes of scan and detector are in the right order",
         )
     rows, columns = canvas_of(detector, size).shape
     if min(rows, columns) < _SMALLEST:
@@ -194,7 +193,7 @@ def _drawn(peaks: Peaks, size: int, mask_radius: float | None) -> Prepared:
     if not len(spots):
         raise InputError(
             "no pattern has a peak beside the direct beam",
-            "look at the peaks and their threshold, or take raw patterns",
+            "check the peaks and their threshold, or take raw patterns",
         )
     sigma = max(_SIGMA, _ERRORS * _place_error(spots) / canvas.factor)
     calibrated = peaks.units != "px"
@@ -232,7 +231,7 @@ def _measured(
     if not pixels.any():
         raise InputError(
             "no pixel of the patterns is left to use",
-            "look at the peaks and at the radius of the mask, or take raw patterns",
+            "check the peaks and the radius of the mask, or take raw patterns",
         )
     units = {str(scan[axis].attrs.get("units", "px")) for axis in ("ky", "kx")}
     step = abs(float(scan["kx"][-1] - scan["kx"][0])) / (scan.sizes["kx"] - 1)
@@ -279,7 +278,7 @@ def _prepared(
 
 
 def _outside(canvas: Canvas, centre: tuple[float, float], radius: float, pixels: Mask) -> Mask:
-    """Those of the pixels that the mask around the direct beam does not touch."""
+    """The pixels outside the mask around the direct beam."""
     if radius == 0:
         return pixels
     rows, columns = np.indices(canvas.shape)

@@ -94,10 +94,10 @@ def sample_of(scan: xr.Dataset) -> Sample:
     # A pixel that is negative or NaN in all patterns measures nothing.
     mask = correction.mask & (values >= 0).any(axis=0)
     if not mask.any():
-        raise InputError("no pixel of the patterns holds a count", "see how they were stored")
+        raise InputError("no pixel of the patterns holds a count", "check how they were stored")
     seen = values[:, mask]
     if not (np.fmax.reduce(seen, axis=1) > np.fmin.reduce(seen, axis=1)).any():
-        raise InputError("the patterns are empty or flat", "see whether the beam was on")
+        raise InputError("the patterns are empty or flat", "check whether the beam was on")
     if len(seen) > 1 and bool((seen == seen[0]).all()):
         raise InputError(
             "the patterns are all the same", "components need patterns that differ over the scan"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from phaseloom.options import Options, option
 
@@ -16,8 +16,8 @@ Start = Literal["pure", "nndsvd", "random"]
 Background = Literal["auto", "none"]
 
 
-class Preparation(Options):
-    """Which patterns are factorised, and how they are prepared."""
+class PatternOptions(Options):
+    """Which patterns are factorised, of which size, and what of them is left out."""
 
     patterns: Patterns | None = option(
         None,
@@ -33,6 +33,11 @@ class Preparation(Options):
         unit="px",
         ge=0,
     )
+
+
+class Preparation(PatternOptions):
+    """Which patterns are factorised, and how they are prepared."""
+
     scaling: Scaling = option(
         "poisson",
         'division by the roots of row and column means, so that counting noise weighs equally '
@@ -70,6 +75,16 @@ class Factorisation(Options):
     sparsity: float = option(0.0, "penalty on weights (0: none)", expert=True, ge=0)
     smoothness: float = option(0.0, "penalty on steps of the weight maps", expert=True, ge=0)
     seeds: int = option(5, "starts at each number of components", expert=True, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _penalties_need_least_squares(self) -> Self:
+        # Weights of least divergence always add up to the counts: a penalty prefers none.
+        for name, penalty in (("sparsity", self.sparsity), ("smoothness", self.smoothness)):
+            if self.loss == "kl" and penalty:
+                raise ValueError(
+                    f"{name} goes with least squares only: leave out the {name}, or the loss kl"
+                )
+        return self
 
 
 class Overlaps(Options):

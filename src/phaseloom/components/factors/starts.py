@@ -1,15 +1,12 @@
-"""Where a factorisation begins: the purest positions of the scan, NNDSVD, or random numbers."""
+"""Starting patterns of a factorisation: purest positions of the scan, NNDSVD, or random."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.components.factors.compression import Compressed
-
-Start = Literal["pure", "nndsvd", "random"]
+from phaseloom.components.options import Start
 
 _NEAR = 10
 """Positions whose mean stands for a pure one: single patterns are noise first of all. In a small
@@ -19,7 +16,7 @@ scan no more than half of a component's share, lest it be the mean of different 
 def start_patterns(
     compressed: Compressed, k: int, *, start: Start = "pure", part: float = 1.0, seed: int = 0
 ) -> NDArray[np.float32]:
-    """Patterns (k, pixels) of the scaled matrix to begin a factorisation with.
+    """Starting patterns (k, pixels) of the scaled matrix for a factorisation.
 
     Parameters
     ----------
@@ -50,7 +47,7 @@ def start_patterns(
 
 
 def pure_positions(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """The k positions that are least a mixture of each other, each with those most like it.
+    """The k purest positions by successive projection, each averaged with those most like it.
 
     One after the other, the position whose pattern reaches furthest out of the space of those
     before it; where positions of a single crystal exist for every component, these are the

@@ -10,10 +10,10 @@ import xarray as xr
 
 from phaseloom import InputError
 from phaseloom.simulate import nvpf_references
-from phaseloom.view import stxm as draw
 from phaseloom.view import style
 from phaseloom.view.figures import write_figures
 from phaseloom.view.results import stxm_stacks
+from phaseloom.view.stxm import maps as draw
 from phaseloom.view.stxm.latent import POINTS, latent_view
 
 Make = Callable[..., xr.Dataset]

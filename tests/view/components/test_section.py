@@ -64,7 +64,7 @@ def test_components_stand_before_the_orientations_painted_from_them(
             "/orientation": make_orientation((18, 24))["orientation"].to_dataset(),
         }
     )
-    names = [method.__name__.rsplit(".", 1)[-1] for method in methods_of(both)]
+    names = [method.__name__.split(".")[-2] for method in methods_of(both)]
     assert names == ["components", "orientation"]
 
 

@@ -18,7 +18,8 @@ from phaseloom.view.components.panels import (
     extra_colours,
     stretch,
 )
-from phaseloom.view.panels import Row, colour_bar, draw_map, equal_boxes, letter, page
+from phaseloom.view.pages import Row, equal_boxes, letter, page
+from phaseloom.view.panels import colour_bar, draw_map
 from phaseloom.view.style import (
     CONFIDENCE_MAP,
     CORRELATION_MAP,

@@ -20,7 +20,8 @@ from phaseloom.view.components.panels import (
     stretch,
     top_of,
 )
-from phaseloom.view.panels import EDGE, Row, colour_bar, draw_map, page
+from phaseloom.view.pages import EDGE, Row, page
+from phaseloom.view.panels import colour_bar, draw_map
 from phaseloom.view.parts import percent
 from phaseloom.view.style import CONFIDENCE_MAP, PAGE_WIDTH, publication
 

@@ -23,7 +23,8 @@ from phaseloom.view.components.panels import (
     stretch,
 )
 from phaseloom.view.components.patterns import draw_triple, triple_panels, triple_rows
-from phaseloom.view.panels import EDGE, Row, add_panel, draw_map, equal_boxes, page
+from phaseloom.view.pages import EDGE, Row, add_panel, equal_boxes, page
+from phaseloom.view.panels import draw_map
 from phaseloom.view.parts import percent
 from phaseloom.view.style import luminance, map_extent, publication
 

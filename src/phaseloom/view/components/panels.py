@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.view.components.data import COLOURS, Components, component_colours
-from phaseloom.view.panels import EDGE, colour_bar, draw_map, frame_image, map_aspect
+from phaseloom.view.pages import EDGE
+from phaseloom.view.panels import colour_bar, draw_map, frame_image, map_aspect
 from phaseloom.view.parts import percent
 from phaseloom.view.style import (
     DENSITY_MAP,

@@ -20,7 +20,7 @@ from phaseloom.view.components.panels import (
     short,
     top_of,
 )
-from phaseloom.view.panels import EDGE, Row, page
+from phaseloom.view.pages import EDGE, Row, page
 from phaseloom.view.style import publication
 
 if TYPE_CHECKING:

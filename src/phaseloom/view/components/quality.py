@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
 from phaseloom.view.components.data import METRICS, Components, components
-from phaseloom.view.panels import Row, colour_bar, equal_boxes, letter, page
+from phaseloom.view.pages import Row, equal_boxes, letter, page
+from phaseloom.view.panels import colour_bar
 from phaseloom.view.style import CORRELATION_MAP, luminance, publication, spread
 
 if TYPE_CHECKING:

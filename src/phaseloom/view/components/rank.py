@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
 from phaseloom.view.components.data import METRICS, Components, components
-from phaseloom.view.panels import Row, equal_boxes, letter, page
+from phaseloom.view.pages import Row, equal_boxes, letter, page
 from phaseloom.view.style import PHASE_COLOURS, publication
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ def rank_figure(tree: xr.DataTree) -> Figure:
     plots: list[Callable[[Axes], None]] = [
         partial(_draw_curve, found=found, name=name, title=title, label=label)
         for name, title, label in CURVES
-        if _known(found, name)
+        if found.has(name)
     ]
     if "votes" in found.data:
         plots.append(partial(_draw_votes, found=found))
     # What the measures say of every k decides only where they vote.
-    if "votes" in found.data and _known(found, "quality"):
+    if "votes" in found.data and found.has("quality"):
         held = [str(name) for name in found.data["metric"].to_numpy()]
         plots += [
             partial(_draw_quality, found=found, place=held.index(name), name=name)
@@ -97,11 +97,7 @@ def rank_figure(tree: xr.DataTree) -> Figure:
 
 def has_sweep(found: Components) -> bool:
     """Whether the result tells how the number of components was chosen."""
-    return "k" in found.data.dims and _known(found, "loss")
-
-
-def _known(found: Components, name: str) -> bool:
-    return name in found.data and bool(np.isfinite(found.data[name]).any())
+    return "k" in found.data.dims and found.has("loss")
 
 
 def _draw_curve(axes: Axes, *, found: Components, name: str, title: str, label: str) -> None:

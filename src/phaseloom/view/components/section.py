@@ -25,7 +25,7 @@ from phaseloom.view.components.quality import (
 from phaseloom.view.components.rank import has_sweep, rank_figure
 from phaseloom.view.components.truth import has_truth, truth_figure
 from phaseloom.view.parts import Chapter, Picture, Section, percent, picture
-from phaseloom.view.style import field_of_view
+from phaseloom.view.results import field_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,7 +186,7 @@ def numbers(found: Components) -> dict[str, str]:
         What it does not hold is left out.
     """
     rows, columns = found.shape
-    said = {"Scan": f"{columns} × {rows} positions{_field(found)}"}
+    said = {"Scan": f"{columns} × {rows} positions{field_text(found.data)}"}
     used = int(np.isfinite(found.pattern("pattern", 0)).sum())
     high, wide = found.data.sizes["ky"], found.data.sizes["kx"]
     kind = PREPARATIONS.get(found.text("patterns"))
@@ -273,11 +273,3 @@ def _pictures(name: str, figures: Mapping[str, Path | bytes]) -> tuple[Picture, 
 
 def _ground(found: Components, number: int) -> str:
     return " (background)" * (number == found.background)
-
-
-def _field(found: Components) -> str:
-    units = str(found.data["x"].attrs.get("units", "px"))
-    if units == "px":
-        return ""
-    left, right, top, bottom = field_of_view(found.data)
-    return f", {right - left:.4g} × {bottom - top:.4g} {units}"

@@ -13,8 +13,8 @@ from phaseloom.errors import InputError
 from phaseloom.view.components.checks import matched
 from phaseloom.view.components.data import Components, components
 from phaseloom.view.components.panels import bounded_aspect, draw_labels, extra_colours, stretch
-from phaseloom.view.panels import Row, equal_boxes, letter, page
-from phaseloom.view.stxm.quality import draw_classes
+from phaseloom.view.pages import Row, equal_boxes, letter, page
+from phaseloom.view.panels import draw_classes
 from phaseloom.view.style import publication
 
 if TYPE_CHECKING:

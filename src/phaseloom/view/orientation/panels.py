@@ -13,18 +13,8 @@ from numpy.typing import NDArray
 from phaseloom.view.orientation.boundaries import draw_boundaries, line_handles
 from phaseloom.view.orientation.data import Oriented
 from phaseloom.view.orientation.keys import KEY_HEIGHT, distinct_keys, draw_key
-from phaseloom.view.panels import (
-    EDGE,
-    Row,
-    add_panel,
-    colour_bar,
-    draw_map,
-    equal_boxes,
-    letter,
-    map_aspect,
-    page,
-)
-from phaseloom.view.stxm.quality import draw_classes
+from phaseloom.view.pages import EDGE, Row, add_panel, equal_boxes, letter, page
+from phaseloom.view.panels import colour_bar, draw_classes, draw_map, map_aspect
 from phaseloom.view.style import (
     OUTSIDE_COLOUR,
     PAGE_WIDTH,

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from phaseloom.errors import InputError
 from phaseloom.view.orientation.data import Oriented, oriented
 from phaseloom.view.orientation.sectors import indices_text
-from phaseloom.view.panels import Row, equal_boxes, frame_image, letter, page
+from phaseloom.view.pages import Row, equal_boxes, letter, page
+from phaseloom.view.panels import frame_image
 from phaseloom.view.style import draw_bar, publication
 
 if TYPE_CHECKING:

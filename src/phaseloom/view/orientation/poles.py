@@ -17,7 +17,7 @@ from phaseloom.view.orientation.sectors import (
     indices_text,
     rotated,
 )
-from phaseloom.view.panels import Row, page, panel_letter
+from phaseloom.view.pages import Row, page, panel_letter
 from phaseloom.view.style import OUTSIDE_COLOUR, PAGE_WIDTH, publication
 
 if TYPE_CHECKING:

@@ -26,7 +26,8 @@ from phaseloom.view.orientation.truth import (
     verdicts,
 )
 from phaseloom.view.parts import Chapter, Section, percent, picture
-from phaseloom.view.style import field_of_view, phase_colours
+from phaseloom.view.results import field_text
+from phaseloom.view.style import phase_colours
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,7 +166,7 @@ def numbers(found: Oriented) -> dict[str, tuple[str, ...]]:
     masks = [found.indexed, *(phase == number for number in range(len(found.crystals)))]
     rows, columns = found.shape
     said = {
-        "Scan": _whole(found, f"{columns} × {rows} positions{_field(found)}"),
+        "Scan": _whole(found, f"{columns} × {rows} positions{field_text(found.data)}"),
         "Cell": ("–", *(_cell(crystal) for crystal in found.crystals)),
         "Space group": ("–", *(_space_group(crystal) for crystal in found.crystals)),
         "Pixels": tuple(f"{int(mask.sum()):,}" for mask in masks),
@@ -279,11 +280,3 @@ def _cell(crystal: Crystal) -> str:
 
 def _space_group(crystal: Crystal) -> str:
     return f"{crystal.phase.space_group.short_name} ({crystal.space_group})"
-
-
-def _field(found: Oriented) -> str:
-    units = str(found.data["x"].attrs.get("units", "px"))
-    if units == "px":
-        return ""
-    left, right, top, bottom = field_of_view(found.data)
-    return f", {right - left:.4g} × {bottom - top:.4g} {units}"

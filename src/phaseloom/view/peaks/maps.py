@@ -11,19 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.view.panels import (
-    EDGE,
-    GAP,
-    Row,
-    colour_bar,
-    draw_map,
-    equal_boxes,
-    letter,
-    map_aspect,
-    map_columns,
-    map_height,
-    page,
-)
+from phaseloom.view.pages import EDGE, GAP, Row, equal_boxes, letter, page
+from phaseloom.view.panels import colour_bar, draw_map, map_aspect, map_columns, map_height
 from phaseloom.view.peaks.data import Registered, registered
 from phaseloom.view.peaks.patterns import pattern_figure
 from phaseloom.view.peaks.uncertainty import uncertainty_figure

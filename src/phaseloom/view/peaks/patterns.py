@@ -9,18 +9,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.view.panels import (
-    EDGE,
-    Row,
-    add_panel,
-    colour_bar,
-    equal_boxes,
-    frame_image,
-    letter,
-    map_height,
-    page,
-    panel_letter,
-)
+from phaseloom.view.pages import EDGE, Row, add_panel, equal_boxes, letter, page, panel_letter
+from phaseloom.view.panels import colour_bar, frame_image, map_height
 from phaseloom.view.peaks.data import Columns, Registered, registered
 from phaseloom.view.scales import (
     FEWEST_COUNTS,

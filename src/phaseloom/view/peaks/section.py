@@ -13,7 +13,7 @@ import xarray as xr
 from phaseloom.view.parts import FOLASTRE, Chapter, Section, facts, percent, picture
 from phaseloom.view.peaks import maps as draw
 from phaseloom.view.peaks.data import Registered, registered, significance
-from phaseloom.view.style import field_of_view
+from phaseloom.view.results import field_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +106,7 @@ def headline(scan: Registered) -> str:
     error = _median(scan.position_error())
     if np.isfinite(error):
         said.append(f"median position error {_length(error, scan)} per axis")
-    alarms = _number(scan, "false_alarms")
+    alarms = scan.number("false_alarms")
     if np.isfinite(alarms):
         said.append(f"{alarms:.2g} false peaks per pattern expected from noise")
     if _has(scan, "bytes_in", "bytes_out"):
@@ -124,7 +124,7 @@ def numbers(scan: Registered) -> dict[str, str]:
     """
     count = scan.count
     rows, columns = scan.shape
-    said = {"Scan": f"{columns} × {rows} positions{_field(scan)}"}
+    said = {"Scan": f"{columns} × {rows} positions{field_text(scan.data)}"}
     if "detector_shape" in scan.data.attrs:
         high, wide = scan.data.attrs["detector_shape"]
         said["Detector"] = f"{wide} × {high} px"
@@ -136,11 +136,11 @@ def numbers(scan: Registered) -> dict[str, str]:
     if np.isfinite(scan.spot_size):
         said["Spot template"] = _template(scan)
     if _has(scan, "gain"):
-        said["Detector gain"] = f"{_number(scan, 'gain'):.4g} (variance of the counts over mean)"
+        said["Detector gain"] = f"{scan.number('gain'):.4g} (variance of the counts over mean)"
     if _has(scan, "threshold"):
-        said["Threshold"] = f"{_number(scan, 'threshold'):.3g} standard deviations of the noise"
+        said["Threshold"] = f"{scan.number('threshold'):.3g} standard deviations of the noise"
     if _has(scan, "false_alarms"):
-        said["False peaks expected"] = f"{_number(scan, 'false_alarms'):.2g} per pattern"
+        said["False peaks expected"] = f"{scan.number('false_alarms'):.2g} per pattern"
     said["Peaks"] = f"{int(count.sum()):,}"
     low, middle, high = np.percentile(count, [5, 50, 95])
     said["Peaks per pattern"] = f"median {middle:.0f}, 5 to 95 %: {low:.0f} to {high:.0f}"
@@ -160,13 +160,13 @@ def numbers(scan: Registered) -> dict[str, str]:
         if ranges:
             said["Descan over the field"] = f"y {ranges[0]} px, x {ranges[1]} px"
     if _has(scan, "beam_scatter"):
-        said["Direct beam about its plane"] = f"{_number(scan, 'beam_scatter'):.2g} px"
+        said["Direct beam about its plane"] = f"{scan.number('beam_scatter'):.2g} px"
     if _has(scan, "bytes_in", "bytes_out"):
         said["Data"] = _compression(scan)
     if _has(scan, "seconds"):
-        said["Time"] = f"{_number(scan, 'seconds'):.3g} s"
+        said["Time"] = f"{scan.number('seconds'):.3g} s"
     if _has(scan, "patterns_per_second"):
-        said["Speed"] = f"{_number(scan, 'patterns_per_second'):,.0f} patterns per second"
+        said["Speed"] = f"{scan.number('patterns_per_second'):,.0f} patterns per second"
     return said
 
 
@@ -216,14 +216,14 @@ def _counted_spots(scan: Registered) -> list[str]:
         f"{template} above the local background."
     ]
     alarms = (
-        f", which noise alone exceeds {_number(scan, 'false_alarms'):.2g} times per pattern"
+        f", which noise alone exceeds {scan.number('false_alarms'):.2g} times per pattern"
         if _has(scan, "false_alarms")
         else ""
     )
-    gain = f" (variance {_number(scan, 'gain'):.4g} times the mean)" if _has(scan, "gain") else ""
+    gain = f" (variance {scan.number('gain'):.4g} times the mean)" if _has(scan, "gain") else ""
     if _has(scan, "threshold"):
         said.append(
-            f"They had to exceed {_number(scan, 'threshold'):.3g} standard deviations of the "
+            f"They had to exceed {scan.number('threshold'):.3g} standard deviations of the "
             f"counting noise{gain}, and more where counts are few{alarms}."
         )
     said.append(
@@ -235,12 +235,7 @@ def _counted_spots(scan: Registered) -> list[str]:
 
 
 def _has(scan: Registered, *names: str) -> bool:
-    return all(np.isfinite(_number(scan, name)) for name in names)
-
-
-def _number(scan: Registered, name: str) -> float:
-    value = scan.data.attrs.get(name)
-    return float("nan") if value is None else float(value)
+    return all(np.isfinite(scan.number(name)) for name in names)
 
 
 def _median(values: np.ndarray) -> float:
@@ -275,7 +270,7 @@ def _ellipticity(scan: Registered) -> float:
 
 
 def _compression(scan: Registered) -> str:
-    before, after = _number(scan, "bytes_in"), _number(scan, "bytes_out")
+    before, after = scan.number("bytes_in"), scan.number("bytes_out")
     times = f" ({before / after:,.0f} times less)" if 0 < after < before else ""
     return f"{_bytes(before)} in, {_bytes(after)} out{times}"
 
@@ -286,11 +281,3 @@ def _bytes(number: float) -> str:
             return f"{number:.3g} {unit}"
         number /= 1000.0
     return f"{number:.3g} TB"
-
-
-def _field(scan: Registered) -> str:
-    units = str(scan.data["x"].attrs.get("units", "px"))
-    if units == "px":
-        return ""
-    left, right, top, bottom = field_of_view(scan.data)
-    return f", {right - left:.4g} × {bottom - top:.4g} {units}"

@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.view.panels import Row, letter, page
+from phaseloom.view.pages import Row, letter, page
 from phaseloom.view.peaks.data import Registered, registered, significance
 from phaseloom.view.style import publication
 

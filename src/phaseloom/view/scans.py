@@ -40,6 +40,19 @@ class ScanResult:
         """A number among the attributes; NaN where there is none."""
         return number(self.data.attrs, name)
 
+    def states(self, *names: str) -> bool:
+        """Whether all of these numbers are among the attributes."""
+        return all(np.isfinite(self.number(name)) for name in names)
+
+    def run_time(self) -> dict[str, str]:
+        """Time and speed of the run as text by their label, where the group states them."""
+        texts = {}
+        if self.states("seconds"):
+            texts["Time"] = f"{self.number('seconds'):.3g} s"
+        if self.states("patterns_per_second"):
+            texts["Speed"] = f"{self.number('patterns_per_second'):,.0f} patterns per second"
+        return texts
+
     def text(self, name: str) -> str:
         """A text among the attributes; empty where there is none."""
         value = self.data.attrs.get(name)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -13,7 +10,7 @@ import xarray as xr
 from phaseloom.view.components.checks import methods_figure, residual_figure
 from phaseloom.view.components.data import METHOD_NAMES, METRICS, Components, components
 from phaseloom.view.components.maps import maps_figure
-from phaseloom.view.components.methods import citations, methods_paragraph
+from phaseloom.view.components.methods import methods_text
 from phaseloom.view.components.overlaps import has_overlaps, network_figure, overlap_figure
 from phaseloom.view.components.patterns import PER_PAGE, has_measured, patterns_figure
 from phaseloom.view.components.quality import (
@@ -24,59 +21,63 @@ from phaseloom.view.components.quality import (
 )
 from phaseloom.view.components.rank import has_sweep, rank_figure
 from phaseloom.view.components.truth import has_truth, truth_figure
-from phaseloom.view.parts import Chapter, Picture, Section, percent, picture
+from phaseloom.view.parts import Contents, Draws, Figures, Section, Tables, percent
 from phaseloom.view.results import field_text
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 
 NETWORK = "boundary_network"
 """Table and figure of the components that touch."""
 
 CAPTIONS = {
-    "component_maps": "The component with the largest weight at every position (grey: the "
-    "background; hatched: nothing there; lines: boundaries), in two colours where two overlap; "
-    "and of every component the map of its weight (1: fully that component) and its pattern, by "
-    "the square root of its counts up to the number given. Grey pixels of patterns are not used.",
-    "rank_evidence": "What decided the number of components k: the error of the fit (of counts as "
-    "they were scaled for it), that of entries held out (with standard errors), how alike the "
-    "components of the two halves of the scan are (the worst), and the largest cosine of two "
-    "components' images, weight map times pattern (dashed: the limits); or, "
-    "as published, the loss with its knee (shaded: where votes count), the votes of the four "
-    "measures, and what they rest on. Orange: the number chosen.",
-    "component_quality": "How alike every two components are by four measures of image quality "
-    "(bright: alike; framed: the two most alike), and how well every component agrees with the "
-    "mean pattern of the positions of its label (up: alike; ringed: least).",
-    "component_patterns": "Every component beside the mean pattern of the positions of its label "
-    "and the pattern of the position where it weighs most, on one scale.",
-    "component_residual": "What the components leave of the pattern of every position, and the "
-    "sum of the weights: patterns that no component describes stand out.",
-    "overlap_evolution": "Positions that hold two components (black) when the smaller weight has "
-    "to be at least the percentage of the larger that the title says, with their share of all "
-    "positions; and patterns of such positions beside their two components.",
-    NETWORK: "Which components touch, drawn at their largest regions; lines are wider the more "
-    "positions hold both. The bars count these positions; numbers are lengths of boundaries.",
-    "methods_agreement": "Labels of other methods on the same patterns, in the colours of the "
-    "components that they share most positions with, and how far the partitions agree (adjusted "
-    "Rand index: 1 the same, 0 by chance).",
-    "components_truth": "The grains that were simulated, in the colours of the components that "
-    "they share most positions with, beside the labels (background left out); where the two "
-    "differ; and overlaps found, missed and found where there is none: by the same rule on the "
-    "true shares.",
+    "component_maps": "Label map: the component with the largest weight at every position (grey: "
+    "background; hatched: no signal; lines: boundaries), in two colours where two components "
+    "overlap; and for every component its weight map (1: this component alone) and its pattern, "
+    "on a square-root scale up to the counts given above it. Grey pixels of patterns are masked.",
+    "rank_evidence": "Choice of the number of components k (orange: the number chosen): relative "
+    "error of the fit (of the scaled counts), relative error of held-out entries (error bars: one "
+    "standard error), lowest cosine similarity between components fitted to the two halves of the "
+    "scan, and highest cosine similarity between two components (weight map times pattern; "
+    "dashed: limits). With the published criterion: the loss with its knee (shaded: range in "
+    "which votes count), the votes of the four image quality measures, and their means.",
+    "component_quality": "Similarity of every two components by four measures of image quality "
+    "(bright: similar; framed: the most similar pair), and similarity of every component to the "
+    "mean pattern of the positions with its label (up: similar; ringed: least similar).",
+    "component_patterns": "Every component beside the mean pattern of the positions with its label "
+    "and the pattern of the position with its largest weight; the three share one colour scale.",
+    "component_residual": "Relative residual of the fit at every position, and sum of the weights. "
+    "Patterns that no component describes have a high residual.",
+    "overlap_evolution": "Positions at which two components overlap (black), for rising thresholds "
+    "of the smaller weight over the larger (in the titles, with the fraction of all positions); "
+    "and measured patterns of such positions beside the patterns of their two components.",
+    NETWORK: "Network of the components that touch, drawn at their largest regions; line width "
+    "rises with the number of positions at which both overlap. The bars count these positions; "
+    "the numbers beside them are boundary lengths.",
+    "methods_agreement": "Label maps of other clustering methods for the same patterns, in the "
+    "colours of the components with which they share most positions, and agreement of the "
+    "partitions (adjusted Rand index: 1 identical, 0 chance level).",
+    "components_truth": "Simulated grains, in the colours of the components with which they share "
+    "most positions, beside the labels (background omitted); positions where the two differ; and "
+    "overlaps that were found, missed or found wrongly, by the same threshold for the true "
+    "fractions.",
 }
 
-CHAPTERS = {
-    "How many components": ("rank_evidence",),
-    "How far the components can be trusted": (
-        "component_quality",
-        "component_patterns",
-        "component_residual",
-    ),
-    "Overlaps and boundaries": ("overlap_evolution", NETWORK),
-    "Other methods": ("methods_agreement",),
-    "Against the simulated truth": ("components_truth",),
-}
+CONTENTS = Contents(
+    title="Components",
+    captions=CAPTIONS,
+    first=("Components of the scan", ("component_maps",)),
+    chapters={
+        "Number of components": ("rank_evidence",),
+        "Quality of the components": (
+            "component_quality",
+            "component_patterns",
+            "component_residual",
+        ),
+        "Overlaps and boundaries": ("overlap_evolution", NETWORK),
+        "Comparison with other methods": ("methods_agreement",),
+        "Comparison with the simulated ground truth": ("components_truth",),
+    },
+    further="Further components.",
+)
+
 
 PLACES = ("y", "x", "centroid_y", "centroid_x")
 """Columns of tables that hold places on the scan."""
@@ -94,65 +95,47 @@ def present(tree: xr.DataTree) -> bool:
     return "components" in tree.children and "pattern" in tree["components"]
 
 
-def figures(
-    tree: xr.DataTree, tables: Mapping[str, pd.DataFrame]
-) -> dict[str, Callable[[], Figure]]:
-    """What draws each figure: ``component_maps``, ``rank_evidence`` and so on.
+def figures(tree: xr.DataTree, tables: Tables) -> Draws:
+    """What draws each figure for which the groups under ``/components`` hold the data.
 
     Parameters
     ----------
-    tree
-        Figures whose data ``/components`` and the groups under it lack are left out.
     tables
         ``boundary_network`` gives the figure of that name.
     """
     found = components(tree)
-    drawn: dict[str, Callable[[], Figure]] = {"component_maps": partial(maps_figure, tree)}
+    draws: Draws = {"component_maps": partial(maps_figure, tree)}
     if has_sweep(found):
-        drawn["rank_evidence"] = partial(rank_figure, tree)
+        draws["rank_evidence"] = partial(rank_figure, tree)
     if has_similarity(found) or has_agreement(found):
-        drawn["component_quality"] = partial(quality_figure, tree)
+        draws["component_quality"] = partial(quality_figure, tree)
     if has_measured(found):
         for number, first in enumerate(range(0, found.k, PER_PAGE)):
             name = "component_patterns" + (f"_{number + 1}" if number else "")
-            drawn[name] = partial(patterns_figure, tree, first)
-    drawn["component_residual"] = partial(residual_figure, tree)
+            draws[name] = partial(patterns_figure, tree, first)
+    draws["component_residual"] = partial(residual_figure, tree)
     if has_overlaps(found):
-        drawn["overlap_evolution"] = partial(overlap_figure, tree)
+        draws["overlap_evolution"] = partial(overlap_figure, tree)
     if NETWORK in tables and not tables[NETWORK].empty:
-        drawn[NETWORK] = partial(network_figure, tree, tables[NETWORK])
+        draws[NETWORK] = partial(network_figure, tree, tables[NETWORK])
     if found.others:
-        drawn["methods_agreement"] = partial(methods_figure, tree)
+        draws["methods_agreement"] = partial(methods_figure, tree)
     if has_truth(found):
-        drawn["components_truth"] = partial(truth_figure, tree)
-    return drawn
+        draws["components_truth"] = partial(truth_figure, tree)
+    return draws
 
 
-def section(
-    tree: xr.DataTree,
-    figures: Mapping[str, Path | bytes],
-    tables: Mapping[str, pd.DataFrame],  # noqa: ARG001
-) -> Section:
+def section(tree: xr.DataTree, figures: Figures, tables: Tables) -> Section:  # noqa: ARG001
     """The components' part of the report."""
     found = components(tree)
-    chapters = [
-        Chapter(heading, tuple(p for name in names for p in _pictures(name, figures)))
-        for heading, names in CHAPTERS.items()
-    ]
     units = str(found.data["x"].attrs.get("units", "px"))
-    return Section(
-        title="Components",
+    names = (f"{n}{' (background)' * (n == found.background)}" for n in range(found.k))
+    return CONTENTS.section(
+        figures,
         headline=headline(found),
-        methods=methods_paragraph(tree),
-        citations=citations(tree),
-        columns=("",),
-        rows=tuple((label, (value,)) for label, value in numbers(found).items()),
-        summary=Chapter("Components of the scan", _pictures("component_maps", figures)),
-        chapters=tuple(chapter for chapter in chapters if chapter.pictures),
-        legend=tuple(
-            (f"{number}{_ground(found, number)}", colour)
-            for number, colour in enumerate(found.colours)
-        ),
+        methods=methods_text(tree),
+        numbers=numbers(found),
+        legend=zip(names, found.colours, strict=True),
         units={
             NETWORK: {"length": "px", "width": "px"},
             "components": {"area": f"{units}²"} | dict.fromkeys(PLACES, units),
@@ -213,7 +196,7 @@ def numbers(found: Components) -> dict[str, str]:
     nothing = float((found.label < 0).mean())
     if nothing:
         said["Positions with nothing"] = percent(nothing)
-    return said | _likeness(found) | _others(found) | _times(found)
+    return said | _likeness(found) | _others(found) | found.run_time()
 
 
 def _likeness(found: Components) -> dict[str, str]:
@@ -247,29 +230,3 @@ def _others(found: Components) -> dict[str, str]:
         if str(name) != "nmf" and np.isfinite(value)
     ]
     return {"Agreement with other methods (adjusted Rand index)": ", ".join(parts)}
-
-
-def _times(found: Components) -> dict[str, str]:
-    said = {}
-    if np.isfinite(found.number("seconds")):
-        said["Time"] = f"{found.number('seconds'):.3g} s"
-    if np.isfinite(found.number("patterns_per_second")):
-        said["Speed"] = f"{found.number('patterns_per_second'):,.0f} patterns per second"
-    return said
-
-
-def _pictures(name: str, figures: Mapping[str, Path | bytes]) -> tuple[Picture, ...]:
-    """A figure, and its further pages."""
-    pages = [n for n in figures if n == name or n.removeprefix(f"{name}_").isdigit()]
-    return tuple(
-        picture(
-            figures[page],
-            caption=CAPTIONS[name] if page == name else "Further components.",
-            alternative=page.replace("_", " "),
-        )
-        for page in pages
-    )
-
-
-def _ground(found: Components, number: int) -> str:
-    return " (background)" * (number == found.background)

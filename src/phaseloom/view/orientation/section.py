@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from phaseloom.view.orientation import maps as draw
 from phaseloom.view.orientation.boundaries import HIGH_ANGLE, SMALLEST, neighbours
 from phaseloom.view.orientation.data import SURE, Oriented, oriented
-from phaseloom.view.orientation.methods import citations, methods_paragraph, pseudo_symmetry
+from phaseloom.view.orientation.methods import methods_text, pseudo_symmetry
 from phaseloom.view.orientation.patterns import indexed_patterns_figure
 from phaseloom.view.orientation.poles import WIDTH, poles_figure
 from phaseloom.view.orientation.statistics import distributions, grain_sizes, statistics_figure
@@ -25,42 +24,56 @@ from phaseloom.view.orientation.truth import (
     truth_figure,
     verdicts,
 )
-from phaseloom.view.parts import Chapter, Section, percent, picture
+from phaseloom.view.parts import Contents, Draws, Figures, Section, Tables, percent
 from phaseloom.view.results import field_text
 from phaseloom.view.style import phase_colours
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
     from phaseloom.crystals import Crystal
 
 CAPTIONS = {
-    "orientation_maps": "Phases, and inverse pole figure (IPF) colours of the crystal directions "
-    "along x (to the right), y (downwards) and z (along the beam) of the scan, with the colour "
-    "key of every phase. Lines are boundaries of grains of at least "
-    f"{SMALLEST} pixels: black from {HIGH_ANGLE:g}° on and between phases, white below.",
-    "orientation_patterns": "Observed peaks (circles, larger where brighter) of some pixels and "
-    "the simulated spots of their solution (crosses) with the indices of the strongest: scan "
-    "position, crystal, zone axis along the beam, probability.",
-    "orientation_quality": "How far every pixel can be trusted: its certainty, the probability "
-    "that phase and orientation are right, the correlation index, the reliabilities as ASTAR "
-    "defines them, and how well the spots of the solution fit the peaks.",
-    "orientation_solutions": "The solution that is next in probability, where there is one.",
-    "orientation_overlaps": "The second crystal in the same pixel, where one was found, and its "
-    "part of the diffracted intensity.",
-    "orientation_poles": "Pole figures (equal area, x to the right, y downwards, seen along the "
-    "beam; the half sphere the beam leaves through) and inverse pole figures along x, y and z, in "
-    f"multiples of a random texture, smoothed by {WIDTH:g}°.",
-    "orientation_statistics": "Distributions over the map by phase, misorientations of "
-    "neighbouring pixels of one phase, probabilities of the solutions by their rank (median and "
-    "quartiles), and diameters of circles of the grains' areas.",
-    "orientation_truth": "The map against the simulated truth: what is right, how far orientations "
-    "are off, what each true phase was found as, and the share of right pixels against the "
-    "probability said (grey: how many pixels).",
+    "orientation_maps": "Phase map, and orientation maps in inverse pole figure (IPF) colours of "
+    "the crystal directions along x (to the right), y (downwards) and z (along the beam) of the "
+    "scan, with the colour key of every phase. Lines are boundaries of grains of at least "
+    f"{SMALLEST} pixels: black for misorientations from {HIGH_ANGLE:g}° and between phases, white "
+    f"below {HIGH_ANGLE:g}°.",
+    "orientation_patterns": "Observed peaks (circles, area rising with intensity) of some pixels "
+    "and simulated spots of their solution (crosses) with the Miller indices of the strongest. "
+    "Titles: scan position, phase, zone axis along the beam, probability p.",
+    "orientation_quality": "Reliability of every pixel: class of certainty, probability that "
+    "phase and orientation are right, correlation index Q, the orientation and phase reliability "
+    "as ASTAR defines them, the fraction of the peak intensity that the solution explains, the "
+    "number of spots paired with peaks, and their rms distance from the peaks.",
+    "orientation_solutions": "The solution second in probability, where there is one.",
+    "orientation_overlaps": "The second, overlapping crystal of a pixel, where one was detected, "
+    "and its fraction of the diffracted intensity.",
+    "orientation_poles": "Pole figures (equal-area projection, x to the right, y downwards, viewed "
+    "along the beam; exit hemisphere) and inverse pole figures along x, y and z, in multiples of a "
+    f"random texture, smoothed by a Gaussian of {WIDTH:g}° standard deviation.",
+    "orientation_statistics": "Histograms over the map by phase: scores, misorientation of "
+    "neighbouring pixels of the same phase, probability of the solutions by rank (points: medians, "
+    "error bars: quartiles), and diameter of the circle with the area of the grain.",
+    "orientation_truth": "Comparison with the simulated ground truth: right and wrong pixels, "
+    "misorientation to the truth, confusion matrix of the phases, and fraction of right pixels "
+    "against the stated probability (points; error bars: Wilson intervals of one standard error; "
+    "grey bars: number of pixels).",
 }
-FIRST = ("orientation_maps", "orientation_patterns")
-"""Figures that stand before the numbers."""
+
+CONTENTS = Contents(
+    title="Orientation map",
+    captions=CAPTIONS,
+    first=("Phases and orientations", ("orientation_maps", "orientation_patterns")),
+    chapters={
+        "Reliability of the orientations": (
+            "orientation_quality",
+            "orientation_solutions",
+            "orientation_overlaps",
+            "orientation_poles",
+            "orientation_statistics",
+        ),
+        "Comparison with the simulated ground truth": ("orientation_truth",),
+    },
+)
 
 
 def present(tree: xr.DataTree) -> bool:
@@ -68,65 +81,38 @@ def present(tree: xr.DataTree) -> bool:
     return "orientation" in tree.children and "rotation" in tree["orientation"]
 
 
-def figures(
-    tree: xr.DataTree,
-    tables: Mapping[str, pd.DataFrame],  # noqa: ARG001
-) -> dict[str, Callable[[], Figure]]:
-    """What draws each figure: ``orientation_maps``, ``orientation_quality`` and so on.
-
-    Parameters
-    ----------
-    tree
-        Figures whose data ``/orientation`` and the groups under it lack are left out.
-    tables
-        None is used.
-    """
+def figures(tree: xr.DataTree, tables: Tables) -> Draws:  # noqa: ARG001
+    """What draws each figure for which the groups under ``/orientation`` hold the data."""
     found = oriented(tree)
-    drawn: dict[str, Callable[[], Figure]] = {"orientation_maps": partial(draw.ipf_figure, tree)}
+    draws: Draws = {"orientation_maps": partial(draw.ipf_figure, tree)}
     if not found.indexed.any():
-        return drawn
+        return draws
     if found.sample is not None and found.sample.sizes.get("sample", 0):
-        drawn["orientation_patterns"] = partial(indexed_patterns_figure, tree)
+        draws["orientation_patterns"] = partial(indexed_patterns_figure, tree)
     if found.has("probability") or any(found.has(name) for name, *_ in draw.QUALITY):
-        drawn["orientation_quality"] = partial(draw.quality_figure, tree)
+        draws["orientation_quality"] = partial(draw.quality_figure, tree)
     if draw.has_second(found):
-        drawn["orientation_solutions"] = partial(draw.solutions_figure, tree)
+        draws["orientation_solutions"] = partial(draw.solutions_figure, tree)
     if draw.has_overlaps(found):
-        drawn["orientation_overlaps"] = partial(draw.overlap_figure, tree)
-    drawn["orientation_poles"] = partial(poles_figure, tree)
+        draws["orientation_overlaps"] = partial(draw.overlap_figure, tree)
+    draws["orientation_poles"] = partial(poles_figure, tree)
     if distributions(found):
-        drawn["orientation_statistics"] = partial(statistics_figure, tree)
+        draws["orientation_statistics"] = partial(statistics_figure, tree)
     if has_truth(found):
-        drawn["orientation_truth"] = partial(truth_figure, tree)
-    return drawn
+        draws["orientation_truth"] = partial(truth_figure, tree)
+    return draws
 
 
-def section(
-    tree: xr.DataTree,
-    figures: Mapping[str, Path | bytes],
-    tables: Mapping[str, pd.DataFrame],  # noqa: ARG001
-) -> Section:
+def section(tree: xr.DataTree, figures: Figures, tables: Tables) -> Section:  # noqa: ARG001
     """The orientation map's part of the report."""
     found = oriented(tree)
-    pictures = {
-        name: picture(figures[name], caption=caption, alternative=name.replace("_", " "))
-        for name, caption in CAPTIONS.items()
-        if name in figures
-    }
-    first = tuple(pictures.pop(name) for name in FIRST if name in pictures)
-    truth = tuple(pictures.pop(name) for name in ("orientation_truth",) if name in pictures)
-    chapters = [Chapter("How sure the orientations are", tuple(pictures.values()))] * bool(pictures)
-    chapters += [Chapter("Against the simulated truth", truth)] * bool(truth)
-    return Section(
-        title="Orientation map",
+    return CONTENTS.section(
+        figures,
         headline=headline(found),
-        methods=methods_paragraph(tree),
-        citations=citations(tree),
+        methods=methods_text(tree),
+        numbers=numbers(found),
         columns=("All", *found.names),
-        rows=tuple(numbers(found).items()),
-        summary=Chapter("Phases and orientations", first) if first else None,
-        chapters=tuple(chapters),
-        legend=tuple(zip(found.names, phase_colours(len(found.names)), strict=True)),
+        legend=zip(found.names, phase_colours(len(found.names)), strict=True),
     )
 
 
@@ -154,7 +140,7 @@ def headline(found: Oriented) -> str:
     return "; ".join(said) + "."
 
 
-def numbers(found: Oriented) -> dict[str, tuple[str, ...]]:
+def numbers(found: Oriented) -> dict[str, str | tuple[str, ...]]:
     """The numbers that matter, per label: of the whole map and of every phase.
 
     Parameters

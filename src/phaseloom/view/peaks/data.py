@@ -57,6 +57,19 @@ class Registered(ScanResult):
         return float(self.data.attrs.get("spot_radius" if disk else "spot_sigma", np.nan))
 
     @property
+    def template(self) -> str:
+        """The shape of a spot in words."""
+        if self.data.attrs.get("spot_shape") == "disk":
+            return f"a disk of radius {self.spot_size:.2f} px"
+        return f"a Gaussian of sigma {self.spot_size:.2f} px"
+
+    @property
+    def ellipticity(self) -> float:
+        """Ratio of the axes of the distortion, less one."""
+        large, small = np.linalg.svd(self.distortion, compute_uv=False)
+        return float(large / small - 1.0)
+
+    @property
     def count(self) -> NDArray[np.int64]:
         """Peaks per scan position, (y, x)."""
         return np.diff(self.data["offset"].to_numpy()).reshape(self.shape).astype(np.int64)

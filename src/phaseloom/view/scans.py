@@ -95,7 +95,8 @@ def group_of(
 
 def subgroups(group: xr.DataTree, names: Iterable[str]) -> dict[str, xr.Dataset]:
     """Those of the named groups below a group that there are, without its own coordinates."""
-    return {name: group[name].to_dataset(inherit=False) for name in names if name in group.children}
+    children = group.children
+    return {name: children[name].to_dataset(inherit=False) for name in names if name in children}
 
 
 def scan_maps(dataset: xr.Dataset) -> xr.Dataset:

@@ -18,7 +18,7 @@ from phaseloom.view.components.panels import (
     extra_colours,
     stretch,
 )
-from phaseloom.view.pages import Row, equal_boxes, letter, page
+from phaseloom.view.pages import Row, equal_boxes, filled_page, flat, grid, letter, page
 from phaseloom.view.panels import colour_bar, draw_map
 from phaseloom.view.style import (
     CONFIDENCE_MAP,
@@ -67,18 +67,7 @@ def residual_figure(tree: xr.DataTree) -> Figure:
     columns = 2 if aspect <= 2.5 else 1
     boxes = equal_boxes(columns, columns=columns, gap=0.3)
     height = min(boxes[0][1] / aspect, 4.0)
-    with publication():
-        figure, axes = page(
-            [
-                Row(boxes=boxes[: len(draws) - start], height=height, below=0.46)
-                for start in range(0, len(draws), columns)
-            ]
-        )
-        panels = [panel for row in axes for panel in row]
-        for panel, draw in zip(panels, draws, strict=True):
-            draw(panel)
-        letter(panels)
-        return figure
+    return filled_page(grid(len(draws), boxes, height=height, below=0.46), draws)
 
 
 def methods_figure(tree: xr.DataTree) -> Figure:
@@ -105,15 +94,12 @@ def methods_figure(tree: xr.DataTree) -> Figure:
     columns = 3 if aspect <= 1.8 else 2
     boxes = equal_boxes(columns, columns=columns)
     height = min(boxes[0][1] / aspect, 3.0)
-    rows = [
-        Row(boxes=boxes[: len(maps) - start], height=height)
-        for start in range(0, len(maps), columns)
-    ]
+    rows = grid(len(maps), boxes, height=height)
     if with_matrix:
         rows.append(Row(boxes=((1.1, MATRIX),), height=MATRIX, above=0.34, below=0.34))
     with publication():
         figure, axes = page(rows)
-        panels = [panel for row in axes for panel in row]
+        panels = flat(axes)
         for panel, (name, label) in zip(panels, maps.items(), strict=False):
             shown = label if name == "nmf" else matched(label, found.label, found.k)
             more = max(0, int(shown.max(initial=-1)) + 1 - found.k)

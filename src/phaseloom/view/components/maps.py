@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -20,7 +21,7 @@ from phaseloom.view.components.panels import (
     stretch,
     top_of,
 )
-from phaseloom.view.pages import EDGE, Row, page
+from phaseloom.view.pages import EDGE, Row, flat, grid, page
 from phaseloom.view.panels import colour_bar, draw_map
 from phaseloom.view.parts import percent
 from phaseloom.view.style import CONFIDENCE_MAP, PAGE_WIDTH, publication
@@ -64,20 +65,16 @@ def maps_figure(tree: xr.DataTree) -> Figure:
     room = 0.08 if beside else 0.18 + _LEGEND_ROW * -(-len(handles) // 4)
     tall = max(wide / aspect, _LEGEND_ROW * -(-len(handles) // 2)) if beside else wide / aspect
     with publication():
-        columns, boxes, height = _cells(found, aspect)
-        count = -(-found.k // columns)
-        rows = [
-            Row(boxes=boxes[: 2 * min(columns, found.k - first * columns)], height=height)
-            for first in range(count)
-        ]
-        rows[-1] = Row(boxes=rows[-1].boxes, height=height, below=0.46)
+        boxes, height = _cells(found, aspect)
+        rows = grid(2 * found.k, boxes, height=height)
+        rows[-1] = replace(rows[-1], below=0.46)
         figure, axes = page([Row(boxes=((EDGE, wide),), height=tall, below=room), *rows])
         draw_labels(
             axes[0][0], found, title="Component with the largest weight", overlaps=True,
             numbers=True,
         )  # fmt: skip
         _legend(figure, handles, beside=beside, wide=wide, tall=tall)
-        panels = [panel for row in axes[1:] for panel in row]
+        panels = flat(axes[1:])
         drawn: Any = None
         for component in range(found.k):
             weight, pattern = panels[2 * component : 2 * component + 2]
@@ -89,8 +86,8 @@ def maps_figure(tree: xr.DataTree) -> Figure:
         return figure
 
 
-def _cells(found: Components, aspect: float) -> tuple[int, tuple[tuple[float, float], ...], float]:
-    """How many components a row has, the boxes of their two panels, and the panels' height."""
+def _cells(found: Components, aspect: float) -> tuple[tuple[tuple[float, float], ...], float]:
+    """Boxes of a row of components, two panels each, and the height of the panels."""
     columns = min(2 if aspect > 2.5 else 4, 2 if found.k <= 4 else 3 if found.k <= 9 else 4)
     cell = (INSIDE - _BETWEEN * (columns - 1)) / columns
     other = pattern_aspect(found)
@@ -99,7 +96,7 @@ def _cells(found: Components, aspect: float) -> tuple[int, tuple[tuple[float, fl
     for column in range(columns):
         left = EDGE + column * (cell + _BETWEEN)
         boxes += [(left, height * aspect), (left + height * aspect + _WITHIN, height * other)]
-    return columns, tuple(boxes), height
+    return tuple(boxes), height
 
 
 def _draw_pair(weight: Axes, pattern: Axes, found: Components, component: int) -> tuple[Any, Any]:

@@ -23,7 +23,7 @@ from phaseloom.view.components.panels import (
     stretch,
 )
 from phaseloom.view.components.patterns import draw_triple, triple_panels, triple_rows
-from phaseloom.view.pages import EDGE, Row, add_panel, equal_boxes, page
+from phaseloom.view.pages import EDGE, Row, add_panel, equal_boxes, flat, grid, page
 from phaseloom.view.panels import draw_map
 from phaseloom.view.parts import percent
 from phaseloom.view.style import luminance, map_extent, publication
@@ -66,14 +66,11 @@ def overlap_figure(tree: xr.DataTree) -> Figure:
     columns = 5 if aspect <= 1.6 else 3 if aspect <= 3.2 else 2
     boxes = equal_boxes(columns, columns=columns, gap=0.1)
     height = min(boxes[0][1] / aspect, 2.6)
-    rows = [
-        Row(boxes=boxes[: len(thresholds) - start], height=height)
-        for start in range(0, len(thresholds), columns)
-    ]
+    rows = grid(len(thresholds), boxes, height=height)
     triples = triple_rows(found, examples, above=0.4)
     with publication():
         figure, axes = page([*rows, *triples], below=0.36 if examples else 0.02)
-        panels = [panel for row in axes[: len(rows)] for panel in row]
+        panels = flat(axes[: len(rows)])
         for index, (panel, threshold) in enumerate(zip(panels, thresholds, strict=True)):
             _draw_threshold(panel, found, index, float(threshold))
         drawn: Any = None

@@ -20,7 +20,7 @@ from phaseloom.view.components.panels import (
     short,
     top_of,
 )
-from phaseloom.view.pages import EDGE, Row, page
+from phaseloom.view.pages import EDGE, Row, grid, page
 from phaseloom.view.style import publication
 
 if TYPE_CHECKING:
@@ -96,10 +96,7 @@ def triple_rows(found: Components, count: int, *, above: float = 0.24) -> list[R
         for place in range(3)
     )
     height = min(1.6 * width, width / pattern_aspect(found))
-    return [
-        Row(boxes=boxes[: 3 * min(2, count - start)], height=height, above=above)
-        for start in range(0, count, 2)
-    ]
+    return grid(3 * count, boxes, height=height, above=above)
 
 
 def triple_panels(axes: Sequence[Sequence[Axes]]) -> list[Sequence[Axes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +11,9 @@ from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
 from phaseloom.view.components.data import METRICS, Components, components
-from phaseloom.view.pages import Row, equal_boxes, letter, page
+from phaseloom.view.pages import equal_boxes, filled_page, grid
 from phaseloom.view.panels import colour_bar
-from phaseloom.view.style import CORRELATION_MAP, luminance, publication, spread
+from phaseloom.view.style import CORRELATION_MAP, luminance, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,24 +53,12 @@ def quality_figure(tree: xr.DataTree) -> Figure:
     columns = 4 if found.k <= FEW else 2
     boxes = equal_boxes(4, columns=4, left=0.34, gap=0.34) if columns == 4 else LARGE
     side = boxes[0][1]
-    rows = [
-        Row(boxes=boxes[: len(names) - start], height=side, above=0.3, below=0.52)
-        for start in range(0, len(names), columns)
-    ] * pairs
+    rows = grid(len(names), boxes, height=side, above=0.3, below=0.52) * pairs
+    draws = [partial(_draw_matrix, found=found, name=name, side=side) for name in names] * pairs
     wide = equal_boxes(2, columns=2, left=0.58, gap=0.64)
-    rows += [
-        Row(boxes=wide[: len(names) - start], height=0.85, above=0.28, below=0.36)
-        for start in range(0, len(names), 2)
-    ] * agreed
-    with publication():
-        figure, axes = page(rows)
-        panels = [panel for row in axes for panel in row]
-        for index, name in enumerate(names * pairs):
-            _draw_matrix(panels[index], found, name, side=side)
-        for index, name in enumerate(names * agreed):
-            _draw_agreement(panels[len(names) * pairs + index], found, name)
-        letter(panels)
-        return figure
+    rows += grid(len(names), wide, height=0.85, above=0.28, below=0.36) * agreed
+    draws += [partial(_draw_agreement, found=found, name=name) for name in names] * agreed
+    return filled_page(rows, draws)
 
 
 def has_similarity(found: Components) -> bool:
@@ -117,7 +106,7 @@ def _ends(values: NDArray[np.float64]) -> tuple[float, float]:
     return low, high
 
 
-def _draw_matrix(axes: Axes, found: Components, name: str, *, side: float) -> None:
+def _draw_matrix(axes: Axes, *, found: Components, name: str, side: float) -> None:
     """One measure between all components; the pair most alike is framed and named."""
     import matplotlib as mpl
     from matplotlib.colors import to_hex
@@ -178,7 +167,7 @@ def colour_bar_below(axes: Axes, drawn: object, label: str) -> None:
     axes.set_position(box)
 
 
-def _draw_agreement(axes: Axes, found: Components, name: str) -> None:
+def _draw_agreement(axes: Axes, *, found: Components, name: str) -> None:
     """One measure between every component and the mean pattern of its label."""
     from matplotlib.ticker import MaxNLocator
 

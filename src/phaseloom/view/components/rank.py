@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from textwrap import fill
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
 from phaseloom.view.components.data import METRICS, Components, components
-from phaseloom.view.pages import Row, equal_boxes, letter, page
+from phaseloom.view.pages import equal_boxes, filled_page, grid
 from phaseloom.view.style import PHASE_COLOURS, publication
 
 if TYPE_CHECKING:
@@ -48,10 +49,6 @@ def rank_figure(tree: xr.DataTree) -> Figure:
         Result with ``/components`` whose number was looked for: ``loss`` (k) and others, or, as
         published, ``loss``, ``votes`` and ``quality``.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-
     Raises
     ------
     InputError
@@ -80,17 +77,10 @@ def rank_figure(tree: xr.DataTree) -> Figure:
         boxes = equal_boxes(columns, columns=columns, left=0.58, right=0.14, gap=0.62)
         reason = fill(found.text("reason"), LETTERS_PER_LINE)
         lines = reason.count("\n") + 1 if reason else 0
-        rows = [
-            Row(boxes=boxes[: len(plots) - start], height=1.45, above=0.3, below=0.36)
-            for start in range(0, len(plots), columns)
-        ]
+        rows = grid(len(plots), boxes, height=1.45, above=0.3, below=0.36)
         head = 0.06 + 0.14 * lines
-        rows[0] = Row(boxes=rows[0].boxes, height=1.45, above=0.3 + head, below=0.36)
-        figure, axes = page(rows)
-        panels = [panel for row in axes for panel in row]
-        for panel, draw in zip(panels, plots, strict=True):
-            draw(panel)
-        letter(panels)
+        rows[0] = replace(rows[0], above=0.3 + head)
+        figure = filled_page(rows, plots)
         figure.text(0.024, 1 - 0.06 / figure.get_figheight(), reason, va="top", fontsize=7.5)
         return figure
 

@@ -13,9 +13,8 @@ from phaseloom.errors import InputError
 from phaseloom.view.components.checks import matched
 from phaseloom.view.components.data import Components, components
 from phaseloom.view.components.panels import bounded_aspect, draw_labels, extra_colours, stretch
-from phaseloom.view.pages import Row, equal_boxes, letter, page
+from phaseloom.view.pages import equal_boxes, filled_page, grid
 from phaseloom.view.panels import draw_classes
-from phaseloom.view.style import publication
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,19 +74,10 @@ def truth_figure(tree: xr.DataTree) -> Figure:
     columns = 4 if aspect <= 1.3 else 2
     boxes = equal_boxes(columns, columns=columns)
     height = min(boxes[0][1] / aspect, 3.0)
-    with publication():
-        figure, axes = page(
-            [
-                Row(boxes=boxes[: len(draws) - start], height=height, below=0.54)
-                for start in range(0, len(draws), columns)
-            ]
-        )
-        panels = [panel for row in axes for panel in row]
-        for panel, draw in zip(panels, draws, strict=True):
-            draw(panel)
-            stretch(panel, found.data)
-        letter(panels)
-        return figure
+    figure = filled_page(grid(len(draws), boxes, height=height, below=0.54), draws)
+    for panel in figure.axes[: len(draws)]:
+        stretch(panel, found.data)
+    return figure
 
 
 def has_truth(found: Components) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from phaseloom.view.orientation.boundaries import draw_boundaries, line_handles
 from phaseloom.view.orientation.data import Oriented
 from phaseloom.view.orientation.keys import KEY_HEIGHT, distinct_keys, draw_key
-from phaseloom.view.pages import EDGE, Row, add_panel, equal_boxes, letter, page
+from phaseloom.view.pages import EDGE, add_panel, equal_boxes, filled_page, grid
 from phaseloom.view.panels import colour_bar, draw_classes, draw_map, map_aspect
 from phaseloom.view.style import (
     OUTSIDE_COLOUR,
@@ -134,28 +134,16 @@ def map_page(
     bottom
         Room under the last row; inches.
     """
-    with publication():
-        boxes, height = _boxes(max(1, len(panels)), map_aspect(found.data))
-        lines = [panels[i : i + len(boxes)] for i in range(0, len(panels), len(boxes))]
-        figure, axes = page(
-            [
-                *(
-                    Row(boxes=boxes[: len(line)], height=height, below=max(p.below for p in line))
-                    for line in lines
-                ),
-                *(
-                    Row(boxes=_PLOTS[: len(plots) - first], height=1.4, above=0.28, below=0.42)
-                    for first in range(0, len(plots), len(_PLOTS))
-                ),
-            ],
-            below=bottom,
-        )
-        places = [place for row in axes for place in row]
-        draws = [*(panel.draw for panel in panels), *plots]
-        for place, draw in zip(places, draws, strict=True):
-            draw(place)
-        letter(places)
-        return figure
+    boxes, height = _boxes(max(1, len(panels)), map_aspect(found.data))
+    maps = grid(len(panels), boxes, height=height)
+    for index, row in enumerate(maps):
+        filling = panels[index * len(boxes) : (index + 1) * len(boxes)]
+        maps[index] = replace(row, below=max(panel.below for panel in filling))
+    return filled_page(
+        maps + grid(len(plots), _PLOTS, height=1.4, above=0.28, below=0.42),
+        [*(panel.draw for panel in panels), *plots],
+        below=bottom,
+    )
 
 
 def keyed_page(found: Oriented, panels: Sequence[Panel]) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from phaseloom.errors import InputError
 from phaseloom.view.orientation.data import Oriented, oriented
 from phaseloom.view.orientation.sectors import indices_text
-from phaseloom.view.pages import Row, equal_boxes, letter, page
+from phaseloom.view.pages import equal_boxes, filled_page, grid
 from phaseloom.view.panels import frame_image
 from phaseloom.view.style import draw_bar, publication
 
@@ -64,17 +65,11 @@ def indexed_patterns_figure(tree: xr.DataTree) -> Figure:
         for name in ("peak_ky", "peak_kx", "spot_ky", "spot_kx")
     )
     with publication():
-        figure, axes = page(
-            [
-                Row(boxes=boxes[: count - first], height=boxes[0][1])
-                for first in range(0, count, columns)
-            ],
-            below=0.2,
-        )
-        places = [place for row in axes for place in row]
-        for index, place in enumerate(places):
-            _draw_pattern(place, found, sample.isel(sample=index), reach)
-        letter(places)
+        draws = [
+            partial(_draw_pattern, found=found, pattern=sample.isel(sample=index), reach=reach)
+            for index in range(count)
+        ]
+        figure = filled_page(grid(count, boxes, height=boxes[0][1]), draws, below=0.2)
         figure.legend(
             handles=_handles(), loc="lower center", ncols=3, bbox_to_anchor=(0.5, 0.0),
             borderaxespad=0.2, columnspacing=1.6, handletextpad=0.3,
@@ -82,7 +77,7 @@ def indexed_patterns_figure(tree: xr.DataTree) -> Figure:
         return figure
 
 
-def _draw_pattern(axes: Axes, found: Oriented, pattern: xr.Dataset, reach: float) -> None:
+def _draw_pattern(axes: Axes, *, found: Oriented, pattern: xr.Dataset, reach: float) -> None:
     peaks = _columns(pattern, "peak")
     spots = _columns(pattern, "spot")
     y, x, number = (int(pattern[name]) for name in ("y", "x", "crystal"))

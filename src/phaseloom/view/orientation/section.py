@@ -140,7 +140,7 @@ def headline(found: Oriented) -> str:
     return "; ".join(said) + "."
 
 
-def numbers(found: Oriented) -> dict[str, str | tuple[str, ...]]:
+def numbers(found: Oriented) -> dict[str, tuple[str, ...]]:
     """The numbers that matter, per label: of the whole map and of every phase.
 
     Parameters

@@ -11,8 +11,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.view.pages import EDGE, GAP, Row, equal_boxes, letter, page
-from phaseloom.view.panels import colour_bar, draw_map, map_aspect, map_columns, map_height
+from phaseloom.view.pages import EDGE, GAP, Row, equal_boxes, filled_page, flat, grid, letter, page
+from phaseloom.view.panels import (
+    colour_bar,
+    draw_map,
+    map_aspect,
+    map_columns,
+    map_height,
+    side_bar,
+)
 from phaseloom.view.peaks.data import Registered, registered
 from phaseloom.view.peaks.patterns import pattern_figure
 from phaseloom.view.peaks.uncertainty import uncertainty_figure
@@ -86,7 +93,7 @@ def density_figure(tree: xr.DataTree) -> Figure:
         _draw_density(axes[0][0], scan)
         if with_radial:
             _draw_radial(axes[1][0], scan)
-        letter([panel for row in axes for panel in row])
+        letter(flat(axes))
         return figure
 
 
@@ -206,7 +213,7 @@ def _draw_density(axes: Axes, scan: Registered) -> None:
     axes.set_ylabel(f"ky ({units}), downwards")
     axes.set_title(f"Density of {scan.data.sizes['peak']:,} peaks", loc="left")
     axes.set_anchor("NW")
-    _side_bar(axes, drawn, _per_bin(density))
+    side_bar(axes, drawn, label=_per_bin(density), gap=0.015, width=0.013, extend="max")
 
 
 def _draw_radial(axes: Axes, scan: Registered) -> None:
@@ -245,17 +252,6 @@ def _edges(centres: NDArray[np.float64]) -> tuple[float, float]:
     return float(centres[0] - step / 2), float(centres[-1] + step / 2)
 
 
-def _side_bar(axes: Axes, drawn: Any, label: str) -> None:
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    axes.apply_aspect()
-    box = axes.get_position()
-    bar = figure.add_axes((box.x1 + 0.015, box.y0, 0.013, box.height))
-    figure.colorbar(drawn, cax=bar, label=label, extend="max")
-    bar.tick_params(length=1.5, pad=1)
-    bar.tick_params(which="minor", length=1)
-
-
 def _per_bin(histogram: xr.DataArray) -> str:
     """What a histogram counts: peaks, or with the attribute ``units`` "counts" their intensity."""
     return "Counts per bin" if histogram.attrs.get("units") == "counts" else "Peaks per bin"
@@ -269,30 +265,17 @@ def _map_page(
     least: float = 0.0,
 ) -> Figure:
     """Panels of maps over the scan, at least so high, or of curves when it has one row."""
-    with publication():
+    if min(scan.shape) == 1:
+        boxes, height = equal_boxes(2, columns=2, left=0.5, gap=0.6), 1.2
+    else:
         aspect = map_aspect(scan.data)
-        if min(scan.shape) == 1:
-            boxes, height = equal_boxes(2, columns=2, left=0.5, gap=0.6), 1.2
-        else:
-            columns = map_columns(aspect)
-            # Rows of about as many.
-            columns = -(-len(steps) // -(-len(steps) // columns))
-            boxes = boxes or equal_boxes(columns, columns=columns)
-            # Every map has its colour bar right below: a flat scan needs no tall panels.
-            height = max(least, boxes[0][1] * float(np.clip(1.0 / aspect, 0.08, 1.6)))
-        columns = len(boxes)
-        figure, axes = page(
-            [
-                Row(boxes=boxes[: len(steps) - first][:columns], height=height, below=0.44)
-                for first in range(0, len(steps), columns)
-            ],
-            width=PAGE_WIDTH,
-        )
-        panels = [panel for row in axes for panel in row]
-        for panel, draw in zip(panels, steps, strict=True):
-            draw(panel)
-        letter(panels)
-        return figure
+        columns = map_columns(aspect)
+        # Rows of about as many.
+        columns = -(-len(steps) // -(-len(steps) // columns))
+        boxes = boxes or equal_boxes(columns, columns=columns)
+        # Every map has its colour bar right below: a flat scan needs no tall panels.
+        height = max(least, boxes[0][1] * float(np.clip(1.0 / aspect, 0.08, 1.6)))
+    return filled_page(grid(len(steps), boxes, height=height, below=0.44), steps)
 
 
 def _draw_scan(

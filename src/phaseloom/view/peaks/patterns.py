@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.view.pages import EDGE, Row, add_panel, equal_boxes, letter, page, panel_letter
+from phaseloom.view.pages import EDGE, Row, add_panel, equal_boxes, flat, letter, page, panel_letter
 from phaseloom.view.panels import colour_bar, frame_image, map_height
 from phaseloom.view.peaks.data import Columns, Registered, registered
 from phaseloom.view.scales import (
@@ -50,10 +50,6 @@ def pattern_figure(tree: xr.DataTree) -> Figure:
     tree
         Result with ``/peaks`` and ``/peaks/sample``.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-
     Raises
     ------
     InputError
@@ -81,7 +77,7 @@ def pattern_figure(tree: xr.DataTree) -> Figure:
         norm = counts_norm(np.stack(patterns))
         found = np.concatenate([s["significance"] for s in spots])
         colours = significance_norm(found)
-        panels = [panel for row in axes for panel in row]
+        panels = flat(axes)
         for panel, pattern, place, of in zip(panels, patterns, places, spots, strict=True):
             _draw_pattern(panel, pattern, place, scan=scan, spots=of, norm=norm, colours=colours)
         _bars(panels[0], norm, colours, with_spots=bool(np.isfinite(found).any()))

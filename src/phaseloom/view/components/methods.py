@@ -1,4 +1,4 @@
-"""How components were found, in words fit for the methods section of a paper."""
+"""How components were result, in words fit for the methods section of a paper."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ _HUBERT = "L. Hubert, P. Arabie, Comparing partitions, J. Classif. 2, 193–218 
 
 def methods_text(tree: xr.DataTree) -> MethodsText:
     """What was done, as far as the group ``/components`` of a result states it."""
-    found, text = components(tree), MethodsText()
+    result, text = components(tree), MethodsText()
     text.add(
-        f"The {found.label.size:,} diffraction patterns were described by few patterns "
+        f"The {result.label.size:,} diffraction patterns were described by few patterns "
         "(components) and their weights at every scan position, by non-negative matrix "
         f"factorisation with {program(tree)}, after Cao et al. {text.cite(_CAO)}."
     )
-    _add_preparation(text, found)
-    _add_factorisation(text, found)
-    _add_choice(text, found)
-    _add_assignment(text, found)
-    if found.others and "agreement_of_methods" in found.data:
+    _add_preparation(text, result)
+    _add_factorisation(text, result)
+    _add_choice(text, result)
+    _add_assignment(text, result)
+    if result.others and "agreement_of_methods" in result.data:
         text.add(
             "Other clusterings of the same patterns were compared by the adjusted Rand index "
             f"{text.cite(_HUBERT)}."
@@ -60,7 +60,7 @@ def methods_text(tree: xr.DataTree) -> MethodsText:
     return text
 
 
-def _add_preparation(text: MethodsText, found: Components) -> None:
+def _add_preparation(text: MethodsText, result: Components) -> None:
     """What was done to the patterns before."""
     kinds = {
         "raw": "The patterns were used as recorded",
@@ -70,30 +70,30 @@ def _add_preparation(text: MethodsText, found: Components) -> None:
         "peaks": "Of the patterns only pixels with peaks registered in them were used, the peaks "
         "being found as proposed by Folastre et al. ",
     }
-    kind = found.text("patterns")
+    kind = result.text("patterns")
     if kind not in kinds:
         return
     sentence = kinds[kind] + (text.cite(FOLASTRE) if kind in ("registered", "peaks") else "")
-    high, wide = found.data.sizes["ky"], found.data.sizes["kx"]
+    high, wide = result.data.sizes["ky"], result.data.sizes["kx"]
     sentence += f", on {wide} × {high} px"
-    if found.number("aligned") == 1:
+    if result.number("aligned") == 1:
         sentence += ", with the direct beam at one place"
-    if found.number("mask_radius") > 0:
+    if result.number("mask_radius") > 0:
         sentence += (
-            f"; the direct beam was left out to a radius of {found.number('mask_radius'):.3g} "
+            f"; the direct beam was left out to a radius of {result.number('mask_radius'):.3g} "
             "detector px"
         )
     text.add(sentence + ".")
 
 
-def _add_factorisation(text: MethodsText, found: Components) -> None:
+def _add_factorisation(text: MethodsText, result: Components) -> None:
     """Scaling, compression, start, update rule and penalties of the factorisation."""
-    if found.text("scaling") == "poisson":
+    if result.text("scaling") == "poisson":
         text.add(
             "Positions and pixels were scaled by the roots of their mean counts, so that "
             f"counting noise weighs equally everywhere {text.cite(_KEENAN)}."
         )
-    if found.text("loss_kind"):
+    if result.text("loss_kind"):
         text.add(
             "The matrix was compressed to its leading dimensions, twice the largest number of "
             "components and eight, by subspace iteration over blocks of positions "
@@ -105,7 +105,7 @@ def _add_factorisation(text: MethodsText, found: Components) -> None:
         "random": "random weights and patterns",
     }
     works = {"pure": _GILLIS, "nndsvd": _BOUTSIDIS}
-    start = found.text("start")
+    start = result.text("start")
     begun = f"From {starts[start]}" if start in starts else ""
     begun += text.cite(works[start]) if start in works else ""
     what, how, work = {
@@ -115,12 +115,12 @@ def _add_factorisation(text: MethodsText, found: Components) -> None:
             _CICHOCKI,
         ),
         "kl": ("Kullback-Leibler divergence was", "multiplicative updates", _LEE),
-    }.get(found.text("loss_kind"), ("", "", ""))
+    }.get(result.text("loss_kind"), ("", "", ""))
     if what:
         first = f"{begun} the" if begun else "The"
         text.add(f"{first} {what} made smallest by {how} {text.cite(work)}.")
-    free = not found.number("sparsity") > 0 and not found.number("smoothness") > 0
-    if found.text("loss_kind") == "frobenius" and found.text("scaling") == "poisson" and free:
+    free = not result.number("sparsity") > 0 and not result.number("smoothness") > 0
+    if result.text("loss_kind") == "frobenius" and result.text("scaling") == "poisson" and free:
         text.add(
             "Weights and patterns were then fitted twice more, and the weights a last time, to "
             "all pixels with the counting error of each, its variance being the counts expected "
@@ -130,22 +130,22 @@ def _add_factorisation(text: MethodsText, found: Components) -> None:
         ("sparsity", "A penalty of {:g} kept weights sparse."),
         ("smoothness", "A penalty of {:g} kept the weight maps smooth."),
     ):
-        if found.number(name) > 0:
-            text.add(penalty.format(found.number(name)))
+        if result.number(name) > 0:
+            text.add(penalty.format(result.number(name)))
 
 
-def _add_choice(text: MethodsText, found: Components) -> None:
+def _add_choice(text: MethodsText, result: Components) -> None:
     """Choice of the number of components, and the error of the fit."""
-    if has_sweep(found):
-        k = found.data["k"].to_numpy()
+    if has_sweep(result):
+        k = result.data["k"].to_numpy()
         tried = f"k = {int(k[0])} to {int(k[-1])}"
-        if found.text("choose") == "published":
+        if result.text("choose") == "published":
             text.add(
                 f"Their number was chosen from {tried} as published {text.cite(_CAO)}: votes of "
                 "four measures of image quality around the knee of the loss."
             )
         else:
-            seeds = found.number("seeds")
+            seeds = result.number("seeds")
             starts = f", with {seeds:.0f} starts at every number" if seeds > 1 else ""
             text.add(
                 f"Their number was chosen from {tried} on patterns averaged over 3 × 3 positions: "
@@ -155,29 +155,29 @@ def _add_choice(text: MethodsText, found: Components) -> None:
                 "found in both halves of the scan, and the error of entries held out does not "
                 "rise by more than its standard error."
             )
-        reason = found.text("reason").rstrip(".")
+        reason = result.text("reason").rstrip(".")
         text.add(f"{reason[:1].upper()}{reason[1:]}." if reason else "")
     else:
-        text.add(f"Their number, {found.k}, was given.")
-    if np.isfinite(found.number("error")):
-        floor = found.number("noise_floor")
+        text.add(f"Their number, {result.k}, was given.")
+    if np.isfinite(result.number("error")):
+        floor = result.number("noise_floor")
         noise = f"; noise alone gives {floor:.3g}" if np.isfinite(floor) else ""
-        text.add(f"What they leave is {found.number('error'):.3g} of the norm of the data{noise}.")
+        text.add(f"What they leave is {result.number('error'):.3g} of the norm of the data{noise}.")
 
 
-def _add_assignment(text: MethodsText, found: Components) -> None:
+def _add_assignment(text: MethodsText, result: Components) -> None:
     """Labels, background and overlaps."""
     label = "Every position has the component of its largest weight"
-    ground, limit = found.background, found.number("background_ratio")
+    ground, limit = result.background, result.number("background_ratio")
     if ground >= 0 and np.isfinite(limit):
         label += (
             f"; where that is the background (component {ground}) and the second weight is at "
             f"least T = {limit:g} of it, the second"
         )
     text.add(f"{label}.")
-    ratio = found.number("overlap_ratio")
+    ratio = result.number("overlap_ratio")
     if np.isfinite(ratio):
-        share = percent(float((found.partner >= 0).mean()))
+        share = percent(float((result.partner >= 0).mean()))
         after = ", both rules after" * (ground >= 0)
         text.add(
             f"Two components overlap where the next weight is at least s = {ratio:g} of that of "

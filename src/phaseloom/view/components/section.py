@@ -103,39 +103,39 @@ def figures(tree: xr.DataTree, tables: Tables) -> Draws:
     tables
         ``boundary_network`` gives the figure of that name.
     """
-    found = components(tree)
-    draws: Draws = {"component_maps": partial(maps_figure, tree)}
-    if has_sweep(found):
-        draws["rank_evidence"] = partial(rank_figure, tree)
-    if has_similarity(found) or has_agreement(found):
-        draws["component_quality"] = partial(quality_figure, tree)
-    if has_measured(found):
-        for number, first in enumerate(range(0, found.k, PER_PAGE)):
+    result = components(tree)
+    draws: Draws = {"component_maps": partial(maps_figure, result)}
+    if has_sweep(result):
+        draws["rank_evidence"] = partial(rank_figure, result)
+    if has_similarity(result) or has_agreement(result):
+        draws["component_quality"] = partial(quality_figure, result)
+    if has_measured(result):
+        for number, first in enumerate(range(0, result.k, PER_PAGE)):
             name = "component_patterns" + (f"_{number + 1}" if number else "")
-            draws[name] = partial(patterns_figure, tree, first)
-    draws["component_residual"] = partial(residual_figure, tree)
-    if has_overlaps(found):
-        draws["overlap_evolution"] = partial(overlap_figure, tree)
+            draws[name] = partial(patterns_figure, result, first)
+    draws["component_residual"] = partial(residual_figure, result)
+    if has_overlaps(result):
+        draws["overlap_evolution"] = partial(overlap_figure, result)
     if NETWORK in tables and not tables[NETWORK].empty:
-        draws[NETWORK] = partial(network_figure, tree, tables[NETWORK])
-    if found.others:
-        draws["methods_agreement"] = partial(methods_figure, tree)
-    if has_truth(found):
-        draws["components_truth"] = partial(truth_figure, tree)
+        draws[NETWORK] = partial(network_figure, result, tables[NETWORK])
+    if result.others:
+        draws["methods_agreement"] = partial(methods_figure, result)
+    if has_truth(result):
+        draws["components_truth"] = partial(truth_figure, result)
     return draws
 
 
 def section(tree: xr.DataTree, figures: Figures, tables: Tables) -> Section:  # noqa: ARG001
     """The components' part of the report."""
-    found = components(tree)
-    units = str(found.data["x"].attrs.get("units", "px"))
-    names = (f"{n}{' (background)' * (n == found.background)}" for n in range(found.k))
+    result = components(tree)
+    units = str(result.data["x"].attrs.get("units", "px"))
+    names = (f"{n}{' (background)' * (n == result.background)}" for n in range(result.k))
     return CONTENTS.section(
         figures,
-        headline=headline(found),
+        headline=headline(result),
         methods=methods_text(tree),
-        numbers=numbers(found),
-        legend=zip(names, found.colours, strict=True),
+        numbers=numbers(result),
+        legend=zip(names, result.colours, strict=True),
         units={
             NETWORK: {"length": "px", "width": "px"},
             "components": {"area": f"{units}²"} | dict.fromkeys(PLACES, units),
@@ -144,74 +144,74 @@ def section(tree: xr.DataTree, figures: Figures, tables: Tables) -> Section:  # 
     )
 
 
-def headline(found: Components) -> str:
+def headline(result: Components) -> str:
     """The result in one sentence: how many components, why, how well they describe the scan."""
-    grains = int(found.data.attrs.get("grains", found.k - (found.background >= 0)))
-    parts = f"{grains} grain{'s' * (grains != 1)}" + " and a background" * (found.background >= 0)
+    grains = int(result.data.attrs.get("grains", result.k - (result.background >= 0)))
+    parts = f"{grains} grain{'s' * (grains != 1)}" + " and a background" * (result.background >= 0)
     said = [
-        f"{found.label.size:,} patterns from {found.k} component{'s' * (found.k != 1)} ({parts})"
+        f"{result.label.size:,} patterns from {result.k} component{'s' * (result.k != 1)} ({parts})"
     ]
-    error = found.number("error")
+    error = result.number("error")
     if np.isfinite(error):
-        floor = found.number("noise_floor")
+        floor = result.number("noise_floor")
         noise = f" (noise alone: {floor:.3g})" if np.isfinite(floor) else ""
         said.append(f"relative error {error:.3g}{noise}")
-    said.append(f"{percent(float((found.partner >= 0).mean()))} of the positions hold two")
+    said.append(f"{percent(float((result.partner >= 0).mean()))} of the positions hold two")
     return "; ".join(said) + "."
 
 
-def numbers(found: Components) -> dict[str, str]:
+def numbers(result: Components) -> dict[str, str]:
     """The numbers that tell how far the components can be trusted, as text by their label.
 
     Parameters
     ----------
-    found
+    result
         What it does not hold is left out.
     """
-    rows, columns = found.shape
-    said = {"Scan": f"{columns} × {rows} positions{field_text(found.data)}"}
-    used = int(np.isfinite(found.pattern("pattern", 0)).sum())
-    high, wide = found.data.sizes["ky"], found.data.sizes["kx"]
-    kind = PREPARATIONS.get(found.text("patterns"))
+    rows, columns = result.shape
+    said = {"Scan": f"{columns} × {rows} positions{field_text(result.data)}"}
+    used = int(np.isfinite(result.pattern("pattern", 0)).sum())
+    high, wide = result.data.sizes["ky"], result.data.sizes["kx"]
+    kind = PREPARATIONS.get(result.text("patterns"))
     said["Patterns"] = f"{f'{kind}, ' if kind else ''}{wide} × {high} px, {used:,} of them used"
-    said["Components"] = str(found.k)
-    said["Background"] = f"component {found.background}" if found.background >= 0 else "none"
-    if found.text("reason"):
-        said["Why so many"] = found.text("reason")
-    if np.isfinite(found.number("error")):
-        said["Relative error"] = f"{found.number('error'):.4g}"
-    if np.isfinite(found.number("noise_floor")):
-        said["Relative error of noise alone"] = f"{found.number('noise_floor'):.4g}"
-    if "residual" in found.data and bool(np.isfinite(found.data["residual"]).any()):
-        low, middle, top = np.nanpercentile(found.data["residual"].to_numpy(), [5, 50, 95])
+    said["Components"] = str(result.k)
+    said["Background"] = f"component {result.background}" if result.background >= 0 else "none"
+    if result.text("reason"):
+        said["Why so many"] = result.text("reason")
+    if np.isfinite(result.number("error")):
+        said["Relative error"] = f"{result.number('error'):.4g}"
+    if np.isfinite(result.number("noise_floor")):
+        said["Relative error of noise alone"] = f"{result.number('noise_floor'):.4g}"
+    if "residual" in result.data and bool(np.isfinite(result.data["residual"]).any()):
+        low, middle, top = np.nanpercentile(result.data["residual"].to_numpy(), [5, 50, 95])
         said["Residual of the positions"] = (
             f"median {middle:.3g}, 5 to 95 %: {low:.3g} to {top:.3g}"
         )
-    if "overlap" in found.data:
-        shares = found.data["overlap"].mean(("y", "x")).to_numpy()
+    if "overlap" in result.data:
+        shares = result.data["overlap"].mean(("y", "x")).to_numpy()
         said["Overlaps by the ratio of weights"] = ", ".join(
             f"≥ {100 * float(s):.0f} %: {percent(float(share))}"
-            for s, share in zip(found.data["threshold"].to_numpy(), shares, strict=True)
+            for s, share in zip(result.data["threshold"].to_numpy(), shares, strict=True)
         )
-    nothing = float((found.label < 0).mean())
+    nothing = float((result.label < 0).mean())
     if nothing:
         said["Positions with nothing"] = percent(nothing)
-    return said | _likeness(found) | _others(found) | found.run_time()
+    return said | _likeness(result) | _others(result) | result.run_time()
 
 
-def _likeness(found: Components) -> dict[str, str]:
+def _likeness(result: Components) -> dict[str, str]:
     """The two components most alike, and the one least like the scan."""
     said = {}
-    if has_similarity(found):
-        held = {str(name) for name in found.data["metric"].to_numpy()}
-        pairs = {METRICS[n][0]: worst_pair(found, n) for n in METRICS if n in held}
+    if has_similarity(result):
+        held = {str(name) for name in result.data["metric"].to_numpy()}
+        pairs = {METRICS[n][0]: worst_pair(result, n) for n in METRICS if n in held}
         said["Two components most alike"] = ", ".join(
             f"{name}: {pair[0]} and {pair[1]} ({pair[2]:.3g})"
             for name, pair in pairs.items()
             if pair is not None
         )
-    if has_agreement(found) and "ssim" in found.data["metric"].to_numpy():
-        values = found.data["agreement"].sel(metric="ssim").to_numpy().astype(float)
+    if has_agreement(result) and "ssim" in result.data["metric"].to_numpy():
+        values = result.data["agreement"].sel(metric="ssim").to_numpy().astype(float)
         if np.isfinite(values).any():
             said["Least like the mean pattern of its label"] = (
                 f"component {int(np.nanargmin(values))} (SSIM {np.nanmin(values):.3g})"
@@ -219,11 +219,11 @@ def _likeness(found: Components) -> dict[str, str]:
     return said
 
 
-def _others(found: Components) -> dict[str, str]:
+def _others(result: Components) -> dict[str, str]:
     """How far other methods agree."""
-    if "agreement_of_methods" not in found.data:
+    if "agreement_of_methods" not in result.data:
         return {}
-    row = found.data["agreement_of_methods"].isel(method=0)
+    row = result.data["agreement_of_methods"].isel(method=0)
     parts = [
         f"{METHOD_NAMES.get(str(name), str(name))} {float(value):.3f}"
         for name, value in zip(row["method_2"].to_numpy(), row.to_numpy(), strict=True)

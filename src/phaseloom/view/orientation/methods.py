@@ -40,9 +40,9 @@ class PseudoSymmetry(NamedTuple):
 
 def methods_text(tree: xr.DataTree) -> MethodsText:
     """What was done, as far as the group ``/orientation`` of a result states it."""
-    found, text = oriented(tree), MethodsText()
-    phases = _listed([_phase(crystal) for crystal in found.crystals])
-    components = found.number("of_components")
+    result, text = oriented(tree), MethodsText()
+    phases = _listed([_phase(crystal) for crystal in result.crystals])
+    components = result.number("of_components")
     matched = (
         f"the patterns of {components:.0f} components of the scan"
         if np.isfinite(components)
@@ -54,10 +54,10 @@ def methods_text(tree: xr.DataTree) -> MethodsText:
         f"{text.cite(_RAUCH)}; the patterns were reduced to lists of peaks as proposed by "
         f"Folastre et al. {text.cite(FOLASTRE)}."
     )
-    _add_simulation(text, found)
-    _add_search(text, found)
-    _add_scores(text, found)
-    _add_choice(text, found)
+    _add_simulation(text, result)
+    _add_search(text, result)
+    _add_scores(text, result)
+    _add_choice(text, result)
     text.add(
         "Orientations are coloured by the crystal directions along the axes of the scan (x to the "
         f"right, y downwards, z along the beam) with the TSL colours {text.cite(_NOLZE)} of orix "
@@ -66,25 +66,25 @@ def methods_text(tree: xr.DataTree) -> MethodsText:
     return text
 
 
-def pseudo_symmetry(found: Oriented) -> list[PseudoSymmetry]:
+def pseudo_symmetry(result: Oriented) -> list[PseudoSymmetry]:
     """The frequent misorientations between the first two solutions, from the map's attributes.
 
     Parameters
     ----------
-    found
+    result
         Its attribute ``pseudo_symmetry`` is a JSON list of objects with ``angle`` (degrees),
         ``axis`` and ``count``, and ``phase`` (name or number of the crystal) where it is of one.
     """
-    entries = json.loads(str(found.data.attrs.get("pseudo_symmetry", "[]")))
+    entries = json.loads(str(result.data.attrs.get("pseudo_symmetry", "[]")))
     listed = []
     for entry in entries:
         phase = entry.get("phase")
-        place = found.names.index(phase) if phase in found.names else phase
+        place = result.names.index(phase) if phase in result.names else phase
         listed.append(
             PseudoSymmetry(
                 f"{float(entry['angle']):.1f}° about {_axis(entry['axis'])}",
                 int(entry["count"]),
-                place if isinstance(place, int) and 0 <= place < len(found.crystals) else None,
+                place if isinstance(place, int) and 0 <= place < len(result.crystals) else None,
             )
         )
     return listed
@@ -103,10 +103,10 @@ def _lengths(cell: tuple[float, ...]) -> str:
     return f"a = {a:.5g}, b = {b:.5g}, c = {c:.5g} Å"
 
 
-def _add_simulation(text: MethodsText, found: Oriented) -> None:
+def _add_simulation(text: MethodsText, result: Oriented) -> None:
     """Parameters of the simulated patterns."""
-    voltage, precession = found.number("voltage"), found.number("precession_angle")
-    thickness, k_max = found.number("thickness"), found.number("k_max")
+    voltage, precession = result.number("voltage"), result.number("precession_angle")
+    thickness, k_max = result.number("thickness"), result.number("k_max")
     parts = [
         f"at {voltage:g} kV" * bool(np.isfinite(voltage)),
         f"with a precession of {precession:g}°" * (precession > 0),
@@ -117,83 +117,83 @@ def _add_simulation(text: MethodsText, found: Oriented) -> None:
     text.add(f"The patterns were simulated kinematically {stated}." * bool(stated))
 
 
-def _add_search(text: MethodsText, found: Oriented) -> None:
+def _add_search(text: MethodsText, result: Oriented) -> None:
     """Steps of the orientation search, and the refinement."""
     steps = [
-        f"{found.number(name):g}° {between}"
+        f"{result.number(name):g}° {between}"
         for name, between in (("zone_step", "between zone axes"), ("in_plane_step", "in the plane"))
-        if np.isfinite(found.number(name))
+        if np.isfinite(result.number(name))
     ]
     if steps:
         text.add(
             f"Orientations were searched in steps of {' and '.join(steps)} over all that symmetry "
             "leaves."
         )
-    if found.data.attrs.get("refine"):
+    if result.data.attrs.get("refine"):
         text.add(
             "The solutions were refined from the positions of the paired spots and their "
             "excitation errors."
         )
 
 
-def _add_scores(text: MethodsText, found: Oriented) -> None:
+def _add_scores(text: MethodsText, result: Oriented) -> None:
     """Definitions of the scores and of the probability."""
-    several = len(found.crystals) > 1
-    if found.has("correlation"):
+    several = len(result.crystals) > 1
+    if result.has("correlation"):
         text.add(
             "The correlation index Q = Σ P T / √(Σ P² Σ T²) of peaks P and simulated spots T"
             + (
                 ", the orientation reliability 100 (1 − Q₂ / Q₁) with the best distinct solution "
                 "of the same phase"
-                if found.has("orientation_reliability")
+                if result.has("orientation_reliability")
                 else ""
             )
             + (
                 ", and the phase reliability, the same with the best solution of another phase,"
-                if several and found.has("phase_reliability")
+                if several and result.has("phase_reliability")
                 else ""
             )
             + f" are those of {text.cite(_RAUCH)}."
         )
-    if found.has("probability"):
+    if result.has("probability"):
         text.add(
             "The probability is that of an orientation within 3° of the true one"
             f"{' and of the right phase' * several}."
         )
 
 
-def _add_choice(text: MethodsText, found: Oriented) -> None:
+def _add_choice(text: MethodsText, result: Oriented) -> None:
     """What became of the solutions: context, ambiguous and unindexed pixels, overlaps, grains."""
-    if "ambiguous" in found.data:
-        share = float((found.data["ambiguous"].to_numpy().astype(bool) & found.indexed).mean())
+    if "ambiguous" in result.data:
+        share = float((result.data["ambiguous"].to_numpy().astype(bool) & result.indexed).mean())
         text.add(
             f"Pixels with other solutions of a probability worth mentioning are called ambiguous "
             f"({percent(share)})."
         )
-    if found.data.attrs.get("context") and "context_changed" in found.data:
-        share = float(found.data["context_changed"].to_numpy().astype(bool).mean())
+    if result.data.attrs.get("context") and "context_changed" in result.data:
+        share = float(result.data["context_changed"].to_numpy().astype(bool).mean())
         text.add(
             "Among the solutions of a pixel the one that agrees with its neighbours was preferred "
             f"(changed in {percent(share)} of the pixels)."
         )
-    if np.isfinite(found.number("of_components")):
+    if np.isfinite(result.number("of_components")):
         text.add(
             "Every position has the solution of the component that it belongs to, and where two "
             "overlap a second crystal, that of the other."
         )
-    elif "overlap_weight" in found.data:
-        share = float((found.data["overlap_phase"].to_numpy() >= 0).mean())
+    elif "overlap_weight" in result.data:
+        share = float((result.data["overlap_phase"].to_numpy() >= 0).mean())
         text.add(
             f"Second crystals were searched in what the first left ({percent(share)} of the "
             "pixels)."
         )
-    threshold = np.nan if found.grains is None else number(found.grains.attrs, "threshold")
+    threshold = np.nan if result.grains is None else number(result.grains.attrs, "threshold")
     if np.isfinite(threshold):
         text.add(
             "Neighbouring pixels of one phase less than "
             f"{threshold:g}° apart were joined to grains."
         )
-    unindexed = 1.0 - float(found.indexed.mean())
+    unindexed = 1.0 - float(result.indexed.mean())
     text.add(f"{percent(unindexed)} of the pixels were left unindexed.")
 
 

@@ -47,7 +47,7 @@ class Panel:
 
 
 def scalar_panel(
-    found: Oriented,
+    result: Oriented,
     values: NDArray[np.float64],
     *,
     title: str,
@@ -73,15 +73,15 @@ def scalar_panel(
 
     def draw(axes: Axes) -> None:
         wide = axes.get_position().width * PAGE_WIDTH
-        drawn = draw_map(axes, values, found.data, title=title, cmap=cmap, limits=ends)
-        _thicken(axes, found)
+        drawn = draw_map(axes, values, result.data, title=title, cmap=cmap, limits=ends)
+        _thicken(axes, result)
         colour_bar(axes, drawn, label, width=min(wide, _WIDEST_BAR), extend=extend)
 
     return Panel(draw, below=0.44)
 
 
 def class_panel(
-    found: Oriented,
+    result: Oriented,
     classes: NDArray[np.int64],
     entries: tuple[tuple[int, str, str], ...],
     *,
@@ -90,36 +90,36 @@ def class_panel(
     """A map of few named classes with their shares; see :func:`draw_classes`."""
 
     def draw(axes: Axes) -> None:
-        draw_classes(axes, classes, found.data, entries, title=title)
-        _thicken(axes, found)
+        draw_classes(axes, classes, result.data, entries, title=title)
+        _thicken(axes, result)
 
     present = sum(bool((classes == code).any()) for code, _, _ in entries)
     return Panel(draw, below=0.1 + 0.11 * present)
 
 
-def phase_panel(found: Oriented, phase: NDArray[np.int64], *, title: str) -> Panel:
+def phase_panel(result: Oriented, phase: NDArray[np.int64], *, title: str) -> Panel:
     """Phases (y, x) in their colours; unindexed pixels stay light."""
     return Panel(
-        partial(_draw_image, found=found, image=paint_labels(phase, len(found.crystals)),
+        partial(_draw_image, result=result, image=paint_labels(phase, len(result.crystals)),
                 title=title)
     )  # fmt: skip
 
 
 def ipf_panel(
-    found: Oriented, image: NDArray[np.uint8], *, title: str, lines: bool = True
+    result: Oriented, image: NDArray[np.uint8], *, title: str, lines: bool = True
 ) -> Panel:
     """Colours of orientations (y, x, 3), with the boundaries of the grains over them."""
 
     def draw(axes: Axes) -> None:
-        _draw_image(axes, found=found, image=image, title=title)
+        _draw_image(axes, result=result, image=image, title=title)
         if lines:
-            draw_boundaries(axes, found)
+            draw_boundaries(axes, result)
 
     return Panel(draw)
 
 
 def map_page(
-    found: Oriented,
+    result: Oriented,
     panels: Sequence[Panel],
     *,
     plots: Sequence[Callable[[Axes], None]] = (),
@@ -134,7 +134,7 @@ def map_page(
     bottom
         Room under the last row; inches.
     """
-    boxes, height = _boxes(max(1, len(panels)), map_aspect(found.data))
+    boxes, height = _boxes(max(1, len(panels)), map_aspect(result.data))
     maps = grid(len(panels), boxes, height=height)
     for index, row in enumerate(maps):
         filling = panels[index * len(boxes) : (index + 1) * len(boxes)]
@@ -146,17 +146,17 @@ def map_page(
     )
 
 
-def keyed_page(found: Oriented, panels: Sequence[Panel]) -> Figure:
+def keyed_page(result: Oriented, panels: Sequence[Panel]) -> Figure:
     """Maps with the phases, the boundaries and the colour keys under them."""
-    keys = distinct_keys(found)
+    keys = distinct_keys(result)
     rows = -(-len(keys) // _KEYS)
     columns = min(len(keys), _KEYS)
-    shares = found.shares()
-    labels = [f"{n}, {100 * s:.1f} %" for n, s in zip(found.names, shares, strict=True)]
-    lines = line_handles(found)
+    shares = result.shares()
+    labels = [f"{n}, {100 * s:.1f} %" for n, s in zip(result.names, shares, strict=True)]
+    lines = line_handles(result)
     entries = len(labels) + (shares.sum() < 1) + len(lines)
     room = 0.12 + max(rows * KEY_HEIGHT, 0.14 * entries)
-    figure = map_page(found, panels, bottom=room)
+    figure = map_page(result, panels, bottom=room)
     with publication():
         height = figure.get_figheight()
         for index, (number, names) in enumerate(keys):
@@ -168,7 +168,7 @@ def keyed_page(found: Oriented, panels: Sequence[Panel]) -> Figure:
                 width=_KEY_WIDTH,
                 height=KEY_HEIGHT,
             )
-            draw_key(place, found.sectors[number], found.crystals[number], title=", ".join(names))
+            draw_key(place, result.sectors[number], result.crystals[number], title=", ".join(names))
         handles = phase_handles(labels)
         if shares.sum() < 1:
             handles.append(_unindexed(1.0 - float(shares.sum())))
@@ -196,9 +196,9 @@ def _unindexed(share: float) -> Any:
     )
 
 
-def _draw_image(axes: Axes, *, found: Oriented, image: NDArray[np.uint8], title: str) -> None:
-    draw_map(axes, image, found.data, title=title)
-    _thicken(axes, found)
+def _draw_image(axes: Axes, *, result: Oriented, image: NDArray[np.uint8], title: str) -> None:
+    draw_map(axes, image, result.data, title=title)
+    _thicken(axes, result)
 
 
 def _boxes(count: int, aspect: float) -> tuple[tuple[tuple[float, float], ...], float]:
@@ -209,9 +209,9 @@ def _boxes(count: int, aspect: float) -> tuple[tuple[tuple[float, float], ...], 
     return boxes, max(THINNEST, boxes[0][1] * min(1.0 / aspect, 2.2))
 
 
-def _thicken(axes: Axes, found: Oriented) -> None:
+def _thicken(axes: Axes, result: Oriented) -> None:
     """Stretch a map of few lines across them until it can be seen."""
-    aspect = map_aspect(found.data)
+    aspect = map_aspect(result.data)
     figure: Any = axes.get_figure(root=True)
     box = axes.get_position(original=True)
     wide, high = box.width * figure.get_figwidth(), box.height * figure.get_figheight()

@@ -20,7 +20,7 @@ from phaseloom.view.panels import (
     map_height,
     side_bar,
 )
-from phaseloom.view.peaks.data import Registered, registered
+from phaseloom.view.peaks.data import Registered
 from phaseloom.view.peaks.patterns import pattern_figure
 from phaseloom.view.peaks.uncertainty import uncertainty_figure
 from phaseloom.view.style import (
@@ -60,14 +60,13 @@ LEAST_RESIDUAL = 5e-3
 rounded)."""
 
 
-def density_figure(tree: xr.DataTree) -> Figure:
+def density_figure(scan: Registered) -> Figure:
     """Where the peaks of all patterns lie about the direct beam, and how far from it.
 
     Parameters
     ----------
-    tree
-        Result with ``/peaks`` and ``/peaks/density``: ``density`` (ky, kx), and ``radial`` (k)
-        if it is to be drawn.
+    scan
+        Its ``density`` holds ``density`` (ky, kx), and ``radial`` (k) if it is to be drawn.
 
     Returns
     -------
@@ -79,7 +78,6 @@ def density_figure(tree: xr.DataTree) -> Figure:
     InputError
         When there is no density, or no peak in it.
     """
-    scan = registered(tree)
     if scan.density is None or not bool((scan.density["density"] > 0).any()):
         raise InputError("the result has no density of peaks", "register the scan again")
     with_radial = "radial" in scan.density
@@ -97,22 +95,16 @@ def density_figure(tree: xr.DataTree) -> Figure:
         return figure
 
 
-def maps_figure(tree: xr.DataTree) -> Figure:
+def maps_figure(scan: Registered) -> Figure:
     """Bright field, spots, noise and virtual images over the scan; what there is of them.
 
     A scan of one row is drawn as curves.
-
-    Parameters
-    ----------
-    tree
-        Result with any maps (y, x) of ``/peaks`` and ``/peaks/virtual``.
 
     Raises
     ------
     InputError
         When there is none, or the scan is a single position.
     """
-    scan = registered(tree)
     entries = [
         (np.where(scan.unmeasured, np.nan, scan.data[name]), title, label, colours)
         for name, title, label, colours in MAPS
@@ -133,13 +125,13 @@ def maps_figure(tree: xr.DataTree) -> Figure:
     return _map_page(scan, steps)
 
 
-def beam_figure(tree: xr.DataTree) -> Figure:
+def beam_figure(scan: Registered) -> Figure:
     """How the direct beam moves on the detector over the scan, and what a plane leaves of it.
 
     Parameters
     ----------
-    tree
-        Result with ``centre_y`` and ``centre_x`` (y, x) in ``/peaks``.
+    scan
+        With ``centre_y`` and ``centre_x`` (y, x).
 
     Returns
     -------
@@ -152,7 +144,6 @@ def beam_figure(tree: xr.DataTree) -> Figure:
     InputError
         When the positions are absent, or there are fewer than four.
     """
-    scan = registered(tree)
     if not {"centre_y", "centre_x"} <= set(scan.data.variables):
         raise InputError("the result has no positions of the direct beam", "register it again")
     rows, columns = scan.displacement()

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
 from phaseloom.view.pages import EDGE, Row, add_panel, equal_boxes, flat, letter, page, panel_letter
 from phaseloom.view.panels import colour_bar, frame_image, map_height
-from phaseloom.view.peaks.data import Columns, Registered, registered
+from phaseloom.view.peaks.data import Columns, Registered
 from phaseloom.view.scales import (
     FEWEST_COUNTS,
     count_ticks,
@@ -38,24 +37,18 @@ BEAM_COLOUR = "#D55E00"
 POSITION_COLOUR = "#D55E00"
 
 
-def pattern_figure(tree: xr.DataTree) -> Figure:
+def pattern_figure(scan: Registered) -> Figure:
     """Patterns with the spots found in them, and spots from strong to weak close up.
 
     The large pattern has the median number of spots (of the sampled ones with any); below are
     the one with the fewest, one between, and the one with the most. All share one scale of
     counts, white at the background's lower end and rising as asinh of counts per noise.
 
-    Parameters
-    ----------
-    tree
-        Result with ``/peaks`` and ``/peaks/sample``.
-
     Raises
     ------
     InputError
         When there are no sampled patterns.
     """
-    scan = registered(tree)
     if scan.sample is None or scan.sample["pattern"].size == 0:
         raise InputError("the result has no sampled patterns", "register the scan again")
     chosen = _choose(scan)

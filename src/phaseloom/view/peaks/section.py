@@ -53,15 +53,15 @@ def figures(tree: xr.DataTree, tables: Tables) -> Draws:  # noqa: ARG001
     many = scan.data.sizes["y"] * scan.data.sizes["x"]
     draws: Draws = {}
     if scan.sample is not None and scan.sample["pattern"].size:
-        draws["peaks_pattern"] = partial(draw.pattern_figure, tree)
+        draws["peaks_pattern"] = partial(draw.pattern_figure, scan)
     if scan.density is not None and bool((scan.density["density"] > 0).any()):
-        draws["peaks_density"] = partial(draw.density_figure, tree)
+        draws["peaks_density"] = partial(draw.density_figure, scan)
     if many > 1 and (scan.virtual is not None or names & {name for name, *_ in draw.MAPS}):
-        draws["peaks_maps"] = partial(draw.maps_figure, tree)
+        draws["peaks_maps"] = partial(draw.maps_figure, scan)
     if {"centre_y", "centre_x"} <= names and np.isfinite(np.sum(scan.displacement(), 0)).sum() > 3:
-        draws["peaks_beam"] = partial(draw.beam_figure, tree)
+        draws["peaks_beam"] = partial(draw.beam_figure, scan)
     if np.isfinite(significance(scan.data)).any() and np.isfinite(scan.position_error()).any():
-        draws["peaks_uncertainty"] = partial(draw.uncertainty_figure, tree)
+        draws["peaks_uncertainty"] = partial(draw.uncertainty_figure, scan)
     return draws
 
 

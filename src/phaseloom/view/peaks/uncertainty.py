@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
 from phaseloom.view.pages import Row, flat, letter, page
 from phaseloom.view.panels import side_bar
-from phaseloom.view.peaks.data import Registered, registered, significance
+from phaseloom.view.peaks.data import Registered, significance
 from phaseloom.view.style import publication
 
 if TYPE_CHECKING:
@@ -27,14 +26,10 @@ MOST_FOR_MEDIAN = 500_000
 """Of more peaks the line of medians takes every second, third …"""
 
 
-def uncertainty_figure(tree: xr.DataTree) -> Figure:
+def uncertainty_figure(scan: Registered) -> Figure:
     """Position error against intensity, intensities, and how far peaks lie above the threshold.
 
-    Parameters
-    ----------
-    tree
-        Result with ``/peaks``. Prominences are drawn over that of their pattern (map
-        ``prominence``), a line at one.
+    Prominences are drawn over the adaptive prominence of their pattern, with a line at one.
 
     Returns
     -------
@@ -46,7 +41,6 @@ def uncertainty_figure(tree: xr.DataTree) -> Figure:
     InputError
         When no peak has an intensity and errors.
     """
-    scan = registered(tree)
     if not {"intensity", "intensity_error", "ky_error", "kx_error"} <= set(scan.data.variables):
         raise InputError("the result has no errors of its peaks", "register the scan again")
     intensity = scan.data["intensity"].to_numpy().astype(float)

@@ -11,21 +11,15 @@ A new method is one more line in :data:`phaseloom.methods.METHODS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from phaseloom.errors import InputError
 from phaseloom.methods import METHODS
-from phaseloom.view.parts import Chapter, Picture, Section
+from phaseloom.view.parts import Draws, Figures, Section, Tables
 
 if TYPE_CHECKING:
-    import pandas as pd
     import xarray as xr
-    from matplotlib.figure import Figure
-
-__all__ = ["Chapter", "Method", "Picture", "Section", "methods_of"]
 
 
 class Method(Protocol):
@@ -34,17 +28,10 @@ class Method(Protocol):
     def present(self, tree: xr.DataTree) -> bool:
         """Whether the result holds anything of this method."""
 
-    def figures(
-        self, tree: xr.DataTree, tables: Mapping[str, pd.DataFrame]
-    ) -> dict[str, Callable[[], Figure]]:
+    def figures(self, tree: xr.DataTree, tables: Tables) -> Draws:
         """What draws each figure the result has the data for, by file name."""
 
-    def section(
-        self,
-        tree: xr.DataTree,
-        figures: Mapping[str, Path | bytes],
-        tables: Mapping[str, pd.DataFrame],
-    ) -> Section:
+    def section(self, tree: xr.DataTree, figures: Figures, tables: Tables) -> Section:
         """What the report says of this method."""
 
 

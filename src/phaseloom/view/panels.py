@@ -1,15 +1,13 @@
-"""The parts figures are made of: pages of panels, maps, colour bars, legends, result access."""
+"""What fills a panel: maps, maps of classes, colour bars, legends."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.view.results import value_label, value_limits, value_map
 from phaseloom.view.style import (
@@ -28,98 +26,6 @@ from phaseloom.view.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-EDGE = 0.17
-GAP = 0.16
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One row of panels on a page; lengths in inches.
-
-    Parameters
-    ----------
-    boxes
-        Left edge and width of every panel.
-    height
-        Of the panels.
-    above, below
-        Room for titles; for tick labels, axis labels and colour bars.
-    """
-
-    boxes: tuple[tuple[float, float], ...]
-    height: float
-    above: float = 0.24
-    below: float = 0.08
-
-
-def equal_boxes(
-    count: int, *, columns: int, left: float = EDGE, right: float = EDGE, gap: float = GAP
-) -> tuple[tuple[float, float], ...]:
-    """``count`` boxes of the width that ``columns`` of them have on the page."""
-    width = (PAGE_WIDTH - left - right - gap * (columns - 1)) / columns
-    return tuple((left + i * (width + gap), width) for i in range(count))
-
-
-def page(
-    rows: Sequence[Row], *, below: float = 0.0, width: float = PAGE_WIDTH
-) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with panels where the rows say.
-
-    Parameters
-    ----------
-    rows
-        From top to bottom.
-    below
-        Room under the last row, for a legend; inches.
-    width
-        Of the figure, in inches.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-    axes : list of list of matplotlib.axes.Axes
-        Per row, per box.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    height = sum(row.above + row.height + row.below for row in rows) + below
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    axes, top = [], height
-    for row in rows:
-        top -= row.above + row.height
-        axes.append(
-            [
-                figure.add_axes((left / width, top / height, wide / width, row.height / height))
-                for left, wide in row.boxes
-            ]
-        )
-        top -= row.below
-    return figure, axes
-
-
-def letter(axes: Sequence[Axes]) -> None:
-    """Name panels a, b, c … in bold before their titles."""
-    for index, panel in enumerate(axes):
-        title = panel.get_title(loc="left")
-        panel.set_title(panel_letter(index), loc="left", fontsize=8, fontweight="bold")
-        panel.annotate(
-            title,
-            (0.0, 1.0),
-            xycoords="axes fraction",
-            xytext=(9, 3),
-            textcoords="offset points",
-            annotation_clip=False,
-            gid="title",
-        )
-
-
-def panel_letter(index: int) -> str:
-    """A … z, then aa, ab …"""
-    turn, place = divmod(index, len(ascii_lowercase))
-    return (ascii_lowercase[turn - 1] if turn else "") + ascii_lowercase[place]
 
 
 def map_aspect(dataset: xr.Dataset) -> float:
@@ -188,14 +94,6 @@ def draw_map(
     return drawn
 
 
-def add_panel(figure: Figure, *, left: float, top: float, width: float, height: float) -> Axes:
-    """A panel beside the rows of a page; lengths in inches from the page's upper left corner."""
-    across, down = figure.get_size_inches()
-    return figure.add_axes(
-        (left / across, 1 - (top + height) / down, width / across, height / down)
-    )
-
-
 def frame_image(axes: Axes, *, title: str) -> None:
     """Give an image a thin frame and a title, without ticks."""
     axes.set_xticks([])
@@ -219,6 +117,57 @@ def draw_phases(
     """Draw a phase map in the phases' colours; ambiguous pixels, when given, in grey."""
     image = paint_labels(labels, dataset.sizes["reference"], ambiguous=ambiguous)
     return draw_map(axes, image, dataset, title=title)
+
+
+def draw_classes(
+    axes: Axes,
+    classes: NDArray[np.int64],
+    dataset: xr.Dataset,
+    entries: tuple[tuple[int, str, str], ...],
+    *,
+    title: str,
+) -> None:
+    """Draw a map of few named classes with its own legend below; negative classes stay light.
+
+    Parameters
+    ----------
+    axes
+        Panel with room below.
+    classes
+        (y, x).
+    dataset
+        With the coordinates of the map.
+    entries
+        Number, name and colour of every class.
+    title
+        Of the panel.
+    """
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Patch
+
+    table = np.array([*(to_rgb(colour) for _, _, colour in entries), to_rgb(OUTSIDE_COLOUR)])
+    image = np.rint(table[np.clip(classes, -1, len(entries) - 1)] * 255).astype(np.uint8)
+    draw_map(axes, image, dataset, title=title)
+    total = int((classes >= 0).sum())
+    present = [entry for entry in entries if (classes == entry[0]).any()]
+    axes.legend(
+        handles=[
+            Patch(
+                facecolor=colour,
+                edgecolor="#999999",
+                linewidth=0.4,
+                label=f"{name}, {100 * (classes == code).sum() / total:.1f} %",
+            )
+            for code, name, colour in present
+        ],
+        loc="upper left",
+        bbox_to_anchor=(0.0, -0.01),
+        borderaxespad=0.1,
+        handlelength=0.9,
+        handleheight=0.9,
+        labelspacing=0.25,
+        fontsize=6,
+    )
 
 
 def colour_bar(
@@ -278,6 +227,37 @@ def colour_bar(
     bar.xaxis.labelpad = 1
     for side in bar.spines.values():
         side.set_linewidth(0.4)
+
+
+def side_bar(
+    axes: Axes,
+    drawn: Any,
+    *,
+    label: str = "",
+    gap: float,
+    width: float,
+    extend: str = "neither",
+) -> Axes:
+    """A thin vertical colour bar at the right of a panel.
+
+    Parameters
+    ----------
+    drawn
+        What the colours are of.
+    gap, width
+        Between panel and bar, of the bar: in parts of the page's width.
+    extend
+        As for :func:`colour_bar`.
+    """
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    axes.apply_aspect()
+    box = axes.get_position()
+    bar = figure.add_axes((box.x1 + gap, box.y0, width, box.height))
+    figure.colorbar(drawn, cax=bar, label=label, extend=extend)
+    bar.tick_params(length=1.5, pad=1)
+    bar.tick_params(which="minor", length=1)
+    return bar
 
 
 def phase_legend(

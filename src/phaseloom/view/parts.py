@@ -1,19 +1,29 @@
-"""The parts a report is made of, and what all methods read alike."""
+"""Parts of the report: sections, chapters, pictures, methods texts; versions and inputs."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from phaseloom.view.style import FIGURE_STYLE, PAGE_WIDTH
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
+    from matplotlib.figure import Figure
 
+Figures: TypeAlias = "Mapping[str, Path | bytes]"
+"""PNG files or their bytes, by the name of the figure."""
+
+Draws: TypeAlias = "dict[str, Callable[[], Figure]]"
+"""Functions that draw the figures, by the name of the figure."""
+
+Tables: TypeAlias = "Mapping[str, pd.DataFrame]"
+"""Tables of a result, by name (the file name without ``.csv``)."""
 
 FOLASTRE = (
     "Folastre et al., Improved ACOM pattern matching in 4D-STEM through adaptive sub-pixel peak "
@@ -95,6 +105,117 @@ def picture(figure: Path | bytes, *, caption: str, alternative: str) -> Picture:
         caption=caption,
         alternative=alternative,
     )
+
+
+class MethodsText:
+    """Sentences for the methods section of a paper, and the works that they cite."""
+
+    def __init__(self) -> None:
+        self._sentences: list[str] = []
+        self._works: list[str] = []
+
+    def add(self, *sentences: str) -> None:
+        """Append sentences; empty ones are left out."""
+        self._sentences += [sentence for sentence in sentences if sentence]
+
+    def cite(self, work: str) -> str:
+        """The number of a work in brackets; works are numbered in the order of first mention."""
+        if work not in self._works:
+            self._works.append(work)
+        return f"[{self._works.index(work) + 1}]"
+
+    @property
+    def text(self) -> str:
+        """All sentences; numbers in brackets count ``citations``."""
+        return " ".join(self._sentences)
+
+    @property
+    def citations(self) -> tuple[str, ...]:
+        """The works cited, in the order of their numbers."""
+        return tuple(self._works)
+
+
+def program(tree: xr.DataTree) -> str:
+    """The program with the version that made a result, where the result states it."""
+    return f"phaseloom {facts(tree, 'versions').get('phaseloom', '')}".rstrip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """Title, headings and captions of a method's section.
+
+    Parameters
+    ----------
+    title
+        Of the section.
+    captions
+        By the name of the figure. Further pages of a figure are called as the figure with
+        ``_2``, ``_3`` …, and have the caption ``further``.
+    first
+        Heading over the figures before the numbers, and their names.
+    chapters
+        By heading, the names of the figures after the numbers.
+    further
+        Caption of further pages.
+    """
+
+    title: str
+    captions: Mapping[str, str]
+    first: tuple[str, tuple[str, ...]]
+    chapters: Mapping[str, tuple[str, ...]]
+    further: str = "Continued."
+
+    def section(
+        self,
+        figures: Figures,
+        *,
+        headline: str,
+        methods: MethodsText,
+        numbers: Mapping[str, str | tuple[str, ...]],
+        columns: tuple[str, ...] = ("",),
+        legend: Iterable[tuple[str, str]] = (),
+        units: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> Section:
+        """The section with those of its figures that were drawn.
+
+        Parameters
+        ----------
+        figures
+            Headings without any figure are left out.
+        numbers
+            By label, the value or the values of all columns.
+        headline, columns, legend, units
+            As for :class:`Section`.
+        """
+        shown = [self._chapter(figures, *named) for named in (self.first, *self.chapters.items())]
+        return Section(
+            title=self.title,
+            headline=headline,
+            methods=methods.text,
+            citations=methods.citations,
+            columns=columns,
+            rows=tuple(
+                (label, (value,) if isinstance(value, str) else value)
+                for label, value in numbers.items()
+            ),
+            summary=shown[0] if shown[0].pictures else None,
+            chapters=tuple(chapter for chapter in shown[1:] if chapter.pictures),
+            legend=tuple(legend),
+            units=units or {},
+        )
+
+    def _chapter(self, figures: Figures, heading: str, names: tuple[str, ...]) -> Chapter:
+        pictures = (
+            picture(
+                figures[page],
+                caption=self.captions[name] if page == name else self.further,
+                alternative=page.replace("_", " "),
+            )
+            for name in names
+            for page in figures
+            if page == name or page.removeprefix(f"{name}_").isdigit()
+        )
+        return Chapter(heading, tuple(pictures))
 
 
 def _width(png: bytes) -> int:

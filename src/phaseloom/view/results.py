@@ -136,7 +136,7 @@ def numbers(dataset: xr.Dataset) -> dict[str, str]:
     charge = state_of_charge(dataset)
     said = {} if charge is None else {"State of charge": f"{charge:.4g}"}
     said |= {
-        "Field": f"{nx} × {ny} pixels{_size(dataset)}",
+        "Field": f"{nx} × {ny} pixels{field_text(dataset)}",
         "Energies": f"{energy.size}, {energy[0]:.1f} to {energy[-1]:.1f} eV",
         "Particle pixels": f"{int(mask.sum()):,}",
     }
@@ -222,7 +222,8 @@ def has_energy_shift_curve(dataset: xr.Dataset) -> bool:
     return curve is not None and bool(np.isfinite(curve).any())
 
 
-def _size(dataset: xr.Dataset) -> str:
+def field_text(dataset: xr.Dataset) -> str:
+    """Width and height of the field of view with their unit, after a comma; empty in pixels."""
     units = str(dataset["x"].attrs.get("units", "px"))
     if units == "px":
         return ""

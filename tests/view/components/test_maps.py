@@ -42,18 +42,19 @@ CASES: tuple[dict[str, object], ...] = (
 
 def every(tree: xr.DataTree) -> list[Figure]:
     """All figures that the result has the data for."""
-    data = tree["components"].to_dataset()
-    drawn = [maps_figure(tree), quality_figure(tree), patterns_figure(tree), residual_figure(tree)]
-    if "k" in data.dims:
-        drawn.append(rank_figure(tree))
-    if bool(data["overlap"].any()):
-        drawn.append(overlap_figure(tree))
+    result = components(tree)
+    drawn = [figure(result) for figure in (maps_figure, quality_figure, patterns_figure)]
+    drawn.append(residual_figure(result))
+    if "k" in result.data.dims:
+        drawn.append(rank_figure(result))
+    if bool(result.data["overlap"].any()):
+        drawn.append(overlap_figure(result))
     network = network_of(tree)
     if len(network):
-        drawn.append(network_figure(tree, network))
-    if tree["components"].children:
-        drawn.append(methods_figure(tree))
-    return [*drawn, truth_figure(tree)]
+        drawn.append(network_figure(result, network))
+    if result.others:
+        drawn.append(methods_figure(result))
+    return [*drawn, truth_figure(result)]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"k{case['k']}{case.get('shape', '')}")
@@ -112,7 +113,7 @@ def test_numbers_stand_inside_the_largest_region(make_components: MakeComponents
 
 def test_row_zero_is_on_top_and_unused_pixels_are_grey(make_components: MakeComponents) -> None:
     tree = make_components()
-    figure = maps_figure(tree)
+    figure = maps_figure(components(tree))
     low, high = figure.axes[0].get_ylim()
     assert low > high
     pattern = figure.axes[2].images[0]
@@ -126,19 +127,19 @@ def test_row_zero_is_on_top_and_unused_pixels_are_grey(make_components: MakeComp
 
 def test_the_rank_figure_marks_the_choice_and_says_why(make_components: MakeComponents) -> None:
     tree = make_components()
-    figure = rank_figure(tree)
+    figure = rank_figure(components(tree))
     assert figure.texts[0].get_text().replace("\n", " ") == tree["components"].attrs["reason"]
     titles = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert titles.count("k = 8") == 4
     assert {"limit 0.25", "limit 0.5"} <= set(titles)
-    published = rank_figure(make_components(choose="published"))
+    published = rank_figure(components(make_components(choose="published")))
     legends = [axes.get_legend() for axes in published.axes if axes.get_legend()]
     words = [text.get_text() for legend in legends for text in legend.get_texts()]
     assert words == ["knee, 7 ± 4", "PSNR", "SSIM", "GMSD", "MDSI"]
     votes = [bar.get_height() for bar in published.axes[1].patches]
     assert sum(votes) == 4
     with pytest.raises(InputError, match="was given"):
-        rank_figure(make_components(choose="given"))
+        rank_figure(components(make_components(choose="given")))
 
 
 def test_the_most_alike_are_found_whichever_way_a_measure_goes(
@@ -168,28 +169,28 @@ def test_true_grains_take_the_numbers_of_their_components(make_components: MakeC
     found = components(make_components(truth=True))
     crystal = (found.label >= 0) & (found.label != found.background)
     assert (true_components(found)[crystal] == found.label[crystal]).all()
-    figure = truth_figure(make_components(truth=True))
+    figure = truth_figure(components(make_components(truth=True)))
     said = figure.axes[2].get_legend().get_texts()[0].get_text()
     assert said.startswith("right, 9")
     with pytest.raises(InputError, match="nothing is known"):
-        truth_figure(make_components())
+        truth_figure(components(make_components()))
 
 
 def test_what_is_not_there_is_told(make_components: MakeComponents) -> None:
     tree = make_components(k=1, choose="given", compared=False)
     with pytest.raises(InputError, match="no position holds two"):
-        overlap_figure(tree)
+        overlap_figure(components(tree))
     with pytest.raises(InputError, match="no two components touch"):
-        network_figure(tree, network_of(tree))
+        network_figure(components(tree), network_of(tree))
     with pytest.raises(InputError, match="no other method"):
-        methods_figure(tree)
+        methods_figure(components(tree))
     with pytest.raises(InputError, match="holds no components"):
         components(xr.DataTree())
     bare = tree["components"].to_dataset()[["pattern", "weight", "label"]]
     part = xr.DataTree.from_dict({"/components": bare})
     with pytest.raises(InputError, match="no similarities"):
-        quality_figure(part)
+        quality_figure(components(part))
     with pytest.raises(InputError, match="no patterns to compare"):
-        patterns_figure(part)
-    maps_figure(part)
-    residual_figure(part)
+        patterns_figure(components(part))
+    maps_figure(components(part))
+    residual_figure(components(part))

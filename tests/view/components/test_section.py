@@ -11,7 +11,7 @@ from component_maps import network_of
 
 from phaseloom.view import style, write_figures, write_report
 from phaseloom.view.components.data import components
-from phaseloom.view.components.methods import citations, methods_paragraph
+from phaseloom.view.components.methods import methods_text
 from phaseloom.view.components.section import CAPTIONS, figures, headline, numbers
 from phaseloom.view.methods import methods_of
 
@@ -35,7 +35,7 @@ def test_components_are_drawn_and_reported(
     text = text_of(tmp_path / "report.html")
     assert "<h1>Components</h1>" in text
     assert headline(components(tree)) in text
-    assert methods_paragraph(tree) in text
+    assert methods_text(tree).text in text
     assert tree["components"].attrs["reason"] in text
     assert text.count("<figure>") == len(CAPTIONS)
     assert "1 (background)" in text
@@ -64,7 +64,7 @@ def test_components_stand_before_the_orientations_painted_from_them(
             "/orientation": make_orientation((18, 24))["orientation"].to_dataset(),
         }
     )
-    names = [method.__name__.rsplit(".", 1)[-1] for method in methods_of(both)]
+    names = [method.__name__.split(".")[-2] for method in methods_of(both)]
     assert names == ["components", "orientation"]
 
 
@@ -87,7 +87,7 @@ def test_the_numbers_are_those_of_the_components(make_components: MakeComponents
 
 def test_methods_say_what_was_done_and_no_more(make_components: MakeComponents) -> None:
     tree = make_components()
-    text, works = methods_paragraph(tree), citations(tree)
+    text, works = methods_text(tree).text, methods_text(tree).citations
     for said in (
         "phaseloom 0.4.0", "after Cao et al. [1]", "as recorded, on 64 × 64 px",
         "weighs equally everywhere [2]",
@@ -100,26 +100,26 @@ def test_methods_say_what_was_done_and_no_more(make_components: MakeComponents) 
         (["Cao"], ["Keenan"], ["Halko"], ["Gillis"], ["Cichocki"], ["Hubert"]), works, strict=True
     )]  # fmt: skip
     published = make_components(choose="published", patterns="peaks", background=False)
-    text = methods_paragraph(published)
+    text = methods_text(published).text
     assert "votes of four measures" in text
     assert "Folastre" in text
     assert "background" not in text
     data = tree["components"].to_dataset()[["pattern", "weight", "label"]]
     data.attrs = {}
     bare = xr.DataTree.from_dict({"/components": data})
-    text = methods_paragraph(bare)
+    text = methods_text(bare).text
     assert "Their number, 8, was given." in text
     for unsaid in ("scaled", "smallest", "T =", "s =", "Other", "noise", "None", "nan"):
         assert unsaid not in text
-    assert len(citations(bare)) == 1
+    assert len(methods_text(bare).citations) == 1
 
 
 def test_the_update_rule_is_that_of_the_loss(make_components: MakeComponents) -> None:
     data = make_components()["components"].to_dataset()
     divergence = data.assign_attrs(loss_kind="kl", start="nndsvd", sparsity=0.1)
     tree = xr.DataTree.from_dict({"/components": divergence})
-    text = methods_paragraph(tree)
+    text = methods_text(tree).text
     assert "Kullback-Leibler divergence was made smallest by multiplicative updates [5]" in text
     assert "A penalty of 0.1 kept weights sparse." in text
-    assert "Boutsidis" in citations(tree)[3]
-    assert "Lee" in citations(tree)[4]
+    assert "Boutsidis" in methods_text(tree).citations[3]
+    assert "Lee" in methods_text(tree).citations[4]

@@ -39,7 +39,7 @@ def test_every_figure_is_legible(
     shape: tuple[int, int],
     names: tuple[str, ...],
 ) -> None:
-    legible(figure(make_orientation(shape, names)))
+    legible(figure(oriented(make_orientation(shape, names))))
 
 
 @pytest.mark.parametrize(("shape", "names"), [((60, 5), ("Au",)), ((1, 40), ("LiFePO4",))])
@@ -51,7 +51,7 @@ def test_maps_of_any_shape_are_legible(
     shape: tuple[int, int],
     names: tuple[str, ...],
 ) -> None:
-    made = figure(make_orientation(shape, names))
+    made = figure(oriented(make_orientation(shape, names)))
     legible(made)
     box = made.axes[0].get_window_extent()
     assert min(box.width, box.height) > 0.2 * made.dpi  # a line of pixels can be seen
@@ -60,7 +60,7 @@ def test_maps_of_any_shape_are_legible(
 def test_maps_are_drawn_row_0_on_top_in_their_colours(make_orientation: MakeOrientation) -> None:
     tree = make_orientation((18, 24))
     found = oriented(tree)
-    figure = draw.ipf_figure(tree)
+    figure = draw.ipf_figure(oriented(tree))
     images = [axes.images[0] for axes in figure.axes[:4]]
     np.testing.assert_array_equal(images[0].get_array(), paint_labels(found.phase, 2))
     for axis, image in enumerate(images[1:]):
@@ -98,13 +98,13 @@ def test_improbable_pixels_are_dark_when_shaded(make_orientation: MakeOrientatio
     shaded = found.painted(2, brightness=np.zeros(found.shape)).astype(float)
     np.testing.assert_allclose(shaded[found.indexed], DARKEST * plain[found.indexed], atol=1)
     np.testing.assert_array_equal(shaded[~found.indexed], plain[~found.indexed])
-    assert draw.ipf_figure(make_orientation((18, 24)), shaded=True).axes
+    assert draw.ipf_figure(oriented(make_orientation((18, 24))), shaded=True).axes
 
 
 def test_scales_of_probabilities_and_reliabilities_are_fixed(
     make_orientation: MakeOrientation,
 ) -> None:
-    figure = draw.quality_figure(make_orientation((18, 24)))
+    figure = draw.quality_figure(oriented(make_orientation((18, 24))))
     limits = {
         title: axes.images[0].get_clim()
         for axes in figure.axes
@@ -113,7 +113,7 @@ def test_scales_of_probabilities_and_reliabilities_are_fixed(
     }
     assert limits["Probability"] == limits["Correlation index"] == (0.0, 1.0)
     assert limits["Orientation reliability"] == limits["Phase reliability"] == (0.0, 100.0)
-    single = draw.quality_figure(make_orientation((18, 24), ("Au",)))
+    single = draw.quality_figure(oriented(make_orientation((18, 24), ("Au",))))
     assert "Phase reliability" not in {t.get_text() for axes in single.axes for t in axes.texts}
 
 
@@ -132,10 +132,10 @@ def test_diameters_are_those_of_circles_of_the_grains_areas(
 def test_what_is_not_there_is_said(make_orientation: MakeOrientation) -> None:
     tree = make_orientation((18, 24), overlaps=False)
     with pytest.raises(InputError, match="no overlaps"):
-        draw.overlap_figure(tree)
+        draw.overlap_figure(oriented(tree))
     first = tree["orientation"].to_dataset().isel(solution=slice(0, 1))
     with pytest.raises(InputError, match="no pixel has a second solution"):
-        draw.solutions_figure(xr.DataTree.from_dict({"/orientation": first}))
+        draw.solutions_figure(oriented(xr.DataTree.from_dict({"/orientation": first})))
     with pytest.raises(InputError, match="no orientation map"):
         oriented(xr.DataTree())
     bare = first.copy()
@@ -143,4 +143,6 @@ def test_what_is_not_there_is_said(make_orientation: MakeOrientation) -> None:
     with pytest.raises(InputError, match="which crystals"):
         oriented(xr.DataTree.from_dict({"/orientation": bare}))
     with pytest.raises(InputError, match="no maps of its quality"):
-        draw.quality_figure(xr.DataTree.from_dict({"/orientation": first[["phase", "rotation"]]}))
+        draw.quality_figure(
+            oriented(xr.DataTree.from_dict({"/orientation": first[["phase", "rotation"]]}))
+        )

@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from phaseloom import InputError
+from phaseloom.view.orientation.data import oriented
 from phaseloom.view.orientation.patterns import indexed_patterns_figure
 
 MakeOrientation = Callable[..., xr.DataTree]
@@ -25,7 +26,7 @@ def barred(hkl: tuple[int, ...]) -> str:
 def test_the_check_is_legible(
     make_orientation: MakeOrientation, legible: Callable[[object], None], names: tuple[str, ...]
 ) -> None:
-    legible(indexed_patterns_figure(make_orientation((18, 24), names)))
+    legible(indexed_patterns_figure(oriented(make_orientation((18, 24), names))))
 
 
 def test_peaks_and_spots_lie_where_they_are_with_y_downwards(
@@ -33,7 +34,7 @@ def test_peaks_and_spots_lie_where_they_are_with_y_downwards(
 ) -> None:
     tree = make_orientation((18, 24))
     sample = tree["orientation/sample"].to_dataset(inherit=False)
-    axes = indexed_patterns_figure(tree).axes[0]
+    axes = indexed_patterns_figure(oriented(tree)).axes[0]
     for name in ("peak", "spot"):
         ky, kx = (sample[f"{name}_{k}"][0].to_numpy() for k in ("ky", "kx"))
         there = np.isfinite(ky)
@@ -48,7 +49,9 @@ def test_peaks_and_spots_lie_where_they_are_with_y_downwards(
 def test_indices_stand_beside_their_spots(make_orientation: MakeOrientation) -> None:
     tree = make_orientation((18, 24), ("LiFePO4",))
     sample = tree["orientation/sample"].to_dataset(inherit=False)
-    for number, axes in enumerate(indexed_patterns_figure(tree).axes[: sample.sizes["sample"]]):
+    for number, axes in enumerate(
+        indexed_patterns_figure(oriented(tree)).axes[: sample.sizes["sample"]]
+    ):
         spots = {
             tuple(int(i) for i in hkl): (float(kx), float(ky))
             for hkl, kx, ky in zip(
@@ -71,4 +74,4 @@ def test_indices_stand_beside_their_spots(make_orientation: MakeOrientation) -> 
 def test_without_a_sample_there_is_no_check(make_orientation: MakeOrientation) -> None:
     bare = make_orientation((18, 24))["orientation"].to_dataset()
     with pytest.raises(InputError, match="no patterns"):
-        indexed_patterns_figure(xr.DataTree.from_dict({"/orientation": bare}))
+        indexed_patterns_figure(oriented(xr.DataTree.from_dict({"/orientation": bare})))

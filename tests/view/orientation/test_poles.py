@@ -10,6 +10,7 @@ from orix.quaternion import Rotation
 from phaseloom import InputError
 from phaseloom.crystals import gold, lithium_iron_phosphate
 from phaseloom.simulate import random_orientations
+from phaseloom.view.orientation.data import oriented
 from phaseloom.view.orientation.poles import (
     CELLS,
     density,
@@ -92,4 +93,4 @@ def test_inverse_poles_lie_at_the_direction_along_the_axis() -> None:
 
 def test_a_map_without_solutions_has_no_poles(make_orientation: Callable[..., xr.DataTree]) -> None:
     with pytest.raises(InputError, match="no pixel is indexed"):
-        poles_figure(make_orientation((18, 24), empty=0.99))
+        poles_figure(oriented(make_orientation((18, 24), empty=0.99)))

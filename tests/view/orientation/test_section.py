@@ -10,7 +10,7 @@ import xarray as xr
 
 from phaseloom.view import style, write_figures, write_report
 from phaseloom.view.orientation.data import oriented
-from phaseloom.view.orientation.methods import citations, methods_paragraph, pseudo_symmetry
+from phaseloom.view.orientation.methods import methods_text, pseudo_symmetry
 from phaseloom.view.orientation.section import CAPTIONS, figures, headline, numbers
 
 MakeOrientation = Callable[..., xr.DataTree]
@@ -32,7 +32,7 @@ def test_an_orientation_map_is_drawn_and_reported(
     text = text_of(tmp_path / "report.html")
     assert "<h1>Orientation map</h1>" in text
     assert headline(oriented(tree)) in text
-    assert methods_paragraph(tree) in text
+    assert methods_text(tree).text in text
     assert text.count("<figure>") == len(CAPTIONS)
     assert '<th scope="col">LiFePO4</th>' in text
     assert "sha256:4711" in text
@@ -65,22 +65,22 @@ def test_the_numbers_are_those_of_the_map(make_orientation: MakeOrientation) -> 
 
 def test_methods_say_what_was_done_and_no_more(make_orientation: MakeOrientation) -> None:
     tree = make_orientation((18, 24))
-    text = methods_paragraph(tree)
+    text = methods_text(tree).text
     assert "phaseloom 0.3.0" in text
     assert "after Rauch and Véron [1]" in text
     assert "as proposed by Folastre et al. [2]" in text
     assert "Au (space group 225, a = 4.0786 Å) and LiFePO4 (space group 62, a = 10.332" in text
     assert "at 200 kV, with a precession of 1°, for a thickness of 300 Å, up to 1.2 Å⁻¹" in text
     assert "phase reliability" in text
-    assert len(citations(tree)) == 4
-    assert "Rauch" in citations(tree)[0]
+    assert len(methods_text(tree).citations) == 4
+    assert "Rauch" in methods_text(tree).citations[0]
     single = make_orientation((18, 24), ("Au",))
     data = single["orientation"].to_dataset()
     data.attrs = {"crystals": data.attrs["crystals"], "precession_angle": 0.0}
     bare = xr.DataTree.from_dict(
         {"/orientation": data[["phase", "rotation", "correlation", "phase_reliability"]]}
     )
-    text = methods_paragraph(bare)
+    text = methods_text(bare).text
     for unsaid in ("precession", "kV", "phase reliability", "refined", "ambiguous", "Second"):
         assert unsaid not in text
 
@@ -132,7 +132,7 @@ def test_orientations_painted_from_components_are_told_so(
 ) -> None:
     tree = make_orientation((18, 24))
     tree["orientation"].attrs["of_components"] = 7
-    text = methods_paragraph(tree)
+    text = methods_text(tree).text
     assert "the diffraction peaks of the patterns of 7 components of the scan with" in text
     assert "the solution of the component that it belongs to" in text
     assert "Second crystals were searched" not in text

@@ -28,7 +28,7 @@ def test_the_comparison_is_legible(
     shape: tuple[int, int],
     names: tuple[str, ...],
 ) -> None:
-    legible(truth_figure(make_orientation(shape, names)))
+    legible(truth_figure(oriented(make_orientation(shape, names))))
 
 
 def test_what_is_right_is_right(make_orientation: MakeOrientation) -> None:
@@ -67,4 +67,4 @@ def test_a_measured_map_has_no_truth(make_orientation: MakeOrientation) -> None:
     tree = make_orientation((18, 24), truth=False)
     assert not has_truth(oriented(tree))
     with pytest.raises(InputError, match="no truth"):
-        truth_figure(tree)
+        truth_figure(oriented(tree))

@@ -36,7 +36,7 @@ def titles(figure: object) -> list[str]:
 def test_every_figure_is_legible(
     make_scan: MakeScan, legible: Legible, name: str, shape: tuple[int, int]
 ) -> None:
-    legible(getattr(draw, name)(make_scan(shape)))
+    legible(getattr(draw, name)(registered(make_scan(shape))))
 
 
 def test_spots_lie_on_the_detector_where_the_distortion_put_them(make_scan: MakeScan) -> None:
@@ -50,7 +50,7 @@ def test_spots_lie_on_the_detector_where_the_distortion_put_them(make_scan: Make
 
 
 def test_patterns_are_drawn_row_0_on_top_with_circles_on_their_spots(make_scan: MakeScan) -> None:
-    figure = draw.pattern_figure(make_scan())
+    figure = draw.pattern_figure(registered(make_scan()))
     panel = figure.axes[0]
     (place,) = [t for t in titles(figure) if t.endswith("3 peaks")][:1]
     y, x = (int(part.split()[-1]) for part in place.split(":")[0].split(","))
@@ -82,7 +82,7 @@ def test_patterns_are_drawn_row_0_on_top_with_circles_on_their_spots(make_scan: 
 
 
 def test_circles_leave_their_spots_free(make_scan: MakeScan) -> None:
-    panel = draw.pattern_figure(make_scan()).axes[0]
+    panel = draw.pattern_figure(registered(make_scan())).axes[0]
     (circles,) = gid(panel, "peaks")
     assert circles._widths.min() / 2 * 2 >= 2.5 * 1.5  # radii are kept halved
     assert all(colour[3] == 0 for colour in circles.get_facecolor())
@@ -90,14 +90,14 @@ def test_circles_leave_their_spots_free(make_scan: MakeScan) -> None:
 
 def test_reciprocal_scale_bar_has_the_length_it_says(make_scan: MakeScan) -> None:
     for units, step in (("Å⁻¹", 0.02), ("px", 1.0)):
-        panel = draw.pattern_figure(make_scan(pixel_size=step, units=units)).axes[0]
+        panel = draw.pattern_figure(registered(make_scan(pixel_size=step, units=units))).axes[0]
         (bar,) = gid(panel, "scale-bar")
         label = next(t.get_text() for t in panel.texts if t.get_text().endswith(units))
         assert np.ptp(bar.get_xdata()) * step == pytest.approx(float(label.split()[0]))
 
 
 def test_close_ups_show_the_position_and_its_errors(make_scan: MakeScan) -> None:
-    figure = draw.pattern_figure(make_scan())
+    figure = draw.pattern_figure(registered(make_scan()))
     close = [axes for axes in figure.axes if "px" in axes.get_xlabel()]
     assert len(close) == 3
     scan = registered(make_scan())
@@ -130,7 +130,7 @@ def test_letters_of_close_ups_stay_inside_the_pattern(make_scan: MakeScan) -> No
         moved = xr.DataTree.from_dict(
             {"/peaks": data, "/peaks/sample": tree["peaks/sample"].to_dataset(inherit=False)}
         )
-        figure = draw.pattern_figure(moved)
+        figure = draw.pattern_figure(registered(moved))
         with publication():
             figure.canvas.draw()
         panel = figure.axes[0]
@@ -161,7 +161,7 @@ def test_few_counts_are_not_stretched() -> None:
 
 def test_density_has_ky_downwards_and_a_logarithmic_scale(make_scan: MakeScan) -> None:
     tree = make_scan()
-    figure = draw.density_figure(tree)
+    figure = draw.density_figure(registered(tree))
     panel = figure.axes[0]
     (image,) = panel.images
     assert isinstance(image.norm, LogNorm)
@@ -180,14 +180,16 @@ def test_density_has_ky_downwards_and_a_logarithmic_scale(make_scan: MakeScan) -
     assert f"{len(tree['peaks']['ky']):,} peaks" in titles(figure)[0]
     alone = tree.copy()
     alone["peaks/density"] = xr.DataTree(tree["peaks/density"].to_dataset().drop_vars("radial"))
-    assert not [a for a in draw.density_figure(alone).axes if a.get_xlabel().startswith("k (")]
+    assert not [
+        a for a in draw.density_figure(registered(alone)).axes if a.get_xlabel().startswith("k (")
+    ]
 
 
 def test_scan_maps_have_row_0_on_top(make_scan: MakeScan) -> None:
     tree = make_scan()
     virtual = xr.Dataset({"d": (("y", "x"), np.ones((5, 7)), {"long_name": "Ring at 0.3 Å⁻¹"})})
     tree["peaks/virtual"] = xr.DataTree(virtual)
-    figure = draw.maps_figure(tree)
+    figure = draw.maps_figure(registered(tree))
     shown = [title for _, title, _, _ in draw.MAPS]
     assert titles(figure) == [*shown, "Ring at 0.3 Å⁻¹"]
     panel = figure.axes[0]
@@ -202,14 +204,14 @@ def test_scan_maps_have_row_0_on_top(make_scan: MakeScan) -> None:
 def test_maps_show_what_there_is_and_lines_are_curves(make_scan: MakeScan) -> None:
     tree = make_scan()
     tree["peaks"] = xr.DataTree(tree["peaks"].to_dataset().drop_vars(["noise", "bright_field"]))
-    assert titles(draw.maps_figure(tree)) == [
+    assert titles(draw.maps_figure(registered(tree))) == [
         "Sum of all spots", "Number of spots", "Adaptive prominence",
     ]  # fmt: skip
-    line = draw.maps_figure(make_scan((1, 9)))
+    line = draw.maps_figure(registered(make_scan((1, 9))))
     np.testing.assert_allclose(line.axes[0].lines[0].get_ydata(), 1e4)
     assert line.axes[0].get_xlabel() == "x (nm)"
     with pytest.raises(InputError, match="no maps"):
-        draw.maps_figure(make_scan((1, 1)))
+        draw.maps_figure(registered(make_scan((1, 1))))
 
 
 def test_beam_shows_the_descan_and_what_scatters_about_it(make_scan: MakeScan) -> None:
@@ -217,7 +219,7 @@ def test_beam_shows_the_descan_and_what_scatters_about_it(make_scan: MakeScan) -
     # Kept rounded to 1/1024 px, positions on a plane are still that.
     for name in ("centre_y", "centre_x"):
         tree["peaks"][name] = np.rint(tree["peaks"][name] * 1024) / 1024
-    figure = draw.beam_figure(tree)
+    figure = draw.beam_figure(registered(tree))
     assert titles(figure) == ["Direct beam, down (y)", "Direct beam, right (x)"]
     drawn = figure.axes[1].images[0].get_array()
     np.testing.assert_allclose(np.diff(drawn, axis=1), -0.15, atol=1e-3)
@@ -226,7 +228,7 @@ def test_beam_shows_the_descan_and_what_scatters_about_it(make_scan: MakeScan) -
     for name, used, by in (("beam_y", "centre_y", 0), ("beam_x", "centre_x", 1)):
         data[name] = data[used] + shake[by]
     tree["peaks"] = xr.DataTree(data)
-    figure = draw.beam_figure(tree)
+    figure = draw.beam_figure(registered(tree))
     (points,) = figure.axes[2].collections
     np.testing.assert_allclose(
         points.get_offsets(), np.stack([shake[1], shake[0]]).reshape(2, -1).T, atol=1e-5
@@ -237,7 +239,7 @@ def test_beam_shows_the_descan_and_what_scatters_about_it(make_scan: MakeScan) -
 
 def test_uncertainty_shows_errors_in_pixels_and_the_limit(make_scan: MakeScan) -> None:
     tree = make_scan()
-    figure = draw.uncertainty_figure(tree)
+    figure = draw.uncertainty_figure(registered(tree))
     error = registered(tree).position_error()
     data = tree["peaks"]
     expected = np.sqrt((1 + 4) / 2) * 1.5 / np.sqrt(data["intensity"])
@@ -248,7 +250,7 @@ def test_uncertainty_shows_errors_in_pixels_and_the_limit(make_scan: MakeScan) -
     total = sum(patch.get_height() for patch in figure.axes[1].patches)
     assert total == pytest.approx(data.sizes["peak"], abs=2)
     tree["peaks"] = xr.DataTree(data.to_dataset().drop_vars("prominence"))
-    assert len(titles(draw.uncertainty_figure(tree))) == 3
+    assert len(titles(draw.uncertainty_figure(registered(tree)))) == 3
 
 
 def test_medians_are_those_of_numpy() -> None:
@@ -268,6 +270,6 @@ def test_figures_of_what_is_absent_are_refused(make_scan: MakeScan) -> None:
     tree = xr.DataTree.from_dict({"/peaks": bare})
     for name in draw.__all__:
         with pytest.raises(InputError, match="the result has no"):
-            getattr(draw, name)(tree)
+            getattr(draw, name)(registered(tree))
     with pytest.raises(InputError, match="no diffraction peaks"):
         registered(xr.DataTree())

@@ -7,18 +7,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.view.components.data import METHOD_NAMES, Components, components
+from phaseloom.view.components.data import METHOD_NAMES, Components
 from phaseloom.view.components.panels import (
     bounded_aspect,
     draw_labels,
     extra_colours,
     stretch,
 )
-from phaseloom.view.panels import Row, colour_bar, draw_map, equal_boxes, letter, page
+from phaseloom.view.pages import Row, equal_boxes, filled_page, flat, grid, letter, page
+from phaseloom.view.panels import colour_bar, draw_map
 from phaseloom.view.style import (
     CONFIDENCE_MAP,
     CORRELATION_MAP,
@@ -36,94 +36,78 @@ MATRIX = 2.6
 """Inches: side of the matrix of agreement."""
 
 
-def residual_figure(tree: xr.DataTree) -> Figure:
+def residual_figure(result: Components) -> Figure:
     """What the components leave of every position, and the sum of their weights.
 
     Parameters
     ----------
-    tree
-        Result with ``/components``; ``residual`` (y, x) is drawn where there is one.
+    result
+        ``residual`` (y, x) is drawn where there is one.
     """
-    found = components(tree)
-    weight = found.data["weight"].sum("component").to_numpy()
-    total = np.where(found.label < 0, np.nan, weight)
+    weight = result.data["weight"].sum("component").to_numpy()
+    total = np.where(result.label < 0, np.nan, weight)
     draws: list[Callable[[Axes], None]] = []
-    if "residual" in found.data:
-        values = found.data["residual"].to_numpy().astype(float)
+    if "residual" in result.data:
+        values = result.data["residual"].to_numpy().astype(float)
         draws.append(
             partial(
-                _draw_scalar, found=found, values=values, title=_with_median("Residual", values),
+                _draw_scalar, result=result, values=values, title=_with_median("Residual", values),
                 label="‖v − wH‖ / ‖v‖", cmap=RESIDUAL_MAP, least=0.01,
             )
         )  # fmt: skip
     draws.append(
         partial(
-            _draw_scalar, found=found, values=total, title=_with_median("Sum of weights", total),
+            _draw_scalar, result=result, values=total, title=_with_median("Sum of weights", total),
             label="Sum of all weights", cmap=CONFIDENCE_MAP, least=0.1,
         )
     )  # fmt: skip
-    aspect = bounded_aspect(found.data)
+    aspect = bounded_aspect(result.data)
     columns = 2 if aspect <= 2.5 else 1
     boxes = equal_boxes(columns, columns=columns, gap=0.3)
     height = min(boxes[0][1] / aspect, 4.0)
-    with publication():
-        figure, axes = page(
-            [
-                Row(boxes=boxes[: len(draws) - start], height=height, below=0.46)
-                for start in range(0, len(draws), columns)
-            ]
-        )
-        panels = [panel for row in axes for panel in row]
-        for panel, draw in zip(panels, draws, strict=True):
-            draw(panel)
-        letter(panels)
-        return figure
+    return filled_page(grid(len(draws), boxes, height=height, below=0.46), draws)
 
 
-def methods_figure(tree: xr.DataTree) -> Figure:
+def methods_figure(result: Components) -> Figure:
     """Label maps of other methods beside the components', and how far they agree.
 
     Parameters
     ----------
-    tree
-        Result with groups such as ``/components/kmeans``, each with ``label`` (y, x), and
-        ``agreement_of_methods`` (method, method_2), the adjusted Rand index. Labels have the
-        colour of the component that they share most positions with, one label each.
+    result
+        With the label maps of other methods, and ``agreement_of_methods`` (method, method_2), the
+        adjusted Rand index. A label has the colour of the component with which it shares most
+        positions; every component gives its colour to one label.
 
     Raises
     ------
     InputError
         When no other method was used.
     """
-    found = components(tree)
-    if not found.others:
+    if not result.others:
         raise InputError("no other method was used on the scan", "ask for the comparison")
-    maps = {"nmf": found.label, **found.others}
-    with_matrix = "agreement_of_methods" in found.data
-    aspect = bounded_aspect(found.data)
+    maps = {"nmf": result.label, **result.others}
+    with_matrix = "agreement_of_methods" in result.data
+    aspect = bounded_aspect(result.data)
     columns = 3 if aspect <= 1.8 else 2
     boxes = equal_boxes(columns, columns=columns)
     height = min(boxes[0][1] / aspect, 3.0)
-    rows = [
-        Row(boxes=boxes[: len(maps) - start], height=height)
-        for start in range(0, len(maps), columns)
-    ]
+    rows = grid(len(maps), boxes, height=height)
     if with_matrix:
         rows.append(Row(boxes=((1.1, MATRIX),), height=MATRIX, above=0.34, below=0.34))
     with publication():
         figure, axes = page(rows)
-        panels = [panel for row in axes for panel in row]
+        panels = flat(axes)
         for panel, (name, label) in zip(panels, maps.items(), strict=False):
-            shown = label if name == "nmf" else matched(label, found.label, found.k)
-            more = max(0, int(shown.max(initial=-1)) + 1 - found.k)
+            shown = label if name == "nmf" else matched(label, result.label, result.k)
+            more = max(0, int(shown.max(initial=-1)) + 1 - result.k)
             count = np.unique(label[label >= 0]).size
             draw_labels(
-                panel, found, label=shown, title=f"{METHOD_NAMES.get(name, name)}, {count} labels",
-                colours=extra_colours(found.k, more, found.background),
+                panel, result, label=shown, title=f"{METHOD_NAMES.get(name, name)}, {count} labels",
+                colours=extra_colours(result.k, more, result.background),
                 bar_colour="black" if name == "nmf" else None,
             )  # fmt: skip
         if with_matrix:
-            _draw_agreement(panels[-1], found)
+            _draw_agreement(panels[-1], result)
         letter(panels)
         return figure
 
@@ -166,7 +150,7 @@ def _with_median(title: str, values: NDArray[np.float64]) -> str:
 def _draw_scalar(
     axes: Axes,
     *,
-    found: Components,
+    result: Components,
     values: NDArray[np.float64],
     title: str,
     label: str,
@@ -177,18 +161,18 @@ def _draw_scalar(
     low, high = spread(values)
     wanted = max(0.0, least - (high - low)) / 2
     limits = (max(0.0, low - wanted), high + wanted)
-    drawn = draw_map(axes, values, found.data, title=title, cmap=cmap, limits=limits)
-    stretch(axes, found.data)
+    drawn = draw_map(axes, values, result.data, title=title, cmap=cmap, limits=limits)
+    stretch(axes, result.data)
     colour_bar(axes, drawn, label, width=2.2)
 
 
-def _draw_agreement(axes: Axes, found: Components) -> None:
+def _draw_agreement(axes: Axes, result: Components) -> None:
     """Adjusted Rand index of every two methods."""
     import matplotlib as mpl
     from matplotlib.colors import to_hex
 
-    values = found.data["agreement_of_methods"].to_numpy().astype(float)
-    names = [METHOD_NAMES.get(str(n), str(n)) for n in found.data["method"].to_numpy()]
+    values = result.data["agreement_of_methods"].to_numpy().astype(float)
+    names = [METHOD_NAMES.get(str(n), str(n)) for n in result.data["method"].to_numpy()]
     cmap = mpl.colormaps[CORRELATION_MAP].with_extremes(bad="white")
     drawn = axes.imshow(
         values, cmap=cmap, vmin=0.0, vmax=1.0, origin="upper", interpolation="nearest",

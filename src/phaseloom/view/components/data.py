@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phaseloom.errors import InputError
-from phaseloom.view.peaks.data import scan_maps
+from phaseloom.view.scans import ScanResult, group_of, scan_maps
 
 COLOURS = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9",
@@ -43,7 +41,7 @@ METHOD_NAMES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Components:
+class Components(ScanResult):
     """Components of a scan, as far as they are drawn.
 
     Parameters
@@ -54,7 +52,6 @@ class Components:
         Label maps (y, x) of the other methods, by the name of their group.
     """
 
-    data: xr.Dataset
     others: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     @property
@@ -80,11 +77,6 @@ class Components:
         return np.asarray(self.data["partner"].to_numpy().astype(np.int64))
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Scan positions (y, x)."""
-        return int(self.data.sizes["y"]), int(self.data.sizes["x"])
-
-    @property
     def colours(self) -> list[str]:
         """Of the components, in their order; the background is grey."""
         return component_colours(self.k, background=self.background)
@@ -98,34 +90,15 @@ class Components:
         """One pattern (ky, kx) of ``pattern``, ``mean_pattern`` or ``brightest_pattern``."""
         return np.asarray(self.data[name][component].to_numpy().astype(np.float64))
 
-    def number(self, name: str) -> float:
-        """A number among the attributes; NaN where there is none."""
-        value: Any = self.data.attrs.get(name)
-        known = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        return float(value) if known else float("nan")
-
-    def text(self, name: str) -> str:
-        """A text among the attributes; empty where there is none."""
-        value = self.data.attrs.get(name)
-        return value.strip() if isinstance(value, str) else ""
-
 
 def components(tree: xr.DataTree) -> Components:
-    """The components of a result.
-
-    Parameters
-    ----------
-    tree
-        The whole result, with a group ``/components``.
-
-    Raises
-    ------
-    InputError
-        When there is no such group, or it holds no components.
-    """
-    group = tree.children.get("components")
-    if group is None or "pattern" not in group or "label" not in group:
-        raise InputError("the result holds no components", "cluster a scan first")
+    """The components of a result: its group ``/components``; refused when it holds none."""
+    group = group_of(
+        tree,
+        "components",
+        needs=("pattern", "label"),
+        absent=("the result holds no components", "cluster a scan first"),
+    )
     others = {
         str(name): np.asarray(node["label"].to_numpy().astype(np.int64))
         for name, node in group.children.items()

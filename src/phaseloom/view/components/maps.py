@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import xarray as xr
-
-from phaseloom.view.components.data import Components, components
+from phaseloom.view.components.data import Components
 from phaseloom.view.components.panels import (
     INSIDE,
     bounded_aspect,
@@ -20,7 +19,8 @@ from phaseloom.view.components.panels import (
     stretch,
     top_of,
 )
-from phaseloom.view.panels import EDGE, Row, colour_bar, draw_map, page
+from phaseloom.view.pages import EDGE, Row, flat, grid, page
+from phaseloom.view.panels import colour_bar, draw_map
 from phaseloom.view.parts import percent
 from phaseloom.view.style import CONFIDENCE_MAP, PAGE_WIDTH, publication
 
@@ -41,77 +41,69 @@ _BETWEEN, _WITHIN = 0.2, 0.05
 _LEGEND_ROW = 0.15
 
 
-def maps_figure(tree: xr.DataTree) -> Figure:
+def maps_figure(result: Components) -> Figure:
     """The label map with its legend, and weight map and pattern of every component.
 
-    Parameters
-    ----------
-    tree
-        Result with ``/components``. Weights share one scale; patterns are drawn by the square
-        root of their counts, each up to the number over it.
+    Weights share one colour scale; patterns are drawn on a square-root scale, each up to the counts
+    above it.
 
     Returns
     -------
     matplotlib.figure.Figure
         y and ky grow downwards.
     """
-    found = components(tree)
-    aspect = bounded_aspect(found.data)
-    handles = component_handles(found)
+    aspect = bounded_aspect(result.data)
+    handles = component_handles(result)
     beside = aspect <= BESIDE
     wide = min(LABELS, LABELS * aspect) if beside else min(INSIDE, 2.6 * aspect)
     room = 0.08 if beside else 0.18 + _LEGEND_ROW * -(-len(handles) // 4)
     tall = max(wide / aspect, _LEGEND_ROW * -(-len(handles) // 2)) if beside else wide / aspect
     with publication():
-        columns, boxes, height = _cells(found, aspect)
-        count = -(-found.k // columns)
-        rows = [
-            Row(boxes=boxes[: 2 * min(columns, found.k - first * columns)], height=height)
-            for first in range(count)
-        ]
-        rows[-1] = Row(boxes=rows[-1].boxes, height=height, below=0.46)
+        boxes, height = _cells(result, aspect)
+        rows = grid(2 * result.k, boxes, height=height)
+        rows[-1] = replace(rows[-1], below=0.46)
         figure, axes = page([Row(boxes=((EDGE, wide),), height=tall, below=room), *rows])
         draw_labels(
-            axes[0][0], found, title="Component with the largest weight", overlaps=True,
+            axes[0][0], result, title="Component with the largest weight", overlaps=True,
             numbers=True,
         )  # fmt: skip
         _legend(figure, handles, beside=beside, wide=wide, tall=tall)
-        panels = [panel for row in axes[1:] for panel in row]
+        panels = flat(axes[1:])
         drawn: Any = None
-        for component in range(found.k):
+        for component in range(result.k):
             weight, pattern = panels[2 * component : 2 * component + 2]
-            drawn = _draw_pair(weight, pattern, found, component)
-        pattern_bar(panels[1], found)
+            drawn = _draw_pair(weight, pattern, result, component)
+        pattern_bar(panels[1], result)
         first = axes[-1][0]
         colour_bar(first, drawn[0], "Weight", width=1.7, extend="max", ticks=[0, 0.5, 1])
         counts_bar(first, drawn[1], start=2.1)
         return figure
 
 
-def _cells(found: Components, aspect: float) -> tuple[int, tuple[tuple[float, float], ...], float]:
-    """How many components a row has, the boxes of their two panels, and the panels' height."""
-    columns = min(2 if aspect > 2.5 else 4, 2 if found.k <= 4 else 3 if found.k <= 9 else 4)
+def _cells(result: Components, aspect: float) -> tuple[tuple[tuple[float, float], ...], float]:
+    """Boxes of a row of components, two panels each, and the height of the panels."""
+    columns = min(2 if aspect > 2.5 else 4, 2 if result.k <= 4 else 3 if result.k <= 9 else 4)
     cell = (INSIDE - _BETWEEN * (columns - 1)) / columns
-    other = pattern_aspect(found)
+    other = pattern_aspect(result)
     height = min(1.6, (cell - _WITHIN) / (aspect + other))
     boxes = []
     for column in range(columns):
         left = EDGE + column * (cell + _BETWEEN)
         boxes += [(left, height * aspect), (left + height * aspect + _WITHIN, height * other)]
-    return columns, tuple(boxes), height
+    return tuple(boxes), height
 
 
-def _draw_pair(weight: Axes, pattern: Axes, found: Components, component: int) -> tuple[Any, Any]:
+def _draw_pair(weight: Axes, pattern: Axes, result: Components, component: int) -> tuple[Any, Any]:
     """Weight map and pattern of a component, framed in its colour."""
-    share = found.counts()[component] / max(1, found.label.size)
-    said = "background" if component == found.background else percent(share)
-    values = found.data["weight"][component].to_numpy()
+    share = result.counts()[component] / max(1, result.label.size)
+    said = "background" if component == result.background else percent(share)
+    values = result.data["weight"][component].to_numpy()
     mapped = draw_map(
-        weight, values, found.data, title="", cmap=CONFIDENCE_MAP, limits=(0.0, 1.0),
+        weight, values, result.data, title="", cmap=CONFIDENCE_MAP, limits=(0.0, 1.0),
         bar_colour=None,
     )  # fmt: skip
-    stretch(weight, found.data)
-    image = found.pattern("pattern", component)
+    stretch(weight, result.data)
+    image = result.pattern("pattern", component)
     top = top_of(image)
     drawn = draw_pattern(pattern, image, title=f"≤ {short(top)}", top=top)
     weight.set_title(f"{component}", loc="left", fontweight="bold")
@@ -119,7 +111,7 @@ def _draw_pair(weight: Axes, pattern: Axes, found: Components, component: int) -
         weight.set_title(said, loc="right", fontsize=6)
     for axes in (weight, pattern):
         for side in axes.spines.values():
-            side.set_color(found.colours[component])
+            side.set_color(result.colours[component])
             side.set_linewidth(1.6)
     return mapped, drawn
 

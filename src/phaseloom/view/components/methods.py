@@ -1,4 +1,4 @@
-"""How components were found, in words fit for the methods section of a paper."""
+"""How components were result, in words fit for the methods section of a paper."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import xarray as xr
 
 from phaseloom.view.components.data import Components, components
 from phaseloom.view.components.rank import has_sweep
-from phaseloom.view.parts import FOLASTRE, facts, percent
+from phaseloom.view.parts import FOLASTRE, MethodsText, percent, program
 
 _CAO = (
     "Cao et al., Unsupervised multi-clustering and decision-making strategies for 4D-STEM "
@@ -40,58 +40,27 @@ _BOUTSIDIS = (
 _HUBERT = "L. Hubert, P. Arabie, Comparing partitions, J. Classif. 2, 193–218 (1985)."
 
 
-class _Cited(list[str]):
-    """Works in the order of their first mention."""
-
-    def __call__(self, work: str) -> str:
-        if work not in self:
-            self.append(work)
-        return f"[{self.index(work) + 1}]"
-
-
-def citations(tree: xr.DataTree) -> tuple[str, ...]:
-    """The works that :func:`methods_paragraph` cites, in order of their numbers."""
-    return tuple(_told(tree)[1])
-
-
-def methods_paragraph(tree: xr.DataTree) -> str:
-    """What was done, in words fit for the methods section of a paper.
-
-    Parameters
-    ----------
-    tree
-        Result with ``/components``. What its variables and attributes do not tell is not said.
-
-    Returns
-    -------
-    str
-        Its numbers in brackets are those of :func:`citations`.
-    """
-    return _told(tree)[0]
-
-
-def _told(tree: xr.DataTree) -> tuple[str, _Cited]:
-    found, cite = components(tree), _Cited()
-    version = facts(tree, "versions").get("phaseloom")
-    said = [
-        f"The {found.label.size:,} diffraction patterns were described by few patterns "
+def methods_text(tree: xr.DataTree) -> MethodsText:
+    """What was done, as far as the group ``/components`` of a result states it."""
+    result, text = components(tree), MethodsText()
+    text.add(
+        f"The {result.label.size:,} diffraction patterns were described by few patterns "
         "(components) and their weights at every scan position, by non-negative matrix "
-        f"factorisation with phaseloom{f' {version}' if version else ''}, after Cao et al. "
-        f"{cite(_CAO)}."
-    ]
-    said += _prepared(found, cite)
-    said += _factorised(found, cite)
-    said += _chosen(found, cite)
-    said += _assigned(found, cite)
-    if found.others and "agreement_of_methods" in found.data:
-        said.append(
+        f"factorisation with {program(tree)}, after Cao et al. {text.cite(_CAO)}."
+    )
+    _add_preparation(text, result)
+    _add_factorisation(text, result)
+    _add_choice(text, result)
+    _add_assignment(text, result)
+    if result.others and "agreement_of_methods" in result.data:
+        text.add(
             "Other clusterings of the same patterns were compared by the adjusted Rand index "
-            f"{cite(_HUBERT)}."
+            f"{text.cite(_HUBERT)}."
         )
-    return " ".join(said), cite
+    return text
 
 
-def _prepared(found: Components, cite: _Cited) -> list[str]:
+def _add_preparation(text: MethodsText, result: Components) -> None:
     """What was done to the patterns before."""
     kinds = {
         "raw": "The patterns were used as recorded",
@@ -101,34 +70,34 @@ def _prepared(found: Components, cite: _Cited) -> list[str]:
         "peaks": "Of the patterns only pixels with peaks registered in them were used, the peaks "
         "being found as proposed by Folastre et al. ",
     }
-    kind = found.text("patterns")
+    kind = result.text("patterns")
     if kind not in kinds:
-        return []
-    said = kinds[kind] + (cite(FOLASTRE) if kind in ("registered", "peaks") else "")
-    high, wide = found.data.sizes["ky"], found.data.sizes["kx"]
-    said += f", on {wide} × {high} px"
-    if found.number("aligned") == 1:
-        said += ", with the direct beam at one place"
-    if found.number("mask_radius") > 0:
-        said += (
-            f"; the direct beam was left out to a radius of {found.number('mask_radius'):.3g} "
+        return
+    sentence = kinds[kind] + (text.cite(FOLASTRE) if kind in ("registered", "peaks") else "")
+    high, wide = result.data.sizes["ky"], result.data.sizes["kx"]
+    sentence += f", on {wide} × {high} px"
+    if result.number("aligned") == 1:
+        sentence += ", with the direct beam at one place"
+    if result.number("mask_radius") > 0:
+        sentence += (
+            f"; the direct beam was left out to a radius of {result.number('mask_radius'):.3g} "
             "detector px"
         )
-    return [said + "."]
+    text.add(sentence + ".")
 
 
-def _factorised(found: Components, cite: _Cited) -> list[str]:
-    said = []
-    if found.text("scaling") == "poisson":
-        said.append(
+def _add_factorisation(text: MethodsText, result: Components) -> None:
+    """Scaling, compression, start, update rule and penalties of the factorisation."""
+    if result.text("scaling") == "poisson":
+        text.add(
             "Positions and pixels were scaled by the roots of their mean counts, so that "
-            f"counting noise weighs equally everywhere {cite(_KEENAN)}."
+            f"counting noise weighs equally everywhere {text.cite(_KEENAN)}."
         )
-    if found.text("loss_kind"):
-        said.append(
+    if result.text("loss_kind"):
+        text.add(
             "The matrix was compressed to its leading dimensions, twice the largest number of "
             "components and eight, by subspace iteration over blocks of positions "
-            f"{cite(_HALKO)}."
+            f"{text.cite(_HALKO)}."
         )
     starts = {
         "pure": "the purest positions (successive projection) ",
@@ -136,9 +105,9 @@ def _factorised(found: Components, cite: _Cited) -> list[str]:
         "random": "random weights and patterns",
     }
     works = {"pure": _GILLIS, "nndsvd": _BOUTSIDIS}
-    start = found.text("start")
+    start = result.text("start")
     begun = f"From {starts[start]}" if start in starts else ""
-    begun += cite(works[start]) if start in works else ""
+    begun += text.cite(works[start]) if start in works else ""
     what, how, work = {
         "frobenius": (
             "squared differences were",
@@ -146,13 +115,13 @@ def _factorised(found: Components, cite: _Cited) -> list[str]:
             _CICHOCKI,
         ),
         "kl": ("Kullback-Leibler divergence was", "multiplicative updates", _LEE),
-    }.get(found.text("loss_kind"), ("", "", ""))
+    }.get(result.text("loss_kind"), ("", "", ""))
     if what:
         first = f"{begun} the" if begun else "The"
-        said.append(f"{first} {what} made smallest by {how} {cite(work)}.")
-    free = not found.number("sparsity") > 0 and not found.number("smoothness") > 0
-    if found.text("loss_kind") == "frobenius" and found.text("scaling") == "poisson" and free:
-        said.append(
+        text.add(f"{first} {what} made smallest by {how} {text.cite(work)}.")
+    free = not result.number("sparsity") > 0 and not result.number("smoothness") > 0
+    if result.text("loss_kind") == "frobenius" and result.text("scaling") == "poisson" and free:
+        text.add(
             "Weights and patterns were then fitted twice more, and the weights a last time, to "
             "all pixels with the counting error of each, its variance being the counts expected "
             "there."
@@ -161,26 +130,24 @@ def _factorised(found: Components, cite: _Cited) -> list[str]:
         ("sparsity", "A penalty of {:g} kept weights sparse."),
         ("smoothness", "A penalty of {:g} kept the weight maps smooth."),
     ):
-        if found.number(name) > 0:
-            said.append(penalty.format(found.number(name)))
-    return said
+        if result.number(name) > 0:
+            text.add(penalty.format(result.number(name)))
 
 
-def _chosen(found: Components, cite: _Cited) -> list[str]:
-    """Why there are so many components, and how well they describe the patterns."""
-    said = []
-    if has_sweep(found):
-        k = found.data["k"].to_numpy()
+def _add_choice(text: MethodsText, result: Components) -> None:
+    """Choice of the number of components, and the error of the fit."""
+    if has_sweep(result):
+        k = result.data["k"].to_numpy()
         tried = f"k = {int(k[0])} to {int(k[-1])}"
-        if found.text("choose") == "published":
-            said.append(
-                f"Their number was chosen from {tried} as published {cite(_CAO)}: votes of four "
-                "measures of image quality around the knee of the loss."
+        if result.text("choose") == "published":
+            text.add(
+                f"Their number was chosen from {tried} as published {text.cite(_CAO)}: votes of "
+                "four measures of image quality around the knee of the loss."
             )
         else:
-            seeds = found.number("seeds")
+            seeds = result.number("seeds")
             starts = f", with {seeds:.0f} starts at every number" if seeds > 1 else ""
-            said.append(
+            text.add(
                 f"Their number was chosen from {tried} on patterns averaged over 3 × 3 positions: "
                 "from the largest number on down, the two components most alike were made one "
                 f"and all were fitted again{starts}. Taken is the largest number at which no two "
@@ -188,38 +155,31 @@ def _chosen(found: Components, cite: _Cited) -> list[str]:
                 "found in both halves of the scan, and the error of entries held out does not "
                 "rise by more than its standard error."
             )
-        reason = found.text("reason").rstrip(".")
-        said.append(f"{reason[:1].upper()}{reason[1:]}." if reason else "")
+        reason = result.text("reason").rstrip(".")
+        text.add(f"{reason[:1].upper()}{reason[1:]}." if reason else "")
     else:
-        said.append(f"Their number, {found.k}, was given.")
-    if np.isfinite(found.number("error")):
-        floor = found.number("noise_floor")
+        text.add(f"Their number, {result.k}, was given.")
+    if np.isfinite(result.number("error")):
+        floor = result.number("noise_floor")
         noise = f"; noise alone gives {floor:.3g}" if np.isfinite(floor) else ""
-        said.append(
-            f"What they leave is {found.number('error'):.3g} of the norm of the data{noise}."
-        )
-    return [sentence for sentence in said if sentence]
+        text.add(f"What they leave is {result.number('error'):.3g} of the norm of the data{noise}.")
 
 
-def _assigned(found: Components, cite: _Cited) -> list[str]:
+def _add_assignment(text: MethodsText, result: Components) -> None:
     """Labels, background and overlaps."""
-    said = ["Every position has the component of its largest weight"]
-    ground, limit = found.background, found.number("background_ratio")
+    label = "Every position has the component of its largest weight"
+    ground, limit = result.background, result.number("background_ratio")
     if ground >= 0 and np.isfinite(limit):
-        said[0] += (
+        label += (
             f"; where that is the background (component {ground}) and the second weight is at "
             f"least T = {limit:g} of it, the second"
         )
-    said[0] += "."
-    share = float((found.partner >= 0).mean())
-    limit = found.number("overlap_ratio")
-    if np.isfinite(limit):
-        said.append(
-            "Two components overlap where the next weight is at least "
-            f"s = {limit:g} of that of the label ({percent(share)} of the positions), "
-            f"both rules after {cite(_CAO)}."
-            if ground >= 0
-            else "Two components overlap where the next weight is at least "
-            f"s = {limit:g} of that of the label ({percent(share)} of the positions) {cite(_CAO)}."
+    text.add(f"{label}.")
+    ratio = result.number("overlap_ratio")
+    if np.isfinite(ratio):
+        share = percent(float((result.partner >= 0).mean()))
+        after = ", both rules after" * (ground >= 0)
+        text.add(
+            f"Two components overlap where the next weight is at least s = {ratio:g} of that of "
+            f"the label ({share} of the positions){after} {text.cite(_CAO)}."
         )
-    return said

@@ -7,11 +7,10 @@ from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.view.components.data import Components, components
+from phaseloom.view.components.data import Components
 from phaseloom.view.components.panels import (
     INSIDE,
     bounded_aspect,
@@ -23,7 +22,8 @@ from phaseloom.view.components.panels import (
     stretch,
 )
 from phaseloom.view.components.patterns import draw_triple, triple_panels, triple_rows
-from phaseloom.view.panels import EDGE, Row, add_panel, draw_map, equal_boxes, page
+from phaseloom.view.pages import EDGE, Row, add_panel, equal_boxes, flat, grid, page
+from phaseloom.view.panels import draw_map
 from phaseloom.view.parts import percent
 from phaseloom.view.style import luminance, map_extent, publication
 
@@ -41,14 +41,14 @@ THICKEST = 6.0
 """Points: the line of the pair with the most overlaps."""
 
 
-def overlap_figure(tree: xr.DataTree) -> Figure:
+def overlap_figure(result: Components) -> Figure:
     """Overlaps at rising ratios of the weights, and patterns of a few beside their components.
 
     Parameters
     ----------
-    tree
-        Result with ``overlap`` (threshold, y, x) in ``/components``, and ``overlap_example``
-        (example, ky, kx) where there are examples: ``example_y`` and ``example_x`` are indices
+    result
+        With ``overlap`` (threshold, y, x), and ``overlap_example`` (example, ky, kx) where there
+        are examples: ``example_y`` and ``example_x`` are indices
         of their position, ``example_component`` and ``example_partner`` its two components.
 
     Raises
@@ -56,42 +56,36 @@ def overlap_figure(tree: xr.DataTree) -> Figure:
     InputError
         When no position has an overlap.
     """
-    found = components(tree)
-    if not has_overlaps(found):
+    if not has_overlaps(result):
         raise InputError("no position holds two components")
-    examples = found.data.sizes.get("example", 0) if "overlap_example" in found.data else 0
-    thresholds = found.data["threshold"].to_numpy()
-    aspect = bounded_aspect(found.data)
+    examples = result.data.sizes.get("example", 0) if "overlap_example" in result.data else 0
+    thresholds = result.data["threshold"].to_numpy()
+    aspect = bounded_aspect(result.data)
     columns = 5 if aspect <= 1.6 else 3 if aspect <= 3.2 else 2
     boxes = equal_boxes(columns, columns=columns, gap=0.1)
     height = min(boxes[0][1] / aspect, 2.6)
-    rows = [
-        Row(boxes=boxes[: len(thresholds) - start], height=height)
-        for start in range(0, len(thresholds), columns)
-    ]
-    triples = triple_rows(found, examples, above=0.4)
+    rows = grid(len(thresholds), boxes, height=height)
+    triples = triple_rows(result, examples, above=0.4)
     with publication():
         figure, axes = page([*rows, *triples], below=0.36 if examples else 0.02)
-        panels = [panel for row in axes[: len(rows)] for panel in row]
+        panels = flat(axes[: len(rows)])
         for index, (panel, threshold) in enumerate(zip(panels, thresholds, strict=True)):
-            _draw_threshold(panel, found, index, float(threshold))
+            _draw_threshold(panel, result, index, float(threshold))
         drawn: Any = None
         for index, three in enumerate(triple_panels(axes[len(rows) :])):
-            drawn = _draw_example(three, found, index)
-            _mark(panels[0], found, index)
+            drawn = _draw_example(three, result, index)
+            _mark(panels[0], result, index)
         if examples:
-            pattern_bar(axes[len(rows)][0], found)
+            pattern_bar(axes[len(rows)][0], result)
             counts_bar(axes[-1][0], drawn)
         return figure
 
 
-def network_figure(tree: xr.DataTree, network: pd.DataFrame) -> Figure:
+def network_figure(result: Components, network: pd.DataFrame) -> Figure:
     """Which components touch: lines between them, thicker where more positions hold both.
 
     Parameters
     ----------
-    tree
-        Result with ``/components``.
     network
         A row per pair that touches or overlaps: ``first``, ``second`` component, ``overlap``
         (positions that hold both), ``length`` of the boundary in px.
@@ -101,11 +95,10 @@ def network_figure(tree: xr.DataTree, network: pd.DataFrame) -> Figure:
     InputError
         When no two components touch.
     """
-    found = components(tree)
     if network.empty:
         raise InputError("no two components touch")
     pairs = network.sort_values(["overlap", "length"], ascending=False, ignore_index=True)
-    aspect = bounded_aspect(found.data)
+    aspect = bounded_aspect(result.data)
     shown = pairs.head(LISTED)
     beside = aspect <= 2.5
     wide = min(4.4, 4.2 * aspect) if beside else INSIDE
@@ -114,7 +107,7 @@ def network_figure(tree: xr.DataTree, network: pd.DataFrame) -> Figure:
     with publication():
         row = Row(boxes=((EDGE, wide),), height=high, below=0.52 if beside else 0.1)
         figure, axes = page([row], below=0.0 if beside else listed + 0.82)
-        _draw_network(axes[0][0], found, pairs)
+        _draw_network(axes[0][0], result, pairs)
         left = EDGE + wide + 0.62 if beside else EDGE + 0.45
         place = add_panel(
             figure,
@@ -123,40 +116,40 @@ def network_figure(tree: xr.DataTree, network: pd.DataFrame) -> Figure:
             width=min(2.6, INSIDE + EDGE - left - 0.3),
             height=listed,
         )
-        _draw_pairs(place, found, shown, total=len(pairs))
+        _draw_pairs(place, result, shown, total=len(pairs))
         return figure
 
 
-def has_overlaps(found: Components) -> bool:
+def has_overlaps(result: Components) -> bool:
     """Whether any position holds two components."""
-    return "overlap" in found.data and bool(found.data["overlap"].any())
+    return "overlap" in result.data and bool(result.data["overlap"].any())
 
 
-def _steps(found: Components) -> tuple[float, float]:
+def _steps(result: Components) -> tuple[float, float]:
     """Distance of positions along y and x."""
-    left, right, bottom, top = map_extent(found.data)["extent"]
-    rows, columns = found.shape
+    left, right, bottom, top = map_extent(result.data)["extent"]
+    rows, columns = result.shape
     return abs(bottom - top) / rows, abs(right - left) / columns
 
 
-def _draw_threshold(axes: Axes, found: Components, index: int, threshold: float) -> None:
+def _draw_threshold(axes: Axes, result: Components, index: int, threshold: float) -> None:
     """Overlaps from one ratio on, black on the faint label map."""
-    overlap = found.data["overlap"][index].to_numpy().astype(bool)
-    image = paint(found.label, found.colours, faint=FAINT)
+    overlap = result.data["overlap"][index].to_numpy().astype(bool)
+    image = paint(result.label, result.colours, faint=FAINT)
     image[overlap] = OVERLAP_COLOUR
     title = f"≥ {100 * threshold:.0f} %: {percent(float(overlap.mean()))}"
-    draw_map(axes, image, found.data, title=title, bar_colour="black" if index == 0 else None)
-    stretch(axes, found.data)
+    draw_map(axes, image, result.data, title=title, bar_colour="black" if index == 0 else None)
+    stretch(axes, result.data)
 
 
-def _draw_example(panels: Any, found: Components, index: int) -> Any:
+def _draw_example(panels: Any, result: Components, index: int) -> Any:
     """A pattern of an overlap beside its two components."""
-    example = found.data.isel(example=index)
+    example = result.data.isel(example=index)
     one, other = int(example["example_component"]), int(example["example_partner"])
     images = [
         example["overlap_example"].to_numpy().astype(float),
-        found.pattern("pattern", one),
-        found.pattern("pattern", other),
+        result.pattern("pattern", one),
+        result.pattern("pattern", other),
     ]
     drawn = draw_triple(panels, images, names=("", f"component {one}", f"component {other}"))
     where = f"row {int(example['example_y'])}, column {int(example['example_x'])}"
@@ -168,21 +161,21 @@ def _draw_example(panels: Any, found: Components, index: int) -> Any:
     write(where, xytext=(11, 13))
     for axes, component in zip(panels[1:], (one, other), strict=True):
         for side in axes.spines.values():
-            side.set_color(found.colours[component])
+            side.set_color(result.colours[component])
             side.set_linewidth(1.6)
     return drawn
 
 
-def _mark(axes: Axes, found: Components, index: int) -> None:
+def _mark(axes: Axes, result: Components, index: int) -> None:
     """The letter of an example where it lies on the map."""
     from matplotlib.patheffects import withStroke
 
-    x, y = _centre(found, index)
+    x, y = _centre(result, index)
     axes.plot(
         x, y, "o", markersize=6, markerfacecolor="none", markeredgecolor="#D55E00",
         markeredgewidth=0.9, scalex=False, scaley=False,
     )  # fmt: skip
-    left, right, bottom, top = map_extent(found.data)["extent"]
+    left, right, bottom, top = map_extent(result.data)["extent"]
     aside = (-1.0 if x > (left + right) / 2 else 1.0, -1.0 if y < (top + bottom) / 2 else 1.0)
     axes.annotate(
         ascii_uppercase[index], (x, y), xytext=(6 * aside[0], 6 * aside[1]),
@@ -191,19 +184,19 @@ def _mark(axes: Axes, found: Components, index: int) -> None:
     )  # fmt: skip
 
 
-def _centre(found: Components, index: int) -> tuple[float, float]:
-    left, right, bottom, top = map_extent(found.data)["extent"]
-    step_y, step_x = _steps(found)
-    row, column = int(found.data["example_y"][index]), int(found.data["example_x"][index])
+def _centre(result: Components, index: int) -> tuple[float, float]:
+    left, right, bottom, top = map_extent(result.data)["extent"]
+    step_y, step_x = _steps(result)
+    row, column = int(result.data["example_y"][index]), int(result.data["example_x"][index])
     return min(left, right) + (column + 0.5) * step_x, min(bottom, top) + (row + 0.5) * step_y
 
 
-def _draw_network(axes: Axes, found: Components, pairs: pd.DataFrame) -> None:
+def _draw_network(axes: Axes, result: Components, pairs: pd.DataFrame) -> None:
     """Components at their largest region, lines between those that touch."""
     from matplotlib.lines import Line2D
 
-    draw_labels(axes, found, title="Components that touch", faint=FAINT, lines=False)
-    where = places(found, found.label)
+    draw_labels(axes, result, title="Components that touch", faint=FAINT, lines=False)
+    where = places(result, result.label)
     most = max(1, int(pairs["overlap"].max()))
     for pair in pairs.itertuples(index=False):
         (x, y, _), (u, v, _) = where[pair.first], where[pair.second]
@@ -215,9 +208,9 @@ def _draw_network(axes: Axes, found: Components, pairs: pd.DataFrame) -> None:
             zorder=2 + pair.overlap / (2 * most), scalex=False, scaley=False,
         )  # fmt: skip
     for component, (x, y, _) in where.items():
-        if component == found.background:
+        if component == result.background:
             continue
-        colour = found.colours[component]
+        colour = result.colours[component]
         axes.plot(
             x, y, "o", markersize=10, color=colour, markeredgecolor="black", markeredgewidth=0.6,
             zorder=3, scalex=False, scaley=False, gid="node",
@@ -253,12 +246,12 @@ def _shade(count: int, most: int) -> str:
     return str(0.62 - 0.52 * min(1.0, 2 * count / most))
 
 
-def _draw_pairs(axes: Axes, found: Components, shown: pd.DataFrame, *, total: int) -> None:
+def _draw_pairs(axes: Axes, result: Components, shown: pd.DataFrame, *, total: int) -> None:
     """Overlaps of the pairs as bars, with the length of their boundary."""
     from matplotlib.ticker import MaxNLocator
 
-    step_y, step_x = _steps(found)
-    units = str(found.data["x"].attrs.get("units", "px"))
+    step_y, step_x = _steps(result)
+    units = str(result.data["x"].attrs.get("units", "px"))
     if not np.isclose(step_y, step_x):
         step_x, units = 1.0, "px"
     place = np.arange(len(shown))

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.view.components.data import COLOURS, Components, component_colours
-from phaseloom.view.panels import EDGE, colour_bar, draw_map, frame_image, map_aspect
+from phaseloom.view.pages import EDGE
+from phaseloom.view.panels import colour_bar, draw_map, frame_image, map_aspect
 from phaseloom.view.parts import percent
 from phaseloom.view.style import (
     DENSITY_MAP,
@@ -79,7 +80,7 @@ def paint(
 
 def draw_labels(
     axes: Axes,
-    found: Components,
+    result: Components,
     *,
     title: str,
     label: NDArray[np.int64] | None = None,
@@ -105,18 +106,18 @@ def draw_labels(
     numbers
         Write the component into its largest region, where it has room.
     """
-    shown = found.label if label is None else label
-    names = found.colours if colours is None else colours
-    partner = found.partner if overlaps and bool((found.partner >= 0).any()) else None
-    _hatch(axes, found)
+    shown = result.label if label is None else label
+    names = result.colours if colours is None else colours
+    partner = result.partner if overlaps and bool((result.partner >= 0).any()) else None
+    _hatch(axes, result)
     image = paint(shown, names, partner=partner, faint=faint)
-    draw_map(axes, image, found.data, title=title, bar_colour=bar_colour)
-    stretch(axes, found.data)
+    draw_map(axes, image, result.data, title=title, bar_colour=bar_colour)
+    stretch(axes, result.data)
     if lines:
-        draw_edges(axes, found, shown)
+        draw_edges(axes, result, shown)
     if numbers:
-        for component, (x, y, room) in places(found, shown).items():
-            if room * _points(axes, found) >= 4.5:
+        for component, (x, y, room) in places(result, shown).items():
+            if room * _points(axes, result) >= 4.5:
                 dark = luminance(names[component]) > 0.3
                 axes.text(
                     x, y, str(component), ha="center", va="center", fontsize=6,
@@ -124,7 +125,7 @@ def draw_labels(
                 )  # fmt: skip
 
 
-def places(found: Components, label: NDArray[np.int64]) -> dict[int, tuple[float, float, float]]:
+def places(result: Components, label: NDArray[np.int64]) -> dict[int, tuple[float, float, float]]:
     """The place deepest inside the largest region of every label: x, y, and how deep, positions.
 
     Parameters
@@ -134,7 +135,7 @@ def places(found: Components, label: NDArray[np.int64]) -> dict[int, tuple[float
     """
     from scipy import ndimage
 
-    left, right, bottom, top = map_extent(found.data)["extent"]
+    left, right, bottom, top = map_extent(result.data)["extent"]
     rows, columns = label.shape
     held = {}
     for component in np.unique(label[label >= 0]).tolist():
@@ -168,20 +169,20 @@ def edges(label: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]
     return pairs[parted].astype(np.intp), beside[parted]
 
 
-def draw_edges(axes: Axes, found: Components, label: NDArray[np.int64]) -> None:
+def draw_edges(axes: Axes, result: Components, label: NDArray[np.int64]) -> None:
     """Draw thin lines between positions of different labels."""
     from matplotlib.collections import LineCollection
 
     pairs, beside = edges(label)
     if not len(pairs):
         return
-    left, right, bottom, top = map_extent(found.data)["extent"]
+    left, right, bottom, top = map_extent(result.data)["extent"]
     rows, columns = label.shape
     high, wide = (bottom - top) / rows, (right - left) / columns
     row, column = pairs[:, 1].T
     start = np.stack([left + column * wide, top + row * high], axis=-1)
     along = np.where(beside[:, None], [0.0, high], [wide, 0.0])
-    width = float(np.clip(_points(axes, found) / 6, 0.1, 0.5))
+    width = float(np.clip(_points(axes, result) / 6, 0.1, 0.5))
     lines = list(np.stack([start, start + along], axis=1))
     axes.add_collection(
         LineCollection(
@@ -221,9 +222,9 @@ def draw_pattern(axes: Axes, image: NDArray[np.float64], *, title: str, top: flo
     return drawn
 
 
-def pattern_bar(axes: Axes, found: Components) -> None:
+def pattern_bar(axes: Axes, result: Components) -> None:
     """The scale bar of a pattern."""
-    kx = found.data["kx"]
+    kx = result.data["kx"]
     step = abs(float(kx[-1] - kx[0])) / max(1, kx.size - 1)
     units = str(kx.attrs.get("units", "px"))
     draw_bar(axes, (-0.5, kx.size - 0.5), units=units, step=step or 1.0, colour="white")
@@ -259,22 +260,22 @@ def bounded_aspect(dataset: xr.Dataset) -> float:
     return float(np.clip(map_aspect(dataset), 1 / STRETCHED, STRETCHED))
 
 
-def pattern_aspect(found: Components) -> float:
+def pattern_aspect(result: Components) -> float:
     """Width over height of a pattern."""
-    return float(found.data.sizes["kx"] / found.data.sizes["ky"])
+    return float(result.data.sizes["kx"] / result.data.sizes["ky"])
 
 
-def component_handles(found: Components, *, overlaps: bool = True) -> list[Any]:
+def component_handles(result: Components, *, overlaps: bool = True) -> list[Any]:
     """Swatches of a legend: the components with their shares, the overlaps, what is nothing."""
     from matplotlib.patches import Patch
 
-    total = max(1, int(found.label.size))
+    total = max(1, int(result.label.size))
     handles = []
-    for number, (colour, positions) in enumerate(zip(found.colours, found.counts(), strict=True)):
-        named = " (background)" * (number == found.background)
+    for number, (colour, positions) in enumerate(zip(result.colours, result.counts(), strict=True)):
+        named = " (background)" * (number == result.background)
         text = f"{number}{named}, {percent(positions / total)}"
         handles.append(Patch(facecolor=colour, edgecolor="#666666", linewidth=0.4, label=text))
-    overlap = float((found.partner >= 0).mean())
+    overlap = float((result.partner >= 0).mean())
     if overlaps and overlap > 0:
         handles.append(
             Patch(
@@ -282,7 +283,7 @@ def component_handles(found: Components, *, overlaps: bool = True) -> list[Any]:
                 label=f"overlap (both colours), {percent(overlap)}",
             )
         )  # fmt: skip
-    nothing = float((found.label < 0).mean())
+    nothing = float((result.label < 0).mean())
     if nothing > 0:
         handles.append(nothing_handle(f"nothing there, {percent(nothing)}"))
     return handles
@@ -302,11 +303,11 @@ def extra_colours(k: int, more: int, background: int) -> list[str]:
     return used + [COLOURS[(start + index) % len(COLOURS)] for index in range(more)]
 
 
-def _hatch(axes: Axes, found: Components) -> None:
+def _hatch(axes: Axes, result: Components) -> None:
     """Hatch the field; it is seen where a map is transparent."""
     from matplotlib.patches import Rectangle
 
-    left, right, low, high = field_of_view(found.data)
+    left, right, low, high = field_of_view(result.data)
     axes.add_patch(
         Rectangle(
             (left, low), right - left, high - low, facecolor="white", edgecolor="#BBBBBB",
@@ -315,11 +316,11 @@ def _hatch(axes: Axes, found: Components) -> None:
     )  # fmt: skip
 
 
-def _points(axes: Axes, found: Components) -> float:
+def _points(axes: Axes, result: Components) -> float:
     """Side of a position on paper, in points."""
     figure: Any = axes.get_figure(root=True)
     axes.apply_aspect()
     box = axes.get_position()
-    rows, columns = found.shape
+    rows, columns = result.shape
     wide, high = box.width * figure.get_figwidth(), box.height * figure.get_figheight()
     return float(72 * min(wide / columns, high / rows))

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.view.components.data import METRICS, Components, components
+from phaseloom.view.components.data import METRICS, Components
 from phaseloom.view.components.panels import (
     INSIDE,
     counts_bar,
@@ -20,7 +19,7 @@ from phaseloom.view.components.panels import (
     short,
     top_of,
 )
-from phaseloom.view.panels import EDGE, Row, page
+from phaseloom.view.pages import EDGE, Row, grid, page
 from phaseloom.view.style import publication
 
 if TYPE_CHECKING:
@@ -39,13 +38,11 @@ NAMES = ("", "mean of its label", "brightest position")
 _BETWEEN, _WITHIN = 0.3, 0.05
 
 
-def patterns_figure(tree: xr.DataTree, first: int = 0) -> Figure:
+def patterns_figure(result: Components, first: int = 0) -> Figure:
     """Components beside the mean pattern of their label and the pattern where they weigh most.
 
     Parameters
     ----------
-    tree
-        Result with ``/components``.
     first
         The component that the figure starts with; it holds ``PER_PAGE`` at most.
 
@@ -59,34 +56,33 @@ def patterns_figure(tree: xr.DataTree, first: int = 0) -> Figure:
     InputError
         When the result holds no patterns to compare with.
     """
-    found = components(tree)
-    if not has_measured(found):
+    if not has_measured(result):
         raise InputError("the result has no patterns to compare components with", "cluster again")
-    shown = range(first, min(found.k, first + PER_PAGE))
+    shown = range(first, min(result.k, first + PER_PAGE))
     triples = [
-        [found.pattern(name, c) for name in ("pattern", "mean_pattern", "brightest_pattern")]
+        [result.pattern(name, c) for name in ("pattern", "mean_pattern", "brightest_pattern")]
         for c in shown
     ]
     with publication():
-        figure, axes = page(triple_rows(found, len(shown), above=0.38), below=0.36)
+        figure, axes = page(triple_rows(result, len(shown), above=0.38), below=0.36)
         drawn: Any = None
         for panels, component, images in zip(triple_panels(axes), shown, triples, strict=True):
             drawn = draw_triple(panels, images, names=NAMES)
-            _name(panels[0], found, component)
+            _name(panels[0], result, component)
             for side in panels[0].spines.values():
-                side.set_color(found.colours[component])
+                side.set_color(result.colours[component])
                 side.set_linewidth(1.6)
-        pattern_bar(axes[0][0], found)
+        pattern_bar(axes[0][0], result)
         counts_bar(axes[-1][0], drawn)
         return figure
 
 
-def has_measured(found: Components) -> bool:
+def has_measured(result: Components) -> bool:
     """Whether the result holds patterns of the scan to compare with."""
-    return {"mean_pattern", "brightest_pattern"} <= set(found.data.data_vars)
+    return {"mean_pattern", "brightest_pattern"} <= set(result.data.data_vars)
 
 
-def triple_rows(found: Components, count: int, *, above: float = 0.24) -> list[Row]:
+def triple_rows(result: Components, count: int, *, above: float = 0.24) -> list[Row]:
     """Rows of panels for ``count`` triples of patterns, two in a row."""
     cell = (INSIDE - _BETWEEN) / 2
     width = (cell - 2 * _WITHIN) / 3
@@ -95,11 +91,8 @@ def triple_rows(found: Components, count: int, *, above: float = 0.24) -> list[R
         for column in range(2)
         for place in range(3)
     )
-    height = min(1.6 * width, width / pattern_aspect(found))
-    return [
-        Row(boxes=boxes[: 3 * min(2, count - start)], height=height, above=above)
-        for start in range(0, count, 2)
-    ]
+    height = min(1.6 * width, width / pattern_aspect(result))
+    return grid(3 * count, boxes, height=height, above=above)
 
 
 def triple_panels(axes: Sequence[Sequence[Axes]]) -> list[Sequence[Axes]]:
@@ -128,16 +121,16 @@ def draw_triple(
     return drawn
 
 
-def _name(axes: Axes, found: Components, component: int) -> None:
+def _name(axes: Axes, result: Components, component: int) -> None:
     """Over the first pattern of a component: its number, and how well it agrees with the mean."""
-    said = f"{component}" + " background" * (component == found.background)
+    said = f"{component}" + " background" * (component == result.background)
     axes.annotate(
         said, (0.0, 1.0), xycoords="axes fraction", xytext=(0, 13), textcoords="offset points",
         fontweight="bold", annotation_clip=False,
     )  # fmt: skip
-    if "agreement" not in found.data:
+    if "agreement" not in result.data:
         return
-    values = found.data["agreement"].isel(component=component)
+    values = result.data["agreement"].isel(component=component)
     held = [str(name) for name in values["metric"].to_numpy()]
     parts = [
         f"{METRICS[name][0]} {float(values[held.index(name)]):.2f}"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.view.components.data import METRICS, Components, components
-from phaseloom.view.panels import Row, colour_bar, equal_boxes, letter, page
-from phaseloom.view.style import CORRELATION_MAP, luminance, publication, spread
+from phaseloom.view.components.data import METRICS, Components
+from phaseloom.view.pages import equal_boxes, filled_page, grid
+from phaseloom.view.panels import colour_bar
+from phaseloom.view.style import CORRELATION_MAP, luminance, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,63 +30,50 @@ CELL = 0.2
 WORST_COLOUR = "#D55E00"
 
 
-def quality_figure(tree: xr.DataTree) -> Figure:
+def quality_figure(result: Components) -> Figure:
     """Four matrices of similarity between components, and their agreement with mean patterns.
 
     Parameters
     ----------
-    tree
-        Result with ``similarity`` (metric, component, component_2) or ``agreement`` (metric,
-        component) in ``/components``. Bright is alike, whichever way the measure goes.
+    result
+        With ``similarity`` (metric, component, component_2) or ``agreement`` (metric, component).
+        Bright is similar, whether the measure is high or low for similar patterns.
 
     Raises
     ------
     InputError
         When it has neither.
     """
-    found = components(tree)
-    pairs, agreed = has_similarity(found), has_agreement(found)
+    pairs, agreed = has_similarity(result), has_agreement(result)
     if not pairs and not agreed:
         raise InputError("the result has no similarities of its components", "cluster again")
-    names = _measures(found)
-    columns = 4 if found.k <= FEW else 2
+    names = _measures(result)
+    columns = 4 if result.k <= FEW else 2
     boxes = equal_boxes(4, columns=4, left=0.34, gap=0.34) if columns == 4 else LARGE
     side = boxes[0][1]
-    rows = [
-        Row(boxes=boxes[: len(names) - start], height=side, above=0.3, below=0.52)
-        for start in range(0, len(names), columns)
-    ] * pairs
+    rows = grid(len(names), boxes, height=side, above=0.3, below=0.52) * pairs
+    draws = [partial(_draw_matrix, result=result, name=name, side=side) for name in names] * pairs
     wide = equal_boxes(2, columns=2, left=0.58, gap=0.64)
-    rows += [
-        Row(boxes=wide[: len(names) - start], height=0.85, above=0.28, below=0.36)
-        for start in range(0, len(names), 2)
-    ] * agreed
-    with publication():
-        figure, axes = page(rows)
-        panels = [panel for row in axes for panel in row]
-        for index, name in enumerate(names * pairs):
-            _draw_matrix(panels[index], found, name, side=side)
-        for index, name in enumerate(names * agreed):
-            _draw_agreement(panels[len(names) * pairs + index], found, name)
-        letter(panels)
-        return figure
+    rows += grid(len(names), wide, height=0.85, above=0.28, below=0.36) * agreed
+    draws += [partial(_draw_agreement, result=result, name=name) for name in names] * agreed
+    return filled_page(rows, draws)
 
 
-def has_similarity(found: Components) -> bool:
+def has_similarity(result: Components) -> bool:
     """Whether there are two components that were compared."""
-    held = found.data.get("similarity")
-    return held is not None and found.k > 1 and bool(np.isfinite(held).any())
+    held = result.data.get("similarity")
+    return held is not None and result.k > 1 and bool(np.isfinite(held).any())
 
 
-def has_agreement(found: Components) -> bool:
+def has_agreement(result: Components) -> bool:
     """Whether components were compared with raw patterns."""
-    held = found.data.get("agreement")
+    held = result.data.get("agreement")
     return held is not None and bool(np.isfinite(held).any())
 
 
-def worst_pair(found: Components, name: str) -> tuple[int, int, float] | None:
+def worst_pair(result: Components, name: str) -> tuple[int, int, float] | None:
     """The two components that a measure calls most alike, and its value; None without any."""
-    values = similarity(found, name)
+    values = similarity(result, name)
     if not np.isfinite(values).any():
         return None
     sign = 1.0 if METRICS[name][2] else -1.0
@@ -94,15 +82,15 @@ def worst_pair(found: Components, name: str) -> tuple[int, int, float] | None:
     return min(int(one), int(other)), max(int(one), int(other)), float(values[one, other])
 
 
-def similarity(found: Components, name: str) -> NDArray[np.float64]:
+def similarity(result: Components, name: str) -> NDArray[np.float64]:
     """One measure between all components (component, component_2), NaN on the diagonal."""
-    values = found.data["similarity"].sel(metric=name).to_numpy().astype(float).copy()
+    values = result.data["similarity"].sel(metric=name).to_numpy().astype(float).copy()
     np.fill_diagonal(values, np.nan)
     return values
 
 
-def _measures(found: Components) -> list[str]:
-    held = {str(name) for name in found.data["metric"].to_numpy()}
+def _measures(result: Components) -> list[str]:
+    held = {str(name) for name in result.data["metric"].to_numpy()}
     return [name for name in METRICS if name in held]
 
 
@@ -116,13 +104,13 @@ def _ends(values: NDArray[np.float64]) -> tuple[float, float]:
     return low, high
 
 
-def _draw_matrix(axes: Axes, found: Components, name: str, *, side: float) -> None:
+def _draw_matrix(axes: Axes, *, result: Components, name: str, side: float) -> None:
     """One measure between all components; the pair most alike is framed and named."""
     import matplotlib as mpl
     from matplotlib.colors import to_hex
     from matplotlib.patches import Rectangle
 
-    values = similarity(found, name)
+    values = similarity(result, name)
     short, unit, larger = METRICS[name]
     cmap = mpl.colormaps[CORRELATION_MAP if larger else f"{CORRELATION_MAP}_r"]
     low, high = _ends(values)
@@ -132,21 +120,21 @@ def _draw_matrix(axes: Axes, found: Components, name: str, *, side: float) -> No
     )  # fmt: skip
     for edge in axes.spines.values():
         edge.set_visible(True)
-    step = 1 if found.k <= 12 else 2
-    ticks = np.arange(0, found.k, step)
+    step = 1 if result.k <= 12 else 2
+    ticks = np.arange(0, result.k, step)
     axes.set_xticks(ticks)
     axes.set_yticks(ticks)
     axes.tick_params(length=0, pad=2)
-    if side / found.k >= CELL:
-        size = float(np.clip(side / found.k * 72 / 3.4, 4.0, 6.5))
-        form = ".0f" if name == "psnr" and found.k > FEW else ".1f" if name == "psnr" else ".2f"
+    if side / result.k >= CELL:
+        size = float(np.clip(side / result.k * 72 / 3.4, 4.0, 6.5))
+        form = ".0f" if name == "psnr" and result.k > FEW else ".1f" if name == "psnr" else ".2f"
         for one, other in np.argwhere(np.isfinite(values)).tolist():
             ground = to_hex(cmap(drawn.norm(values[one, other])))
             axes.text(
                 other, one, f"{values[one, other]:{form}}", ha="center", va="center",
                 fontsize=size, color="black" if luminance(ground) > 0.3 else "white",
             )  # fmt: skip
-    worst = worst_pair(found, name)
+    worst = worst_pair(result, name)
     title = short
     if worst is not None:
         one, other, value = worst
@@ -157,7 +145,7 @@ def _draw_matrix(axes: Axes, found: Components, name: str, *, side: float) -> No
                     gid="worst-pair",
                 )
             )  # fmt: skip
-        title += f": {one} and {other} most alike" if found.k > FEW else f": {one} and {other}"
+        title += f": {one} and {other} most alike" if result.k > FEW else f": {one} and {other}"
         title += f" ({value:.3g}{f' {unit}' if unit else ''})"
     axes.set_title(title, loc="left")
     direction = "alike where large" if larger else "alike where small"
@@ -177,19 +165,19 @@ def colour_bar_below(axes: Axes, drawn: object, label: str) -> None:
     axes.set_position(box)
 
 
-def _draw_agreement(axes: Axes, found: Components, name: str) -> None:
+def _draw_agreement(axes: Axes, *, result: Components, name: str) -> None:
     """One measure between every component and the mean pattern of its label."""
     from matplotlib.ticker import MaxNLocator
 
-    values = found.data["agreement"].sel(metric=name).to_numpy().astype(float)
+    values = result.data["agreement"].sel(metric=name).to_numpy().astype(float)
     short, unit, larger = METRICS[name]
-    number = np.arange(found.k)
+    number = np.arange(result.k)
     known = np.isfinite(values)
     low, high = _ends(values)
     room = 0.2 * (high - low)
     foot = low - room if larger else high + room
     axes.vlines(number[known], foot, values[known], colors="#BBBBBB", linewidth=0.7, zorder=1)
-    colours = [colour for colour, held in zip(found.colours, known, strict=True) if held]
+    colours = [colour for colour, held in zip(result.colours, known, strict=True) if held]
     axes.scatter(
         number[known], values[known], s=18, c=colours, edgecolors="#333333", linewidths=0.4,
         zorder=3,
@@ -205,8 +193,8 @@ def _draw_agreement(axes: Axes, found: Components, name: str) -> None:
     # Alike is up for every measure.
     axes.set_ylim(foot, high + room if larger else low - room)
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.set_xlim(-0.7, found.k - 0.3)
-    axes.set_xticks(number[:: 1 if found.k <= 12 else 2])
+    axes.set_xlim(-0.7, result.k - 0.3)
+    axes.set_xticks(number[:: 1 if result.k <= 12 else 2])
     axes.set_xlabel("Component")
     axes.set_ylabel(short + (f" ({unit})" if unit else ""))
     axes.set_title(title, loc="left")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.view.components.data import METRICS, Components, components
-from phaseloom.view.panels import Row, equal_boxes, letter, page
+from phaseloom.view.components.data import METRICS, Components
+from phaseloom.view.pages import equal_boxes, filled_page, grid
 from phaseloom.view.style import PHASE_COLOURS, publication
 
 if TYPE_CHECKING:
@@ -39,78 +39,62 @@ CURVES = (
 LETTERS_PER_LINE = 118
 
 
-def rank_figure(tree: xr.DataTree) -> Figure:
+def rank_figure(result: Components) -> Figure:
     """What decided the number of components: every curve against k, and the sentence why.
 
     Parameters
     ----------
-    tree
-        Result with ``/components`` whose number was looked for: ``loss`` (k) and others, or, as
-        published, ``loss``, ``votes`` and ``quality``.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    result
+        With ``loss`` (k) and others, or, by the published criterion, ``loss``, ``votes`` and
+        ``quality``.
 
     Raises
     ------
     InputError
         When the number of components was given.
     """
-    found = components(tree)
-    if not has_sweep(found):
+    if not has_sweep(result):
         raise InputError("the number of components was given, none was looked for")
     plots: list[Callable[[Axes], None]] = [
-        partial(_draw_curve, found=found, name=name, title=title, label=label)
+        partial(_draw_curve, result=result, name=name, title=title, label=label)
         for name, title, label in CURVES
-        if _known(found, name)
+        if result.has(name)
     ]
-    if "votes" in found.data:
-        plots.append(partial(_draw_votes, found=found))
+    if "votes" in result.data:
+        plots.append(partial(_draw_votes, result=result))
     # What the measures say of every k decides only where they vote.
-    if "votes" in found.data and _known(found, "quality"):
-        held = [str(name) for name in found.data["metric"].to_numpy()]
+    if "votes" in result.data and result.has("quality"):
+        held = [str(name) for name in result.data["metric"].to_numpy()]
         plots += [
-            partial(_draw_quality, found=found, place=held.index(name), name=name)
+            partial(_draw_quality, result=result, place=held.index(name), name=name)
             for name in METRICS
             if name in held
         ]
     with publication():
         columns = 2 if len(plots) <= 4 else 3
         boxes = equal_boxes(columns, columns=columns, left=0.58, right=0.14, gap=0.62)
-        reason = fill(found.text("reason"), LETTERS_PER_LINE)
+        reason = fill(result.text("reason"), LETTERS_PER_LINE)
         lines = reason.count("\n") + 1 if reason else 0
-        rows = [
-            Row(boxes=boxes[: len(plots) - start], height=1.45, above=0.3, below=0.36)
-            for start in range(0, len(plots), columns)
-        ]
+        rows = grid(len(plots), boxes, height=1.45, above=0.3, below=0.36)
         head = 0.06 + 0.14 * lines
-        rows[0] = Row(boxes=rows[0].boxes, height=1.45, above=0.3 + head, below=0.36)
-        figure, axes = page(rows)
-        panels = [panel for row in axes for panel in row]
-        for panel, draw in zip(panels, plots, strict=True):
-            draw(panel)
-        letter(panels)
+        rows[0] = replace(rows[0], above=0.3 + head)
+        figure = filled_page(rows, plots)
         figure.text(0.024, 1 - 0.06 / figure.get_figheight(), reason, va="top", fontsize=7.5)
         return figure
 
 
-def has_sweep(found: Components) -> bool:
+def has_sweep(result: Components) -> bool:
     """Whether the result tells how the number of components was chosen."""
-    return "k" in found.data.dims and _known(found, "loss")
+    return "k" in result.data.dims and result.has("loss")
 
 
-def _known(found: Components, name: str) -> bool:
-    return name in found.data and bool(np.isfinite(found.data[name]).any())
-
-
-def _draw_curve(axes: Axes, *, found: Components, name: str, title: str, label: str) -> None:
+def _draw_curve(axes: Axes, *, result: Components, name: str, title: str, label: str) -> None:
     """One curve against k, with its standard errors where there are any."""
-    k = found.data["k"].to_numpy()
-    values = found.data[name].to_numpy().astype(float)
-    published = name == "loss" and found.text("choose") == "published"
-    if f"{name}_error" in found.data:
-        error = found.data[f"{name}_error"].to_numpy().astype(float)
+    k = result.data["k"].to_numpy()
+    values = result.data[name].to_numpy().astype(float)
+    published = name == "loss" and result.text("choose") == "published"
+    if f"{name}_error" in result.data:
+        error = result.data[f"{name}_error"].to_numpy().astype(float)
         axes.errorbar(
             k, values, yerr=error, fmt="o-", color=LINE_COLOUR, capsize=1.5, elinewidth=0.7
         )
@@ -118,24 +102,24 @@ def _draw_curve(axes: Axes, *, found: Components, name: str, title: str, label: 
         axes.plot(k, values, "o-", color=LINE_COLOUR)
     if published:
         label = "Mean |V − WH|"
-        _draw_knee(axes, found, k, values)
+        _draw_knee(axes, result, k, values)
     if name in ("stability", "redundancy"):
         axes.set_ylim(-0.03, 1.2)
-    limit = found.number(f"{name}_limit")
+    limit = result.number(f"{name}_limit")
     if np.isfinite(limit):
         axes.axhline(limit, color=LIMIT_COLOUR, linestyle="--", linewidth=0.8)
         axes.annotate(
             f"limit {limit:g}", (1.0, limit), xycoords=("axes fraction", "data"), xytext=(-2, -2.5),
             textcoords="offset points", ha="right", va="top", fontsize=6, color=LIMIT_COLOUR,
         )  # fmt: skip
-    _finish(axes, found, title=title, label=label, values=values)
+    _finish(axes, result, title=title, label=label, values=values)
 
 
 def _draw_knee(
-    axes: Axes, found: Components, k: NDArray[np.int64], values: NDArray[np.float64]
+    axes: Axes, result: Components, k: NDArray[np.int64], values: NDArray[np.float64]
 ) -> None:
     """The knee of the published loss and the window around it."""
-    knee = found.number("knee")
+    knee = result.number("knee")
     if not np.isfinite(knee):
         return
     low, high = max(knee - KNEE_WINDOW, k[0]), min(knee + KNEE_WINDOW, k[-1])
@@ -147,15 +131,15 @@ def _draw_knee(
     axes.legend(loc="upper right", fontsize=6, handlelength=1.0)
 
 
-def _draw_votes(axes: Axes, *, found: Components) -> None:
+def _draw_votes(axes: Axes, *, result: Components) -> None:
     """How many of the measures voted for every number of components."""
     from matplotlib.ticker import MaxNLocator
 
-    k = found.data["k"].to_numpy()
-    votes = found.data["votes"].transpose("metric", "k").to_numpy().astype(float)
+    k = result.data["k"].to_numpy()
+    votes = result.data["votes"].transpose("metric", "k").to_numpy().astype(float)
     below = np.zeros(k.size)
     for name, row, colour in zip(
-        found.data["metric"].to_numpy(), votes, PHASE_COLOURS, strict=False
+        result.data["metric"].to_numpy(), votes, PHASE_COLOURS, strict=False
     ):
         label = METRICS.get(str(name), (str(name), "", True))[0]
         axes.bar(k, row, bottom=below, color=colour, width=0.8, label=label)
@@ -166,22 +150,22 @@ def _draw_votes(axes: Axes, *, found: Components) -> None:
         loc="upper right", bbox_to_anchor=(1.0, 0.92), ncols=4, fontsize=6, handlelength=0.8,
         columnspacing=0.8,
     )  # fmt: skip
-    _finish(axes, found, title="Votes of the measures", label="Votes", values=None)
+    _finish(axes, result, title="Votes of the measures", label="Votes", values=None)
 
 
-def _draw_quality(axes: Axes, *, found: Components, place: int, name: str) -> None:
+def _draw_quality(axes: Axes, *, result: Components, place: int, name: str) -> None:
     """Mean of a measure between a component and all, by which it votes."""
-    values = found.data["quality"].transpose("metric", "k").to_numpy()[place].astype(float)
+    values = result.data["quality"].transpose("metric", "k").to_numpy()[place].astype(float)
     short, unit, larger = METRICS[name]
-    axes.plot(found.data["k"].to_numpy(), values, "o-", color=LINE_COLOUR)
+    axes.plot(result.data["k"].to_numpy(), values, "o-", color=LINE_COLOUR)
     alike = "alike where large" if larger else "alike where small"
     label = f"Mean with all{f' ({unit})' if unit else ''}"
-    _finish(axes, found, title=f"{short}, {alike}", label=label, values=values)
+    _finish(axes, result, title=f"{short}, {alike}", label=label, values=values)
 
 
 def _finish(
     axes: Axes,
-    found: Components,
+    result: Components,
     *,
     title: str,
     label: str,
@@ -190,8 +174,8 @@ def _finish(
     """Mark the chosen number; name the axes."""
     from matplotlib.ticker import MaxNLocator
 
-    chosen = int(found.data.attrs.get("k", found.k))
-    k = found.data["k"].to_numpy()
+    chosen = int(result.data.attrs.get("k", result.k))
+    k = result.data["k"].to_numpy()
     axes.axvline(chosen, color=CHOSEN_COLOUR, linewidth=1.0, zorder=1)
     if values is not None and chosen in k:
         axes.plot(

@@ -6,16 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
 from phaseloom.view.components.checks import matched
-from phaseloom.view.components.data import Components, components
+from phaseloom.view.components.data import Components
 from phaseloom.view.components.panels import bounded_aspect, draw_labels, extra_colours, stretch
-from phaseloom.view.panels import Row, equal_boxes, letter, page
-from phaseloom.view.stxm.quality import draw_classes
-from phaseloom.view.style import publication
+from phaseloom.view.pages import equal_boxes, filled_page, grid
+from phaseloom.view.panels import draw_classes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,73 +27,63 @@ OVERLAPS = (
 )
 
 
-def truth_figure(tree: xr.DataTree) -> Figure:
+def truth_figure(result: Components) -> Figure:
     """True grains beside the labels, what of them is right, and overlaps found and missed.
 
     Parameters
     ----------
-    tree
-        Result with ``true_grain`` (y, x; −1 none) in ``/components``, and ``true_overlap`` (y, x;
-        the second grain's share) where overlaps are known: there is one where it is at least the
-        attribute ``overlap_ratio`` of the first's. Grains have the colour of the component that
-        they share most positions with, one grain each.
+    result
+        With ``true_grain`` (y, x; −1 none), and ``true_overlap`` (y, x; the fraction of the second
+        grain) where overlaps are known: there is one where it is at least the attribute
+        ``overlap_ratio`` of the first grain's. A grain has the colour of the component with which
+        it shares most positions; every component gives its colour to one grain.
 
     Raises
     ------
     InputError
         When the truth is not known.
     """
-    found = components(tree)
-    if not has_truth(found):
+    if not has_truth(result):
         raise InputError("nothing is known of the grains of the scan")
-    grain = true_components(found)
-    more = max(0, int(grain.max(initial=-1)) + 1 - found.k)
-    colours = extra_colours(found.k, more, found.background)
-    label = np.where(found.label == found.background, -1, found.label)
+    grain = true_components(result)
+    more = max(0, int(grain.max(initial=-1)) + 1 - result.k)
+    colours = extra_colours(result.k, more, result.background)
+    label = np.where(result.label == result.background, -1, result.label)
     draws = [
-        partial(draw_labels, found=found, label=grain, colours=colours, title="True grains"),
-        partial(draw_labels, found=found, label=label, title="Labels", bar_colour=None),
+        partial(draw_labels, result=result, label=grain, colours=colours, title="True grains"),
+        partial(draw_labels, result=result, label=label, title="Labels", bar_colour=None),
         partial(
-            draw_classes, classes=(grain != label).astype(np.int64), dataset=found.data,
+            draw_classes, classes=(grain != label).astype(np.int64), dataset=result.data,
             entries=VERDICTS, title="Labels against grains",
         ),
     ]  # fmt: skip
-    if "true_overlap" in found.data:
-        second = found.data["true_overlap"].to_numpy()
-        there = (second > 0) & (second >= found.number("overlap_ratio") * (1.0 - second))
-        said = found.partner >= 0
+    if "true_overlap" in result.data:
+        second = result.data["true_overlap"].to_numpy()
+        there = (second > 0) & (second >= result.number("overlap_ratio") * (1.0 - second))
+        said = result.partner >= 0
         classes = np.where(there, np.where(said, 1, 2), np.where(said, 3, 0)).astype(np.int64)
         draws.append(
             partial(
-                draw_classes, classes=classes, dataset=found.data, entries=OVERLAPS,
+                draw_classes, classes=classes, dataset=result.data, entries=OVERLAPS,
                 title="Overlaps",
             )
         )  # fmt: skip
-    aspect = bounded_aspect(found.data)
+    aspect = bounded_aspect(result.data)
     columns = 4 if aspect <= 1.3 else 2
     boxes = equal_boxes(columns, columns=columns)
     height = min(boxes[0][1] / aspect, 3.0)
-    with publication():
-        figure, axes = page(
-            [
-                Row(boxes=boxes[: len(draws) - start], height=height, below=0.54)
-                for start in range(0, len(draws), columns)
-            ]
-        )
-        panels = [panel for row in axes for panel in row]
-        for panel, draw in zip(panels, draws, strict=True):
-            draw(panel)
-            stretch(panel, found.data)
-        letter(panels)
-        return figure
+    figure = filled_page(grid(len(draws), boxes, height=height, below=0.54), draws)
+    for panel in figure.axes[: len(draws)]:
+        stretch(panel, result.data)
+    return figure
 
 
-def has_truth(found: Components) -> bool:
+def has_truth(result: Components) -> bool:
     """Whether the grains of the scan are known."""
-    return "true_grain" in found.data
+    return "true_grain" in result.data
 
 
-def true_components(found: Components) -> NDArray[np.int64]:
+def true_components(result: Components) -> NDArray[np.int64]:
     """True grains (y, x) numbered as the components they share most positions with; −1 none."""
-    label = np.where(found.label == found.background, -1, found.label)
-    return matched(found.data["true_grain"].to_numpy().astype(np.int64), label, found.k)
+    label = np.where(result.label == result.background, -1, result.label)
+    return matched(result.data["true_grain"].to_numpy().astype(np.int64), label, result.k)

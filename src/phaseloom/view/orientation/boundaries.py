@@ -57,20 +57,20 @@ class Neighbours:
 
 
 @lru_cache(maxsize=1)
-def neighbours(found: Oriented) -> Neighbours:
+def neighbours(result: Oriented) -> Neighbours:
     """All pairs of indexed neighbours with the angle between them; kept for the last map.
 
     Parameters
     ----------
-    found
+    result
         With its grains, or those that :func:`phaseloom.maps.grains.find_grains` finds.
     """
     from phaseloom.maps.grains import find_grains
     from phaseloom.maps.misorientation import misorientation_angles
 
-    phase, rotation, grain = found.phase, found.rotation, found.grain
+    phase, rotation, grain = result.phase, result.rotation, result.grain
     if grain is None:
-        symmetries = [crystal.laue_rotations for crystal in found.crystals]
+        symmetries = [crystal.laue_rotations for crystal in result.crystals]
         grain = find_grains(phase, rotation, symmetries).astype(np.int64)
     place = np.moveaxis(np.indices(phase.shape, dtype=np.int64), 0, -1)
     first = np.concatenate([place[:, :-1].reshape(-1, 2), place[:-1].reshape(-1, 2)])
@@ -80,7 +80,7 @@ def neighbours(found: Oriented) -> Neighbours:
     one, other = phase[*first.T], phase[*second.T]
     both = np.where(one == other, one, -1)
     angle = np.full(len(both), np.nan)
-    for number, crystal in enumerate(found.crystals):
+    for number, crystal in enumerate(result.crystals):
         chosen = both == number
         if chosen.any():
             angle[chosen] = misorientation_angles(
@@ -94,7 +94,7 @@ def neighbours(found: Oriented) -> Neighbours:
     return Neighbours(first, second, angle, both, parted, outlined)
 
 
-def draw_boundaries(axes: Axes, found: Oriented) -> None:
+def draw_boundaries(axes: Axes, result: Oriented) -> None:
     """Draw the boundaries of all but the smallest grains: high angles black, low ones white.
 
     Parameters
@@ -104,12 +104,12 @@ def draw_boundaries(axes: Axes, found: Oriented) -> None:
     """
     from matplotlib.collections import LineCollection
 
-    pairs = neighbours(found)
+    pairs = neighbours(result)
     if not pairs.outlined.any():
         return
     kind = high_angle(pairs)
-    segments = _segments(found, pairs)
-    width = _line_width(axes, found)
+    segments = _segments(result, pairs)
+    width = _line_width(axes, result)
     for wanted, (name, colour, _) in zip((True, False), LINES, strict=True):
         lines = segments[pairs.outlined & (kind == wanted)]
         if len(lines):
@@ -127,12 +127,12 @@ def high_angle(pairs: Neighbours) -> NDArray[np.bool_]:
     return np.asarray((pairs.phase < 0) | (pairs.angle >= HIGH_ANGLE))
 
 
-def line_handles(found: Oriented) -> list[Any]:
+def line_handles(result: Oriented) -> list[Any]:
     """Entries of a legend for the boundaries that the map has."""
     from matplotlib.lines import Line2D
     from matplotlib.patheffects import withStroke
 
-    pairs = neighbours(found)
+    pairs = neighbours(result)
     high = high_angle(pairs)
     entries = []
     for wanted, (_, colour, label) in zip((True, False), LINES, strict=True):
@@ -145,10 +145,10 @@ def line_handles(found: Oriented) -> list[Any]:
     return entries
 
 
-def _segments(found: Oriented, pairs: Neighbours) -> NDArray[np.float64]:
+def _segments(result: Oriented, pairs: Neighbours) -> NDArray[np.float64]:
     """(n, 2, 2): start and end (x, y) of the edge between the pixels of every pair."""
-    left, right, bottom, top = map_extent(found.data)["extent"]
-    rows, columns = found.shape
+    left, right, bottom, top = map_extent(result.data)["extent"]
+    rows, columns = result.shape
     high, wide = (bottom - top) / rows, (right - left) / columns
     row, column = pairs.second.T
     # The left edge of the second when it is to the right of the first, else its upper one.
@@ -158,12 +158,12 @@ def _segments(found: Oriented, pairs: Neighbours) -> NDArray[np.float64]:
     return np.stack([start, start + along], axis=1)
 
 
-def _line_width(axes: Axes, found: Oriented) -> float:
+def _line_width(axes: Axes, result: Oriented) -> float:
     """Points: thin on maps of many pixels."""
     figure: Any = axes.get_figure(root=True)
     axes.apply_aspect()
     box = axes.get_position()
-    rows, columns = found.shape
+    rows, columns = result.shape
     pixel = 72 * min(
         box.width * figure.get_figwidth() / columns, box.height * figure.get_figheight() / rows
     )

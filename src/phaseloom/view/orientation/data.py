@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.errors import InputError
 from phaseloom.view.orientation.sectors import Sector, rotated, sector_of
-from phaseloom.view.peaks.data import scan_maps
+from phaseloom.view.scans import ScanResult, group_of, scan_maps, subgroups
 from phaseloom.view.style import OUTSIDE_COLOUR
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ DARKEST = 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class Oriented:
+class Oriented(ScanResult):
     """An orientation map, as far as it is drawn.
 
     Parameters
@@ -43,7 +43,6 @@ class Oriented:
         absent.
     """
 
-    data: xr.Dataset
     crystals: Sequence[Crystal]
     grains: xr.Dataset | None = None
     sample: xr.Dataset | None = None
@@ -51,11 +50,6 @@ class Oriented:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sectors", tuple(sector_of(crystal) for crystal in self.crystals))
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Scan positions (y, x)."""
-        return int(self.data.sizes["y"]), int(self.data.sizes["x"])
 
     @property
     def names(self) -> list[str]:
@@ -83,13 +77,6 @@ class Oriented:
         if self.grains is None or "grain" not in self.grains:
             return None
         return self.grains["grain"].to_numpy().astype(np.int64)
-
-    def has(self, *names: str) -> bool:
-        """Whether the map holds all these variables, with a finite value in the first."""
-        if not set(names) <= set(self.data.variables):
-            return False
-        values = self.data[names[0]].to_numpy()
-        return bool(np.isfinite(values).any()) if values.dtype.kind == "f" else True
 
     def values(self, name: str) -> NDArray[np.float64]:
         """A variable in double precision, NaN where it is not known or the pixel unindexed."""
@@ -147,34 +134,24 @@ GROUPS = ("grains", "sample")
 
 
 def oriented(tree: xr.DataTree) -> Oriented:
-    """The orientation map of a result.
+    """The orientation map of a result: its group ``/orientation``.
 
-    Parameters
-    ----------
-    tree
-        The whole result, with a group ``/orientation``.
-
-    Raises
-    ------
-    InputError
-        When there is no such group, or it does not say which crystals it maps.
+    It is refused when it holds none, or does not say which crystals it maps.
     """
     from phaseloom.crystals.records import crystals_from_json
 
-    group = tree.children.get("orientation")
-    if group is None or "rotation" not in group:
-        raise InputError("the result holds no orientation map", "index a scan first")
+    group = group_of(
+        tree,
+        "orientation",
+        needs=("rotation",),
+        absent=("the result holds no orientation map", "index a scan first"),
+    )
     if "crystals" not in group.attrs:
         raise InputError(
             "the orientation map does not say which crystals it maps", "index the scan again"
         )
-    found = {
-        name: node.to_dataset(inherit=False)
-        for name, node in group.children.items()
-        if name in GROUPS
-    }
     crystals = crystals_from_json(str(group.attrs["crystals"]))
-    return Oriented(scan_maps(group.to_dataset()), crystals, **found)
+    return Oriented(scan_maps(group.to_dataset()), crystals, **subgroups(group, GROUPS))
 
 
 def quaternions(array: xr.DataArray) -> NDArray[np.float64]:

@@ -27,16 +27,10 @@ _GRID = 240
 """Points along the longer side of a key."""
 
 
-def distinct_keys(found: Oriented) -> list[tuple[int, list[str]]]:
-    """Phases whose keys differ: number of the first, names of all that share its key.
-
-    Parameters
-    ----------
-    found
-        The map.
-    """
+def distinct_keys(result: Oriented) -> list[tuple[int, list[str]]]:
+    """Phases whose colour keys differ: number of the first, names of all that share its key."""
     shared: dict[tuple[object, ...], tuple[int, list[str]]] = {}
-    for number, (sector, crystal) in enumerate(zip(found.sectors, found.crystals, strict=True)):
+    for number, (sector, crystal) in enumerate(zip(result.sectors, result.crystals, strict=True)):
         names = tuple(corner_names(sector, crystal))
         key = (sector.laue.name, names)
         shared.setdefault(key, (number, []))[1].append(crystal.name)

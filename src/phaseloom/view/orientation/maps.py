@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
 from phaseloom.errors import InputError
-from phaseloom.view.orientation.data import SURE, Oriented, oriented, quaternions
+from phaseloom.view.orientation.data import SURE, Oriented, quaternions
 from phaseloom.view.orientation.panels import (
     Panel,
     class_panel,
@@ -58,13 +57,13 @@ CERTAINTY = (
 )
 
 
-def ipf_figure(tree: xr.DataTree, *, shaded: bool = False) -> Figure:
+def ipf_figure(result: Oriented, *, shaded: bool = False) -> Figure:
     """Phases, and the crystal directions along x, y and z of the sample, with their colour keys.
 
     Parameters
     ----------
-    tree
-        Result with ``/orientation``; boundaries are those of the grains where there are any.
+    result
+        Its grains, where there are any, give the boundaries.
     shaded
         Darken orientations of low ``probability``.
 
@@ -73,133 +72,126 @@ def ipf_figure(tree: xr.DataTree, *, shaded: bool = False) -> Figure:
     matplotlib.figure.Figure
         y grows downwards; x, y and z are the scan's axes, z along the beam.
     """
-    found = oriented(tree)
-    brightness = found.values("probability") if shaded and found.has("probability") else None
-    panels = [phase_panel(found, found.phase, title="Phases")]
+    brightness = result.values("probability") if shaded and result.has("probability") else None
+    panels = [phase_panel(result, result.phase, title="Phases")]
     for axis, name in enumerate(SAMPLE_AXES):
-        image = found.painted(axis, brightness=brightness)
-        panels.append(ipf_panel(found, image, title=f"IPF {name}"))
-    return keyed_page(found, panels)
+        image = result.painted(axis, brightness=brightness)
+        panels.append(ipf_panel(result, image, title=f"IPF {name}"))
+    return keyed_page(result, panels)
 
 
-def quality_figure(tree: xr.DataTree) -> Figure:
+def quality_figure(result: Oriented) -> Figure:
     """How far the map can be trusted: probabilities, reliabilities, correlation; what there is.
-
-    Parameters
-    ----------
-    tree
-        Result with ``/orientation``.
 
     Raises
     ------
     InputError
         When it has none of these maps, or no pixel is indexed.
     """
-    found = oriented(tree)
     panels: list[Panel] = []
-    if found.has("probability"):
-        classes = np.where(found.values("probability") >= SURE, 0, 1)
-        if "ambiguous" in found.data:
-            classes[found.data["ambiguous"].to_numpy().astype(bool)] = 2
-        classes[~found.indexed] = 3
-        panels.append(class_panel(found, classes, CERTAINTY, title="Certainty"))
-    single = len(found.crystals) == 1
+    if result.has("probability"):
+        classes = np.where(result.values("probability") >= SURE, 0, 1)
+        if "ambiguous" in result.data:
+            classes[result.data["ambiguous"].to_numpy().astype(bool)] = 2
+        classes[~result.indexed] = 3
+        panels.append(class_panel(result, classes, CERTAINTY, title="Certainty"))
+    single = len(result.crystals) == 1
     panels += [
-        scalar_panel(found, found.values(name), title=title, label=label, cmap=cmap, limits=limits)
+        scalar_panel(
+            result, result.values(name), title=title, label=label, cmap=cmap, limits=limits
+        )
         for name, title, label, cmap, limits in QUALITY
-        if found.has(name) and not (single and name.startswith("phase_"))
+        if result.has(name) and not (single and name.startswith("phase_"))
     ]
     if not panels:
         raise InputError("the orientation map has no maps of its quality", "index the scan again")
-    return map_page(found, panels)
+    return map_page(result, panels)
 
 
-def solutions_figure(tree: xr.DataTree) -> Figure:
+def solutions_figure(result: Oriented) -> Figure:
     """The second solution beside the map's: orientation, phase and probability.
 
     Parameters
     ----------
-    tree
-        Result with a second solution in ``solution_rotation`` and ``solution_phase``.
+    result
+        Solutions are in ``solution_rotation`` and ``solution_phase``.
 
     Raises
     ------
     InputError
         When no pixel has one.
     """
-    found = oriented(tree)
-    if not has_second(found):
+    if not has_second(result):
         raise InputError("no pixel has a second solution", "ask for two or more when indexing")
-    second = found.data.isel(solution=1)
+    second = result.data.isel(solution=1)
     phase = second["solution_phase"].to_numpy().astype(np.int64)
-    image = found.painted(2, phase=phase, rotation=quaternions(second["solution_rotation"]))
+    image = result.painted(2, phase=phase, rotation=quaternions(second["solution_rotation"]))
     panels = [
-        ipf_panel(found, found.painted(2), title="Map, IPF z"),
-        ipf_panel(found, image, title="Solution 2, IPF z", lines=False),
+        ipf_panel(result, result.painted(2), title="Map, IPF z"),
+        ipf_panel(result, image, title="Solution 2, IPF z", lines=False),
     ]
-    if len(found.crystals) > 1:
-        panels.append(phase_panel(found, phase, title="Solution 2, phase"))
+    if len(result.crystals) > 1:
+        panels.append(phase_panel(result, phase, title="Solution 2, phase"))
     if "solution_probability" in second:
         values = np.where(phase >= 0, second["solution_probability"].to_numpy(), np.nan)
         panels.append(
             scalar_panel(
-                found, values, title="Solution 2, probability", label="Probability",
+                result, values, title="Solution 2, probability", label="Probability",
                 cmap=CONFIDENCE_MAP, limits=(0.0, 1.0),
             )
         )  # fmt: skip
-    return keyed_page(found, panels)
+    return keyed_page(result, panels)
 
 
-def overlap_figure(tree: xr.DataTree) -> Figure:
+def overlap_figure(result: Oriented) -> Figure:
     """The second crystal under the first: its orientation, phase, weight and probability.
 
     Parameters
     ----------
-    tree
-        Result with ``overlap_weight``, ``overlap_phase`` and ``overlap_rotation``.
+    result
+        With ``overlap_weight``, ``overlap_phase`` and ``overlap_rotation``.
 
     Raises
     ------
     InputError
         When no second crystal was looked for or found.
     """
-    found = oriented(tree)
-    if not has_overlaps(found):
+    if not has_overlaps(result):
         raise InputError("the orientation map has no overlaps", "ask for them when indexing")
-    phase = found.data["overlap_phase"].to_numpy().astype(np.int64)
-    image = found.painted(2, phase=phase, rotation=quaternions(found.data["overlap_rotation"]))
+    phase = result.data["overlap_phase"].to_numpy().astype(np.int64)
+    image = result.painted(2, phase=phase, rotation=quaternions(result.data["overlap_rotation"]))
     panels = [
-        ipf_panel(found, found.painted(2), title="First crystal, IPF z"),
-        ipf_panel(found, image, title="Second crystal, IPF z", lines=False),
+        ipf_panel(result, result.painted(2), title="First crystal, IPF z"),
+        ipf_panel(result, image, title="Second crystal, IPF z", lines=False),
     ]
-    if len(found.crystals) > 1:
-        panels.append(phase_panel(found, phase, title="Second crystal, phase"))
+    if len(result.crystals) > 1:
+        panels.append(phase_panel(result, phase, title="Second crystal, phase"))
     for name, title, label, high in (
         ("overlap_weight", "Second crystal, weight", "Part of the intensity", 0.5),
         ("overlap_probability", "Second crystal, probability", "Probability", 1.0),
     ):
-        if name in found.data:
-            values = np.where(phase >= 0, found.data[name].to_numpy(), np.nan)
+        if name in result.data:
+            values = np.where(phase >= 0, result.data[name].to_numpy(), np.nan)
             panels.append(
                 scalar_panel(
-                    found, values, title=title, label=label, cmap=CONFIDENCE_MAP,
+                    result, values, title=title, label=label, cmap=CONFIDENCE_MAP,
                     limits=(0.0, high),
                 )
             )  # fmt: skip
-    return keyed_page(found, panels)
+    return keyed_page(result, panels)
 
 
-def has_second(found: Oriented) -> bool:
+def has_second(result: Oriented) -> bool:
     """Whether any pixel has a second solution."""
     return (
-        found.has("solution_phase", "solution_rotation")
-        and found.data.sizes["solution"] > 1
-        and bool((found.data["solution_phase"].isel(solution=1) >= 0).any())
+        result.has("solution_phase", "solution_rotation")
+        and result.data.sizes["solution"] > 1
+        and bool((result.data["solution_phase"].isel(solution=1) >= 0).any())
     )
 
 
-def has_overlaps(found: Oriented) -> bool:
+def has_overlaps(result: Oriented) -> bool:
     """Whether a second crystal was found anywhere."""
-    return found.has("overlap_phase", "overlap_rotation", "overlap_weight") and bool(
-        (found.data["overlap_phase"] >= 0).any()
+    return result.has("overlap_phase", "overlap_rotation", "overlap_weight") and bool(
+        (result.data["overlap_phase"] >= 0).any()
     )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from phaseloom.view.orientation.data import Oriented, oriented
-from phaseloom.view.parts import FOLASTRE, facts, percent
+from phaseloom.view.parts import FOLASTRE, MethodsText, percent, program
+from phaseloom.view.scans import number
+
+if TYPE_CHECKING:
+    from phaseloom.crystals import Crystal
 
 _RAUCH = (
     "E. F. Rauch, M. Véron, Automated crystal orientation and phase mapping in TEM, Mater. "
@@ -35,74 +38,59 @@ class PseudoSymmetry(NamedTuple):
     crystal: int | None
 
 
-def citations(tree: xr.DataTree) -> tuple[str, ...]:  # noqa: ARG001
-    """The works that :func:`methods_paragraph` cites, in order of their numbers."""
-    return _RAUCH, FOLASTRE, _NOLZE, _ORIX
-
-
-def methods_paragraph(tree: xr.DataTree) -> str:
-    """What was done, in words fit for the methods section of a paper.
-
-    Parameters
-    ----------
-    tree
-        Result with ``/orientation``. What its variables and attributes do not tell is not said.
-
-    Returns
-    -------
-    str
-        Its numbers in brackets are those of :func:`citations`.
-    """
-    found = oriented(tree)
-    attrs = found.data.attrs
-    version = facts(tree, "versions").get("phaseloom")
-    phases = _listed([_phase(found, number) for number in range(len(found.crystals))])
-    of = "every scan position"
-    if _known(attrs, "of_components"):
-        of = f"the patterns of {int(attrs['of_components'])} components of the scan"
-    said = [
-        f"Phases and orientations were mapped by matching the diffraction peaks of {of} "
-        f"with simulated patterns of {phases}, with phaseloom"
-        f"{f' {version}' if version else ''}, after Rauch and Véron [1]; the patterns were reduced "
-        "to lists of peaks as proposed by Folastre et al. [2]."
-    ]
-    said += _simulation(attrs)
-    said += _search(found)
-    said += _scores(found)
-    said += _choice(found)
-    said.append(
-        "Orientations are coloured by the crystal directions along the axes of the scan (x to the "
-        "right, y downwards, z along the beam) with the TSL colours [3] of orix [4]."
+def methods_text(tree: xr.DataTree) -> MethodsText:
+    """What was done, as far as the group ``/orientation`` of a result states it."""
+    result, text = oriented(tree), MethodsText()
+    phases = _listed([_phase(crystal) for crystal in result.crystals])
+    components = result.number("of_components")
+    matched = (
+        f"the patterns of {components:.0f} components of the scan"
+        if np.isfinite(components)
+        else "every scan position"
     )
-    return " ".join(said)
+    text.add(
+        f"Phases and orientations were mapped by matching the diffraction peaks of {matched} "
+        f"with simulated patterns of {phases}, with {program(tree)}, after Rauch and Véron "
+        f"{text.cite(_RAUCH)}; the patterns were reduced to lists of peaks as proposed by "
+        f"Folastre et al. {text.cite(FOLASTRE)}."
+    )
+    _add_simulation(text, result)
+    _add_search(text, result)
+    _add_scores(text, result)
+    _add_choice(text, result)
+    text.add(
+        "Orientations are coloured by the crystal directions along the axes of the scan (x to the "
+        f"right, y downwards, z along the beam) with the TSL colours {text.cite(_NOLZE)} of orix "
+        f"{text.cite(_ORIX)}."
+    )
+    return text
 
 
-def pseudo_symmetry(found: Oriented) -> list[PseudoSymmetry]:
+def pseudo_symmetry(result: Oriented) -> list[PseudoSymmetry]:
     """The frequent misorientations between the first two solutions, from the map's attributes.
 
     Parameters
     ----------
-    found
+    result
         Its attribute ``pseudo_symmetry`` is a JSON list of objects with ``angle`` (degrees),
         ``axis`` and ``count``, and ``phase`` (name or number of the crystal) where it is of one.
     """
-    entries = json.loads(str(found.data.attrs.get("pseudo_symmetry", "[]")))
+    entries = json.loads(str(result.data.attrs.get("pseudo_symmetry", "[]")))
     listed = []
     for entry in entries:
         phase = entry.get("phase")
-        number = found.names.index(phase) if phase in found.names else phase
+        place = result.names.index(phase) if phase in result.names else phase
         listed.append(
             PseudoSymmetry(
                 f"{float(entry['angle']):.1f}° about {_axis(entry['axis'])}",
                 int(entry["count"]),
-                number if isinstance(number, int) and 0 <= number < len(found.crystals) else None,
+                place if isinstance(place, int) and 0 <= place < len(result.crystals) else None,
             )
         )
     return listed
 
 
-def _phase(found: Oriented, number: int) -> str:
-    crystal = found.crystals[number]
+def _phase(crystal: Crystal) -> str:
     return f"{crystal.name} (space group {crystal.space_group}, {_lengths(crystal.cell)})"
 
 
@@ -115,109 +103,98 @@ def _lengths(cell: tuple[float, ...]) -> str:
     return f"a = {a:.5g}, b = {b:.5g}, c = {c:.5g} Å"
 
 
-def _simulation(attrs: Mapping[str, Any]) -> list[str]:
-    """What the patterns were simulated with."""
-    parts = []
-    if _known(attrs, "voltage"):
-        parts.append(f"at {float(attrs['voltage']):g} kV")
-    if _known(attrs, "precession_angle") and float(attrs["precession_angle"]) > 0:
-        parts.append(f"with a precession of {float(attrs['precession_angle']):g}°")
-    if _known(attrs, "thickness"):
-        parts.append(f"for a thickness of {float(attrs['thickness']):g} Å")
-    if _known(attrs, "k_max"):
-        parts.append(f"up to {float(attrs['k_max']):.3g} Å⁻¹")
-    if not parts:
-        return []
-    return [f"The patterns were simulated kinematically {', '.join(parts)}."]
+def _add_simulation(text: MethodsText, result: Oriented) -> None:
+    """Parameters of the simulated patterns."""
+    voltage, precession = result.number("voltage"), result.number("precession_angle")
+    thickness, k_max = result.number("thickness"), result.number("k_max")
+    parts = [
+        f"at {voltage:g} kV" * bool(np.isfinite(voltage)),
+        f"with a precession of {precession:g}°" * (precession > 0),
+        f"for a thickness of {thickness:g} Å" * bool(np.isfinite(thickness)),
+        f"up to {k_max:.3g} Å⁻¹" * bool(np.isfinite(k_max)),
+    ]
+    stated = ", ".join(part for part in parts if part)
+    text.add(f"The patterns were simulated kinematically {stated}." * bool(stated))
 
 
-def _search(found: Oriented) -> list[str]:
-    attrs = found.data.attrs
-    said = []
+def _add_search(text: MethodsText, result: Oriented) -> None:
+    """Steps of the orientation search, and the refinement."""
     steps = [
-        f"{float(attrs[name]):g}° {what}"
-        for name, what in (("zone_step", "between zone axes"), ("in_plane_step", "in the plane"))
-        if _known(attrs, name)
+        f"{result.number(name):g}° {between}"
+        for name, between in (("zone_step", "between zone axes"), ("in_plane_step", "in the plane"))
+        if np.isfinite(result.number(name))
     ]
     if steps:
-        said.append(
+        text.add(
             f"Orientations were searched in steps of {' and '.join(steps)} over all that symmetry "
             "leaves."
         )
-    if attrs.get("refine"):
-        said.append(
+    if result.data.attrs.get("refine"):
+        text.add(
             "The solutions were refined from the positions of the paired spots and their "
             "excitation errors."
         )
-    return said
 
 
-def _scores(found: Oriented) -> list[str]:
-    several = len(found.crystals) > 1
-    said = []
-    if found.has("correlation"):
-        said.append(
+def _add_scores(text: MethodsText, result: Oriented) -> None:
+    """Definitions of the scores and of the probability."""
+    several = len(result.crystals) > 1
+    if result.has("correlation"):
+        text.add(
             "The correlation index Q = Σ P T / √(Σ P² Σ T²) of peaks P and simulated spots T"
             + (
                 ", the orientation reliability 100 (1 − Q₂ / Q₁) with the best distinct solution "
                 "of the same phase"
-                if found.has("orientation_reliability")
+                if result.has("orientation_reliability")
                 else ""
             )
             + (
                 ", and the phase reliability, the same with the best solution of another phase,"
-                if several and found.has("phase_reliability")
+                if several and result.has("phase_reliability")
                 else ""
             )
-            + " are those of [1]."
+            + f" are those of {text.cite(_RAUCH)}."
         )
-    if found.has("probability"):
-        said.append(
+    if result.has("probability"):
+        text.add(
             "The probability is that of an orientation within 3° of the true one"
             f"{' and of the right phase' * several}."
         )
-    return said
 
 
-def _choice(found: Oriented) -> list[str]:
+def _add_choice(text: MethodsText, result: Oriented) -> None:
     """What became of the solutions: context, ambiguous and unindexed pixels, overlaps, grains."""
-    said = []
-    if "ambiguous" in found.data:
-        share = float((found.data["ambiguous"].to_numpy().astype(bool) & found.indexed).mean())
-        said.append(
+    if "ambiguous" in result.data:
+        share = float((result.data["ambiguous"].to_numpy().astype(bool) & result.indexed).mean())
+        text.add(
             f"Pixels with other solutions of a probability worth mentioning are called ambiguous "
             f"({percent(share)})."
         )
-    if found.data.attrs.get("context") and "context_changed" in found.data:
-        share = float(found.data["context_changed"].to_numpy().astype(bool).mean())
-        said.append(
+    if result.data.attrs.get("context") and "context_changed" in result.data:
+        share = float(result.data["context_changed"].to_numpy().astype(bool).mean())
+        text.add(
             "Among the solutions of a pixel the one that agrees with its neighbours was preferred "
             f"(changed in {percent(share)} of the pixels)."
         )
-    if _known(found.data.attrs, "of_components"):
-        said.append(
+    if np.isfinite(result.number("of_components")):
+        text.add(
             "Every position has the solution of the component that it belongs to, and where two "
             "overlap a second crystal, that of the other."
         )
-    elif "overlap_weight" in found.data:
-        share = float((found.data["overlap_phase"].to_numpy() >= 0).mean())
-        said.append(
+    elif "overlap_weight" in result.data:
+        share = float((result.data["overlap_phase"].to_numpy() >= 0).mean())
+        text.add(
             f"Second crystals were searched in what the first left ({percent(share)} of the "
             "pixels)."
         )
-    if found.grains is not None and _known(found.grains.attrs, "threshold"):
-        said.append(
+    threshold = np.nan if result.grains is None else number(result.grains.attrs, "threshold")
+    if np.isfinite(threshold):
+        text.add(
             "Neighbouring pixels of one phase less than "
-            f"{float(found.grains.attrs['threshold']):g}° apart were joined to grains."
+            f"{threshold:g}° apart were joined to grains."
         )
-    unindexed = 1.0 - float(found.indexed.mean())
-    said.append(f"{percent(unindexed)} of the pixels were left unindexed.")
-    return said
-
-
-def _known(attrs: Mapping[str, Any], name: str) -> bool:
-    value = attrs.get(name)
-    return isinstance(value, int | float | np.number) and bool(np.isfinite(float(value)))
+    unindexed = 1.0 - float(result.indexed.mean())
+    text.add(f"{percent(unindexed)} of the pixels were left unindexed.")
 
 
 def _listed(parts: list[str]) -> str:
@@ -228,7 +205,7 @@ def _axis(axis: Any) -> str:
     """An axis as ⟨u v w⟩ when its numbers are whole, else as they are."""
     if isinstance(axis, str):
         return axis
-    numbers = [float(number) for number in axis]
-    if all(abs(number - round(number)) < 1e-6 for number in numbers):
-        return f"⟨{' '.join(str(round(number)) for number in numbers)}⟩"
-    return f"({', '.join(f'{number:.2f}' for number in numbers)})"
+    indices = [float(index) for index in axis]
+    if all(abs(index - round(index)) < 1e-6 for index in indices):
+        return f"⟨{' '.join(str(round(index)) for index in indices)}⟩"
+    return f"({', '.join(f'{index:.2f}' for index in indices)})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +13,8 @@ from numpy.typing import NDArray
 from phaseloom.view.orientation.boundaries import draw_boundaries, line_handles
 from phaseloom.view.orientation.data import Oriented
 from phaseloom.view.orientation.keys import KEY_HEIGHT, distinct_keys, draw_key
-from phaseloom.view.panels import (
-    EDGE,
-    Row,
-    add_panel,
-    colour_bar,
-    draw_map,
-    equal_boxes,
-    letter,
-    map_aspect,
-    page,
-)
-from phaseloom.view.stxm.quality import draw_classes
+from phaseloom.view.pages import EDGE, add_panel, equal_boxes, filled_page, grid
+from phaseloom.view.panels import colour_bar, draw_classes, draw_map, map_aspect
 from phaseloom.view.style import (
     OUTSIDE_COLOUR,
     PAGE_WIDTH,
@@ -57,7 +47,7 @@ class Panel:
 
 
 def scalar_panel(
-    found: Oriented,
+    result: Oriented,
     values: NDArray[np.float64],
     *,
     title: str,
@@ -83,15 +73,15 @@ def scalar_panel(
 
     def draw(axes: Axes) -> None:
         wide = axes.get_position().width * PAGE_WIDTH
-        drawn = draw_map(axes, values, found.data, title=title, cmap=cmap, limits=ends)
-        _thicken(axes, found)
+        drawn = draw_map(axes, values, result.data, title=title, cmap=cmap, limits=ends)
+        _thicken(axes, result)
         colour_bar(axes, drawn, label, width=min(wide, _WIDEST_BAR), extend=extend)
 
     return Panel(draw, below=0.44)
 
 
 def class_panel(
-    found: Oriented,
+    result: Oriented,
     classes: NDArray[np.int64],
     entries: tuple[tuple[int, str, str], ...],
     *,
@@ -100,36 +90,36 @@ def class_panel(
     """A map of few named classes with their shares; see :func:`draw_classes`."""
 
     def draw(axes: Axes) -> None:
-        draw_classes(axes, classes, found.data, entries, title=title)
-        _thicken(axes, found)
+        draw_classes(axes, classes, result.data, entries, title=title)
+        _thicken(axes, result)
 
     present = sum(bool((classes == code).any()) for code, _, _ in entries)
     return Panel(draw, below=0.1 + 0.11 * present)
 
 
-def phase_panel(found: Oriented, phase: NDArray[np.int64], *, title: str) -> Panel:
+def phase_panel(result: Oriented, phase: NDArray[np.int64], *, title: str) -> Panel:
     """Phases (y, x) in their colours; unindexed pixels stay light."""
     return Panel(
-        partial(_draw_image, found=found, image=paint_labels(phase, len(found.crystals)),
+        partial(_draw_image, result=result, image=paint_labels(phase, len(result.crystals)),
                 title=title)
     )  # fmt: skip
 
 
 def ipf_panel(
-    found: Oriented, image: NDArray[np.uint8], *, title: str, lines: bool = True
+    result: Oriented, image: NDArray[np.uint8], *, title: str, lines: bool = True
 ) -> Panel:
     """Colours of orientations (y, x, 3), with the boundaries of the grains over them."""
 
     def draw(axes: Axes) -> None:
-        _draw_image(axes, found=found, image=image, title=title)
+        _draw_image(axes, result=result, image=image, title=title)
         if lines:
-            draw_boundaries(axes, found)
+            draw_boundaries(axes, result)
 
     return Panel(draw)
 
 
 def map_page(
-    found: Oriented,
+    result: Oriented,
     panels: Sequence[Panel],
     *,
     plots: Sequence[Callable[[Axes], None]] = (),
@@ -144,41 +134,29 @@ def map_page(
     bottom
         Room under the last row; inches.
     """
-    with publication():
-        boxes, height = _boxes(max(1, len(panels)), map_aspect(found.data))
-        lines = [panels[i : i + len(boxes)] for i in range(0, len(panels), len(boxes))]
-        figure, axes = page(
-            [
-                *(
-                    Row(boxes=boxes[: len(line)], height=height, below=max(p.below for p in line))
-                    for line in lines
-                ),
-                *(
-                    Row(boxes=_PLOTS[: len(plots) - first], height=1.4, above=0.28, below=0.42)
-                    for first in range(0, len(plots), len(_PLOTS))
-                ),
-            ],
-            below=bottom,
-        )
-        places = [place for row in axes for place in row]
-        draws = [*(panel.draw for panel in panels), *plots]
-        for place, draw in zip(places, draws, strict=True):
-            draw(place)
-        letter(places)
-        return figure
+    boxes, height = _boxes(max(1, len(panels)), map_aspect(result.data))
+    maps = grid(len(panels), boxes, height=height)
+    for index, row in enumerate(maps):
+        filling = panels[index * len(boxes) : (index + 1) * len(boxes)]
+        maps[index] = replace(row, below=max(panel.below for panel in filling))
+    return filled_page(
+        maps + grid(len(plots), _PLOTS, height=1.4, above=0.28, below=0.42),
+        [*(panel.draw for panel in panels), *plots],
+        below=bottom,
+    )
 
 
-def keyed_page(found: Oriented, panels: Sequence[Panel]) -> Figure:
+def keyed_page(result: Oriented, panels: Sequence[Panel]) -> Figure:
     """Maps with the phases, the boundaries and the colour keys under them."""
-    keys = distinct_keys(found)
+    keys = distinct_keys(result)
     rows = -(-len(keys) // _KEYS)
     columns = min(len(keys), _KEYS)
-    shares = found.shares()
-    labels = [f"{n}, {100 * s:.1f} %" for n, s in zip(found.names, shares, strict=True)]
-    lines = line_handles(found)
+    shares = result.shares()
+    labels = [f"{n}, {100 * s:.1f} %" for n, s in zip(result.names, shares, strict=True)]
+    lines = line_handles(result)
     entries = len(labels) + (shares.sum() < 1) + len(lines)
     room = 0.12 + max(rows * KEY_HEIGHT, 0.14 * entries)
-    figure = map_page(found, panels, bottom=room)
+    figure = map_page(result, panels, bottom=room)
     with publication():
         height = figure.get_figheight()
         for index, (number, names) in enumerate(keys):
@@ -190,7 +168,7 @@ def keyed_page(found: Oriented, panels: Sequence[Panel]) -> Figure:
                 width=_KEY_WIDTH,
                 height=KEY_HEIGHT,
             )
-            draw_key(place, found.sectors[number], found.crystals[number], title=", ".join(names))
+            draw_key(place, result.sectors[number], result.crystals[number], title=", ".join(names))
         handles = phase_handles(labels)
         if shares.sum() < 1:
             handles.append(_unindexed(1.0 - float(shares.sum())))
@@ -218,9 +196,9 @@ def _unindexed(share: float) -> Any:
     )
 
 
-def _draw_image(axes: Axes, *, found: Oriented, image: NDArray[np.uint8], title: str) -> None:
-    draw_map(axes, image, found.data, title=title)
-    _thicken(axes, found)
+def _draw_image(axes: Axes, *, result: Oriented, image: NDArray[np.uint8], title: str) -> None:
+    draw_map(axes, image, result.data, title=title)
+    _thicken(axes, result)
 
 
 def _boxes(count: int, aspect: float) -> tuple[tuple[tuple[float, float], ...], float]:
@@ -231,9 +209,9 @@ def _boxes(count: int, aspect: float) -> tuple[tuple[tuple[float, float], ...], 
     return boxes, max(THINNEST, boxes[0][1] * min(1.0 / aspect, 2.2))
 
 
-def _thicken(axes: Axes, found: Oriented) -> None:
+def _thicken(axes: Axes, result: Oriented) -> None:
     """Stretch a map of few lines across them until it can be seen."""
-    aspect = map_aspect(found.data)
+    aspect = map_aspect(result.data)
     figure: Any = axes.get_figure(root=True)
     box = axes.get_position(original=True)
     wide, high = box.width * figure.get_figwidth(), box.height * figure.get_figheight()

@@ -1,7 +1,8 @@
-"""The diffraction check: peaks of some pixels with the simulated spots of their solutions."""
+"""Observed peaks of single pixels overlaid with the simulated spots of their solutions."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.view.orientation.data import Oriented, oriented
+from phaseloom.view.orientation.data import Oriented
 from phaseloom.view.orientation.sectors import indices_text
-from phaseloom.view.panels import Row, equal_boxes, frame_image, letter, page
+from phaseloom.view.pages import equal_boxes, filled_page, grid
+from phaseloom.view.panels import frame_image
 from phaseloom.view.style import draw_bar, publication
 
 if TYPE_CHECKING:
@@ -21,22 +23,22 @@ if TYPE_CHECKING:
     from phaseloom.crystals import Crystal
 
 MOST = 6
-"""Patterns drawn."""
+"""Largest number of patterns in the figure."""
 
 LABELS = 12
-"""Spots named at most, the strongest."""
+"""Largest number of spots with Miller indices in a pattern; the strongest are labelled."""
 
 PEAK_COLOUR = "#0072B2"
 SPOT_COLOUR = "#D55E00"
 
 
-def indexed_patterns_figure(tree: xr.DataTree) -> Figure:
+def indexed_patterns_figure(result: Oriented) -> Figure:
     """Observed peaks as circles, simulated spots as crosses, indices at the strongest.
 
     Parameters
     ----------
-    tree
-        Result with ``/orientation`` and ``/orientation/sample``: ``peak_ky``, ``peak_kx``,
+    result
+        Its ``sample`` holds ``peak_ky``, ``peak_kx``,
         ``peak_intensity`` (sample, peak) and ``spot_ky``, ``spot_kx``, ``spot_intensity`` (sample,
         spot), NaN where there are fewer; ``spot_hkl`` (sample, spot, 3); indices ``y``, ``x`` of
         the scan position, ``zone`` and ``crystal`` (sample).
@@ -51,8 +53,7 @@ def indexed_patterns_figure(tree: xr.DataTree) -> Figure:
     InputError
         When the result holds no such sample.
     """
-    found = oriented(tree)
-    sample = found.sample
+    sample = result.sample
     if sample is None or sample.sizes.get("sample", 0) == 0:
         raise InputError("the result holds no patterns of the orientation map", "index it again")
     count = min(MOST, sample.sizes["sample"])
@@ -63,17 +64,11 @@ def indexed_patterns_figure(tree: xr.DataTree) -> Figure:
         for name in ("peak_ky", "peak_kx", "spot_ky", "spot_kx")
     )
     with publication():
-        figure, axes = page(
-            [
-                Row(boxes=boxes[: count - first], height=boxes[0][1])
-                for first in range(0, count, columns)
-            ],
-            below=0.2,
-        )
-        places = [place for row in axes for place in row]
-        for index, place in enumerate(places):
-            _draw_pattern(place, found, sample.isel(sample=index), reach)
-        letter(places)
+        draws = [
+            partial(_draw_pattern, result=result, pattern=sample.isel(sample=index), reach=reach)
+            for index in range(count)
+        ]
+        figure = filled_page(grid(count, boxes, height=boxes[0][1]), draws, below=0.2)
         figure.legend(
             handles=_handles(), loc="lower center", ncols=3, bbox_to_anchor=(0.5, 0.0),
             borderaxespad=0.2, columnspacing=1.6, handletextpad=0.3,
@@ -81,7 +76,7 @@ def indexed_patterns_figure(tree: xr.DataTree) -> Figure:
         return figure
 
 
-def _draw_pattern(axes: Axes, found: Oriented, pattern: xr.Dataset, reach: float) -> None:
+def _draw_pattern(axes: Axes, *, result: Oriented, pattern: xr.Dataset, reach: float) -> None:
     peaks = _columns(pattern, "peak")
     spots = _columns(pattern, "spot")
     y, x, number = (int(pattern[name]) for name in ("y", "x", "crystal"))
@@ -98,16 +93,16 @@ def _draw_pattern(axes: Axes, found: Oriented, pattern: xr.Dataset, reach: float
     axes.set_ylim(reach, -reach)
     axes.set_aspect("equal")
     probability = ""
-    if found.has("probability"):
-        value = float(found.data["probability"][y, x])
+    if result.has("probability"):
+        value = float(result.data["probability"][y, x])
         probability = ", p > 0.99" if value >= 0.995 else f", p = {value:.2f}"
-    name = found.names[number] if 0 <= number < len(found.crystals) else "unindexed"
+    name = result.names[number] if 0 <= number < len(result.crystals) else "unindexed"
     zone = str(pattern["zone"].item()) if number >= 0 else ""
     frame_image(axes, title=f"y {y}, x {x}: {name} {zone}{probability}")
     draw_bar(axes, (-reach, reach), units=str(pattern["peak_kx"].attrs.get("units", "Å⁻¹")))
     if number >= 0 and "spot_hkl" in pattern:
         hkl = pattern["spot_hkl"].to_numpy()[np.isfinite(pattern["spot_ky"].to_numpy())]
-        _name_spots(axes, found.crystals[number], spots, hkl, reach)
+        _name_spots(axes, result.crystals[number], spots, hkl, reach)
 
 
 def _name_spots(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.view.orientation.data import Oriented, oriented
+from phaseloom.view.orientation.data import Oriented
 from phaseloom.view.orientation.keys import frame_sector, sector_outline
 from phaseloom.view.orientation.sectors import (
     Sector,
@@ -17,7 +16,7 @@ from phaseloom.view.orientation.sectors import (
     indices_text,
     rotated,
 )
-from phaseloom.view.panels import Row, page, panel_letter
+from phaseloom.view.pages import Row, page, panel_letter
 from phaseloom.view.style import OUTSIDE_COLOUR, PAGE_WIDTH, publication
 
 if TYPE_CHECKING:
@@ -42,13 +41,8 @@ _UNIAXIAL = ((0, 0, 1), (1, 0, 0), (1, 1, 0))
 _OTHER = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 
 
-def poles_figure(tree: xr.DataTree) -> Figure:
+def poles_figure(result: Oriented) -> Figure:
     """Pole figures and inverse pole figures of every phase, in multiples of a random texture.
-
-    Parameters
-    ----------
-    tree
-        Result with ``/orientation``.
 
     Returns
     -------
@@ -62,8 +56,7 @@ def poles_figure(tree: xr.DataTree) -> Figure:
     InputError
         When no pixel is indexed.
     """
-    found = oriented(tree)
-    mapped = [n for n in range(len(found.crystals)) if (found.phase == n).any()]
+    mapped = [n for n in range(len(result.crystals)) if (result.phase == n).any()]
     if not mapped:
         raise InputError("no pixel is indexed: there are no poles to draw")
     wide, gap, left = 0.98, 0.09, 0.15
@@ -73,7 +66,7 @@ def poles_figure(tree: xr.DataTree) -> Figure:
             [Row(boxes=boxes, height=wide + 0.06, above=0.4, below=0.04) for _ in mapped]
         )
         for index, (row, number) in enumerate(zip(axes, mapped, strict=True)):
-            _draw_phase(row, found, number, panel_letter(index))
+            _draw_phase(row, result, number, panel_letter(index))
         return figure
 
 
@@ -106,8 +99,8 @@ def poles(crystal: Crystal, indices: ArrayLike, rotations: ArrayLike) -> Floats:
     copies = copies[alike.argmax(axis=1) == np.arange(len(copies))]
     columns = np.stack([rotated(rotations, axis) for axis in range(3)], axis=-1)
     # Rᵀ g for each of them.
-    found = np.einsum("nij,mi->nmj", columns, copies, optimize=True).reshape(-1, 3)
-    return np.asarray(np.where(found[:, 2:] < 0, -found, found))
+    normals = np.einsum("nij,mi->nmj", columns, copies, optimize=True).reshape(-1, 3)
+    return np.asarray(np.where(normals[:, 2:] < 0, -normals, normals))
 
 
 def equal_area(directions: ArrayLike) -> Floats:
@@ -193,13 +186,13 @@ def _counted(points: Floats, weights: Floats, reach: float, cells: int) -> Float
     return np.asarray(counts.reshape(cells, cells), dtype=np.float64)
 
 
-def _draw_phase(axes: list[Axes], found: Oriented, number: int, name: str) -> None:
+def _draw_phase(axes: list[Axes], result: Oriented, number: int, name: str) -> None:
     """One row: three pole figures, three inverse ones, one scale."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm
 
-    crystal, sector = found.crystals[number], found.sectors[number]
-    rotations = found.rotation[found.phase == number]
+    crystal, sector = result.crystals[number], result.sectors[number]
+    rotations = result.rotation[result.phase == number]
     planes = families(sector.laue.name)
     spread = [density(poles(crystal, hkl, rotations)) for hkl in planes]
     inverse = [sector_density(sector, rotated(rotations, axis)) for axis in range(3)]

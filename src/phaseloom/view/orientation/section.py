@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from phaseloom.view.orientation import maps as draw
 from phaseloom.view.orientation.boundaries import HIGH_ANGLE, SMALLEST, neighbours
 from phaseloom.view.orientation.data import SURE, Oriented, oriented
-from phaseloom.view.orientation.methods import citations, methods_paragraph, pseudo_symmetry
+from phaseloom.view.orientation.methods import methods_text, pseudo_symmetry
 from phaseloom.view.orientation.patterns import indexed_patterns_figure
 from phaseloom.view.orientation.poles import WIDTH, poles_figure
 from phaseloom.view.orientation.statistics import distributions, grain_sizes, statistics_figure
@@ -25,41 +24,56 @@ from phaseloom.view.orientation.truth import (
     truth_figure,
     verdicts,
 )
-from phaseloom.view.parts import Chapter, Section, percent, picture
-from phaseloom.view.style import field_of_view, phase_colours
+from phaseloom.view.parts import Contents, Draws, Figures, Section, Tables, percent
+from phaseloom.view.results import field_text
+from phaseloom.view.style import phase_colours
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
     from phaseloom.crystals import Crystal
 
 CAPTIONS = {
-    "orientation_maps": "Phases, and inverse pole figure (IPF) colours of the crystal directions "
-    "along x (to the right), y (downwards) and z (along the beam) of the scan, with the colour "
-    "key of every phase. Lines are boundaries of grains of at least "
-    f"{SMALLEST} pixels: black from {HIGH_ANGLE:g}° on and between phases, white below.",
-    "orientation_patterns": "Observed peaks (circles, larger where brighter) of some pixels and "
-    "the simulated spots of their solution (crosses) with the indices of the strongest: scan "
-    "position, crystal, zone axis along the beam, probability.",
-    "orientation_quality": "How far every pixel can be trusted: its certainty, the probability "
-    "that phase and orientation are right, the correlation index, the reliabilities as ASTAR "
-    "defines them, and how well the spots of the solution fit the peaks.",
-    "orientation_solutions": "The solution that is next in probability, where there is one.",
-    "orientation_overlaps": "The second crystal in the same pixel, where one was found, and its "
-    "part of the diffracted intensity.",
-    "orientation_poles": "Pole figures (equal area, x to the right, y downwards, seen along the "
-    "beam; the half sphere the beam leaves through) and inverse pole figures along x, y and z, in "
-    f"multiples of a random texture, smoothed by {WIDTH:g}°.",
-    "orientation_statistics": "Distributions over the map by phase, misorientations of "
-    "neighbouring pixels of one phase, probabilities of the solutions by their rank (median and "
-    "quartiles), and diameters of circles of the grains' areas.",
-    "orientation_truth": "The map against the simulated truth: what is right, how far orientations "
-    "are off, what each true phase was found as, and the share of right pixels against the "
-    "probability said (grey: how many pixels).",
+    "orientation_maps": "Phase map, and orientation maps in inverse pole figure (IPF) colours of "
+    "the crystal directions along x (to the right), y (downwards) and z (along the beam) of the "
+    "scan, with the colour key of every phase. Lines are boundaries of grains of at least "
+    f"{SMALLEST} pixels: black for misorientations from {HIGH_ANGLE:g}° and between phases, white "
+    f"below {HIGH_ANGLE:g}°.",
+    "orientation_patterns": "Observed peaks (circles, area rising with intensity) of some pixels "
+    "and simulated spots of their solution (crosses) with the Miller indices of the strongest. "
+    "Titles: scan position, phase, zone axis along the beam, probability p.",
+    "orientation_quality": "Reliability of every pixel: class of certainty, probability that "
+    "phase and orientation are right, correlation index Q, the orientation and phase reliability "
+    "as ASTAR defines them, the fraction of the peak intensity that the solution explains, the "
+    "number of spots paired with peaks, and their rms distance from the peaks.",
+    "orientation_solutions": "The solution second in probability, where there is one.",
+    "orientation_overlaps": "The second, overlapping crystal of a pixel, where one was detected, "
+    "and its fraction of the diffracted intensity.",
+    "orientation_poles": "Pole figures (equal-area projection, x to the right, y downwards, viewed "
+    "along the beam; exit hemisphere) and inverse pole figures along x, y and z, in multiples of a "
+    f"random texture, smoothed by a Gaussian of {WIDTH:g}° standard deviation.",
+    "orientation_statistics": "Histograms over the map by phase: scores, misorientation of "
+    "neighbouring pixels of the same phase, probability of the solutions by rank (points: medians, "
+    "error bars: quartiles), and diameter of the circle with the area of the grain.",
+    "orientation_truth": "Comparison with the simulated ground truth: right and wrong pixels, "
+    "misorientation to the truth, confusion matrix of the phases, and fraction of right pixels "
+    "against the stated probability (points; error bars: Wilson intervals of one standard error; "
+    "grey bars: number of pixels).",
 }
-FIRST = ("orientation_maps", "orientation_patterns")
-"""Figures that stand before the numbers."""
+
+CONTENTS = Contents(
+    title="Orientation map",
+    captions=CAPTIONS,
+    first=("Phases and orientations", ("orientation_maps", "orientation_patterns")),
+    chapters={
+        "Reliability of the orientations": (
+            "orientation_quality",
+            "orientation_solutions",
+            "orientation_overlaps",
+            "orientation_poles",
+            "orientation_statistics",
+        ),
+        "Comparison with the simulated ground truth": ("orientation_truth",),
+    },
+)
 
 
 def present(tree: xr.DataTree) -> bool:
@@ -67,84 +81,57 @@ def present(tree: xr.DataTree) -> bool:
     return "orientation" in tree.children and "rotation" in tree["orientation"]
 
 
-def figures(
-    tree: xr.DataTree,
-    tables: Mapping[str, pd.DataFrame],  # noqa: ARG001
-) -> dict[str, Callable[[], Figure]]:
-    """What draws each figure: ``orientation_maps``, ``orientation_quality`` and so on.
-
-    Parameters
-    ----------
-    tree
-        Figures whose data ``/orientation`` and the groups under it lack are left out.
-    tables
-        None is used.
-    """
-    found = oriented(tree)
-    drawn: dict[str, Callable[[], Figure]] = {"orientation_maps": partial(draw.ipf_figure, tree)}
-    if not found.indexed.any():
-        return drawn
-    if found.sample is not None and found.sample.sizes.get("sample", 0):
-        drawn["orientation_patterns"] = partial(indexed_patterns_figure, tree)
-    if found.has("probability") or any(found.has(name) for name, *_ in draw.QUALITY):
-        drawn["orientation_quality"] = partial(draw.quality_figure, tree)
-    if draw.has_second(found):
-        drawn["orientation_solutions"] = partial(draw.solutions_figure, tree)
-    if draw.has_overlaps(found):
-        drawn["orientation_overlaps"] = partial(draw.overlap_figure, tree)
-    drawn["orientation_poles"] = partial(poles_figure, tree)
-    if distributions(found):
-        drawn["orientation_statistics"] = partial(statistics_figure, tree)
-    if has_truth(found):
-        drawn["orientation_truth"] = partial(truth_figure, tree)
-    return drawn
+def figures(tree: xr.DataTree, tables: Tables) -> Draws:  # noqa: ARG001
+    """What draws each figure for which the groups under ``/orientation`` hold the data."""
+    result = oriented(tree)
+    draws: Draws = {"orientation_maps": partial(draw.ipf_figure, result)}
+    if not result.indexed.any():
+        return draws
+    if result.sample is not None and result.sample.sizes.get("sample", 0):
+        draws["orientation_patterns"] = partial(indexed_patterns_figure, result)
+    if result.has("probability") or any(result.has(name) for name, *_ in draw.QUALITY):
+        draws["orientation_quality"] = partial(draw.quality_figure, result)
+    if draw.has_second(result):
+        draws["orientation_solutions"] = partial(draw.solutions_figure, result)
+    if draw.has_overlaps(result):
+        draws["orientation_overlaps"] = partial(draw.overlap_figure, result)
+    draws["orientation_poles"] = partial(poles_figure, result)
+    if distributions(result):
+        draws["orientation_statistics"] = partial(statistics_figure, result)
+    if has_truth(result):
+        draws["orientation_truth"] = partial(truth_figure, result)
+    return draws
 
 
-def section(
-    tree: xr.DataTree,
-    figures: Mapping[str, Path | bytes],
-    tables: Mapping[str, pd.DataFrame],  # noqa: ARG001
-) -> Section:
+def section(tree: xr.DataTree, figures: Figures, tables: Tables) -> Section:  # noqa: ARG001
     """The orientation map's part of the report."""
-    found = oriented(tree)
-    pictures = {
-        name: picture(figures[name], caption=caption, alternative=name.replace("_", " "))
-        for name, caption in CAPTIONS.items()
-        if name in figures
-    }
-    first = tuple(pictures.pop(name) for name in FIRST if name in pictures)
-    truth = tuple(pictures.pop(name) for name in ("orientation_truth",) if name in pictures)
-    chapters = [Chapter("How sure the orientations are", tuple(pictures.values()))] * bool(pictures)
-    chapters += [Chapter("Against the simulated truth", truth)] * bool(truth)
-    return Section(
-        title="Orientation map",
-        headline=headline(found),
-        methods=methods_paragraph(tree),
-        citations=citations(tree),
-        columns=("All", *found.names),
-        rows=tuple(numbers(found).items()),
-        summary=Chapter("Phases and orientations", first) if first else None,
-        chapters=tuple(chapters),
-        legend=tuple(zip(found.names, phase_colours(len(found.names)), strict=True)),
+    result = oriented(tree)
+    return CONTENTS.section(
+        figures,
+        headline=headline(result),
+        methods=methods_text(tree),
+        numbers=numbers(result),
+        columns=("All", *result.names),
+        legend=zip(result.names, phase_colours(len(result.names)), strict=True),
     )
 
 
-def headline(found: Oriented) -> str:
+def headline(result: Oriented) -> str:
     """The result in one sentence: phases and their shares, sure and ambiguous pixels, grains."""
-    shares = found.shares()
-    parts = [f"{n} {percent(s, digits=0)}" for n, s in zip(found.names, shares, strict=True)]
-    parts.append(f"unindexed {percent(1.0 - float(found.indexed.mean()))}")
-    said = [f"{found.phase.size:,} pixels: {', '.join(parts)}"]
-    if found.has("probability"):
-        sure = float((found.values("probability") >= SURE).mean())
+    shares = result.shares()
+    parts = [f"{n} {percent(s, digits=0)}" for n, s in zip(result.names, shares, strict=True)]
+    parts.append(f"unindexed {percent(1.0 - float(result.indexed.mean()))}")
+    said = [f"{result.phase.size:,} pixels: {', '.join(parts)}"]
+    if result.has("probability"):
+        sure = float((result.values("probability") >= SURE).mean())
         said.append(f"{percent(sure)} of the pixels are sure (probability of {SURE:g} or more)")
-    if "ambiguous" in found.data:
-        said.append(f"{percent(float(_ambiguous(found).mean()))} ambiguous")
-    if found.grain is not None:
-        count = len(np.unique(found.grain[found.grain >= 0]))
+    if "ambiguous" in result.data:
+        said.append(f"{percent(float(_ambiguous(result).mean()))} ambiguous")
+    if result.grain is not None:
+        count = len(np.unique(result.grain[result.grain >= 0]))
         said.append(f"{count:,} grain{'s' * (count != 1)}")
-    if has_truth(found):
-        right = verdicts(found)[found.data["true_phase"].to_numpy() >= 0] == 0
+    if has_truth(result):
+        right = verdicts(result)[result.data["true_phase"].to_numpy() >= 0] == 0
         if right.size:
             said.append(
                 f"{percent(float(right.mean()))} of the simulated crystal right within "
@@ -153,33 +140,33 @@ def headline(found: Oriented) -> str:
     return "; ".join(said) + "."
 
 
-def numbers(found: Oriented) -> dict[str, tuple[str, ...]]:
+def numbers(result: Oriented) -> dict[str, tuple[str, ...]]:
     """The numbers that matter, per label: of the whole map and of every phase.
 
     Parameters
     ----------
-    found
+    result
         What it does not hold is left out; a dash is what means nothing in its column.
     """
-    phase = found.phase
-    masks = [found.indexed, *(phase == number for number in range(len(found.crystals)))]
-    rows, columns = found.shape
+    phase = result.phase
+    masks = [result.indexed, *(phase == number for number in range(len(result.crystals)))]
+    rows, columns = result.shape
     said = {
-        "Scan": _whole(found, f"{columns} × {rows} positions{_field(found)}"),
-        "Cell": ("–", *(_cell(crystal) for crystal in found.crystals)),
-        "Space group": ("–", *(_space_group(crystal) for crystal in found.crystals)),
+        "Scan": _whole(result, f"{columns} × {rows} positions{field_text(result.data)}"),
+        "Cell": ("–", *(_cell(crystal) for crystal in result.crystals)),
+        "Space group": ("–", *(_space_group(crystal) for crystal in result.crystals)),
         "Pixels": tuple(f"{int(mask.sum()):,}" for mask in masks),
         "Share of the map": tuple(percent(float(mask.mean())) for mask in masks),
-        "Unindexed": _whole(found, percent(1.0 - float(found.indexed.mean()))),
+        "Unindexed": _whole(result, percent(1.0 - float(result.indexed.mean()))),
     }
-    if found.has("probability"):
-        probability = found.values("probability")
+    if result.has("probability"):
+        probability = result.values("probability")
         said["Mean probability"] = _per(masks, lambda m: f"{np.nanmean(probability[m]):.3f}")
         said[f"Sure (probability ≥ {SURE:g})"] = _per(
             masks, lambda m: percent(float((probability[m] >= SURE).mean()))
         )
-    if "ambiguous" in found.data:
-        ambiguous = _ambiguous(found)
+    if "ambiguous" in result.data:
+        ambiguous = _ambiguous(result)
         said["Ambiguous"] = _per(masks, lambda m: percent(float(ambiguous[m].mean())))
     for name, label, form in (
         ("correlation", "Correlation index, median", ".3f"),
@@ -189,61 +176,63 @@ def numbers(found: Oriented) -> dict[str, tuple[str, ...]]:
         ("explained", "Explained intensity, median", ".2f"),
         ("residual", "Distance of the pairs, median (Å⁻¹)", ".4f"),
     ):
-        if found.has(name) and np.isfinite(found.values(name)).any():
-            said[label] = _medians(masks, found.values(name), form)
+        if result.has(name) and np.isfinite(result.values(name)).any():
+            said[label] = _medians(masks, result.values(name), form)
     for name, label in (
         ("context_changed", "Chosen by the neighbours"),
         ("overlap_phase", "With a second crystal"),
     ):
-        if name in found.data:
-            flagged = found.data[name].to_numpy()
+        if name in result.data:
+            flagged = result.data[name].to_numpy()
             flagged = flagged if flagged.dtype == bool else flagged >= 0
             said[label] = _per(masks, partial(_share, flagged))
-    return said | _grains(found) | _pairs(found) | _pseudo_symmetry(found) | _truth(found, masks)
+    return (
+        said | _grains(result) | _pairs(result) | _pseudo_symmetry(result) | _truth(result, masks)
+    )
 
 
-def _grains(found: Oriented) -> dict[str, tuple[str, ...]]:
-    if found.grain is None:
+def _grains(result: Oriented) -> dict[str, tuple[str, ...]]:
+    if result.grain is None:
         return {}
-    diameter, phase, units = grain_sizes(found, found.grain)
-    masks = [phase >= 0, *(phase == number for number in range(len(found.crystals)))]
+    diameter, phase, units = grain_sizes(result, result.grain)
+    masks = [phase >= 0, *(phase == number for number in range(len(result.crystals)))]
     return {
         "Grains": tuple(f"{int(mask.sum()):,}" for mask in masks),
         f"Diameter of the grains, median ({units})": _medians(masks, diameter, ".3g"),
     }
 
 
-def _pairs(found: Oriented) -> dict[str, tuple[str, ...]]:
+def _pairs(result: Oriented) -> dict[str, tuple[str, ...]]:
     """Angles between neighbours inside grains: how smooth the map is."""
-    pairs = neighbours(found)
+    pairs = neighbours(result)
     inside = np.where(pairs.parted, np.nan, pairs.angle)
     if not np.isfinite(inside).any():
         return {}
-    masks = [pairs.phase >= 0, *(pairs.phase == n for n in range(len(found.crystals)))]
+    masks = [pairs.phase >= 0, *(pairs.phase == n for n in range(len(result.crystals)))]
     return {"Neighbours within a grain, median angle": _medians(masks, inside, ".2f", "°")}
 
 
-def _pseudo_symmetry(found: Oriented) -> dict[str, tuple[str, ...]]:
+def _pseudo_symmetry(result: Oriented) -> dict[str, tuple[str, ...]]:
     """Pixels whose first two solutions differ by a frequent rotation."""
     said = {}
-    for entry in pseudo_symmetry(found):
-        counts = ["–"] * len(found.crystals)
+    for entry in pseudo_symmetry(result):
+        counts = ["–"] * len(result.crystals)
         if entry.crystal is not None:
             counts[entry.crystal] = f"{entry.pixels:,} pixels"
         said[f"Mistaken for each other: {entry.text}"] = (f"{entry.pixels:,} pixels", *counts)
     return said
 
 
-def _truth(found: Oriented, masks: list[NDArray[np.bool_]]) -> dict[str, tuple[str, ...]]:
+def _truth(result: Oriented, masks: list[NDArray[np.bool_]]) -> dict[str, tuple[str, ...]]:
     """Shares of what was found that are right, against the simulated truth."""
-    if not has_truth(found):
+    if not has_truth(result):
         return {}
-    right = verdicts(found) == 0
-    same = found.phase == found.data["true_phase"].to_numpy()
+    right = verdicts(result) == 0
+    same = result.phase == result.data["true_phase"].to_numpy()
     return {
         "Phase right (simulated truth)": _per(masks, partial(_share, same)),
         f"Right within {RIGHT_WITHIN:g}° (simulated truth)": _per(masks, partial(_share, right)),
-        "Misorientation to the truth, median": _medians(masks, true_angles(found), ".2f", "°"),
+        "Misorientation to the truth, median": _medians(masks, true_angles(result), ".2f", "°"),
     }
 
 
@@ -264,12 +253,12 @@ def _medians(
     return tuple(f"{np.median(some):{form}}{unit}" if some.size else "–" for some in known)
 
 
-def _whole(found: Oriented, text: str) -> tuple[str, ...]:
-    return (text, *["–"] * len(found.crystals))
+def _whole(result: Oriented, text: str) -> tuple[str, ...]:
+    return (text, *["–"] * len(result.crystals))
 
 
-def _ambiguous(found: Oriented) -> NDArray[np.bool_]:
-    return np.asarray(found.data["ambiguous"].to_numpy().astype(bool) & found.indexed)
+def _ambiguous(result: Oriented) -> NDArray[np.bool_]:
+    return np.asarray(result.data["ambiguous"].to_numpy().astype(bool) & result.indexed)
 
 
 def _cell(crystal: Crystal) -> str:
@@ -279,11 +268,3 @@ def _cell(crystal: Crystal) -> str:
 
 def _space_group(crystal: Crystal) -> str:
     return f"{crystal.phase.space_group.short_name} ({crystal.space_group})"
-
-
-def _field(found: Oriented) -> str:
-    units = str(found.data["x"].attrs.get("units", "px"))
-    if units == "px":
-        return ""
-    left, right, top, bottom = field_of_view(found.data)
-    return f", {right - left:.4g} × {bottom - top:.4g} {units}"

@@ -7,12 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
 from phaseloom.view.orientation.boundaries import HIGH_ANGLE, neighbours
-from phaseloom.view.orientation.data import Oriented, oriented
+from phaseloom.view.orientation.data import Oriented
 from phaseloom.view.orientation.panels import map_page
 from phaseloom.view.style import field_of_view, phase_colours
 
@@ -30,47 +29,43 @@ SCORES = (
 """Variable, label, largest value."""
 
 
-def statistics_figure(tree: xr.DataTree) -> Figure:
+def statistics_figure(result: Oriented) -> Figure:
     """Histograms of what the map holds, by phase; probabilities of the ambiguous by their rank.
-
-    Parameters
-    ----------
-    tree
-        Result with ``/orientation``.
 
     Raises
     ------
     InputError
         When it holds nothing to count.
     """
-    found = oriented(tree)
-    plots = distributions(found)
+    plots = distributions(result)
     if not plots:
         raise InputError("the orientation map holds nothing to count", "index the scan again")
-    figure = map_page(found, [], plots=plots)
-    if len(found.crystals) > 1:
+    figure = map_page(result, [], plots=plots)
+    if len(result.crystals) > 1:
         figure.axes[0].legend(loc="upper left", handlelength=1.0, fontsize=6, borderaxespad=0.2)
     return figure
 
 
-def distributions(found: Oriented) -> list[Callable[[Axes], None]]:
+def distributions(result: Oriented) -> list[Callable[[Axes], None]]:
     """What draws each distribution that the map has the data for."""
     plots: list[Callable[[Axes], None]] = [
-        partial(_draw_score, found=found, name=name, label=label, most=most)
+        partial(_draw_score, result=result, name=name, label=label, most=most)
         for name, label, most in SCORES
-        if found.has(name)
+        if result.has(name)
     ]
-    pairs = neighbours(found)
+    pairs = neighbours(result)
     if np.isfinite(pairs.angle).any():
-        plots.append(partial(_draw_angles, found=found, angle=pairs.angle, phase=pairs.phase))
-    if found.grain is not None and (found.grain >= 0).any():
-        plots.append(partial(_draw_sizes, found=found, grain=found.grain))
-    if found.has("solution_probability") and found.data.sizes["solution"] > 1:
-        plots.append(partial(_draw_ranks, found=found))
+        plots.append(partial(_draw_angles, result=result, angle=pairs.angle, phase=pairs.phase))
+    if result.grain is not None and (result.grain >= 0).any():
+        plots.append(partial(_draw_sizes, result=result, grain=result.grain))
+    if result.has("solution_probability") and result.data.sizes["solution"] > 1:
+        plots.append(partial(_draw_ranks, result=result))
     return plots
 
 
-def grain_sizes(found: Oriented, grain: NDArray[np.int64]) -> tuple[Floats, NDArray[np.int64], str]:
+def grain_sizes(
+    result: Oriented, grain: NDArray[np.int64]
+) -> tuple[Floats, NDArray[np.int64], str]:
     """Diameters of circles of the grains' areas, the phases of the grains, and their unit.
 
     Parameters
@@ -80,35 +75,35 @@ def grain_sizes(found: Oriented, grain: NDArray[np.int64]) -> tuple[Floats, NDAr
     """
     inside = grain >= 0
     _, first, pixels = np.unique(grain[inside], return_index=True, return_counts=True)
-    left, right, bottom, top = field_of_view(found.data)
+    left, right, bottom, top = field_of_view(result.data)
     area = (right - left) * (top - bottom) / grain.size
-    units = str(found.data["x"].attrs.get("units", "px"))
+    units = str(result.data["x"].attrs.get("units", "px"))
     diameter = np.sqrt(4 * pixels * area / np.pi)
-    return diameter, found.phase[inside][first], units
+    return diameter, result.phase[inside][first], units
 
 
-def _draw_score(axes: Axes, *, found: Oriented, name: str, label: str, most: float) -> None:
-    values, phase = found.values(name), found.phase
+def _draw_score(axes: Axes, *, result: Oriented, name: str, label: str, most: float) -> None:
+    values, phase = result.values(name), result.phase
     edges = np.linspace(0.0, most, 51)
-    for number, colour in enumerate(phase_colours(len(found.crystals))):
+    for number, colour in enumerate(phase_colours(len(result.crystals))):
         some = values[(phase == number) & np.isfinite(values)]
         if some.size:
             counts, _ = np.histogram(some, bins=edges)
-            _steps(axes, edges, counts / phase.size, colour, found.names[number])
+            _steps(axes, edges, counts / phase.size, colour, result.names[number])
     axes.set_xlim(0.0, most)
     axes.set_xlabel(label)
     _percent_axis(axes, "Pixels per bin (%)")
 
 
-def _draw_angles(axes: Axes, *, found: Oriented, angle: Floats, phase: NDArray[np.int64]) -> None:
+def _draw_angles(axes: Axes, *, result: Oriented, angle: Floats, phase: NDArray[np.int64]) -> None:
     """Pairs within grains outnumber those across boundaries: counts are logarithmic."""
     highest = max(62.0, float(np.nanmax(angle)) + 1.0)
     edges = np.arange(0.0, highest + 1.0)
-    for number, colour in enumerate(phase_colours(len(found.crystals))):
+    for number, colour in enumerate(phase_colours(len(result.crystals))):
         some = angle[phase == number]
         if some.size:
             counts, _ = np.histogram(some, bins=edges)
-            _steps(axes, edges, counts, colour, found.names[number])
+            _steps(axes, edges, counts, colour, result.names[number])
     axes.axvline(HIGH_ANGLE, color="#999999", linewidth=0.6, linestyle=":")
     axes.set_yscale("symlog", linthresh=1.0)
     axes.set_ylim(0.0, None)
@@ -119,18 +114,18 @@ def _draw_angles(axes: Axes, *, found: Oriented, angle: Floats, phase: NDArray[n
     axes.set_ylabel("Pairs per degree")
 
 
-def _draw_ranks(axes: Axes, *, found: Oriented) -> None:
+def _draw_ranks(axes: Axes, *, result: Oriented) -> None:
     """Probability of the solutions, first to last, of the ambiguous pixels and of the others."""
-    chances = found.data["solution_probability"].transpose("solution", "y", "x").to_numpy()
-    chances = np.where(found.indexed, np.nan_to_num(chances.astype(np.float64)), np.nan)
+    chances = result.data["solution_probability"].transpose("solution", "y", "x").to_numpy()
+    chances = np.where(result.indexed, np.nan_to_num(chances.astype(np.float64)), np.nan)
     ambiguous = (
-        found.data["ambiguous"].to_numpy().astype(bool) & found.indexed
-        if "ambiguous" in found.data
-        else np.zeros(found.shape, dtype=bool)
+        result.data["ambiguous"].to_numpy().astype(bool) & result.indexed
+        if "ambiguous" in result.data
+        else np.zeros(result.shape, dtype=bool)
     )
     ranks = np.arange(1, len(chances) + 1)
     for chosen, label, colour, shift in (
-        (found.indexed & ~ambiguous, "others", "#0072B2", -0.06),
+        (result.indexed & ~ambiguous, "others", "#0072B2", -0.06),
         (ambiguous, "ambiguous", "#D55E00", 0.06),
     ):
         if not chosen.any():
@@ -149,16 +144,16 @@ def _draw_ranks(axes: Axes, *, found: Oriented) -> None:
     axes.legend(loc="upper right", handlelength=1.0, fontsize=6, borderaxespad=0.1)
 
 
-def _draw_sizes(axes: Axes, *, found: Oriented, grain: NDArray[np.int64]) -> None:
+def _draw_sizes(axes: Axes, *, result: Oriented, grain: NDArray[np.int64]) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    diameter, phase, units = grain_sizes(found, grain)
+    diameter, phase, units = grain_sizes(result, grain)
     edges = np.linspace(0.0, 1.02 * float(diameter.max()), 21)
-    for number, colour in enumerate(phase_colours(len(found.crystals))):
+    for number, colour in enumerate(phase_colours(len(result.crystals))):
         some = diameter[phase == number]
         if some.size:
             counts, _ = np.histogram(some, bins=edges)
-            _steps(axes, edges, counts, colour, found.names[number])
+            _steps(axes, edges, counts, colour, result.names[number])
     axes.set_xlim(0.0, edges[-1])
     axes.set_ylim(0.0, None)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))

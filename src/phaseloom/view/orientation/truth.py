@@ -6,11 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.view.orientation.data import Oriented, oriented, quaternions
+from phaseloom.view.orientation.data import Oriented, quaternions
 from phaseloom.view.orientation.panels import class_panel, map_page, scalar_panel
 from phaseloom.view.style import OUTSIDE_COLOUR, VALUE_MAP, luminance, phase_colours
 
@@ -33,14 +32,13 @@ VERDICTS = (
 )
 
 
-def truth_figure(tree: xr.DataTree) -> Figure:
+def truth_figure(result: Oriented) -> Figure:
     """How far a map of a simulated scan is from its truth, and how honest its probability.
 
     Parameters
     ----------
-    tree
-        Result whose ``/orientation`` holds ``true_phase`` (y, x) and ``true_rotation``
-        (y, x, quaternion).
+    result
+        With ``true_phase`` (y, x) and ``true_rotation`` (y, x, quaternion).
 
     Returns
     -------
@@ -53,19 +51,21 @@ def truth_figure(tree: xr.DataTree) -> Figure:
     InputError
         When there is no truth.
     """
-    found = oriented(tree)
-    if not has_truth(found):
+    if not has_truth(result):
         raise InputError("the orientation map has no truth to compare with")
-    angle, verdict = true_angles(found), verdicts(found)
-    plots = [partial(_draw_angles, found=found, angle=angle), partial(_draw_confusion, found=found)]
-    if found.has("probability"):
-        plots.append(partial(_draw_calibration, found=found, right=verdict == 0))
+    angle, verdict = true_angles(result), verdicts(result)
+    plots = [
+        partial(_draw_angles, result=result, angle=angle),
+        partial(_draw_confusion, result=result),
+    ]
+    if result.has("probability"):
+        plots.append(partial(_draw_calibration, result=result, right=verdict == 0))
     return map_page(
-        found,
+        result,
         [
-            class_panel(found, verdict, VERDICTS, title="Against the truth"),
+            class_panel(result, verdict, VERDICTS, title="Against the truth"),
             scalar_panel(
-                found, angle, title="Misorientation to the truth", label="Degrees",
+                result, angle, title="Misorientation to the truth", label="Degrees",
                 cmap=VALUE_MAP, limits=(0.0, 5.0), extend="max",
             ),
         ],
@@ -73,20 +73,20 @@ def truth_figure(tree: xr.DataTree) -> Figure:
     )  # fmt: skip
 
 
-def has_truth(found: Oriented) -> bool:
+def has_truth(result: Oriented) -> bool:
     """Whether the map came with the truth of its simulation."""
-    return found.has("true_phase", "true_rotation")
+    return result.has("true_phase", "true_rotation")
 
 
-def true_angles(found: Oriented) -> Floats:
+def true_angles(result: Oriented) -> Floats:
     """Misorientation to the truth (y, x) in degrees, NaN where the phase is not the true one."""
     from phaseloom.maps.misorientation import misorientation_angles
 
-    phase, rotation = found.phase, found.rotation
-    truth = quaternions(found.data["true_rotation"])
-    right = phase == found.data["true_phase"].to_numpy()
+    phase, rotation = result.phase, result.rotation
+    truth = quaternions(result.data["true_rotation"])
+    right = phase == result.data["true_phase"].to_numpy()
     angle = np.full(phase.shape, np.nan)
-    for number, crystal in enumerate(found.crystals):
+    for number, crystal in enumerate(result.crystals):
         chosen = right & (phase == number)
         if chosen.any():
             angle[chosen] = misorientation_angles(
@@ -95,10 +95,10 @@ def true_angles(found: Oriented) -> Floats:
     return angle
 
 
-def verdicts(found: Oriented) -> NDArray[np.int64]:
+def verdicts(result: Oriented) -> NDArray[np.int64]:
     """What became of every pixel (y, x), as the numbers of ``VERDICTS``."""
-    phase, truth = found.phase, found.data["true_phase"].to_numpy()
-    verdict = np.where(true_angles(found) <= RIGHT_WITHIN, 0, 1)
+    phase, truth = result.phase, result.data["true_phase"].to_numpy()
+    verdict = np.where(true_angles(result) <= RIGHT_WITHIN, 0, 1)
     verdict[phase != truth] = 2
     verdict[(phase >= 0) & (truth < 0)] = 3
     verdict[(phase < 0) & (truth >= 0)] = 4
@@ -106,23 +106,23 @@ def verdicts(found: Oriented) -> NDArray[np.int64]:
     return verdict
 
 
-def confusion(found: Oriented) -> NDArray[np.int64]:
+def confusion(result: Oriented) -> NDArray[np.int64]:
     """Pixels by true (row) and found (column) phase; the last of either is none."""
-    count = len(found.crystals) + 1
-    truth = found.data["true_phase"].to_numpy().astype(np.int64)
+    count = len(result.crystals) + 1
+    truth = result.data["true_phase"].to_numpy().astype(np.int64)
     # −1 counts from the end.
-    joint = (truth % count) * count + found.phase % count
+    joint = (truth % count) * count + result.phase % count
     return np.bincount(joint.ravel(), minlength=count * count).reshape(count, count)
 
 
-def _draw_angles(axes: Axes, *, found: Oriented, angle: Floats) -> None:
+def _draw_angles(axes: Axes, *, result: Oriented, angle: Floats) -> None:
     """Share of the pixels of right phase that are within an angle of the truth."""
-    phase = found.phase
-    for number, colour in enumerate(phase_colours(len(found.crystals))):
+    phase = result.phase
+    for number, colour in enumerate(phase_colours(len(result.crystals))):
         some = np.sort(angle[(phase == number) & np.isfinite(angle)])
         if some.size:
             share = np.arange(1, some.size + 1) / some.size
-            label = f"{found.names[number]}, median {np.median(some):.2g}°"
+            label = f"{result.names[number]}, median {np.median(some):.2g}°"
             axes.plot(
                 np.maximum(some, 0.01), share, color=colour, label=label, drawstyle="steps-post"
             )
@@ -136,12 +136,12 @@ def _draw_angles(axes: Axes, *, found: Oriented, angle: Floats) -> None:
     axes.legend(loc="lower right", fontsize=6, handlelength=1.0, borderaxespad=0.1)
 
 
-def _draw_confusion(axes: Axes, *, found: Oriented) -> None:
+def _draw_confusion(axes: Axes, *, result: Oriented) -> None:
     """Shares of what each true phase was found as, with the pixels."""
     from matplotlib.colors import to_hex
 
-    counts = confusion(found)
-    labels = [*found.names, "none"]
+    counts = confusion(result)
+    labels = [*result.names, "none"]
     if counts[-1].sum() + counts[:, -1].sum() == 0:
         counts, labels = counts[:-1, :-1], labels[:-1]
     share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
@@ -163,10 +163,10 @@ def _draw_confusion(axes: Axes, *, found: Oriented) -> None:
     axes.set_title("True phase (rows)", loc="left")
 
 
-def _draw_calibration(axes: Axes, *, found: Oriented, right: NDArray[np.bool_]) -> None:
+def _draw_calibration(axes: Axes, *, result: Oriented, right: NDArray[np.bool_]) -> None:
     """Share of right pixels against what their probability says, ten classes."""
-    chosen = found.indexed & np.isfinite(found.values("probability"))
-    probability, right = found.values("probability")[chosen], right[chosen]
+    chosen = result.indexed & np.isfinite(result.values("probability"))
+    probability, right = result.values("probability")[chosen], right[chosen]
     place = np.clip((10 * probability).astype(np.int64), 0, 9)
     count = np.bincount(place, minlength=10)
     filled = count > 0

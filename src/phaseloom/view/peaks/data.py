@@ -8,13 +8,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phaseloom.errors import InputError
+from phaseloom.view.scans import ScanResult, group_of, scan_maps, subgroups
 
 Columns = dict[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
-class Registered:
+class Registered(ScanResult):
     """A registered scan, as far as it is drawn.
 
     Parameters
@@ -30,15 +30,9 @@ class Registered:
         Group ``/peaks/virtual``: virtual images (y, x); None when it is absent.
     """
 
-    data: xr.Dataset
     sample: xr.Dataset | None = None
     density: xr.Dataset | None = None
     virtual: xr.Dataset | None = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Scan positions (y, x)."""
-        return int(self.data.sizes["y"]), int(self.data.sizes["x"])
 
     @property
     def units(self) -> str:
@@ -61,6 +55,19 @@ class Registered:
         """Sigma of a Gaussian spot or radius of a disk, px; NaN when it is not stated."""
         disk = self.data.attrs.get("spot_shape") == "disk"
         return float(self.data.attrs.get("spot_radius" if disk else "spot_sigma", np.nan))
+
+    @property
+    def template(self) -> str:
+        """The shape of a spot in words."""
+        if self.data.attrs.get("spot_shape") == "disk":
+            return f"a disk of radius {self.spot_size:.2f} px"
+        return f"a Gaussian of sigma {self.spot_size:.2f} px"
+
+    @property
+    def ellipticity(self) -> float:
+        """Ratio of the axes of the distortion, less one."""
+        large, small = np.linalg.svd(self.distortion, compute_uv=False)
+        return float(large / small - 1.0)
 
     @property
     def count(self) -> NDArray[np.int64]:
@@ -147,47 +154,19 @@ GROUPS = ("sample", "density", "virtual")
 
 
 def registered(tree: xr.DataTree) -> Registered:
-    """The registered scan of a result.
-
-    Parameters
-    ----------
-    tree
-        The whole result, with a group ``/peaks``.
-
-    Raises
-    ------
-    InputError
-        When there is no such group, or it is no peak table.
-    """
-    group = tree.children.get("peaks")
-    if group is None or "offset" not in group:
-        raise InputError("the result holds no diffraction peaks", "register a scan first")
-    found = {
-        name: node.to_dataset(inherit=False)
-        for name, node in group.children.items()
-        if name in GROUPS
-    }
+    """The registered scan of a result: its group ``/peaks``; refused when that is no peak table."""
+    group = group_of(
+        tree,
+        "peaks",
+        needs=("offset",),
+        absent=("the result holds no diffraction peaks", "register a scan first"),
+    )
+    parts = subgroups(group, GROUPS)
     data = scan_maps(group.to_dataset())
-    if "virtual" in found:
+    if "virtual" in parts:
         axes = {axis: data[axis] for axis in ("y", "x")}
-        found["virtual"] = scan_maps(found["virtual"].assign_coords(axes))
-    return Registered(data, **found)
-
-
-def scan_maps(dataset: xr.Dataset) -> xr.Dataset:
-    """The dataset as one of a scan (y is drawn downwards), its positions counted if they must be.
-
-    Parameters
-    ----------
-    dataset
-        With dimensions y and x.
-    """
-    counted = {
-        axis: (axis, np.arange(dataset.sizes[axis], dtype=float), {"units": "px"})
-        for axis in ("y", "x")
-        if axis not in dataset.coords
-    }
-    return dataset.assign_coords(counted).assign_attrs(kind="scan")
+        parts["virtual"] = scan_maps(parts["virtual"].assign_coords(axes))
+    return Registered(data, **parts)
 
 
 def significance(data: xr.Dataset) -> NDArray[np.float64]:

@@ -11,20 +11,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
+from phaseloom.view.pages import EDGE, GAP, Row, equal_boxes, filled_page, flat, grid, letter, page
 from phaseloom.view.panels import (
-    EDGE,
-    GAP,
-    Row,
     colour_bar,
     draw_map,
-    equal_boxes,
-    letter,
     map_aspect,
     map_columns,
     map_height,
-    page,
+    side_bar,
 )
-from phaseloom.view.peaks.data import Registered, registered
+from phaseloom.view.peaks.data import Registered
 from phaseloom.view.peaks.patterns import pattern_figure
 from phaseloom.view.peaks.uncertainty import uncertainty_figure
 from phaseloom.view.style import (
@@ -64,14 +60,13 @@ LEAST_RESIDUAL = 5e-3
 rounded)."""
 
 
-def density_figure(tree: xr.DataTree) -> Figure:
+def density_figure(scan: Registered) -> Figure:
     """Where the peaks of all patterns lie about the direct beam, and how far from it.
 
     Parameters
     ----------
-    tree
-        Result with ``/peaks`` and ``/peaks/density``: ``density`` (ky, kx), and ``radial`` (k)
-        if it is to be drawn.
+    scan
+        Its ``density`` holds ``density`` (ky, kx), and ``radial`` (k) if it is to be drawn.
 
     Returns
     -------
@@ -83,7 +78,6 @@ def density_figure(tree: xr.DataTree) -> Figure:
     InputError
         When there is no density, or no peak in it.
     """
-    scan = registered(tree)
     if scan.density is None or not bool((scan.density["density"] > 0).any()):
         raise InputError("the result has no density of peaks", "register the scan again")
     with_radial = "radial" in scan.density
@@ -97,26 +91,20 @@ def density_figure(tree: xr.DataTree) -> Figure:
         _draw_density(axes[0][0], scan)
         if with_radial:
             _draw_radial(axes[1][0], scan)
-        letter([panel for row in axes for panel in row])
+        letter(flat(axes))
         return figure
 
 
-def maps_figure(tree: xr.DataTree) -> Figure:
+def maps_figure(scan: Registered) -> Figure:
     """Bright field, spots, noise and virtual images over the scan; what there is of them.
 
     A scan of one row is drawn as curves.
-
-    Parameters
-    ----------
-    tree
-        Result with any maps (y, x) of ``/peaks`` and ``/peaks/virtual``.
 
     Raises
     ------
     InputError
         When there is none, or the scan is a single position.
     """
-    scan = registered(tree)
     entries = [
         (np.where(scan.unmeasured, np.nan, scan.data[name]), title, label, colours)
         for name, title, label, colours in MAPS
@@ -137,13 +125,13 @@ def maps_figure(tree: xr.DataTree) -> Figure:
     return _map_page(scan, steps)
 
 
-def beam_figure(tree: xr.DataTree) -> Figure:
+def beam_figure(scan: Registered) -> Figure:
     """How the direct beam moves on the detector over the scan, and what a plane leaves of it.
 
     Parameters
     ----------
-    tree
-        Result with ``centre_y`` and ``centre_x`` (y, x) in ``/peaks``.
+    scan
+        With ``centre_y`` and ``centre_x`` (y, x).
 
     Returns
     -------
@@ -156,7 +144,6 @@ def beam_figure(tree: xr.DataTree) -> Figure:
     InputError
         When the positions are absent, or there are fewer than four.
     """
-    scan = registered(tree)
     if not {"centre_y", "centre_x"} <= set(scan.data.variables):
         raise InputError("the result has no positions of the direct beam", "register it again")
     rows, columns = scan.displacement()
@@ -217,7 +204,7 @@ def _draw_density(axes: Axes, scan: Registered) -> None:
     axes.set_ylabel(f"ky ({units}), downwards")
     axes.set_title(f"Density of {scan.data.sizes['peak']:,} peaks", loc="left")
     axes.set_anchor("NW")
-    _side_bar(axes, drawn, _per_bin(density))
+    side_bar(axes, drawn, label=_per_bin(density), gap=0.015, width=0.013, extend="max")
 
 
 def _draw_radial(axes: Axes, scan: Registered) -> None:
@@ -256,17 +243,6 @@ def _edges(centres: NDArray[np.float64]) -> tuple[float, float]:
     return float(centres[0] - step / 2), float(centres[-1] + step / 2)
 
 
-def _side_bar(axes: Axes, drawn: Any, label: str) -> None:
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    axes.apply_aspect()
-    box = axes.get_position()
-    bar = figure.add_axes((box.x1 + 0.015, box.y0, 0.013, box.height))
-    figure.colorbar(drawn, cax=bar, label=label, extend="max")
-    bar.tick_params(length=1.5, pad=1)
-    bar.tick_params(which="minor", length=1)
-
-
 def _per_bin(histogram: xr.DataArray) -> str:
     """What a histogram counts: peaks, or with the attribute ``units`` "counts" their intensity."""
     return "Counts per bin" if histogram.attrs.get("units") == "counts" else "Peaks per bin"
@@ -280,30 +256,17 @@ def _map_page(
     least: float = 0.0,
 ) -> Figure:
     """Panels of maps over the scan, at least so high, or of curves when it has one row."""
-    with publication():
+    if min(scan.shape) == 1:
+        boxes, height = equal_boxes(2, columns=2, left=0.5, gap=0.6), 1.2
+    else:
         aspect = map_aspect(scan.data)
-        if min(scan.shape) == 1:
-            boxes, height = equal_boxes(2, columns=2, left=0.5, gap=0.6), 1.2
-        else:
-            columns = map_columns(aspect)
-            # Rows of about as many.
-            columns = -(-len(steps) // -(-len(steps) // columns))
-            boxes = boxes or equal_boxes(columns, columns=columns)
-            # Every map has its colour bar right below: a flat scan needs no tall panels.
-            height = max(least, boxes[0][1] * float(np.clip(1.0 / aspect, 0.08, 1.6)))
-        columns = len(boxes)
-        figure, axes = page(
-            [
-                Row(boxes=boxes[: len(steps) - first][:columns], height=height, below=0.44)
-                for first in range(0, len(steps), columns)
-            ],
-            width=PAGE_WIDTH,
-        )
-        panels = [panel for row in axes for panel in row]
-        for panel, draw in zip(panels, steps, strict=True):
-            draw(panel)
-        letter(panels)
-        return figure
+        columns = map_columns(aspect)
+        # Rows of about as many.
+        columns = -(-len(steps) // -(-len(steps) // columns))
+        boxes = boxes or equal_boxes(columns, columns=columns)
+        # Every map has its colour bar right below: a flat scan needs no tall panels.
+        height = max(least, boxes[0][1] * float(np.clip(1.0 / aspect, 0.08, 1.6)))
+    return filled_page(grid(len(steps), boxes, height=height, below=0.44), steps)
 
 
 def _draw_scan(

@@ -5,23 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.view.panels import (
-    EDGE,
-    Row,
-    add_panel,
-    colour_bar,
-    equal_boxes,
-    frame_image,
-    letter,
-    map_height,
-    page,
-    panel_letter,
-)
-from phaseloom.view.peaks.data import Columns, Registered, registered
+from phaseloom.view.pages import EDGE, Row, add_panel, equal_boxes, flat, letter, page, panel_letter
+from phaseloom.view.panels import colour_bar, frame_image, map_height
+from phaseloom.view.peaks.data import Columns, Registered
 from phaseloom.view.scales import (
     FEWEST_COUNTS,
     count_ticks,
@@ -48,28 +37,18 @@ BEAM_COLOUR = "#D55E00"
 POSITION_COLOUR = "#D55E00"
 
 
-def pattern_figure(tree: xr.DataTree) -> Figure:
+def pattern_figure(scan: Registered) -> Figure:
     """Patterns with the spots found in them, and spots from strong to weak close up.
 
     The large pattern has the median number of spots (of the sampled ones with any); below are
     the one with the fewest, one between, and the one with the most. All share one scale of
     counts, white at the background's lower end and rising as asinh of counts per noise.
 
-    Parameters
-    ----------
-    tree
-        Result with ``/peaks`` and ``/peaks/sample``.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
     Raises
     ------
     InputError
         When there are no sampled patterns.
     """
-    scan = registered(tree)
     if scan.sample is None or scan.sample["pattern"].size == 0:
         raise InputError("the result has no sampled patterns", "register the scan again")
     chosen = _choose(scan)
@@ -91,7 +70,7 @@ def pattern_figure(tree: xr.DataTree) -> Figure:
         norm = counts_norm(np.stack(patterns))
         found = np.concatenate([s["significance"] for s in spots])
         colours = significance_norm(found)
-        panels = [panel for row in axes for panel in row]
+        panels = flat(axes)
         for panel, pattern, place, of in zip(panels, patterns, places, spots, strict=True):
             _draw_pattern(panel, pattern, place, scan=scan, spots=of, norm=norm, colours=colours)
         _bars(panels[0], norm, colours, with_spots=bool(np.isfinite(found).any()))

@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from phaseloom.view.parts import FOLASTRE, Chapter, Section, facts, percent, picture
+from phaseloom.view.parts import Contents, Draws, Figures, Section, Tables, percent
 from phaseloom.view.peaks import maps as draw
 from phaseloom.view.peaks.data import Registered, registered, significance
-from phaseloom.view.style import field_of_view
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+from phaseloom.view.peaks.methods import methods_text
+from phaseloom.view.results import field_text
 
 CAPTIONS = {
-    "peaks_pattern": "Patterns with the peaks found in them (circles, coloured by intensity over "
-    "its standard error) and the direct beam (cross): the pattern with the median number of peaks "
-    "among those sampled, close-ups of its peaks from the surest to the least sure with position "
-    "and standard errors (bars), and patterns with the fewest, more than most, and the most "
-    "peaks. One scale of counts for all whole patterns, each close-up has its own.",
-    "peaks_density": "Where the peaks of all patterns lie about the direct beam (logarithmic), and "
-    "by their distance from it.",
-    "peaks_maps": "Maps of the scan. Sum and number count the peaks kept; the noise and the "
-    "adaptive prominence are those of each pattern.",
-    "peaks_beam": "Displacement of the direct beam on the detector over the scan (descan), taken "
-    "out of all vectors, and what scatters about it.",
-    "peaks_uncertainty": "Standard error of the peaks' positions against their intensity (colour: "
-    "number of peaks), and the peaks by intensity, by intensity over its standard error, and by "
-    "prominence over the adaptive prominence of their pattern (line: the faintest spot that "
-    "counts, alone on the mean background; those beside brighter ones stand out less).",
+    "peaks_pattern": "Diffraction patterns with the peaks detected in them (circles, coloured by "
+    "signal-to-noise ratio: intensity over its standard error) and the direct beam (cross). First "
+    "the sampled pattern with the median number of peaks, and close-ups of its peaks in falling "
+    "order of signal-to-noise ratio, with position and standard error (error bars: one standard "
+    "error per axis); then the patterns with the lowest, an upper-quartile and the highest number "
+    "of peaks. All whole patterns share one colour scale of counts; each close-up has its own.",
+    "peaks_density": "Two-dimensional histogram of the peaks of all patterns around the direct "
+    "beam (logarithmic colours), and histogram of their distance from it.",
+    "peaks_maps": "Maps over the scan. Sum and number of spots count the peaks that were kept; "
+    "noise (standard deviation) and adaptive prominence are those of each pattern.",
+    "peaks_beam": "Displacement of the direct beam on the detector over the scan (descan), which "
+    "was subtracted from all vectors, and the residual scatter.",
+    "peaks_uncertainty": "Standard error of the peak positions (per axis) against intensity "
+    "(colour: number of peaks; line: median), and histograms of intensity, of signal-to-noise "
+    "ratio (intensity over its standard error), and of peak prominence over the adaptive "
+    "prominence of the pattern. The vertical line marks the prominence of the faintest detectable "
+    "isolated spot on the mean background; a spot beside a brighter one is less prominent.",
 }
+
+CONTENTS = Contents(
+    title="Diffraction peaks",
+    captions=CAPTIONS,
+    first=("Patterns and their peaks", ("peaks_pattern",)),
+    chapters={"All peaks": ("peaks_density", "peaks_maps", "peaks_beam", "peaks_uncertainty")},
+)
 
 
 def present(tree: xr.DataTree) -> bool:
@@ -43,58 +46,30 @@ def present(tree: xr.DataTree) -> bool:
     return "peaks" in tree.children and "offset" in tree["peaks"]
 
 
-def figures(
-    tree: xr.DataTree,
-    tables: Mapping[str, pd.DataFrame],  # noqa: ARG001
-) -> dict[str, Callable[[], Figure]]:
-    """What draws each figure: ``peaks_pattern``, ``peaks_density``, ``peaks_maps`` and so on.
-
-    Parameters
-    ----------
-    tree
-        Figures whose data the groups under ``/peaks`` lack are left out.
-    tables
-        None is used.
-    """
+def figures(tree: xr.DataTree, tables: Tables) -> Draws:  # noqa: ARG001
+    """What draws each figure for which the groups under ``/peaks`` hold the data."""
     scan = registered(tree)
     names = set(scan.data.variables)
     many = scan.data.sizes["y"] * scan.data.sizes["x"]
-    drawn: dict[str, Callable[[], Figure]] = {}
+    draws: Draws = {}
     if scan.sample is not None and scan.sample["pattern"].size:
-        drawn["peaks_pattern"] = partial(draw.pattern_figure, tree)
+        draws["peaks_pattern"] = partial(draw.pattern_figure, scan)
     if scan.density is not None and bool((scan.density["density"] > 0).any()):
-        drawn["peaks_density"] = partial(draw.density_figure, tree)
+        draws["peaks_density"] = partial(draw.density_figure, scan)
     if many > 1 and (scan.virtual is not None or names & {name for name, *_ in draw.MAPS}):
-        drawn["peaks_maps"] = partial(draw.maps_figure, tree)
+        draws["peaks_maps"] = partial(draw.maps_figure, scan)
     if {"centre_y", "centre_x"} <= names and np.isfinite(np.sum(scan.displacement(), 0)).sum() > 3:
-        drawn["peaks_beam"] = partial(draw.beam_figure, tree)
+        draws["peaks_beam"] = partial(draw.beam_figure, scan)
     if np.isfinite(significance(scan.data)).any() and np.isfinite(scan.position_error()).any():
-        drawn["peaks_uncertainty"] = partial(draw.uncertainty_figure, tree)
-    return drawn
+        draws["peaks_uncertainty"] = partial(draw.uncertainty_figure, scan)
+    return draws
 
 
-def section(
-    tree: xr.DataTree,
-    figures: Mapping[str, Path | bytes],
-    tables: Mapping[str, pd.DataFrame],  # noqa: ARG001
-) -> Section:
+def section(tree: xr.DataTree, figures: Figures, tables: Tables) -> Section:  # noqa: ARG001
     """The registered patterns' part of the report."""
     scan = registered(tree)
-    pictures = {
-        name: picture(figures[name], caption=caption, alternative=name.replace("_", " "))
-        for name, caption in CAPTIONS.items()
-        if name in figures
-    }
-    first = tuple(pictures.pop(name) for name in ("peaks_pattern",) if name in pictures)
-    return Section(
-        title="Diffraction peaks",
-        headline=headline(scan),
-        methods=methods_paragraph(tree),
-        citations=(FOLASTRE,),
-        columns=("",),
-        rows=tuple((label, (value,)) for label, value in numbers(scan).items()),
-        summary=Chapter("Patterns and their peaks", first) if first else None,
-        chapters=(Chapter("All peaks", tuple(pictures.values())),) if pictures else (),
+    return CONTENTS.section(
+        figures, headline=headline(scan), methods=methods_text(tree), numbers=numbers(scan)
     )
 
 
@@ -106,10 +81,10 @@ def headline(scan: Registered) -> str:
     error = _median(scan.position_error())
     if np.isfinite(error):
         said.append(f"median position error {_length(error, scan)} per axis")
-    alarms = _number(scan, "false_alarms")
+    alarms = scan.number("false_alarms")
     if np.isfinite(alarms):
         said.append(f"{alarms:.2g} false peaks per pattern expected from noise")
-    if _has(scan, "bytes_in", "bytes_out"):
+    if scan.states("bytes_in", "bytes_out"):
         said.append(_compression(scan))
     return "; ".join(said) + "."
 
@@ -124,23 +99,23 @@ def numbers(scan: Registered) -> dict[str, str]:
     """
     count = scan.count
     rows, columns = scan.shape
-    said = {"Scan": f"{columns} × {rows} positions{_field(scan)}"}
+    said = {"Scan": f"{columns} × {rows} positions{field_text(scan.data)}"}
     if "detector_shape" in scan.data.attrs:
         high, wide = scan.data.attrs["detector_shape"]
         said["Detector"] = f"{wide} × {high} px"
     if scan.units != "px":
         said["Pixel size"] = f"{scan.pixel_size:.5g} {scan.units} per px"
-    stretch = _ellipticity(scan)
+    stretch = scan.ellipticity
     if stretch > 1e-6:
         said["Ellipticity taken out"] = f"{100 * stretch:.2f} %"
     if np.isfinite(scan.spot_size):
-        said["Spot template"] = _template(scan)
-    if _has(scan, "gain"):
-        said["Detector gain"] = f"{_number(scan, 'gain'):.4g} (variance of the counts over mean)"
-    if _has(scan, "threshold"):
-        said["Threshold"] = f"{_number(scan, 'threshold'):.3g} standard deviations of the noise"
-    if _has(scan, "false_alarms"):
-        said["False peaks expected"] = f"{_number(scan, 'false_alarms'):.2g} per pattern"
+        said["Spot template"] = scan.template
+    if scan.states("gain"):
+        said["Detector gain"] = f"{scan.number('gain'):.4g} (variance of the counts over mean)"
+    if scan.states("threshold"):
+        said["Threshold"] = f"{scan.number('threshold'):.3g} standard deviations of the noise"
+    if scan.states("false_alarms"):
+        said["False peaks expected"] = f"{scan.number('false_alarms'):.2g} per pattern"
     said["Peaks"] = f"{int(count.sum()):,}"
     low, middle, high = np.percentile(count, [5, 50, 95])
     said["Peaks per pattern"] = f"median {middle:.0f}, 5 to 95 %: {low:.0f} to {high:.0f}"
@@ -159,88 +134,11 @@ def numbers(scan: Registered) -> dict[str, str]:
         ranges = [f"{np.nanmax(d) - np.nanmin(d):.2f}" for d in _finite_beam(scan)]
         if ranges:
             said["Descan over the field"] = f"y {ranges[0]} px, x {ranges[1]} px"
-    if _has(scan, "beam_scatter"):
-        said["Direct beam about its plane"] = f"{_number(scan, 'beam_scatter'):.2g} px"
-    if _has(scan, "bytes_in", "bytes_out"):
+    if scan.states("beam_scatter"):
+        said["Direct beam about its plane"] = f"{scan.number('beam_scatter'):.2g} px"
+    if scan.states("bytes_in", "bytes_out"):
         said["Data"] = _compression(scan)
-    if _has(scan, "seconds"):
-        said["Time"] = f"{_number(scan, 'seconds'):.3g} s"
-    if _has(scan, "patterns_per_second"):
-        said["Speed"] = f"{_number(scan, 'patterns_per_second'):,.0f} patterns per second"
-    return said
-
-
-def methods_paragraph(tree: xr.DataTree) -> str:
-    """What was done, in words fit for the methods section of a paper.
-
-    Parameters
-    ----------
-    tree
-        Result with ``/peaks``. What its attributes do not tell is not said.
-    """
-    scan = registered(tree)
-    version = facts(tree, "versions").get("phaseloom")
-    said = [
-        f"Every diffraction pattern ({scan.count.size:,}) was reduced to a list of its spots, as "
-        f"proposed by Folastre et al. [1], with phaseloom{f' {version}' if version else ''}."
-    ]
-    said += _published() if _search(scan) == "prominence" else _counted_spots(scan)
-    if {"centre_y", "centre_x"} <= set(scan.data.variables):
-        said.append("The direct beam was tracked across the scan, and all vectors are from it.")
-    if scan.units != "px":
-        stretch = _ellipticity(scan)
-        ellipse = f", after {100 * stretch:.2f} % of ellipticity was taken out" * (stretch > 1e-6)
-        said.append(f"One detector pixel is {scan.pixel_size:.5g} {scan.units}{ellipse}.")
-    else:
-        said.append("The pixel size is not known: vectors are in detector pixels.")
-    return " ".join(said)
-
-
-def _search(scan: Registered) -> str:
-    """How spots were found: by their "counts", or by "prominence" as published."""
-    return str(scan.data.attrs.get("search", "counts"))
-
-
-def _published() -> list[str]:
-    return [
-        "As published there, they were found by an adaptive prominence, placed at their centres of "
-        "mass and measured by their mean counts; the method gives no standard errors."
-    ]
-
-
-def _counted_spots(scan: Registered) -> list[str]:
-    """How spots were found and measured by their counts."""
-    template = f" ({_template(scan)})" if np.isfinite(scan.spot_size) else ""
-    said = [
-        "They were found in the recorded counts with a matched filter for their shape"
-        f"{template} above the local background."
-    ]
-    alarms = (
-        f", which noise alone exceeds {_number(scan, 'false_alarms'):.2g} times per pattern"
-        if _has(scan, "false_alarms")
-        else ""
-    )
-    gain = f" (variance {_number(scan, 'gain'):.4g} times the mean)" if _has(scan, "gain") else ""
-    if _has(scan, "threshold"):
-        said.append(
-            f"They had to exceed {_number(scan, 'threshold'):.3g} standard deviations of the "
-            f"counting noise{gain}, and more where counts are few{alarms}."
-        )
-    said.append(
-        "Positions and integrated intensities are those that make the likelihood of the counts "
-        "largest for all spots of a pattern together; their standard errors follow from its "
-        "curvature and the misfit."
-    )
-    return said
-
-
-def _has(scan: Registered, *names: str) -> bool:
-    return all(np.isfinite(_number(scan, name)) for name in names)
-
-
-def _number(scan: Registered, name: str) -> float:
-    value = scan.data.attrs.get(name)
-    return float("nan") if value is None else float(value)
+    return said | scan.run_time()
 
 
 def _median(values: np.ndarray) -> float:
@@ -262,20 +160,8 @@ def _length(px: float, scan: Registered) -> str:
     return f"{px:.2g} px{other}"
 
 
-def _template(scan: Registered) -> str:
-    if scan.data.attrs.get("spot_shape") == "disk":
-        return f"a disk of radius {scan.spot_size:.2f} px"
-    return f"a Gaussian of sigma {scan.spot_size:.2f} px"
-
-
-def _ellipticity(scan: Registered) -> float:
-    """Ratio of the axes of the distortion, less one."""
-    large, small = np.linalg.svd(scan.distortion, compute_uv=False)
-    return float(large / small - 1.0)
-
-
 def _compression(scan: Registered) -> str:
-    before, after = _number(scan, "bytes_in"), _number(scan, "bytes_out")
+    before, after = scan.number("bytes_in"), scan.number("bytes_out")
     times = f" ({before / after:,.0f} times less)" if 0 < after < before else ""
     return f"{_bytes(before)} in, {_bytes(after)} out{times}"
 
@@ -286,11 +172,3 @@ def _bytes(number: float) -> str:
             return f"{number:.3g} {unit}"
         number /= 1000.0
     return f"{number:.3g} TB"
-
-
-def _field(scan: Registered) -> str:
-    units = str(scan.data["x"].attrs.get("units", "px"))
-    if units == "px":
-        return ""
-    left, right, top, bottom = field_of_view(scan.data)
-    return f", {right - left:.4g} × {bottom - top:.4g} {units}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.view.panels import Row, letter, page
-from phaseloom.view.peaks.data import Registered, registered, significance
+from phaseloom.view.pages import Row, flat, letter, page
+from phaseloom.view.panels import side_bar
+from phaseloom.view.peaks.data import Registered, significance
 from phaseloom.view.style import publication
 
 if TYPE_CHECKING:
@@ -26,14 +26,10 @@ MOST_FOR_MEDIAN = 500_000
 """Of more peaks the line of medians takes every second, third …"""
 
 
-def uncertainty_figure(tree: xr.DataTree) -> Figure:
+def uncertainty_figure(scan: Registered) -> Figure:
     """Position error against intensity, intensities, and how far peaks lie above the threshold.
 
-    Parameters
-    ----------
-    tree
-        Result with ``/peaks``. Prominences are drawn over that of their pattern (map
-        ``prominence``), a line at one.
+    Prominences are drawn over the adaptive prominence of their pattern, with a line at one.
 
     Returns
     -------
@@ -45,7 +41,6 @@ def uncertainty_figure(tree: xr.DataTree) -> Figure:
     InputError
         When no peak has an intensity and errors.
     """
-    scan = registered(tree)
     if not {"intensity", "intensity_error", "ky_error", "kx_error"} <= set(scan.data.variables):
         raise InputError("the result has no errors of its peaks", "register the scan again")
     intensity = scan.data["intensity"].to_numpy().astype(float)
@@ -62,7 +57,7 @@ def uncertainty_figure(tree: xr.DataTree) -> Figure:
                 Row(boxes=boxes[: 2 if ratio.size else 1], height=1.4, below=0.4),
             ]
         )
-        panels = [panel for row in axes for panel in row]
+        panels = flat(axes)
         _draw_errors(panels[0], intensity[usable], error[usable])
         _draw_histogram(panels[1], intensity[usable], "Intensity (counts)", title="Intensities")
         sure = significance(scan.data)
@@ -155,14 +150,8 @@ def _draw_errors(axes: Axes, intensity: NDArray[np.float64], error: NDArray[np.f
     axes.set_title(f"Position error, median {np.median(error):.2g} px", loc="left")
     axes.legend(loc="upper right", borderaxespad=0.2)
     _plain_ticks(axes)
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    box = axes.get_position()
-    bar = figure.add_axes((box.x1 + 0.008, box.y0, 0.009, box.height))
-    figure.colorbar(drawn, cax=bar)
+    bar = side_bar(axes, drawn, gap=0.008, width=0.009)
     bar.set_title("Peaks", fontsize=6, loc="left", pad=6)
-    bar.tick_params(length=1.5, pad=1)
-    bar.tick_params(which="minor", length=1)
 
 
 def _draw_histogram(axes: Axes, values: NDArray[np.float64], label: str, *, title: str) -> None:

@@ -11,19 +11,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
+from phaseloom.view.pages import EDGE, Row, equal_boxes, letter, page
 from phaseloom.view.panels import (
-    EDGE,
-    Row,
     colour_bar,
     draw_map,
     draw_phases,
-    equal_boxes,
     legend_room,
-    letter,
     map_aspect,
     map_columns,
     map_height,
-    page,
     phase_legend,
 )
 from phaseloom.view.results import (

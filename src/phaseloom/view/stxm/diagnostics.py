@@ -9,18 +9,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.view.panels import (
-    EDGE,
-    GAP,
-    Row,
-    colour_bar,
-    draw_map,
-    equal_boxes,
-    letter,
-    map_aspect,
-    map_height,
-    page,
-)
+from phaseloom.view.pages import EDGE, GAP, Row, equal_boxes, letter, page
+from phaseloom.view.panels import colour_bar, draw_map, map_aspect, map_height
 from phaseloom.view.results import (
     NOT_FITTED,
     energy_shift,

@@ -9,22 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from phaseloom.view.pages import EDGE, GAP, Row, equal_boxes, letter, page
 from phaseloom.view.panels import (
-    EDGE,
-    GAP,
-    Row,
     colour_bar,
     draw_confidence,
     draw_map,
     draw_phases,
     draw_value,
-    equal_boxes,
     legend_room,
-    letter,
     map_aspect,
     map_columns,
     map_height,
-    page,
     phase_legend,
 )
 from phaseloom.view.results import energy_shift, peak_energy, phase_names, value_map

@@ -10,17 +10,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
+from phaseloom.view.pages import Row, equal_boxes, letter, page
 from phaseloom.view.panels import (
-    Row,
     colour_bar,
+    draw_classes,
     draw_confidence,
     draw_map,
-    equal_boxes,
-    letter,
     map_aspect,
     map_columns,
     map_height,
-    page,
 )
 from phaseloom.view.style import OUTSIDE_COLOUR, RESIDUAL_MAP, publication, spread
 
@@ -100,54 +98,3 @@ def _draw_chi2(axes: Axes, dataset: xr.Dataset, mask: NDArray[np.bool_]) -> None
         axes, chi2, dataset, title=f"Residual{median}", cmap=RESIDUAL_MAP, limits=limits, mask=mask
     )
     colour_bar(axes, drawn, "Reduced χ²")
-
-
-def draw_classes(
-    axes: Axes,
-    classes: NDArray[np.int64],
-    dataset: xr.Dataset,
-    entries: tuple[tuple[int, str, str], ...],
-    *,
-    title: str,
-) -> None:
-    """Draw a map of few named classes with its own legend below; negative classes stay light.
-
-    Parameters
-    ----------
-    axes
-        Panel with room below.
-    classes
-        (y, x).
-    dataset
-        With the coordinates of the map.
-    entries
-        Number, name and colour of every class.
-    title
-        Of the panel.
-    """
-    from matplotlib.colors import to_rgb
-    from matplotlib.patches import Patch
-
-    table = np.array([*(to_rgb(colour) for _, _, colour in entries), to_rgb(OUTSIDE_COLOUR)])
-    image = np.rint(table[np.clip(classes, -1, len(entries) - 1)] * 255).astype(np.uint8)
-    draw_map(axes, image, dataset, title=title)
-    total = int((classes >= 0).sum())
-    present = [entry for entry in entries if (classes == entry[0]).any()]
-    axes.legend(
-        handles=[
-            Patch(
-                facecolor=colour,
-                edgecolor="#999999",
-                linewidth=0.4,
-                label=f"{name}, {100 * (classes == code).sum() / total:.1f} %",
-            )
-            for code, name, colour in present
-        ],
-        loc="upper left",
-        bbox_to_anchor=(0.0, -0.01),
-        borderaxespad=0.1,
-        handlelength=0.9,
-        handleheight=0.9,
-        labelspacing=0.25,
-        fontsize=6,
-    )

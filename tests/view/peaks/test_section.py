@@ -14,7 +14,8 @@ from phaseloom.view import style, write_figures, write_report
 from phaseloom.view.methods import methods_of
 from phaseloom.view.parts import facts
 from phaseloom.view.peaks.data import registered
-from phaseloom.view.peaks.section import headline, methods_paragraph, numbers
+from phaseloom.view.peaks.methods import methods_text
+from phaseloom.view.peaks.section import headline, numbers
 
 MakeScan = Callable[..., xr.DataTree]
 MakeSeries = Callable[..., xr.DataTree]
@@ -106,7 +107,7 @@ def test_the_numbers_are_those_of_the_scan(make_scan: MakeScan) -> None:
 
 
 def test_methods_say_what_was_done(make_scan: MakeScan) -> None:
-    text = methods_paragraph(make_scan())
+    text = methods_text(make_scan()).text
     assert "phaseloom 0.2.0" in text
     assert "Folastre et al. [1]" in text
     assert "5.1 standard deviations of the counting noise" in text
@@ -114,10 +115,10 @@ def test_methods_say_what_was_done(make_scan: MakeScan) -> None:
     assert "prominence" not in text
     assert "Gaussian of sigma 1.50 px" in text
     assert "0.02 Å⁻¹" in text
-    assert "pixel size is not known" in methods_paragraph(make_scan(pixel_size=1.0, units="px"))
+    assert "pixel size is not known" in methods_text(make_scan(pixel_size=1.0, units="px")).text
     published = make_scan()
     published["peaks"].attrs["search"] = "prominence"
-    text = methods_paragraph(published)
+    text = methods_text(published).text
     assert "adaptive prominence" in text
     assert "standard deviations" not in text
 

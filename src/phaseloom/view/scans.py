@@ -1,0 +1,115 @@
+"""Results of 4D-STEM scans: what the groups of peaks, components and orientations share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from phaseloom.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class ScanResult:
+    """A group of a result that holds maps (y, x) of a scan.
+
+    Parameters
+    ----------
+    data
+        The group, as :func:`scan_maps` gives it.
+    """
+
+    data: xr.Dataset
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Scan positions (y, x)."""
+        return int(self.data.sizes["y"]), int(self.data.sizes["x"])
+
+    def has(self, *names: str) -> bool:
+        """Whether the group holds all these variables, with a finite value in the first."""
+        if not set(names) <= set(self.data.variables):
+            return False
+        values = self.data[names[0]].to_numpy()
+        return bool(np.isfinite(values).any()) if values.dtype.kind == "f" else True
+
+    def number(self, name: str) -> float:
+        """A number among the attributes; NaN where there is none."""
+        return number(self.data.attrs, name)
+
+    def states(self, *names: str) -> bool:
+        """Whether all of these numbers are among the attributes."""
+        return all(np.isfinite(self.number(name)) for name in names)
+
+    def run_time(self) -> dict[str, str]:
+        """Time and speed of the run as text by their label, where the group states them."""
+        texts = {}
+        if self.states("seconds"):
+            texts["Time"] = f"{self.number('seconds'):.3g} s"
+        if self.states("patterns_per_second"):
+            texts["Speed"] = f"{self.number('patterns_per_second'):,.0f} patterns per second"
+        return texts
+
+    def text(self, name: str) -> str:
+        """A text among the attributes; empty where there is none."""
+        value = self.data.attrs.get(name)
+        return value.strip() if isinstance(value, str) else ""
+
+
+def number(attrs: Mapping[str, Any], name: str) -> float:
+    """A number among the attributes of a dataset; NaN where there is none."""
+    value = attrs.get(name)
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return float(value) if is_number else float("nan")  # type: ignore[arg-type]
+
+
+def group_of(
+    tree: xr.DataTree, name: str, *, needs: Iterable[str], absent: tuple[str, str]
+) -> xr.DataTree:
+    """A group of a result.
+
+    Parameters
+    ----------
+    tree
+        The whole result.
+    name
+        Of the group.
+    needs
+        Variables without which the group is of no use.
+    absent
+        What is missing, and what to do about it.
+
+    Raises
+    ------
+    InputError
+        With the words of ``absent``, when the group or one of the variables is not there.
+    """
+    group = tree.children.get(name)
+    if group is None or any(variable not in group for variable in needs):
+        raise InputError(*absent)
+    return group
+
+
+def subgroups(group: xr.DataTree, names: Iterable[str]) -> dict[str, xr.Dataset]:
+    """Those of the named groups below a group that there are, without its own coordinates."""
+    children = group.children
+    return {name: children[name].to_dataset(inherit=False) for name in names if name in children}
+
+
+def scan_maps(dataset: xr.Dataset) -> xr.Dataset:
+    """The dataset of a scan, marked as one (y is drawn downwards), with coordinates y and x.
+
+    Parameters
+    ----------
+    dataset
+        With dimensions y and x; where it has no coordinates, its positions are numbered.
+    """
+    numbered = {
+        axis: (axis, np.arange(dataset.sizes[axis], dtype=float), {"units": "px"})
+        for axis in ("y", "x")
+        if axis not in dataset.coords
+    }
+    return dataset.assign_coords(numbered).assign_attrs(kind="scan")

@@ -126,7 +126,7 @@ def recipe_data(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, 
         parent = flag.path[:-1]
         if flag.entries is not None:
             texts = value or []
-            nested[flag.path] = [_entry(text, flag.shown.key) for text in texts]
+            nested[flag.path] = [named(text, flag.shown.key) for text in texts]
             _put(data, flag.path, nested[flag.path])
         elif parent in nested:
             _put_each(nested[parent], flag, value)
@@ -171,7 +171,7 @@ def _put_each(entries: list[dict[str, Any]], flag: Flag, value: Any) -> None:
         )
 
 
-def _entry(text: str, key: str) -> dict[str, Any]:
+def named(text: str, key: str) -> dict[str, Any]:
     """``KEY=FILE`` or ``FILE``; a file whose own name holds "=" is taken as it is."""
     name, equals, file = text.partition("=")
     if not equals or Path(text).exists():

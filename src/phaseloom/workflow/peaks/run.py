@@ -142,6 +142,7 @@ def _register(
     execution: Execution,
 ) -> xr.Dataset:
     """The one place where the recipe's words meet those of the chain."""
+    from phaseloom.diffraction.options import DetectorCorrection
     from phaseloom.diffraction.registration import register
 
     return register(
@@ -150,7 +151,11 @@ def _register(
         gain=images["gain"],
         mask=images["mask"],
         distortion=None if calibration is None else np.array(calibration.distortion),
-        correction=recipe.correction.model_copy(update={"saturation": _saturation(scan, recipe)}),
+        correction=DetectorCorrection(
+            # Images count by what they hold, not by where their files lie.
+            **recipe.correction.model_dump(exclude={"dark", "gain", "mask", "saturation"}),
+            saturation=_saturation(scan, recipe),
+        ),
         centring=recipe.centring,
         search=recipe.peaks,
         selection=recipe.filter,

@@ -50,8 +50,6 @@ def test_arrays_and_signals_are_scans_too(patterns):
         ({"workers": 0}, "workers must be greater than or equal to 1, not 0"),
         ({"max_peaks": 0}, "max_peaks must be greater than or equal to 1, not 0"),
         ({"sigma": 2.0, "radius": 6.0}, "sigma is of a Gaussian spot"),
-        ({"sigma": 2.0, "shape": "disk"}, "sigma is of a Gaussian spot"),
-        ({"radius": 6.0, "shape": "gaussian"}, "radius is of a disk"),
         ({"k_min": 0.5, "k_max": 0.5}, "no spot lies between k_min 0.5 and k_max 0.5"),
         ({"centre": (70.0, 30.0)}, "not on the detector of 64×64 px"),
         ({"distortion": [1, 0, 0, 1]}, "no 2×2 matrix"),

@@ -60,7 +60,8 @@ class Centring(Options):
     )
     descan: Literal["plane", "each", "none"] = option(
         "plane",
-        'the beam moves over the scan like a plane, in "each" pattern as found, or not',
+        'the beam moves over the scan like a "plane", is where it was found in "each" pattern, '
+        'or does not move ("none")',
         expert=True,
     )
 
@@ -70,12 +71,12 @@ class SpotSearch(Options):
 
     threshold: Literal["counts", "prominence"] = option(
         "counts",
-        'a spot stands out of counting noise, or by its "prominence" as published '
+        'spots stand out of the noise of the "counts", or by their "prominence" as published '
         "(Folastre et al., Sci. Rep. 2024)",
         expert=True,
     )
     false_alarms: float = option(
-        0.01, "expected false spots per pattern (with the threshold of counts)", gt=0
+        0.01, "expected false spots per pattern (for the threshold of counts)", gt=0
     )
     shape: Literal["auto", "gaussian", "disk"] = option("auto", "shape of a spot")
     sigma: float | None = option(

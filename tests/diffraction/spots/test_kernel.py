@@ -218,7 +218,9 @@ def kept_of(*rows):
     spots = np.zeros((len(rows), COLUMNS))
     spots[:, [Y, AMPLITUDE, AMPLITUDE_ERROR, WRONG]] = rows
     spots[:, SCORE], spots[:, BACKGROUND], spots[:, X] = 20, 1, 10
-    kept, _ = selection.select_spots(spots, len(spots), (1.0, 0.0), THRESHOLDS, (-50.0, -50.0, 5.0), 2.0)
+    kept, _ = selection.select_spots(
+        spots, len(spots), (1.0, 0.0), THRESHOLDS, (-50.0, -50.0, 5.0), 2.0
+    )
     return spots[:kept, Y].tolist()
 
 

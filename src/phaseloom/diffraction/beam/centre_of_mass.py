@@ -135,7 +135,7 @@ def window_values(
 
 
 def _count_of_one(values: Array, rim: Array, ground: Array) -> float:
-    """What one electron counts: variance over mean about the beam, or the smallest value."""
+    """Counts per electron: variance over mean about the beam, or the smallest value."""
     number = np.maximum(rim.sum(axis=(1, 2)), 1e-9)
     variance = ((values - ground[:, None, None]) ** 2 * rim).sum(axis=(1, 2)) / number
     lit = ground > 0

@@ -117,7 +117,7 @@ def vectors(
 
 
 def _pixel(scan: xr.Dataset) -> tuple[float, NDArray[np.float64], str]:
-    """Pixel size, what makes pixels square that are not, and the unit."""
+    """Pixel size, matrix that makes the pixels square, and unit."""
     units = [str(scan[axis].attrs.get("units", "px")) for axis in ("ky", "kx")]
     if "px" in units:
         return 1.0, np.eye(2), "px"
@@ -137,7 +137,7 @@ def finished(
     finder: Finder,
     threshold: str,
 ) -> xr.Dataset:
-    """Filtered, with the maps that follow from the peaks, and rounded to what is known."""
+    """The finished table: filtered, with the maps that follow from the peaks, rounded."""
     from phaseloom.diffraction.peaks.filtering import filter_peaks
     from phaseloom.diffraction.peaks.precision import rounded
     from phaseloom.diffraction.peaks.virtual import spot_count, spot_sum

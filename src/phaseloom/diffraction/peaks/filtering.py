@@ -90,7 +90,7 @@ def filter_peaks(
 
 
 def hot_positions(peaks: Peaks) -> xr.Dataset:
-    """Detector pixels where peaks are found far more often than around them, and what they are.
+    """Detector positions with far more peaks than around them: hot pixels or reflections.
 
     Both a hot pixel and a reflection of a single crystal bring peaks at one place of the
     detector again and again. What tells them apart: a hot pixel stays on its pixel while the
@@ -163,7 +163,7 @@ def hot_positions(peaks: Peaks) -> xr.Dataset:
 
 
 def amorphous_ring(peaks: Peaks) -> list[tuple[float, float]]:
-    """Annuli that are full of weak peaks at all azimuths alike: a suggestion, nothing is removed.
+    """Amorphous rings: annuli full of weak peaks at all azimuths alike; nothing is removed.
 
     Of the weaker half of the peaks, the density over annuli of the largest circle on the
     detector is compared with its median, and their counts over 24 sectors with each other: an

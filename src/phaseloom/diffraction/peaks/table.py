@@ -64,7 +64,7 @@ class Peaks:
         return f"<Peaks: {facts}>"
 
     def _repr_html_(self) -> str:
-        """What notebooks show: numbers of the table, and its columns with their units."""
+        """Shown by notebooks: size of the table and of the scan, columns with their units."""
         facts = "".join(_row("th", name, value) for name, value in self._facts().items())
         columns = "".join(
             _row("td", name, self.data[name].attrs.get("units", ""), self.data[name].dtype)
@@ -77,7 +77,7 @@ class Peaks:
         )
 
     def _facts(self) -> dict[str, str]:
-        """What :meth:`__repr__` and notebooks tell of the table."""
+        """Size of the table, of the scan and of a pixel, as text."""
         rows, columns = self.shape
         patterns = rows * columns
         count = np.diff(self.offset)

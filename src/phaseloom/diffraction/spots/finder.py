@@ -40,7 +40,7 @@ _KNOWN_TO = 400.0
 
 @dataclass(frozen=True, kw_only=True)
 class Finder:
-    """What is known before the first pattern is looked at.
+    """Settings of the search, known before the first pattern is looked at.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def with_beam(
     *,
     guard: float,
 ) -> Found:
-    """Peaks with the direct beam where it was measured by other means.
+    """Move the direct beam, map and peak, to where it was measured by other means.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ class _Room:
             raise InputError(
                 f"patterns of {height} × {width} px are too small for spots that reach "
                 f"{finder.shape.half} px from their middle",
-                "give the spots' --sigma or --radius if it was taken wrong",
+                "give the spots' sigma or radius if it was taken wrong",
             )
         side = finder.shape.bin_side
         spot = finder.shape.binned(side)

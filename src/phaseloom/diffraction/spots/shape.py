@@ -41,13 +41,13 @@ class SpotShape:
         if self.kind == "gaussian" and not 0.5 <= self.sigma <= 20:
             raise InputError(
                 f"spots with a sigma of {self.sigma:g} px cannot be registered",
-                "0.5 to 20 px is possible: bin the patterns, or give --sigma",
+                "0.5 to 20 px is possible: bin the patterns, or give sigma",
             )
         if self.kind == "disk" and not (2 <= self.radius <= 60 and 0.2 <= self.edge <= self.radius):
             raise InputError(
                 f"disks of radius {self.radius:g} px with an edge of {self.edge:g} px cannot be "
                 "registered",
-                "a radius of 2 to 60 px is possible: bin the patterns, or give --radius",
+                "a radius of 2 to 60 px is possible: bin the patterns, or give radius",
             )
 
     @property

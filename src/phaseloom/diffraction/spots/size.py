@@ -105,13 +105,13 @@ def weighted_median(size: Array, error: Array) -> float:
 
 
 def _fallback(beam_radius: float, kind: Kind) -> SpotShape:
-    """What is said of patterns that show nothing."""
+    """The shape where patterns show no spots: from the direct beam, or the default."""
     beam_seen = math.isfinite(beam_radius) and beam_radius > 0
     sigma = min(max(beam_radius / 1.177, 0.7), 12.0) if beam_seen else DEFAULT_SIGMA
     warnings.warn(
         "no spot of the sampled patterns tells how large spots are; "
         + (f"the direct beam's sigma of {sigma:.2g} px" if beam_seen else f"{sigma:g} px")
-        + " is taken: give --sigma or --radius if you know better",
+        + " is taken: give sigma or radius if you know better",
         InputWarning,
         stacklevel=3,
     )

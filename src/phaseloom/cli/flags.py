@@ -19,6 +19,7 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from phaseloom.errors import InputError
 from phaseloom.options import Shown, shown
 
 COMMON = "Options"
@@ -166,8 +167,8 @@ def _put_each(entries: list[dict[str, Any]], flag: Flag, value: Any) -> None:
         own = entry.get("name") or Path(entry["file"]).stem
         entry[name] = numbers.pop(own, None)
     if numbers:
-        raise typer.BadParameter(
-            f"{', '.join(numbers)} is none of the inputs", param_hint=flag.spelled
+        raise InputError(
+            f"{flag.spelled} names {', '.join(numbers)}, but there is no such {flag.path[0]}"
         )
 
 

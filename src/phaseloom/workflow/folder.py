@@ -79,17 +79,10 @@ def results_folder(recipe: Recipe, *, overwrite: bool = False) -> Iterator[Path]
         Another run is writing there, or the folder holds results of another input or method.
     """
     folder = recipe.folder
-    new = not folder.exists()
     make_folder(folder)
-    try:
-        with _locked(folder):
-            _claim(folder, recipe, overwrite=overwrite)
-            yield folder
-    except InputError:
-        # A run that was refused at once leaves no empty folder behind.
-        if new:
-            _remove_if_empty(folder)
-        raise
+    with _locked(folder):
+        _claim(folder, recipe, overwrite=overwrite)
+        yield folder
 
 
 def add_files(folder: Path, files: Iterable[Path]) -> None:
@@ -176,7 +169,7 @@ def _derived(folder: Path) -> dict[str, Any]:
 
 
 def _holds_results(folder: Path) -> bool:
-    return (folder / _STORE).exists() or (folder / "unfinished").exists()
+    return (folder / _STORE).is_dir() or (folder / "unfinished").is_dir()
 
 
 def _remove_results(folder: Path, recipe: Recipe, record: dict[str, Any] | None) -> None:
@@ -241,9 +234,3 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _remove_if_empty(folder: Path) -> None:
-    """Remove a folder that holds nothing but what every run begins with."""
-    if {path.name for path in folder.iterdir()} <= {_LOCK, _RECORD, LOG}:
-        shutil.rmtree(folder)

@@ -28,7 +28,7 @@ def logged(folder: Path, recipe: Recipe, execution: Execution) -> Iterator[None]
 
     Stages that were computed or kept, warnings about the input, how the run ended.
     """
-    handler = logging.FileHandler(folder / LOG, encoding="utf-8", delay=True)
+    handler = logging.FileHandler(folder / LOG, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     before = _LOGGER.level
     _LOGGER.addHandler(handler)

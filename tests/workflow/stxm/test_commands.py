@@ -62,7 +62,7 @@ def test_new_prints_a_recipe_that_is_valid(tmp_path: Path, phaseloom: Call) -> N
     assert StxmRecipe.model_validate(data) == example()
     (tmp_path / "recipe.toml").write_text(ran.out, encoding="utf-8")
     again = phaseloom("run", tmp_path / "recipe.toml")
-    assert "reduced.csv: no such file" in again.fault
+    assert "particle.hdf5: no such file" in again.fault
     assert ran.out.count("#") > 20, "every line says what it is"
 
 

@@ -63,7 +63,7 @@ def test_energies_beside_the_file(stack: Path, pattern: str, text: str) -> None:
 
 
 def test_pages_without_energies_are_images_and_say_what_is_missing(stack: Path) -> None:
-    with pytest.warns(InputWarning, match=r"its 3 pages are no stack.*put s_energies\.txt beside"):
+    with pytest.warns(InputWarning, match=r"put s_energies\.txt beside it.* each of its 3 pages"):
         images = tiff.read(stack)
     assert images.attrs["kind"] == "images_without_energy"
     assert images["counts"].dims == ("frame", "y", "x")
@@ -78,7 +78,7 @@ def test_pages_without_energies_are_images_and_say_what_is_missing(stack: Path) 
 
 
 def test_pages_without_energies_are_no_stack(stack: Path) -> None:
-    with pytest.warns(InputWarning, match="no stack"):
+    with pytest.warns(InputWarning, match="nothing about photon energies"):
         images = tiff.read(stack)
     with pytest.raises(InputError, match="'images_without_energy', not an image at one energy"):
         stack_images([images])
@@ -93,7 +93,7 @@ def test_a_page_in_reciprocal_units_is_a_pattern(tmp_path: Path) -> None:
     tifffile.imwrite(
         path, pattern, imagej=True, resolution=resolution, metadata={"unit": "1/angstrom"}
     )
-    with pytest.warns(InputWarning, match="its page is no stack"):
+    with pytest.warns(InputWarning, match="in eV per line for its page"):
         patterns = tiff.read(path)
     assert patterns.attrs["kind"] == "patterns"
     assert patterns["counts"].dims == ("frame", "ky", "kx")

@@ -54,7 +54,7 @@ def from_signal(signal: Any, name: str) -> xr.Dataset:
 
 
 def facts_of(metadata: Mapping[str, Any], *, pyxem: bool) -> dict[str, float | None]:
-    """What HyperSpy's metadata tree says of the microscope, in our units.
+    """Microscope settings in HyperSpy's metadata tree, in our units.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def to_signal(scan: xr.Dataset) -> Any:
     for name in DIMS:
         coordinate = scan[name]
         values = coordinate.to_numpy()
-        known = coordinate.attrs.get("units", "px")
+        unit = coordinate.attrs.get("units", "px")
         step = (values[-1] - values[0]) / (values.size - 1) if values.size > 1 else 1.0
         axes.append(
             {
@@ -110,7 +110,7 @@ def to_signal(scan: xr.Dataset) -> Any:
                 "size": values.size,
                 "scale": float(step),
                 "offset": float(values[0]),
-                "units": {"Å⁻¹": "$A^{-1}$"}.get(known, known),
+                "units": {"Å⁻¹": "$A^{-1}$"}.get(unit, unit),
                 "navigate": name in DIMS[:2],
             }
         )

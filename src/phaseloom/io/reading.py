@@ -31,8 +31,8 @@ def find_reader(path: Path) -> ModuleType:
     """
     if not path.exists():
         raise InputError("no such file", "check the path", source=path)
-    known = readers()
-    for module in known:
+    modules = readers()
+    for module in modules:
         if path.suffix.lower() in module.file_extensions and module.reads_this(path):
             return module
     if path.is_dir():
@@ -41,7 +41,7 @@ def find_reader(path: Path) -> ModuleType:
         )
     if path.suffix.lower() == ".zip":
         raise InputError("is a zip archive", "unzip it and give the file inside", source=path)
-    extensions = sorted({e for module in known for e in module.file_extensions})
+    extensions = sorted({e for module in modules for e in module.file_extensions})
     if path.suffix.lower() in extensions:
         raise InputError(
             f"has the extension {path.suffix} but not the content of any format that uses it",

@@ -1,4 +1,4 @@
-"""Axes of a 4D-STEM scan: whatever a file calls its units, made nm and Å⁻¹, or px."""
+"""Axes of a 4D-STEM scan: units of files converted to nm and Å⁻¹, or px."""
 
 from __future__ import annotations
 
@@ -133,14 +133,14 @@ def coordinate(
     InputError
         The detector has axes of length: these are images, not diffraction patterns.
     """
-    found = (
+    factor_and_unit = (
         _scan_scale(axis, source)
         if axis.navigate
         else _detector_scale(axis, voltage=voltage, source=source)
     )
-    if found is None:
+    if factor_and_unit is None:
         return np.arange(n, dtype=np.float64), "px"
-    factor, unit = found
+    factor, unit = factor_and_unit
     offset = factor * axis.offset if math.isfinite(axis.offset) else 0.0
     return offset + factor * axis.scale * np.arange(n, dtype=np.float64), unit
 

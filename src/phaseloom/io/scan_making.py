@@ -1,4 +1,4 @@
-"""A 4D-STEM scan from an array and what is known of it: dimensions in order, axes with units.
+"""A 4D-STEM scan from an array, its axes and instrument settings.
 
 A *scan* is an :class:`xarray.Dataset` with ``counts`` (y, x, ky, kx), backed by dask. The scan
 axes are in nm and the axes of the detector in Å⁻¹ (k = 1/d, no 2π), or both count pixels
@@ -35,7 +35,7 @@ def make_scan(
     title: str = "",
     facts: Mapping[str, float | None] | None = None,
 ) -> xr.Dataset:
-    """Put an array and what is known of it together to a scan.
+    """Make a scan of an array, its axes and the settings of the instrument.
 
     Parameters
     ----------

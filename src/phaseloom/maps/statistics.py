@@ -1,4 +1,4 @@
-"""How much of each phase, how sure, and what its spectrum is."""
+"""Statistics of phases: area fractions, certainty, mean spectra."""
 
 from __future__ import annotations
 

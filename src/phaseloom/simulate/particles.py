@@ -1,4 +1,4 @@
-"""Particles made of grains: which phase is where, and how thick."""
+"""Simulated particles made of grains: phase and thickness of every pixel."""
 
 from __future__ import annotations
 

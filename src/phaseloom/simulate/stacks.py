@@ -1,4 +1,4 @@
-"""What the microscope makes of a sample: blur, stray light, drift, counting statistics."""
+"""Simulated STXM stacks of a sample: blur, stray light, drift, counting statistics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Maps as pictures of numbers: TIFF stacks that ImageJ opens with names, scale and unit."""
+"""Maps to TIFF stacks that ImageJ opens with names, scale and unit."""
 
 from __future__ import annotations
 

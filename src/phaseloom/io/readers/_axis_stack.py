@@ -1,4 +1,4 @@
-"""What aXis2000's two stack formats share: raw frames and the measurement made of them."""
+"""Raw frames and measurement, common to the two stack formats of aXis2000."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What readers of any format need of a file: its first bytes, and words for its damage."""
+"""First bytes of a file, and damage reported as InputError."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HDF5 files, with their faults turned into sentences.
+"""Access to HDF5 files, with damage and missing blocks reported as InputError.
 
 A damaged file shows itself in h5py as any of half a dozen exceptions, and a file that was never
 finished not at all: HDF5 hands out the fill value (zero) wherever nothing was written. Every

@@ -1,4 +1,4 @@
-"""Arrays in files that read what they are asked for and no more.
+"""Lazy arrays in binary and HDF5 files: only the slice asked for is read.
 
 Each is opened anew wherever it is read, so that it can be sent to another process.
 """
@@ -214,7 +214,7 @@ def frames_in_file(
     import dask.array as da
 
     promised = prod(shape)
-    there = max(0, (path.stat().st_size - offset + tail) // max(1, frame.itemsize))
+    stored = max(0, (path.stat().st_size - offset + tail) // max(1, frame.itemsize))
     if min(*shape, frame.itemsize) < 1:
         raise InputError(
             f"claims a scan of {shape[0]}×{shape[1]} patterns of {frame.itemsize} bytes",
@@ -230,13 +230,13 @@ def frames_in_file(
             )
         )  # fmt: skip
 
-    if there >= promised:
+    if stored >= promised:
         return mapped(0, shape)
-    fault = f"holds {there} of the {promised} patterns it promises ({shape[0]}×{shape[1]})"
+    fault = f"holds {stored} of the {promised} patterns it promises ({shape[0]}×{shape[1]})"
     pixels = (frame if field is None else frame[field]).base
-    rows, rest = divmod(there, shape[1])
+    rows, rest = divmod(stored, shape[1])
     # A damaged header may promise anything: a scan that is all but empty is none.
-    readable = there > 0 and promised < 1000 * there
+    readable = stored > 0 and promised < 1000 * stored
     readable = readable and (rows > 0 or shape[0] == 1 or pixels.kind == "f")
     if not partial or not readable:
         raise InputError(
@@ -261,8 +261,8 @@ def frames_in_file(
         data = da.concatenate(parts, axis=0)
         data = data.rechunk(chunks(data.shape, pixels.itemsize))
     elif shape[0] == 1:
-        remedy = f"the scan ends after {there} patterns"
-        data = mapped(0, (1, there))
+        remedy = f"the scan ends after {stored} patterns"
+        data = mapped(0, (1, stored))
     else:
         remedy = f"the scan ends after its {rows} complete rows"
         data = mapped(0, (rows, shape[1]))

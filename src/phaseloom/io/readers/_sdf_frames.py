@@ -270,9 +270,9 @@ def read_frames(
             source=first.source,
         )
     if faults:
-        said = [f"{files[k][2].name} {faults[k].fault}" for k in sorted(faults)]
+        described = [f"{files[k][2].name} {faults[k].fault}" for k in sorted(faults)]
         warnings.warn(
-            f"{path}: frames left out with their energies: {listing(said)}",
+            f"{path}: frames left out with their energies: {listing(described)}",
             InputWarning,
             stacklevel=2,
         )

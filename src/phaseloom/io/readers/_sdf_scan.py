@@ -1,4 +1,4 @@
-"""What an SDF header defines: the scan's layout, its detectors, regions and axes."""
+"""Scan definition in an SDF header: layout, detectors, regions, axes."""
 
 from __future__ import annotations
 

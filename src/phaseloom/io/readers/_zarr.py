@@ -1,4 +1,4 @@
-"""Zarr stores, folders or zipped, with their faults turned into sentences."""
+"""Access to zarr stores, folders or zipped, with damage reported as InputError."""
 
 from __future__ import annotations
 

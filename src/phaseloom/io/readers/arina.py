@@ -1,8 +1,9 @@
 """Dectris Arina: ``NAME_master.h5``, with ``NAME_data_00000N.h5`` and ``NAME.h5`` beside it.
 
 The master file links the patterns, which are compressed; the numbers are as stored, pixels that
-the detector masks hold the largest value of their type. ``NAME.h5`` has what the microscope said:
-the shape of the scan, its step, the voltage. Without it a square number of patterns is a square.
+the detector masks hold the largest value of their type. ``NAME.h5`` has the settings of the
+microscope: the shape of the scan, its step, the voltage. Without it a square number of patterns is
+a square.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def _part(file: h5py.File, name: str, *, partial: bool, path: Path) -> tuple[Any
 
 
 def _microscope(path: Path) -> tuple[dict[str, float | None], tuple[int, int] | None]:
-    """What ``NAME.h5`` says, and the shape of the scan (y, x)."""
+    """Microscope settings in ``NAME.h5``, and the shape of the scan (y, x)."""
     beside = path.with_name(path.name.replace("_master", ""))
     if beside == path or not beside.is_file():
         return {}, None

@@ -154,7 +154,7 @@ def _direction(axis: Axis) -> str:
 
 
 def _facts(file: h5py.File) -> dict[str, float | None]:
-    """What py4DSTEM and Prismatic say of the microscope."""
+    """Microscope settings that py4DSTEM and Prismatic record."""
     facts: dict[str, float | None] = {}
 
     def look(_: str, item: Any) -> None:
@@ -220,7 +220,7 @@ def _unit(tags: dict[str, Any]) -> str:
 
 
 def _json(item: h5py.Dataset | None) -> dict[str, Any]:
-    """What Velox says of the first frame: text as numbers, one column per frame."""
+    """Metadata of Velox for the first frame: text as numbers, one column per frame."""
     if item is None or item.ndim != 2 or item.dtype.kind not in "ui":
         return {}
     text = hdf5.part(item, (slice(None), 0)).astype(np.uint8).tobytes().split(b"\0")[0]

@@ -77,9 +77,9 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
     frame = np.dtype(
         [("header", "u1", length), ("data", pattern_type(_TYPES[kind], (height, width), path))]
     )
-    there = path.stat().st_size // frame.itemsize
+    stored = path.stat().st_size // frame.itemsize
     notes = _notes(path)
-    shape = _scan_shape(path, notes, frame, there)
+    shape = _scan_shape(path, notes, frame, stored)
     data = frames_in_file(
         path,
         offset=0,
@@ -120,25 +120,25 @@ def _notes(path: Path) -> dict[str, int]:
     return found
 
 
-def _scan_shape(path: Path, notes: dict[str, int], frame: np.dtype, there: int) -> tuple[int, int]:
+def _scan_shape(path: Path, notes: dict[str, int], frame: np.dtype, stored: int) -> tuple[int, int]:
     """Scan positions (y, x) which the file should hold."""
-    promised = notes.get("Frames in Acquisition") or there
+    promised = notes.get("Frames in Acquisition") or stored
     columns, rows = notes.get("ScanX", 0), notes.get("ScanY", 0)
     if columns > 0 and rows > 0:
         return rows, columns
     columns = notes.get("Frames per Trigger", 0)
     if columns > 1 and promised % columns == 0:
         return promised // columns, columns
-    if there == promised and there > 1:
-        columns = _row_length(_times(path, frame, there), there)
+    if stored == promised and stored > 1:
+        columns = _row_length(_times(path, frame, stored), stored)
         if columns:
             warnings.warn(
-                f"{path}: no scan shape recorded; {there // columns}×{columns} is taken from the "
+                f"{path}: no scan shape recorded; {stored // columns}×{columns} is taken from the "
                 "pauses between its rows",
                 InputWarning,
                 stacklevel=4,
             )
-            return there // columns, columns
+            return stored // columns, columns
     return 1, max(1, promised)
 
 

@@ -2,7 +2,7 @@
 
 The ``.ser`` has a header, places of the patterns, and each pattern behind a short header of its
 own; little-endian (layout after C. B. Boothroyd's description, as documented by RosettaSciIO).
-Rows are stored from the bottom. The ``.emi`` holds XML with what the microscope said.
+Rows are stored from the bottom. The ``.emi`` holds XML with the settings of the microscope.
 
 A pixel has a size in m or in m⁻¹, without saying which; the two differ by more than ten orders
 of magnitude.

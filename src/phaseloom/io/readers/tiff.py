@@ -146,13 +146,12 @@ def read_patterns(path: Path, *, partial: bool = False) -> xr.Dataset:
 
 def _without_energies(path: Path, file: tifffile.TiffFile, pages: Any) -> xr.Dataset:
     """The pages as images, or as patterns if their unit is a reciprocal length."""
-    number = f"its {len(pages)} pages are" if len(pages) > 1 else "its page is"
-    sidecar = SIDECARS[2].format(path.stem)
+    pages_named = f"each of its {len(pages)} pages" if len(pages) > 1 else "its page"
     warnings.warn(
-        f"{path}: says nothing about photon energies, so {number} no stack: if it is one, put "
-        f"{sidecar} beside it, with one energy in eV per line for each page; if these are "
-        "diffraction patterns, peaks, index, cluster and calibrate take them as they are "
-        "(read_scan)",
+        f"{path}: says nothing about photon energies; if it is of X-rays, put "
+        f"{SIDECARS[2].format(path.stem)} beside it, with one energy in eV per line for "
+        f"{pages_named}; diffraction patterns are taken as they are by peaks, index, cluster and "
+        "calibrate (read_scan)",
         InputWarning,
         stacklevel=3,
     )

@@ -186,9 +186,9 @@ def test_fewer_than_three_peaks(gold_case: Case) -> None:
 
 def test_pixel_size_and_voltage_of_the_table_or_given(gold_case: Case) -> None:
     some = gold_case.peaks[:2, :4]
-    told = Peaks(some.data.assign_attrs(voltage=200.0))
+    stated = Peaks(some.data.assign_attrs(voltage=200.0))
     scaled = some.calibrated(1.0, units="px")
-    one = index(told, gold(), k_max=K_MAX, thickness=120.0)
+    one = index(stated, gold(), k_max=K_MAX, thickness=120.0)
     other = index(
         scaled, gold(), voltage=200.0, pixel_size=some.pixel_size, k_max=K_MAX, thickness=120.0
     )

@@ -151,10 +151,10 @@ def test_reliabilities_are_those_of_the_definition(library: Library) -> None:
     correlation = np.array([[[0.8, 0.79, 0.6], [0.7, np.nan, np.nan]]])
     found = ranked(Starts(rotation, correlation))
     assert found.crystal[0].tolist() == [0, 0, 1, 0, -1, -1]
-    said = correlation_reliability(found, library)
+    rated = correlation_reliability(found, library)
     # The solution 4° away is the same one.
-    assert said.orientation_reliability[0] == pytest.approx(100 * (1 - 0.6 / 0.8))
-    assert said.phase_reliability[0] == pytest.approx(100 * (1 - 0.7 / 0.8))
+    assert rated.orientation_reliability[0] == pytest.approx(100 * (1 - 0.6 / 0.8))
+    assert rated.phase_reliability[0] == pytest.approx(100 * (1 - 0.7 / 0.8))
 
 
 def test_an_empty_pattern_has_no_solution(library: Library) -> None:

@@ -78,19 +78,14 @@ class _Best(NamedTuple):
 def match(
     patterns: Patterns, library: Library, *, device: str = "cuda", starts: int = STARTS
 ) -> Starts:
-    """Compare every pattern with all templates, see
-    :func:`phaseloom.orientation.matching.matching.match`.
+    """Compare every pattern with all templates.
 
     Parameters
     ----------
-    patterns
-        Peaks.
-    library
-        Templates of all crystals.
+    patterns, library, starts
+        As for :func:`phaseloom.orientation.matching.matching.match`.
     device
         ``auto``, ``cpu`` or ``cuda``.
-    starts
-        Distinct solutions (2° apart) per crystal.
 
     Raises
     ------
@@ -125,7 +120,7 @@ def _zones(library: Library, c: int, where: torch.device) -> _Zones:
     edge = (cells * np.arange(n))[:, None] + np.arange(cells)
     first = np.searchsorted(cells * zone + np.minimum(cell, cells - 1), edge)
     first = np.concatenate([first, offset[1:, None] - offset[0]], axis=1)
-    width = min(_window(), cells)
+    width = min(_cells_in_tolerance(), cells)
     return _Zones(
         radius=torch.from_numpy(templates.radius[spots]).to(where),
         angle=torch.from_numpy(templates.angle[spots]).to(where),
@@ -138,7 +133,7 @@ def _zones(library: Library, c: int, where: torch.device) -> _Zones:
     )
 
 
-def _window() -> int:
+def _cells_in_tolerance() -> int:
     """Cells that hold all radii within the tolerance of a peak's."""
     return int(np.ceil(2.0 * TOLERANCE / _CELL)) + 1
 
@@ -236,7 +231,7 @@ def _histograms(
     peaks = polar.weight.shape[1]
     end = zones.first.shape[1] - 1
     low = torch.floor((polar.radius - TOLERANCE) / _CELL).long().clamp(0, end)
-    high = (low + _window()).clamp(max=end)
+    high = (low + _cells_in_tolerance()).clamp(max=end)
     # An empty place of the table has no partners.
     high = torch.where(polar.weight > 0, high, low)
     begin = zones.first[zone[:, None], low[pattern]].flatten()

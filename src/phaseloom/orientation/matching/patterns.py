@@ -51,30 +51,26 @@ class Patterns(NamedTuple):
     def part(self, start: int, stop: int) -> Patterns:
         """Patterns ``start`` to ``stop``."""
         first, last = self.offset[start], self.offset[stop]
-        return Patterns(
-            self.offset[start : stop + 1] - first,
-            self.ky[first:last],
-            self.kx[first:last],
-            self.intensity[first:last],
-            self.place[first:last],
-            self.loose[first:last],
-            self.limit[start:stop],
-        )
+        offset = self.offset[start : stop + 1] - first
+        return self.of(slice(first, last), offset, self.limit[start:stop])
 
     def take(self, chosen: NDArray[np.intp]) -> Patterns:
         """Some of the patterns."""
         counts = np.diff(self.offset)[chosen]
         offset = np.concatenate([[0], np.cumsum(counts)])
         rows = np.repeat(self.offset[chosen] - offset[:-1], counts) + np.arange(offset[-1])
-        return Patterns(
-            offset,
-            self.ky[rows],
-            self.kx[rows],
-            self.intensity[rows],
-            self.place[rows],
-            self.loose[rows],
-            self.limit[chosen],
-        )
+        return self.of(rows, offset, self.limit[chosen])
+
+    def of(
+        self,
+        rows: slice | NDArray[np.intp] | NDArray[np.bool_],
+        offset: NDArray[np.int64],
+        limit: NDArray[np.float64],
+    ) -> Patterns:
+        """Patterns of some of the peaks, with offsets and limits of their own."""
+        columns = (self.ky, self.kx, self.intensity, self.place, self.loose)
+        ky, kx, intensity, place, loose = (column[rows] for column in columns)
+        return Patterns(offset, ky, kx, intensity, place, loose, limit)
 
 
 def direct_beam_radius(peaks: Peaks) -> float:

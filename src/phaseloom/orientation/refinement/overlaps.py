@@ -24,7 +24,7 @@ _ROUNDS = 4
 """Crystals of a pattern that are held, one after the other, while partners are sought."""
 
 _DECIDED = 30.0
-"""A partner of the first solution so much likelier (in ln) than any other is not questioned."""
+"""A partner of the first solution so much likelier (in ln) than any other is final."""
 
 _SURE_LEFT = 0.25
 """Variance of ln intensity: peaks whose rest is surer are matched."""
@@ -223,5 +223,4 @@ def _fitted(
 def _only(patterns: Patterns, kept: NDArray[np.bool_]) -> Patterns:
     """The patterns with some of their peaks."""
     number = np.concatenate([[0], np.cumsum(kept)])
-    ky, kx, intensity, place, loose = (column[kept] for column in patterns[1:6])
-    return Patterns(number[patterns.offset], ky, kx, intensity, place, loose, patterns.limit)
+    return patterns.of(kept, number[patterns.offset], patterns.limit)

@@ -1,8 +1,8 @@
 """Search (compiled): refinement of all starts, half turns about zone axes, the likeliest ones.
 
-Every start is refined a few steps; the likeliest go on to the end. Then the best are questioned:
-a crystal turned half round a zone axis [uvw] shows the same reflections of that zone, at the same
-places and with the same excitation errors, so where they are (nearly) all that is seen, that
+Every start is refined a few steps; the likeliest go on to the end. Of the best, half turns are
+tried: a crystal turned half round a zone axis [uvw] shows the same reflections of that zone, at the
+same places and with the same excitation errors, so where they are (nearly) all that is seen, that
 orientation is as likely and has to be among the solutions.
 """
 
@@ -38,14 +38,14 @@ _EARLY = 4
 _LATE = 8
 """Further steps of the finalists."""
 
-_ASKED = 2
-"""Solutions that are questioned."""
+_TURNED = 2
+"""Solutions of which half turns are tried."""
 
 _RIVAL = 20.0
 """Half turns that lose more ln likelihood are not refined."""
 
 _AXES = 3
-"""Zones of a solution that are questioned, those that hold most."""
+"""Zone axes of a solution round which they are tried, those whose zones hold most peaks."""
 
 _NEAR_BEAM = math.cos(math.radians(25.0))
 """Zone axes further from the beam show no zone."""
@@ -63,7 +63,7 @@ _EASY = 5.0
 
 
 @njit(**COMPILED)
-def _questioned(q, pattern, axis, room, chosen, share):
+def _zones_in_view(q, pattern, axis, room, chosen, share):
     """Zone axes round which half a turn could not be told; how many.
 
     ``chosen`` receives their numbers and ``share`` the part of the peaks' weight in each zone.
@@ -192,7 +192,7 @@ def solve_patterns(
         by falling likelihood; NaN, −1, NaN at the start.
     """
     crystals, starts = start.shape[1], start.shape[2]
-    most = crystals * starts + _ASKED * _AXES
+    most = crystals * starts + _TURNED * _AXES
     room = make_room(lattices, physics, most_peaks(offset))
     q = np.empty((most, 4))
     state = np.empty((most, 3))
@@ -224,15 +224,15 @@ def solve_patterns(
             if fact[i, 0] > -np.inf:
                 _run(q[i], state[i], fact[i], _LATE, 0, of[i], pattern, lattices, physics, room)
         order = np.argsort(-fact[:n, 0])
-        for i in order[:_ASKED]:
+        for i in order[:_TURNED]:
             if not fact[i, 0] > fact[order[0], 0] - 10.0:
                 continue
             c = of[i]
             zones = lattices.axis[lattices.axis_offset[c] : lattices.axis_offset[c + 1]]
             # The room holds the spots of another solution: once more those of this one.
             _run(q[i], state[i], fact[i], 0, 0, c, pattern, lattices, physics, room)
-            questions = _questioned(q[i], pattern, zones, room, axes, share)
-            for k in range(questions):
+            n_zones = _zones_in_view(q[i], pattern, zones, room, axes, share)
+            for k in range(n_zones):
                 u = zones[axes[k]]
                 product(np.array([0.0, u[0], u[1], u[2]]), q[i], q[n])
                 if _is_among(q[n], c, fact, fact[i, 0] - 1.0, q, of, n, symmetry_of(lattices, c)):

@@ -102,14 +102,14 @@ def cluster(
             dimensions=2 * largest + _SPARE, scaling=preparation.scaling, seed=seed,
             execution=local,
         )  # fmt: skip
-        choice, first = _chosen(matrix, compressed, factorisation, largest, seed, local)
+        choice, best = _chosen(matrix, compressed, factorisation, largest, seed, local)
         factors = factorise(
-            matrix, len(first.patterns), loss=factorisation.loss, sparsity=factorisation.sparsity,
+            matrix, len(best.patterns), loss=factorisation.loss, sparsity=factorisation.sparsity,
             smoothness=factorisation.smoothness, scaling=preparation.scaling,
-            compressed=compressed, patterns=first.patterns, execution=local,
+            compressed=compressed, patterns=best.patterns, execution=local,
         )  # fmt: skip
         if not factors.iterations:
-            factors = factors._replace(iterations=first.iterations, converged=first.converged)
+            factors = factors._replace(iterations=best.iterations, converged=best.converged)
         result = component_maps(
             matrix, factors, compressed, choice, overlaps=overlaps, execution=local
         )

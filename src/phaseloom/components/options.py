@@ -21,15 +21,15 @@ class PatternOptions(Options):
 
     patterns: Patterns | None = option(
         None,
-        'what is factorised: "raw" counts (default of a scan), "registered": rebuilt from peaks '
-        '(default of peaks), "mean" counts of 3×3 positions, "peaks": only pixels with peaks',
+        'what is factorised: "raw" counts (default of a scan), "registered": drawn from peaks '
+        '(default of peaks), "mean" counts of 3×3 positions, "peaks": counts of pixels with peaks',
     )
     size: int = option(
         128, "pixels along the longer side of a pattern", unit="px", expert=True, ge=11, le=1024
     )
     mask_radius: float | None = option(
         None,
-        "radius of the direct beam that is left out (found by default), on the detector",
+        "radius on the detector around the direct beam that is left out (found by default)",
         unit="px",
         ge=0,
     )
@@ -50,7 +50,7 @@ class Factorisation(Options):
     """Number of components, and how they are fitted."""
 
     k: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = option(
-        "auto", 'number of components, background included, or "auto": found', flag="k"
+        "auto", 'number of components, background included; "auto" finds it', flag="k"
     )
     components_max: int = option(
         20, "largest number of components that is tried (k = auto)", ge=3, le=256

@@ -44,7 +44,7 @@ _MOST = 40_000
 
 _ITERATIONS = 100
 _SAME = 0.9
-"""Correlation of weight maps from which two starts have found the same component."""
+"""Least cosine between the weight maps of two starts that found the same components."""
 
 Floats = NDArray[np.float32]
 

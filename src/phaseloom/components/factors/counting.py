@@ -1,9 +1,9 @@
 """Weights and patterns by least squares weighted with the Poisson variance of every pixel.
 
-Scaling by rows and columns gives an average pixel the right error; a spot that only one grain has
-is brighter in that grain than its row and column say. Here the variance of a pixel is the model's
-own expectation, W H: least squares so weighted are a step of scoring towards the greatest
-likelihood of counts. One pass over the blocks gives the weights of the patterns given, and
+Scaling by rows and columns gives an average pixel the right variance; a spot that only one grain
+has is brighter in that grain than its row and column suggest. Here the variance of a pixel is the
+expectation of the model, W H: least squares weighted so are a step of Fisher scoring towards the
+maximum likelihood of counts. One pass over the blocks gives the weights of the patterns given, and
 (k² × pixels) sums from which the patterns follow.
 """
 

@@ -31,7 +31,7 @@ class MatrixBlock(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Patterns made ready for factorisation: the matrix V, one row a scan position.
+    """Patterns prepared for factorisation: the matrix V, one row per scan position.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ _WIDEST = 3.0
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Some patterns of a scan.
+    """A sample of the patterns of a scan.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Sample:
 
 
 def sample_of(scan: xr.Dataset) -> Sample:
-    """Some patterns of a scan, evenly spread, and the pixels that can be used.
+    """An evenly spread sample of the patterns of a scan, and its usable pixels.
 
     Raises
     ------

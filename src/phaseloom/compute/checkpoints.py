@@ -99,15 +99,22 @@ class Checkpoints:
         there to be written.
     groups
         Groups of the store that ``fresh`` is confined to.
+    protected
+        By group, what would be at fault if its stages were computed again.
 
     Raises
     ------
     InputError
-        The store is a file.
+        The store is a file; later: a protected stage would be computed again.
     """
 
     def __init__(
-        self, store: Path | None = None, *, fresh: bool = False, groups: Sequence[str] | None = None
+        self,
+        store: Path | None = None,
+        *,
+        fresh: bool = False,
+        groups: Sequence[str] | None = None,
+        protected: Mapping[str, str] | None = None,
     ) -> None:
         if store is not None and store.exists() and not store.is_dir():
             raise InputError(
@@ -120,6 +127,7 @@ class Checkpoints:
         self._groups: set[str] = set()
         self._fresh = fresh
         self._fresh_groups = groups
+        self._protected = protected or {}
         self._forgotten: set[Path] | None = set() if fresh else None
 
     def stage(
@@ -160,6 +168,12 @@ class Checkpoints:
             _LOGGER.info("%s: %s kept from an earlier run", group, name)
             self._remove_parts(group, name)
             return self._read(group, mark)
+        if group in self._protected:
+            raise InputError(
+                self._protected[group],
+                "give another --out, or --overwrite to remove what is there",
+                source=self.store.parent,
+            )
         begun = time.monotonic()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

@@ -23,8 +23,8 @@ LOG = "run.log"
 _RECORD = "inputs.json"
 _LOCK = ".lock"
 _STORE = "results.zarr"
-_CHAINS = {"index": ("peaks",), "cluster": ("peaks",)}
-"""By method, those whose results in a folder it goes on from."""
+_CHAINS = {"peaks": ("index", "cluster"), "index": ("peaks",), "cluster": ("peaks",)}
+"""By method, those whose results may stand in its folder: what it goes on from or leads to."""
 
 _GROUPS = {"stxm": "stxm", "peaks": "peaks", "orientation": "index", "components": "cluster"}
 """By group of the results, the method that made it; of folders that have no record."""
@@ -93,6 +93,17 @@ def add_files(folder: Path, files: Iterable[Path]) -> None:
     inside = {f.resolve() for f in files if f.resolve().is_relative_to(folder.resolve())}
     relative = {file.relative_to(folder.resolve()).as_posix() for file in inside}
     _write(folder, record | {"files": sorted({*record["files"], *relative})})
+
+
+def protected_groups(folder: Path, recipe: Recipe) -> dict[str, str]:
+    """Groups that a run must not compute again, and why: other results are made from them."""
+    record = _read(folder)
+    made = [m for m in (record or {"methods": []})["methods"] if m != "peaks"]
+    if recipe.method != "peaks" or record is None or not made:
+        return {}
+    files = ", ".join(entry["file"] for entry in record["inputs"].values())
+    held = " and ".join(_CONTENT[m].format(files) for m in made)
+    return {"peaks": f"holds {held}, made from the peaks that these options would replace"}
 
 
 def _claim(folder: Path, recipe: Recipe, *, overwrite: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from phaseloom.compute.execution import Execution
 from phaseloom.errors import InputError
-from phaseloom.workflow.folder import add_files, results_folder
+from phaseloom.workflow.folder import add_files, protected_groups, results_folder
 from phaseloom.workflow.log import logged
 from phaseloom.workflow.method import Computed, Method, method_of
 from phaseloom.workflow.outcome import Outcome, collected, stated, write_tables
@@ -62,13 +62,16 @@ def run_recipe(
         computed = method.compute(recipe, execution, truth)
         results = _finished(computed, recipe, execution)
         tables = method.tables(results, recipe)
+        more = method.write_more(recipe, results)
         files = [
             *write_tables(folder / "tables", tables),
-            *method.write_more(recipe, results),
+            *more,
             *publish(recipe, results, tables, notes),
         ]
         add_files(folder, files)
         facts = {"method": recipe.method} | method.facts(results)
+        if "export" in type(recipe).model_fields:
+            facts["exports"] = [str(file) for file in more]
         reused = execution.checkpoints.reused
         return Outcome(folder, results, tables, facts, files, notes, reused)
 
@@ -80,7 +83,12 @@ def _in_folder(execution: Execution, recipe: Recipe, method: Method, folder: Pat
     groups = method.groups_made(folder) if recipe.beside else None
     return replace(
         execution,
-        checkpoints=Checkpoints(folder / "results.zarr", fresh=execution.fresh, groups=groups),
+        checkpoints=Checkpoints(
+            folder / "results.zarr",
+            fresh=execution.fresh,
+            groups=groups,
+            protected=protected_groups(folder, recipe),
+        ),
         device=getattr(recipe, "device", execution.device),
     )
 

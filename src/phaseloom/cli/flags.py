@@ -133,7 +133,7 @@ def recipe_data(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, 
             _put_each(nested[parent], flag, value)
         elif get_origin(flag.field.annotation) is dict:
             _put(data, flag.path, _numbers(value, flag))
-        else:
+        elif value is not None:
             _put(data, flag.path, _plain(value))
     return data
 

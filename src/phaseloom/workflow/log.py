@@ -28,13 +28,13 @@ def logged(folder: Path, recipe: Recipe, execution: Execution) -> Iterator[None]
 
     Stages that were computed or kept, warnings about the input, how the run ended.
     """
-    handler = logging.FileHandler(folder / LOG, encoding="utf-8", errors="backslashreplace")
+    handler = logging.FileHandler(folder / LOG, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     before = _LOGGER.level
     _LOGGER.addHandler(handler)
     _LOGGER.setLevel(logging.INFO)
     begun = time.monotonic()
-    _LOGGER.info("phaseloom %s: %s", recipe.method, " ".join(sys.argv))
+    _LOGGER.info("phaseloom %s: %s", recipe.method, _as_text(" ".join(sys.argv)))
     known = ", ".join(f"{name} {number}" for name, number in versions().items())
     _LOGGER.info("%s; Python %s, %s", known, platform.python_version(), platform.platform())
     _LOGGER.info(
@@ -45,7 +45,7 @@ def logged(folder: Path, recipe: Recipe, execution: Execution) -> Iterator[None]
         yield
         _LOGGER.info("finished after %.1f s", time.monotonic() - begun)
     except InputError as error:
-        _LOGGER.error("%s", error)
+        _LOGGER.error("%s", _as_text(str(error)))
         raise
     except BaseException as error:
         _LOGGER.error("stopped after %.1f s", time.monotonic() - begun, exc_info=error)
@@ -54,3 +54,8 @@ def logged(folder: Path, recipe: Recipe, execution: Execution) -> Iterator[None]
         _LOGGER.setLevel(before)
         _LOGGER.removeHandler(handler)
         handler.close()
+
+
+def _as_text(text: str) -> str:
+    """What is no text, in names of files, as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -62,12 +62,9 @@ def run_recipe(
         computed = method.compute(recipe, execution, truth)
         results = _finished(computed, recipe, execution)
         tables = method.tables(results, recipe)
+        files = write_tables(folder / "tables", tables)
         more = method.write_more(recipe, results)
-        files = [
-            *write_tables(folder / "tables", tables),
-            *more,
-            *publish(recipe, results, tables, notes),
-        ]
+        files += [*more, *publish(recipe, results, tables, notes)]
         add_files(folder, files)
         facts = {"method": recipe.method} | method.facts(results)
         if "export" in type(recipe).model_fields:

@@ -67,7 +67,7 @@ def test_options_reach_the_chain(
         "--no-hot", "--centre", "30,31.5", "--descan", "each", "--max-peaks", "99",
         "--patterns", "registered", "-k", "4", "--components-max", "12", "--choose", "published",
         "--size", "64",
-        "--mask-radius", "3", "--scaling", "none", "--loss", "kl", "--start", "nndsvd",
+        "--mask-radius", "3", "--scaling", "none", "--loss", "frobenius", "--start", "nndsvd",
         "--sparsity", "0.1", "--smoothness", "0.2", "--seeds", "2", "--background", "1",
         "--background-ratio", "0.6", "--overlap-ratio", "0.8", "--seed", "4", "--device", "cpu",
         "--out", tmp_path, "--json",
@@ -83,7 +83,7 @@ def test_options_reach_the_chain(
         "patterns": "registered", "size": 64, "mask_radius": 3.0, "scaling": "none",
     }  # fmt: skip
     assert recipe.factorisation.model_dump() == {
-        "k": 4, "k_max": 12, "choose": "published", "loss": "kl", "start": "nndsvd",
+        "k": 4, "components_max": 12, "choose": "published", "loss": "frobenius", "start": "nndsvd",
         "sparsity": 0.1, "smoothness": 0.2, "seeds": 2,
     }  # fmt: skip
     assert recipe.overlaps.model_dump() == {

@@ -14,7 +14,7 @@ from tifffile import TiffFile
 
 from phaseloom.compute.checkpoints import Checkpoints
 from phaseloom.errors import InputError
-from phaseloom.workflow.components.tables import components_tables
+from phaseloom.workflow.components.tables import group_tables
 from phaseloom.workflow.export import export_results
 
 
@@ -90,7 +90,7 @@ def test_components_are_no_orientations(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("choose", ["sound", "published", "given"])
 def test_tables(choose: str) -> None:
     data = components((8, 10), 4, size=32, choose=choose, compared=False)["components"]
-    tables = components_tables(data.to_dataset())
+    tables = group_tables(data.to_dataset())
     assert len(tables["components"]) == 4
     assert len(tables["component_positions"]) == int((data["label"] >= 0).sum())
     assert {"first", "second", "overlap"} <= set(tables["boundary_network"].columns)

@@ -18,7 +18,7 @@ from phaseloom.workflow.components.orientations import (
     painted,
 )
 from phaseloom.workflow.orientation.demo import score
-from phaseloom.workflow.orientation.tables import grains_of, orientation_tables
+from phaseloom.workflow.orientation.tables import grains_of, map_tables
 
 CRYSTALS = (lithium_iron_phosphate(), iron_phosphate())
 
@@ -128,7 +128,7 @@ def test_maps_are_those_of_the_contract(known: Known, found: tuple[xr.Dataset, x
     assert data.attrs["indexed_share"] == pytest.approx((phase >= 0).mean())
     grains = grains_of(data, CRYSTALS)
     assert int(grains["grain"].max()) + 1 >= 4
-    assert len(orientation_tables(data, grains, CRYSTALS)["grains"]) >= 4
+    assert len(map_tables(data, grains, CRYSTALS)["grains"]) >= 4
 
 
 def test_a_partner_is_the_second_crystal(

@@ -50,7 +50,7 @@ def test_a_scan_shape_that_does_not_fit(peaks: Call) -> None:
     assert "product of 30" in fault
     for text in ("4", "4,x", "4,8,2"):
         assert f"'{text}' is not of the form ROWS,COLUMNS" in peaks("--scan-shape", text).fault
-    assert "scan_shape 1 must be a whole number" in peaks("--scan-shape", "2.5,12").fault
+    assert "--scan-shape must be a whole number" in peaks("--scan-shape", "2.5,12").fault
 
 
 @pytest.mark.parametrize("name", ["dark", "gain", "mask"])
@@ -156,8 +156,8 @@ GOOD = 'method = "peaks"\n[scan]\nfile = "gold.npy"\npixel_size = 0.03\n'
     ("text", "said"),
     [
         ('method = "peaks"\n', "scan is missing"),
-        ('method = "maps"\n', "method must be 'stxm', 'peaks', 'index' or 'cluster', not 'maps'"),
-        ('method = ["peaks"]\n', "method must be 'stxm', 'peaks', 'index' or 'cluster'"),
+        ('method = "maps"\n', "method must be 'stxm', 'peaks', 'cluster' or 'index', not 'maps'"),
+        ('method = ["peaks"]\n', "method must be 'stxm', 'peaks', 'cluster' or 'index'"),
         (GOOD.replace("gold", "gone"), "gone.npy: no such file"),
         (GOOD + "colour = 1\n", "scan.colour is not a key of the recipe"),
         (GOOD + "scan_shape = '4'\n", "ROWS,COLUMNS"),
@@ -167,7 +167,7 @@ GOOD = 'method = "peaks"\n[scan]\nfile = "gold.npy"\npixel_size = 0.03\n'
         (GOOD + "calibration = 'a.toml'\n", "both given"),
         (GOOD + "[peaks]\nthreshold = 'high'\n", "peaks.threshold must be 'counts' or 'promin"),
         (GOOD + "[peaks]\nsigma = 0\n", "peaks.sigma must be greater than 0"),
-        (GOOD + "[peaks]\nmax_peaks = 2.5\n", "--max-peaks must be a whole number"),
+        (GOOD + "[peaks]\nmax_peaks = 2.5\n", "peaks.max_peaks must be a whole number"),
         (GOOD + "[centring]\ncentre = [1, 2, 3]\n", "centring.centre"),
         (GOOD + "[centring]\ndescan = 'wild'\n", "centring.descan must be 'plane', 'each'"),
         (GOOD + "[correction]\nhot = 'maybe'\n", "correction.hot must be a boolean"),

@@ -199,17 +199,6 @@ def test_a_recipe_repeats_the_run_and_is_kept(
     assert "kept" not in fresh.out
 
 
-def test_a_stack_run_and_a_scan_share_a_folder(
-    patterns: Patterns, beam: Any, tmp_path: Path, phaseloom: Call, simple_chain: Asked
-) -> None:
-    """Each method removes what is its own alone."""
-    assert phaseloom("peaks", patterns.file, *CALIBRATED, "--out", tmp_path, "--quiet").status == 0
-    ran = phaseloom("stxm", beam.file("b.hdf5"), *beam.references, "--resolve", "pearson",
-                    "--no-align", "--out", tmp_path, "--quiet")  # fmt: skip
-    assert ran.status == 0, ran.err
-    assert {"peaks", "stxm"} <= set(opened(tmp_path).children)
-
-
 def test_new_prints_a_recipe_that_is_valid(
     tmp_path: Path, phaseloom: Call, patterns: Patterns, simple_chain: Asked
 ) -> None:

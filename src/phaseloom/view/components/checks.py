@@ -14,6 +14,7 @@ from phaseloom.view.components.data import METHOD_NAMES, Components
 from phaseloom.view.components.panels import (
     bounded_aspect,
     draw_labels,
+    draw_matrix,
     extra_colours,
     stretch,
 )
@@ -23,7 +24,6 @@ from phaseloom.view.style import (
     CONFIDENCE_MAP,
     CORRELATION_MAP,
     RESIDUAL_MAP,
-    luminance,
     publication,
     spread,
 )
@@ -168,24 +168,9 @@ def _draw_scalar(
 
 def _draw_agreement(axes: Axes, result: Components) -> None:
     """Adjusted Rand index of every two methods."""
-    import matplotlib as mpl
-    from matplotlib.colors import to_hex
-
     values = result.data["agreement_of_methods"].to_numpy().astype(float)
     names = [METHOD_NAMES.get(str(n), str(n)) for n in result.data["method"].to_numpy()]
-    cmap = mpl.colormaps[CORRELATION_MAP].with_extremes(bad="white")
-    drawn = axes.imshow(
-        values, cmap=cmap, vmin=0.0, vmax=1.0, origin="upper", interpolation="nearest",
-        aspect="equal",
-    )  # fmt: skip
-    for one, other in np.argwhere(np.isfinite(values)).tolist():
-        ground = to_hex(cmap(drawn.norm(values[one, other])))
-        axes.text(
-            other, one, f"{values[one, other]:.2f}", ha="center", va="center", fontsize=6.5,
-            color="black" if luminance(ground) > 0.3 else "white",
-        )  # fmt: skip
-    for edge in axes.spines.values():
-        edge.set_visible(True)
+    draw_matrix(axes, values, cmap=CORRELATION_MAP, limits=(0.0, 1.0), size=6.5)
     axes.set_yticks(range(len(names)), names)
     axes.set_xticks(range(len(names)), [name.replace("Gaussian ", "") for name in names])
     axes.tick_params(length=0)

@@ -9,6 +9,7 @@ from phaseloom.view.components.data import Components
 from phaseloom.view.components.panels import (
     INSIDE,
     bounded_aspect,
+    colour_frame,
     component_handles,
     counts_bar,
     draw_labels,
@@ -110,9 +111,7 @@ def _draw_pair(weight: Axes, pattern: Axes, result: Components, component: int) 
     if weight.get_position().width * PAGE_WIDTH > NARROW:
         weight.set_title(said, loc="right", fontsize=6)
     for axes in (weight, pattern):
-        for side in axes.spines.values():
-            side.set_color(result.colours[component])
-            side.set_linewidth(1.6)
+        colour_frame(axes, result.colours[component])
     return mapped, drawn
 
 

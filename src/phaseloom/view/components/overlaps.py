@@ -14,6 +14,7 @@ from phaseloom.view.components.data import Components
 from phaseloom.view.components.panels import (
     INSIDE,
     bounded_aspect,
+    colour_frame,
     counts_bar,
     draw_labels,
     paint,
@@ -160,9 +161,7 @@ def _draw_example(panels: Any, result: Components, index: int) -> Any:
     write(ascii_uppercase[index], xytext=(0, 13), fontweight="bold")
     write(where, xytext=(11, 13))
     for axes, component in zip(panels[1:], (one, other), strict=True):
-        for side in axes.spines.values():
-            side.set_color(result.colours[component])
-            side.set_linewidth(1.6)
+        colour_frame(axes, result.colours[component])
     return drawn
 
 

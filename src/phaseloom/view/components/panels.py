@@ -222,6 +222,57 @@ def draw_pattern(axes: Axes, image: NDArray[np.float64], *, title: str, top: flo
     return drawn
 
 
+def draw_matrix(
+    axes: Axes,
+    values: NDArray[np.float64],
+    *,
+    cmap: str,
+    limits: tuple[float, float],
+    size: float | None = None,
+    form: str = ".2f",
+) -> Any:
+    """Draw a square matrix with its numbers in the cells; cells that are NaN stay white.
+
+    Parameters
+    ----------
+    limits
+        Values at the ends of the colours.
+    size
+        Of the numbers, in points; None draws none.
+    form
+        Format of the numbers.
+
+    Returns
+    -------
+    matplotlib.image.AxesImage
+    """
+    import matplotlib as mpl
+    from matplotlib.colors import to_hex
+
+    colours = mpl.colormaps[cmap]
+    drawn = axes.imshow(
+        values, cmap=colours.with_extremes(bad="white"), vmin=limits[0], vmax=limits[1],
+        origin="upper", interpolation="nearest", aspect="equal",
+    )  # fmt: skip
+    for edge in axes.spines.values():
+        edge.set_visible(True)
+    for row, column in np.argwhere(np.isfinite(values)).tolist() if size else ():
+        value = values[row, column]
+        dark = luminance(to_hex(colours(drawn.norm(value)))) <= 0.3
+        axes.text(
+            column, row, f"{value:{form}}", ha="center", va="center", fontsize=size,
+            color="white" if dark else "black",
+        )  # fmt: skip
+    return drawn
+
+
+def colour_frame(axes: Axes, colour: str) -> None:
+    """Frame a panel in the colour of its component."""
+    for side in axes.spines.values():
+        side.set_color(colour)
+        side.set_linewidth(1.6)
+
+
 def pattern_bar(axes: Axes, result: Components) -> None:
     """The scale bar of a pattern."""
     kx = result.data["kx"]

@@ -12,6 +12,7 @@ from phaseloom.errors import InputError
 from phaseloom.view.components.data import METRICS, Components
 from phaseloom.view.components.panels import (
     INSIDE,
+    colour_frame,
     counts_bar,
     draw_pattern,
     pattern_aspect,
@@ -69,9 +70,7 @@ def patterns_figure(result: Components, first: int = 0) -> Figure:
         for panels, component, images in zip(triple_panels(axes), shown, triples, strict=True):
             drawn = draw_triple(panels, images, names=NAMES)
             _name(panels[0], result, component)
-            for side in panels[0].spines.values():
-                side.set_color(result.colours[component])
-                side.set_linewidth(1.6)
+            colour_frame(panels[0], result.colours[component])
         pattern_bar(axes[0][0], result)
         counts_bar(axes[-1][0], drawn)
         return figure

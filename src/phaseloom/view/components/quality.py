@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
 from phaseloom.view.components.data import METRICS, Components
+from phaseloom.view.components.panels import draw_matrix
 from phaseloom.view.pages import equal_boxes, filled_page, grid
 from phaseloom.view.panels import colour_bar
-from phaseloom.view.style import CORRELATION_MAP, luminance, spread
+from phaseloom.view.style import CORRELATION_MAP, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,34 +107,24 @@ def _ends(values: NDArray[np.float64]) -> tuple[float, float]:
 
 def _draw_matrix(axes: Axes, *, result: Components, name: str, side: float) -> None:
     """One measure between all components; the pair most alike is framed and named."""
-    import matplotlib as mpl
-    from matplotlib.colors import to_hex
     from matplotlib.patches import Rectangle
 
     values = similarity(result, name)
     short, unit, larger = METRICS[name]
-    cmap = mpl.colormaps[CORRELATION_MAP if larger else f"{CORRELATION_MAP}_r"]
-    low, high = _ends(values)
-    drawn = axes.imshow(
-        values, cmap=cmap.with_extremes(bad="white"), vmin=low, vmax=high, origin="upper",
-        interpolation="nearest", aspect="equal",
-    )  # fmt: skip
-    for edge in axes.spines.values():
-        edge.set_visible(True)
+    cell = side / result.k
+    drawn = draw_matrix(
+        axes,
+        values,
+        cmap=CORRELATION_MAP if larger else f"{CORRELATION_MAP}_r",
+        limits=_ends(values),
+        size=float(np.clip(cell * 72 / 3.4, 4.0, 6.5)) if cell >= CELL else None,
+        form=".0f" if name == "psnr" and result.k > FEW else ".1f" if name == "psnr" else ".2f",
+    )
     step = 1 if result.k <= 12 else 2
     ticks = np.arange(0, result.k, step)
     axes.set_xticks(ticks)
     axes.set_yticks(ticks)
     axes.tick_params(length=0, pad=2)
-    if side / result.k >= CELL:
-        size = float(np.clip(side / result.k * 72 / 3.4, 4.0, 6.5))
-        form = ".0f" if name == "psnr" and result.k > FEW else ".1f" if name == "psnr" else ".2f"
-        for one, other in np.argwhere(np.isfinite(values)).tolist():
-            ground = to_hex(cmap(drawn.norm(values[one, other])))
-            axes.text(
-                other, one, f"{values[one, other]:{form}}", ha="center", va="center",
-                fontsize=size, color="black" if luminance(ground) > 0.3 else "white",
-            )  # fmt: skip
     worst = worst_pair(result, name)
     title = short
     if worst is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ from phaseloom.view.style import (
 )
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
 SAMPLE_AXES = ("x (right)", "y (down)", "z (along the beam)")
@@ -124,23 +126,17 @@ def solutions_figure(result: Oriented) -> Figure:
     if not has_second(result):
         raise InputError("no pixel has a second solution", "ask for two or more when indexing")
     second = result.data.isel(solution=1)
-    phase = second["solution_phase"].to_numpy().astype(np.int64)
-    image = result.painted(2, phase=phase, rotation=quaternions(second["solution_rotation"]))
-    panels = [
-        ipf_panel(result, result.painted(2), title="Map, IPF z"),
-        ipf_panel(result, image, title="Solution 2, IPF z", lines=False),
-    ]
-    if len(result.crystals) > 1:
-        panels.append(phase_panel(result, phase, title="Solution 2, phase"))
-    if "solution_probability" in second:
-        values = np.where(phase >= 0, second["solution_probability"].to_numpy(), np.nan)
-        panels.append(
-            scalar_panel(
-                result, values, title="Solution 2, probability", label="Probability",
-                cmap=CONFIDENCE_MAP, limits=(0.0, 1.0),
-            )
-        )  # fmt: skip
-    return keyed_page(result, panels)
+    return _beside_map(
+        result,
+        second["solution_phase"],
+        second["solution_rotation"],
+        titles=("Map", "Solution 2"),
+        scalars=[
+            ("Solution 2, probability", "Probability", second[name], 1.0)
+            for name in ("solution_probability",)
+            if name in second
+        ],
+    )
 
 
 def overlap_figure(result: Oriented) -> Figure:
@@ -158,26 +154,57 @@ def overlap_figure(result: Oriented) -> Figure:
     """
     if not has_overlaps(result):
         raise InputError("the orientation map has no overlaps", "ask for them when indexing")
-    phase = result.data["overlap_phase"].to_numpy().astype(np.int64)
-    image = result.painted(2, phase=phase, rotation=quaternions(result.data["overlap_rotation"]))
+    return _beside_map(
+        result,
+        result.data["overlap_phase"],
+        result.data["overlap_rotation"],
+        titles=("First crystal", "Second crystal"),
+        scalars=[
+            (title, label, result.data[name], highest)
+            for name, title, label, highest in (
+                ("overlap_weight", "Second crystal, weight", "Part of the intensity", 0.5),
+                ("overlap_probability", "Second crystal, probability", "Probability", 1.0),
+            )
+            if name in result.data
+        ],
+    )
+
+
+def _beside_map(
+    result: Oriented,
+    phase: xr.DataArray,
+    rotation: xr.DataArray,
+    *,
+    titles: tuple[str, str],
+    scalars: Sequence[tuple[str, str, xr.DataArray, float]],
+) -> Figure:
+    """Another orientation of every pixel beside that of the map, with its phase and scalars.
+
+    Parameters
+    ----------
+    phase, rotation
+        (y, x), −1 where there is no other, and (y, x, quaternion).
+    titles
+        Of the map and of the other.
+    scalars
+        Title, label, values (y, x) and the value at the upper end of the colours.
+    """
+    numbers = phase.to_numpy().astype(np.int64)
+    image = result.painted(2, phase=numbers, rotation=quaternions(rotation))
     panels = [
-        ipf_panel(result, result.painted(2), title="First crystal, IPF z"),
-        ipf_panel(result, image, title="Second crystal, IPF z", lines=False),
+        ipf_panel(result, result.painted(2), title=f"{titles[0]}, IPF z"),
+        ipf_panel(result, image, title=f"{titles[1]}, IPF z", lines=False),
     ]
     if len(result.crystals) > 1:
-        panels.append(phase_panel(result, phase, title="Second crystal, phase"))
-    for name, title, label, high in (
-        ("overlap_weight", "Second crystal, weight", "Part of the intensity", 0.5),
-        ("overlap_probability", "Second crystal, probability", "Probability", 1.0),
-    ):
-        if name in result.data:
-            values = np.where(phase >= 0, result.data[name].to_numpy(), np.nan)
-            panels.append(
-                scalar_panel(
-                    result, values, title=title, label=label, cmap=CONFIDENCE_MAP,
-                    limits=(0.0, high),
-                )
-            )  # fmt: skip
+        panels.append(phase_panel(result, numbers, title=f"{titles[1]}, phase"))
+    for title, label, values, highest in scalars:
+        shown = np.where(numbers >= 0, values.to_numpy(), np.nan)
+        panels.append(
+            scalar_panel(
+                result, shown, title=title, label=label, cmap=CONFIDENCE_MAP,
+                limits=(0.0, highest),
+            )
+        )  # fmt: skip
     return keyed_page(result, panels)
 
 

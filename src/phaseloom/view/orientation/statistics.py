@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,13 +83,9 @@ def grain_sizes(
 
 
 def _draw_score(axes: Axes, *, result: Oriented, name: str, label: str, most: float) -> None:
-    values, phase = result.values(name), result.phase
     edges = np.linspace(0.0, most, 51)
-    for number, colour in enumerate(phase_colours(len(result.crystals))):
-        some = values[(phase == number) & np.isfinite(values)]
-        if some.size:
-            counts, _ = np.histogram(some, bins=edges)
-            _steps(axes, edges, counts / phase.size, colour, result.names[number])
+    pixels = result.phase.size
+    _histograms(axes, result, result.values(name), result.phase, edges, share_of=pixels)
     axes.set_xlim(0.0, most)
     axes.set_xlabel(label)
     _percent_axis(axes, "Pixels per bin (%)")
@@ -99,11 +95,7 @@ def _draw_angles(axes: Axes, *, result: Oriented, angle: Floats, phase: NDArray[
     """Pairs within grains outnumber those across boundaries: counts are logarithmic."""
     highest = max(62.0, float(np.nanmax(angle)) + 1.0)
     edges = np.arange(0.0, highest + 1.0)
-    for number, colour in enumerate(phase_colours(len(result.crystals))):
-        some = angle[phase == number]
-        if some.size:
-            counts, _ = np.histogram(some, bins=edges)
-            _steps(axes, edges, counts, colour, result.names[number])
+    _histograms(axes, result, angle, phase, edges)
     axes.axvline(HIGH_ANGLE, color="#999999", linewidth=0.6, linestyle=":")
     axes.set_yscale("symlog", linthresh=1.0)
     axes.set_ylim(0.0, None)
@@ -149,11 +141,7 @@ def _draw_sizes(axes: Axes, *, result: Oriented, grain: NDArray[np.int64]) -> No
 
     diameter, phase, units = grain_sizes(result, grain)
     edges = np.linspace(0.0, 1.02 * float(diameter.max()), 21)
-    for number, colour in enumerate(phase_colours(len(result.crystals))):
-        some = diameter[phase == number]
-        if some.size:
-            counts, _ = np.histogram(some, bins=edges)
-            _steps(axes, edges, counts, colour, result.names[number])
+    _histograms(axes, result, diameter, phase, edges)
     axes.set_xlim(0.0, edges[-1])
     axes.set_ylim(0.0, None)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -161,9 +149,22 @@ def _draw_sizes(axes: Axes, *, result: Oriented, grain: NDArray[np.int64]) -> No
     axes.set_ylabel("Grains")
 
 
-def _steps(axes: Axes, edges: Floats, counts: NDArray[Any], colour: str, label: str) -> None:
-    axes.stairs(counts, edges, color=colour, fill=True, alpha=0.18)
-    axes.stairs(counts, edges, color=colour, linewidth=0.9, label=label)
+def _histograms(
+    axes: Axes,
+    result: Oriented,
+    values: Floats,
+    phase: NDArray[np.int64],
+    edges: Floats,
+    *,
+    share_of: int = 1,
+) -> None:
+    """Histogram of the finite values of every phase; counts, or shares of a number."""
+    for number, colour in enumerate(phase_colours(len(result.crystals))):
+        chosen = values[(phase == number) & np.isfinite(values)]
+        if chosen.size:
+            counts = np.histogram(chosen, bins=edges)[0] / share_of
+            axes.stairs(counts, edges, color=colour, fill=True, alpha=0.18)
+            axes.stairs(counts, edges, color=colour, linewidth=0.9, label=result.names[number])
 
 
 def _percent_axis(axes: Axes, label: str) -> None:

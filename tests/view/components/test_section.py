@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from html import unescape
 from pathlib import Path
 
 import pytest
 import xarray as xr
 from component_maps import network_of
+from reading import text_of
 
 from phaseloom.view import style, write_figures, write_report
 from phaseloom.view.components.data import components
@@ -16,11 +16,6 @@ from phaseloom.view.components.section import CAPTIONS, figures, headline, numbe
 from phaseloom.view.methods import methods_of
 
 MakeComponents = Callable[..., xr.DataTree]
-
-
-def text_of(path: Path) -> str:
-    page = path.read_text(encoding="utf-8")
-    return unescape(re.sub(r"<style>.*?</style>|base64,[^\"]+", "", page, flags=re.DOTALL))
 
 
 def test_components_are_drawn_and_reported(

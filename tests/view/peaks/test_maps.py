@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.colors import LogNorm
+from reading import titles
 
 from phaseloom import InputError
 from phaseloom.view.peaks import maps as draw
@@ -20,15 +21,6 @@ Legible = Callable[[object], None]
 
 def gid(axes: object, name: str) -> list[object]:
     return [artist for artist in axes.get_children() if artist.get_gid() == name]
-
-
-def titles(figure: object) -> list[str]:
-    return [
-        text.get_text()
-        for axes in figure.axes
-        for text in axes.texts
-        if text.get_gid() == "title" and text.get_text()
-    ]
 
 
 @pytest.mark.parametrize("name", draw.__all__)

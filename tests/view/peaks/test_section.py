@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from html import unescape
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from reading import text_of
 
 from phaseloom import InputError
 from phaseloom.view import style, write_figures, write_report
@@ -20,11 +20,6 @@ from phaseloom.view.peaks.section import headline, numbers
 MakeScan = Callable[..., xr.DataTree]
 MakeSeries = Callable[..., xr.DataTree]
 PEAKS = {f"peaks_{kind}" for kind in ("pattern", "density", "maps", "beam", "uncertainty")}
-
-
-def text_of(path: Path) -> str:
-    page = path.read_text(encoding="utf-8")
-    return unescape(re.sub(r"<style>.*?</style>|base64,[^\"]+", "", page, flags=re.DOTALL))
 
 
 def test_a_result_is_drawn_and_reported_by_the_methods_it_holds(

@@ -133,7 +133,7 @@ def test_what_is_not_there_is_said(make_orientation: MakeOrientation) -> None:
     bare.attrs = {}
     with pytest.raises(InputError, match="which crystals"):
         oriented(xr.DataTree.from_dict({"/orientation": bare}))
-    with pytest.raises(InputError, match="no maps of its quality"):
+    with pytest.raises(InputError, match="no maps of its reliability"):
         draw.quality_figure(
             oriented(xr.DataTree.from_dict({"/orientation": first[["phase", "rotation"]]}))
         )

@@ -226,7 +226,7 @@ def test_beam_shows_the_descan_and_what_scatters_about_it(make_scan: MakeScan) -
         points.get_offsets(), np.stack([shake[1], shake[0]]).reshape(2, -1).T, atol=1e-5
     )
     rms = np.sqrt((shake**2).mean(axis=(1, 2)).sum())
-    assert titles(figure)[2] == f"Off the plane, rms {rms:.2g} px"
+    assert titles(figure)[2] == f"Residual, rms {rms:.2g} px"
 
 
 def test_uncertainty_shows_errors_in_pixels_and_the_limit(make_scan: MakeScan) -> None:

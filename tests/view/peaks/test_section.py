@@ -91,11 +91,11 @@ def test_the_numbers_are_those_of_the_scan(make_scan: MakeScan) -> None:
     assert said["Peaks"] == "102"
     assert said["Patterns without a peak"] == "2.9 %"
     assert said["Spot template"] == "a Gaussian of sigma 1.50 px"
-    assert said["Direct beam about its plane"] == "0.12 px"
-    assert said["Descan over the field"] == "y 1.40 px, x 0.90 px"
+    assert said["Direct beam, scatter about the descan plane"] == "0.12 px"
+    assert said["Descan, range over the scan"] == "y 1.40 px, x 0.90 px"
     # Axes of a symmetric matrix: its eigenvalues.
     low, high = np.linalg.eigvalsh([[1.02, 0.01], [0.01, 0.98]])
-    assert said["Ellipticity taken out"] == f"{100 * (high / low - 1):.2f} %"
+    assert said["Ellipticity, corrected"] == f"{100 * (high / low - 1):.2f} %"
     disk = make_scan()
     disk["peaks"].attrs |= {"spot_shape": "disk", "spot_radius": 6.25}
     assert numbers(registered(disk))["Spot template"] == "a disk of radius 6.25 px"

@@ -1,4 +1,4 @@
-"""Figures of an orientation map: phases, orientations, how sure they are, second solutions."""
+"""Maps of phase, orientation (IPF colours), reliability, second solutions and overlaps."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ QUALITY = (
         "phase_reliability", "Phase reliability", "100 (1 − Q$_{other}$ / Q$_1$)",
         VALUE_MAP, (0.0, 100.0),
     ),
-    ("explained", "Explained intensity", "Part of the peaks", VALUE_MAP, (0.0, 1.0)),
-    ("matched", "Spots paired with peaks", "Spots", VALUE_MAP, None),
-    ("residual", "Distance of the pairs", "rms, Å⁻¹", RESIDUAL_MAP, None),
+    ("explained", "Explained intensity", "Fraction of the peak intensity", VALUE_MAP, (0.0, 1.0)),
+    ("matched", "Spots paired with peaks", "Number of spots", VALUE_MAP, None),
+    ("residual", "Spot-to-peak distance", "rms (Å⁻¹)", RESIDUAL_MAP, None),
 )  # fmt: skip
-"""Variable, title, what its colours measure, colour map, limits (None: those of the values)."""
+"""Variable, title, label of the colour bar, colour map, limits (None: of the values)."""
 
 CERTAINTY = (
     (0, f"probability ≥ {SURE:g}", "#0072B2"),
@@ -83,7 +83,7 @@ def ipf_figure(result: Oriented, *, shaded: bool = False) -> Figure:
 
 
 def quality_figure(result: Oriented) -> Figure:
-    """How far the map can be trusted: probabilities, reliabilities, correlation; what there is.
+    """Reliability of the map: probability, reliability indices, correlation; what there is.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def quality_figure(result: Oriented) -> Figure:
         if "ambiguous" in result.data:
             classes[result.data["ambiguous"].to_numpy().astype(bool)] = 2
         classes[~result.indexed] = 3
-        panels.append(class_panel(result, classes, CERTAINTY, title="Certainty"))
+        panels.append(class_panel(result, classes, CERTAINTY, title="Reliability class"))
     single = len(result.crystals) == 1
     panels += [
         scalar_panel(
@@ -106,12 +106,14 @@ def quality_figure(result: Oriented) -> Figure:
         if result.has(name) and not (single and name.startswith("phase_"))
     ]
     if not panels:
-        raise InputError("the orientation map has no maps of its quality", "index the scan again")
+        raise InputError(
+            "the orientation map has no maps of its reliability", "index the scan again"
+        )
     return map_page(result, panels)
 
 
 def solutions_figure(result: Oriented) -> Figure:
-    """The second solution beside the map's: orientation, phase and probability.
+    """The second solution beside that of the map: orientation, phase and probability.
 
     Parameters
     ----------
@@ -124,7 +126,9 @@ def solutions_figure(result: Oriented) -> Figure:
         When no pixel has one.
     """
     if not has_second(result):
-        raise InputError("no pixel has a second solution", "ask for two or more when indexing")
+        raise InputError(
+            "no pixel has a second solution", "index with two or more solutions per pixel"
+        )
     second = result.data.isel(solution=1)
     return _beside_map(
         result,
@@ -140,7 +144,7 @@ def solutions_figure(result: Oriented) -> Figure:
 
 
 def overlap_figure(result: Oriented) -> Figure:
-    """The second crystal under the first: its orientation, phase, weight and probability.
+    """The overlapping second crystal: orientation, phase, weight and probability.
 
     Parameters
     ----------
@@ -150,10 +154,10 @@ def overlap_figure(result: Oriented) -> Figure:
     Raises
     ------
     InputError
-        When no second crystal was looked for or found.
+        When no second crystal was searched or detected.
     """
     if not has_overlaps(result):
-        raise InputError("the orientation map has no overlaps", "ask for them when indexing")
+        raise InputError("the orientation map has no overlaps", "index with overlaps")
     return _beside_map(
         result,
         result.data["overlap_phase"],
@@ -162,7 +166,7 @@ def overlap_figure(result: Oriented) -> Figure:
         scalars=[
             (title, label, result.data[name], highest)
             for name, title, label, highest in (
-                ("overlap_weight", "Second crystal, weight", "Part of the intensity", 0.5),
+                ("overlap_weight", "Second crystal, weight", "Fraction of the intensity", 0.5),
                 ("overlap_probability", "Second crystal, probability", "Probability", 1.0),
             )
             if name in result.data
@@ -218,7 +222,7 @@ def has_second(result: Oriented) -> bool:
 
 
 def has_overlaps(result: Oriented) -> bool:
-    """Whether a second crystal was found anywhere."""
+    """Whether an overlapping second crystal was detected in any pixel."""
     return result.has("overlap_phase", "overlap_rotation", "overlap_weight") and bool(
         (result.data["overlap_phase"] >= 0).any()
     )

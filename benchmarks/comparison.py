@@ -32,9 +32,11 @@ from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.diffraction.registration import register
 from phaseloom.diffraction.spots.prominence import paraboloid_background
 from phaseloom.orientation import index, make_library, match
-from phaseloom.orientation.matching.images import correlation_reliability, match_images, ranked
+from phaseloom.orientation.certainty.reliability import correlation_reliability
+from phaseloom.orientation.matching.images import match_images
 from phaseloom.orientation.matching.library import Library
 from phaseloom.orientation.matching.patterns import patterns_of
+from phaseloom.orientation.refinement.solutions import ranked
 from phaseloom.simulate import Beam, Camera, grain_map, simulate_scan
 from phaseloom.simulate.workload import MIDDLE_DOSE
 from results import machine, write_section
@@ -168,12 +170,13 @@ def image_outcome(
 ) -> Outcome:
     """Images, prepared in some way, matched as ASTAR does."""
     images, preparing = timed(prepare)
-    found, matching = timed(
+    starts, matching = timed(
         lambda: match_images(
             images, beam, scan.library, pixel_size=scan.pixel_size, k_min=K_MIN,
             spot_sigma=scan.sigma, exponent=contrast,
         )
     )  # fmt: skip
+    found = ranked(starts)
     said = correlation_reliability(found, scan.library)
     return judged(
         scan, name, found.rotation[:, 0], found.crystal[:, 0],
@@ -221,7 +224,7 @@ def peak_outcomes(scan: Scan) -> list[Outcome]:
     patterns = patterns_of(peaks, k_min=K_MIN, k_max=K_MAX)
     match(patterns, library)  # compiles
     starts, matching = timed(lambda: match(patterns, library))
-    best = ranked(starts.rotation, starts.correlation)
+    best = ranked(starts)
     said = correlation_reliability(best, library)
     size = stored_bytes(peaks) / len(scan)
     before = scan.register_seconds / len(scan)

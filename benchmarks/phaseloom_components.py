@@ -23,10 +23,10 @@ MODES: dict[str, dict[str, Any]] = {
     "defaults": {},
     "kl": {"loss": "kl"},
     "unscaled": {"scaling": "none"},
-    "sweep": {"k_max": 20, "seeds": 5},
+    "sweep": {"components_max": 20, "seeds": 5},
 }
 
-APART = 512
+HELD_OUT = 512
 """Positions held out."""
 
 
@@ -39,7 +39,7 @@ def prepare(scan: np.ndarray, k: int, settings: dict[str, Any], threads: int) ->
 
     def sweep() -> Factors:
         prepared = matrix_of(scan)
-        compressed = compress(prepared, test=APART)
+        compressed = compress(prepared, held_out=HELD_OUT)
         rank = choose_rank(compressed, prepared.scan_shape, **settings)
         found = factorise(prepared, rank.k, compressed=compressed, patterns=rank.patterns)
         return found.weight, found.pattern

@@ -14,8 +14,9 @@ from peers.common import main
 from phaseloom.compute.blocks import row_blocks, run_blocks
 from phaseloom.compute.execution import Execution
 from phaseloom.diffraction import Peaks
+from phaseloom.diffraction.options import Centring, DetectorCorrection, SpotSearch
 from phaseloom.diffraction.registration import peaks_of_block, register
-from phaseloom.diffraction.survey import look
+from phaseloom.diffraction.survey import survey_sample
 from phaseloom.io.scans import as_scan
 
 if TYPE_CHECKING:
@@ -65,15 +66,12 @@ def prepare(patterns: NDArray[Any], settings: dict[str, Any], threads: int) -> A
 
     if settings.get("chain"):
         return chain
-    correction, beam, finder = look(
+    correction, beam, finder = survey_sample(
         scan,
         {"dark": None, "gain": None, "mask": None},
-        saturation=None,
-        hot=True,
-        beam_stop=False,
-        mean=False,
-        centre="auto",
-        descan="plane",
+        correction=DetectorCorrection(),
+        centring=Centring(),
+        search=SpotSearch(),
         seed=0,
     )
     work = partial(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 import time
@@ -8,8 +10,8 @@ import time
 import pytest
 import typer
 
-from phaseloom import cli
-from phaseloom.cli import shared
+from phaseloom import __version__, cli
+from phaseloom.cli import flags, running
 
 HEAVY = ("torch", "matplotlib", "xarray", "numpy", "scipy", "h5py", "zarr", "pandas", "pydantic")
 
@@ -49,48 +51,52 @@ def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
     assert min(times) < 1.0
 
 
+REGISTRATION = (
+    "--scan-shape --pixel-size --calibration --step --voltage --precession --detector --partial "
+    "--scan-rotation --dark --gain --mask --saturation --hot --beam-stop --scan-mean --centre "
+    "--descan --threshold --false-alarms --shape --sigma --radius --max-peaks --k-min --k-max "
+    "--intensity-min --prominence-min --significance-min"
+)
+"""What peaks, index and cluster know alike."""
+
+RUNNING = "--out --overwrite --fresh --workers --seed --quiet --verbose -v --json"
+
+
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        ("info", "--detector --region --partial --json"),
-        ("stxm", "--reference -r --value --i0 --resolve --margin --shift --align --smooth --out"),
-        ("stxm", "--workers --device --fresh --quiet --json --seed --state-of-charge"),
-        ("spectra", "--region --out --label --value --i0"),
-        (
-            "peaks",
-            "--scan-shape --pixel-size --calibration --step --voltage --precession --detector",
-        ),
-        (
-            "peaks",
-            "--dark --gain --mask --saturation --hot --beam-stop --scan-mean --centre",
-        ),
-        ("peaks", "--descan --threshold --false-alarms --shape --sigma --radius --max-peaks"),
-        ("peaks", "--k-min --k-max --intensity-min --prominence-min --significance-min"),
-        ("peaks", "--out --workers --scheduler --fresh --quiet --json --seed --scan-rotation"),
-        ("reconstruct", "--to --size --k-max --sigma --radius --intensity --quiet --json"),
+        ("info", "--detector --entry --partial --json"),
+        ("stxm", "--reference -r --value --i0 --resolve --margin --shift --align --smooth"),
+        ("stxm", f"{RUNNING} --device --state-of-charge --entry --detector --quantity --partial"),
+        ("stxm", "--latent-dims --covariance --despike --baseline --thin --thick --dark"),
+        ("spectra", "--region --out --label --value --i0 --entry --align --json"),
+        ("peaks", f"{REGISTRATION} {RUNNING} --scheduler"),
+        ("reconstruct", "--to --out --size --k-max --sigma --radius --intensity --quiet --json"),
         ("calibrate", "--phase -p --pixel-size --out --detector --quiet --json"),
         ("export", "--to --out --quiet --json"),
+        ("index", f"{REGISTRATION} {RUNNING} --scheduler --device -p --phase --to"),
         (
             "index",
-            "-p --phase --voltage --pixel-size --precession --scan-shape --step --calibration",
+            "--zone-step --in-plane-step --match-k-max --thickness --solutions --overlaps "
+            "--context",
         ),
-        ("index", "--detector --dark --gain --mask --hot --beam-stop --centre --descan"),
-        ("index", "--false-alarms --shape --sigma --radius --max-peaks --to"),
+        ("cluster", f"{REGISTRATION} {RUNNING} --scheduler --device -p --phase --compare"),
         (
-            "index",
-            "--zone-step --in-plane-step --k-max --thickness --solutions --overlaps --context",
+            "cluster",
+            "--patterns --size --mask-radius --scaling -k --components-max --choose --loss --start "
+            "--sparsity --smoothness --seeds --background --background-ratio --overlap-ratio",
         ),
-        ("index", "--out --workers --scheduler --device --fresh --quiet --json --seed"),
-        ("run", "--out --workers --scheduler --fresh --quiet --json"),
+        ("run", f"{RUNNING} --scheduler --device"),
         ("new", ""),
-        ("demo", "--out --size --workers --scheduler --device --fresh --quiet --json --seed"),
+        ("demo", f"{RUNNING} --size --scheduler --device"),
     ],
 )
 def test_every_command_has_the_options_of_the_contract(
     monkeypatch: pytest.MonkeyPatch, command: str, options: str
 ) -> None:
     made = typer.main.get_command(cli.app)
-    known = {o for p in made.commands[command].params for o in p.opts}  # type: ignore[attr-defined]
+    parameters = made.commands[command].params  # type: ignore[attr-defined]
+    known = {o for p in parameters for o in (*p.opts, *p.secondary_opts)}
     assert set(options.split()) <= known
     for parameter in made.commands[command].params:  # type: ignore[attr-defined]
         assert parameter.name == "help" or getattr(parameter, "help", None)
@@ -102,7 +108,7 @@ def test_help_of_a_command_reads_as_a_usage_line(
     monkeypatch.setenv("COLUMNS", "120")
     assert called(monkeypatch, "stxm", "--help") == 0
     said = capsys.readouterr().out
-    for text in ("STACK", "[LABEL=]FILE", "LABEL=NUMBER", "auto|FILE|y0:y1,x0:x1", "auto|EV"):
+    for text in ("STACK", "[LABEL=]FILE", "LABEL=NUMBER", "auto|FILE|y0:y1,x0:x1", "auto|eV"):
         assert text in said
 
 
@@ -121,7 +127,6 @@ def test_help_of_a_command_reads_as_a_usage_line(
         "stxm a.hdf5 -r b.csv --state-of-charge a",
         "stxm a.hdf5 -r b.csv --seed -1",
         "stxm a.hdf5 -r b.csv --quantity photons",
-        "stxm a.hdf5 -r b.csv --latent-dims 1",
         "peaks",
         "peaks a.blo --descan much",
         "peaks a.blo --threshold magic",
@@ -131,7 +136,8 @@ def test_help_of_a_command_reads_as_a_usage_line(
         "peaks a.blo --max-peaks few",
         "reconstruct",
         "reconstruct results",
-        "reconstruct results --to a.blo --intensity bright",
+        "reconstruct results --to a.blo",
+        "reconstruct results --to blo --intensity bright",
         "calibrate pattern.mrc",
         "export results",
         "export results --to png",
@@ -173,10 +179,51 @@ def test_a_label_stands_before_the_first_equals_sign(text: str) -> None:
         "ref.csv": {"file": "ref.csv"},
         "=ref.csv": {"label": "", "file": "ref.csv"},
     }
-    assert shared.named(text, "label") == expected[text]
+    assert flags.named(text, "label") == expected[text]
 
 
 def test_numbers_that_json_has_no_word_for_become_null(capsys: pytest.CaptureFixture[str]) -> None:
-    shared.print_json({"a": [float("nan"), 1.0], "b": {"c": float("inf")}, "d": "é"})
+    running.print_json({"a": [float("nan"), 1.0], "b": {"c": float("inf")}, "d": "é"})
     said = json.loads(capsys.readouterr().out)
     assert said == {"a": [None, 1.0], "b": {"c": None}, "d": "é"}
+
+
+def test_the_version_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert called(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"phaseloom {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "word", "completed"),
+    [
+        ("phaseloom cl", "cl", "cluster"),
+        ("phaseloom index --over", "--over", "--overlaps"),
+        ("phaseloom stxm --resolve g", "g", "gmvae"),
+    ],
+)
+def test_the_shell_completes_commands_flags_and_choices(
+    line: str, word: str, completed: str
+) -> None:
+    environment = os.environ | {
+        "_PHASELOOM_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(line.split()) - 1),
+    }
+    code = "import sys; sys.argv[0] = 'phaseloom'; from phaseloom.cli import main; main()"
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, timeout=60, check=False, env=environment,
+    )  # fmt: skip
+    assert completed in ran.stdout.split()
+
+
+@pytest.mark.parametrize("command", ["stxm", "peaks", "index", "cluster"])
+def test_common_options_come_first_and_those_of_experts_in_a_panel_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert called(monkeypatch, command, "--help") == 0
+    panels = re.findall(r"─ ([A-Z][a-z ]+) ─", capsys.readouterr().out)
+    assert panels == ["Arguments", "Options", "Running", "Expert options"]

@@ -48,22 +48,31 @@ class Shown:
     Parameters
     ----------
     unit
-        Of the number, or the form of the text: ``Å⁻¹``, ``px``, ``ROW,COLUMN``.
+        Of the number: ``Å⁻¹``, ``px``.
+    form
+        Of a text: ``auto|ROW,COLUMN``.
     flag
         On the command line, without the leading dashes, where it is not the option's own name.
     short
         A second flag of one letter, without the dash.
     expert
         Few users need it: in ``--help`` it comes after the others.
-    hidden
-        No flag of a command: for recipes and Python only.
+    argument
+        On the command line it stands without a flag: what the command works on.
+    key
+        Of tables of a recipe that are given one by one as ``NAME=FILE``: the field for the name.
+    each
+        In such a table: given as ``NAME=VALUE`` for one of them; else one value is for all.
     """
 
     unit: str = ""
+    form: str = ""
     flag: str = ""
     short: str = ""
     expert: bool = False
-    hidden: bool = False
+    argument: bool = False
+    key: str = ""
+    each: bool = False
 
 
 def option(
@@ -71,10 +80,13 @@ def option(
     description: str = "",
     *,
     unit: str = "",
+    form: str = "",
     flag: str = "",
     short: str = "",
     expert: bool = False,
-    hidden: bool = False,
+    argument: bool = False,
+    key: str = "",
+    each: bool = False,
     **bounds: Any,
 ) -> Any:
     """State an option: a field of an :class:`Options` model.
@@ -85,12 +97,12 @@ def option(
         Left out: the option must be given.
     description
         What it is, in a few words that begin with a small letter.
-    unit, flag, short, expert, hidden
+    unit, form, flag, short, expert, argument, key, each
         See :class:`Shown`.
     **bounds
         ``gt``, ``ge``, ``lt``, ``le``, ``min_length``, ``pattern`` as of pydantic's ``Field``.
     """
-    shown = Shown(unit, flag, short, expert, hidden)
+    shown = Shown(unit, form, flag, short, expert, argument, key, each)
     if isinstance(default, (dict, list)) or (isinstance(default, type) and default is not ...):
         bounds["default_factory"] = default if isinstance(default, type) else type(default)
         default = PydanticUndefined
@@ -219,7 +231,7 @@ def _execution(given: Any) -> Any:
     return given
 
 
-_SLOT = re.compile(r"^(?P<indent> *)\*\*options\n(?: +.*\n)*", re.MULTILINE)
+_SLOT = re.compile(r"^(?P<indent> *)\*\*options\n(?:(?P=indent) +.*\n)*", re.MULTILINE)
 
 
 def _documented(text: str, models: dict[str, type[BaseModel]]) -> str:

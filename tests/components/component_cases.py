@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -44,6 +44,23 @@ class Case:
     def prepared(self) -> Prepared:
         """The scan as a matrix, in one block."""
         return matrix_of(self.counts)
+
+
+class Recorder:
+    """A progress that records every label, and how many items were passed on under it."""
+
+    def __init__(self) -> None:
+        self.labels: list[tuple[str, int]] = []
+
+    def track(
+        self, items: Iterable[Any], label: str, *, total: int | None = None,
+        amount: Callable[[Any], int] | None = None,
+    ) -> Iterator[Any]:  # fmt: skip
+        count = 0
+        for count, item in enumerate(items, 1):  # noqa: B007
+            yield item
+        self.labels.append((label, count))
+        assert total in (None, count)
 
 
 def case(

@@ -10,7 +10,7 @@ import xarray as xr
 from component_cases import Case, diffraction, in_blocks
 
 from phaseloom.components import choose_rank, cluster, factorise, matrix_of
-from phaseloom.components.assembly import _overlapping, component_maps
+from phaseloom.components.assembly import _overlap_examples, component_maps
 from phaseloom.components.choice.image_quality import METRICS
 from phaseloom.components.choice.rank import Rank
 from phaseloom.components.factors.compression import Compressed, compress
@@ -20,7 +20,7 @@ from phaseloom.components.patterns.matrix import Prepared
 
 K = 4
 SHAPE = (14, 16)
-HERE: dict[str, Any] = {"device": "cpu", "workers": 1}
+CPU: dict[str, Any] = {"device": "cpu", "workers": 1}
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +38,17 @@ def prepared(true: Case) -> Prepared:
 
 @pytest.fixture(scope="module")
 def few(prepared: Prepared) -> Compressed:
-    return compress(prepared, test=28, **HERE)
+    return compress(prepared, held_out=28, **CPU)
 
 
 @pytest.fixture(scope="module")
 def factors(prepared: Prepared, few: Compressed) -> Factors:
-    return factorise(prepared, K, compressed=few, **HERE)
+    return factorise(prepared, K, compressed=few, **CPU)
 
 
 @pytest.fixture(scope="module")
 def rank(few: Compressed) -> Rank:
-    return choose_rank(few, SHAPE, k_max=5, seeds=2, device="cpu")
+    return choose_rank(few, SHAPE, components_max=5, seeds=2, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -216,8 +216,8 @@ def test_empty_positions_have_no_label(true: Case) -> None:
     counts = true.counts.copy()
     counts[4, 5:8] = 0
     prepared = matrix_of(counts)
-    few = compress(prepared, **HERE)
-    maps = component_maps(prepared, factorise(prepared, 3, compressed=few, **HERE), few, None)
+    few = compress(prepared, **CPU)
+    maps = component_maps(prepared, factorise(prepared, 3, compressed=few, **CPU), few, None)
     assert np.isnan(maps["residual"][4, 5:8]).all()
     assert (maps["label"][4, 5:8] == -1).all() and (maps["partner"][4, 5:8] == -1).all()
     assert int((maps["label"] == -1).sum()) == 3
@@ -225,7 +225,7 @@ def test_empty_positions_have_no_label(true: Case) -> None:
 
 def test_a_scan_without_overlaps_has_no_examples() -> None:
     sharp = diffraction(2, blur=0.0)
-    found = cluster(sharp.counts, k=2, patterns="raw", size=32, seeds=1, background="none", **HERE)
+    found = cluster(sharp.counts, k=2, patterns="raw", size=32, seeds=1, background="none", **CPU)
     assert not (found["partner"] >= 0).any()
     assert "overlap_example" not in found and "example" not in found.dims
 
@@ -234,6 +234,6 @@ def test_examples_of_overlaps_are_seen_well() -> None:
     weight = np.zeros((3, 1, 4), dtype=np.float32)
     weight[0], weight[1], weight[2] = [[1, 0.5, 0.01, 0]], [[0, 0.4, 0, 1]], [[0, 0, 0.009, 0]]
     label, partner = (np.array([row], np.int16) for row in ([0, 0, 0, 1], [-1, 1, 2, -1]))
-    assert _overlapping(weight, label, partner).tolist() == [1]
-    none = _overlapping(weight / 100, label, partner)
+    assert _overlap_examples(weight, label, partner).tolist() == [1]
+    none = _overlap_examples(weight / 100, label, partner)
     assert (none.size, none.dtype) == (0, np.intp)

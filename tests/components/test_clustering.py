@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
-from component_cases import Case, correlations, diffraction
+from component_cases import Case, Recorder, correlations, diffraction
 
 from phaseloom.components import clustering
 from phaseloom.components.clustering import cluster
 from phaseloom.components.patterns import matrix
 from phaseloom.compute.checkpoints import Checkpoints
+from phaseloom.compute.execution import Execution
 from phaseloom.diffraction import Peaks, register
 from phaseloom.errors import InputError
 from phaseloom.io import as_scan
 
-QUICK: dict[str, Any] = {
-    "patterns": "raw", "size": 32, "k_max": 6, "seeds": 2, "device": "cpu", "workers": 1,
-}  # fmt: skip
+SMALL: dict[str, Any] = {"patterns": "raw", "size": 32, "components_max": 6, "seeds": 2}
+QUICK: dict[str, Any] = {**SMALL, "device": "cpu", "workers": 1}
 
 
 def calibrated(counts: np.ndarray, pixel_size: float = 0.03) -> xr.Dataset:
@@ -45,6 +46,11 @@ def true() -> Case:
 @pytest.fixture(scope="module")
 def found(true: Case) -> xr.Dataset:
     return cluster(true.counts, **QUICK)
+
+
+def kept(checkpoints: Checkpoints) -> dict[str, Any]:
+    """Quick options of a run that keeps its stages."""
+    return {**SMALL, "execution": Execution(workers=1, device="cpu", checkpoints=checkpoints)}
 
 
 def numbers(found: xr.Dataset, true: Case) -> np.ndarray:
@@ -82,7 +88,7 @@ def test_a_number_that_is_given_is_taken(found: xr.Dataset, true: Case) -> None:
 
 
 def test_the_published_choice(true: Case) -> None:
-    published = cluster(true.counts, choose="published", **{**QUICK, "k_max": 7})
+    published = cluster(true.counts, choose="published", **{**QUICK, "components_max": 7})
     np.testing.assert_array_equal(published["k"], np.arange(3, 8))
     assert published["votes"].sum() == 4
     assert published.attrs["choose"] == "published" and "knee" in published.attrs
@@ -122,7 +128,7 @@ def test_the_same_seed_gives_the_same(found: xr.Dataset, true: Case) -> None:
 def test_a_matrix_too_large_to_be_held_gives_the_same(
     found: xr.Dataset, true: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clustering, "_HELD", 0)
+    monkeypatch.setattr(clustering, "_IN_MEMORY", 0)
     xr.testing.assert_identical(cluster(true.counts, **QUICK), found)
 
 
@@ -133,37 +139,24 @@ def test_what_is_in_memory_is_not_sent_to_a_cluster(
     asked: list[str | None] = []
     work = matrix.run_blocks
 
-    def run_blocks(*given: Any, scheduler: str | None, **how: Any) -> Iterator[Any]:
-        asked.append(scheduler)
-        return work(*given, scheduler=None, **how)
+    def run_blocks(function: Any, blocks: Any, execution: Execution) -> Iterator[Any]:
+        asked.append(execution.scheduler)
+        return work(function, blocks, replace(execution, scheduler=None))
 
     monkeypatch.setattr(matrix, "run_blocks", run_blocks)
-    monkeypatch.setattr(clustering, "_HELD", 2**30 if held else 0)
+    monkeypatch.setattr(clustering, "_IN_MEMORY", 2**30 if held else 0)
     cluster(true.counts[:8, :8], k=2, scheduler="tcp://host:8786", **QUICK)
     assert asked[0] == "tcp://host:8786"
     assert set(asked[1:]) == ({None} if held else {"tcp://host:8786"})
 
 
 def test_all_that_takes_long_is_reported(true: Case) -> None:
-    said: list[tuple[str, int]] = []
-
-    class Told:
-        def track(
-            self, items: Iterable[Any], label: str, *, total: int | None = None,
-            amount: Callable[[Any], int] | None = None,
-        ) -> Iterator[Any]:  # fmt: skip
-            count = 0
-            for count, item in enumerate(items, 1):  # noqa: B007
-                yield item
-            said.append((label, count))
-            assert total in (None, count)
-
-    cluster(true.counts, progress=Told(), **QUICK)
-    labels = [label for label, _ in said]
-    assert "preparing patterns" in labels and "compressing" in labels
-    assert ("numbers of components", 5) in said
-    cluster(true.counts, k=3, progress=Told(), **QUICK)
-    assert said.count(("numbers of components", 5)) == 2
+    progress = Recorder()
+    cluster(true.counts, progress=progress, **QUICK)
+    assert {"preparing patterns", "compressing"} <= {label for label, _ in progress.labels}
+    assert ("numbers of components", 5) in progress.labels
+    cluster(true.counts, k=3, progress=progress, **QUICK)
+    assert progress.labels.count(("numbers of components", 5)) == 2
 
 
 def test_an_interrupted_run_goes_on_with_the_compressed_scan(
@@ -177,44 +170,49 @@ def test_an_interrupted_run_goes_on_with_the_compressed_scan(
     with monkeypatch.context() as patched:
         patched.setattr(clustering, "choose_rank", dies)
         with pytest.raises(KeyboardInterrupt):
-            cluster(true.counts, keep=Checkpoints(store), **QUICK)
+            cluster(true.counts, **kept(Checkpoints(store)))
     parts = tmp_path / "unfinished" / "components-cluster"
     assert [file.name for file in parts.glob("part-*")] == ["part-000000.npz"]
     with monkeypatch.context() as patched:
         patched.setattr(clustering, "compress", dies)
-        again = cluster(true.counts, keep=Checkpoints(store), **QUICK)
+        again = cluster(true.counts, **kept(Checkpoints(store)))
     xr.testing.assert_identical(again, found)
     assert not parts.exists()
-    keep = Checkpoints(store)
+    checkpoints = Checkpoints(store)
     with monkeypatch.context() as patched:
-        patched.setattr(clustering, "_held", dies)
-        kept = cluster(true.counts, keep=keep, **QUICK)
-    assert keep.reused == ["components: cluster"]
-    xr.testing.assert_equal(kept, found)
+        patched.setattr(clustering, "_in_memory", dies)
+        stored = cluster(true.counts, **kept(checkpoints))
+    assert checkpoints.reused == ["components: cluster"]
+    xr.testing.assert_equal(stored, found)
 
 
 def test_other_options_are_computed_anew(
     true: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small, store, options = true.counts[:8, :8], tmp_path / "results.zarr", {**QUICK, "k": 2}
-    cluster(small, keep=Checkpoints(store), **options)
+    small = true.counts[:8, :8]
+
+    def again(**options: Any) -> None:
+        checkpoints = Checkpoints(tmp_path / "results.zarr")
+        cluster(small, **{**kept(checkpoints), "k": 2, **options})
+
+    again()
 
     def anew(*_: Any, **__: Any) -> None:
         raise InterruptedError
 
-    monkeypatch.setattr(clustering, "_held", anew)
-    cluster(small, keep=Checkpoints(store), **options)
+    monkeypatch.setattr(clustering, "_in_memory", anew)
+    again()
     for other in ({"k": 3}, {"seed": 1}, {"overlap_ratio": 0.9}, {"sparsity": 0.1}):
         with pytest.raises(InterruptedError):
-            cluster(small, keep=Checkpoints(store), **{**options, **other})
+            again(**other)
 
 
 def test_another_calibration_is_not_taken_for_the_same(true: Case, tmp_path: Path) -> None:
     small = true.counts[:8, :8]
     steps = []
     for pixel_size in (0.03, 0.05):
-        keep = Checkpoints(tmp_path / "results.zarr")
-        made = cluster(calibrated(small, pixel_size), k=2, keep=keep, **QUICK)
+        checkpoints = Checkpoints(tmp_path / "results.zarr")
+        made = cluster(calibrated(small, pixel_size), k=2, **kept(checkpoints))
         steps.append(float(made["kx"][1] - made["kx"][0]))
         assert made["kx"].attrs["units"] == "Å⁻¹"
     assert steps == pytest.approx([0.03, 0.05])
@@ -224,29 +222,29 @@ def test_another_calibration_is_not_taken_for_the_same(true: Case, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
-        ({"k": 0}, "0 components cannot be"),
+        ({"k": 0}, "k must be 'auto' or greater than or equal to 1, not 0"),
         ({"k": 3, "background": 3}, "background component 3 is none of 3"),
-        ({"choose": "knee"}, "there is no choice 'knee' of k"),
-        ({"seeds": 0}, "0 starts cannot be"),
+        ({"choose": "knee"}, "choose must be 'sound' or 'published', not 'knee'"),
+        ({"seeds": 0}, "seeds must be greater than or equal to 1, not 0"),
         ({"loss": "kl", "smoothness": 1.0}, "smoothness goes with least squares only"),
-        ({"scaling": "log"}, "there is no scaling 'log'"),
+        ({"scaling": "log"}, "scaling must be 'poisson' or 'none', not 'log'"),
     ],
 )
 def test_what_cannot_be_is_told_before_the_scan_is_read(
-    true: Case, options: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+    true: Case, options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def reads(*_: Any, **__: Any) -> None:
         pytest.fail("the scan was read")
 
     monkeypatch.setattr(clustering, "prepare", reads)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         cluster(true.counts, **{**QUICK, **options})
 
 
 def test_scans_that_are_too_small_are_told(true: Case) -> None:
-    with pytest.raises(InputError, match="6 positions and k up to 6 leave no choice"):
+    with pytest.raises(InputError, match="6 positions and at most 6 components leave no choice"):
         cluster(true.counts[:2, :3], **QUICK)
     with pytest.raises(InputError, match="of which no 8 can be made"):
         cluster(true.counts[:2, :3], k=8, **QUICK)

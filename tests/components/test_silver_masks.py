@@ -111,7 +111,7 @@ def test_the_chain_finds_grains_and_vacuum_in_the_whole_scan(masks, patterns):
 
 def test_the_number_of_grains_is_found(masks, patterns):
     scan = scan_of(shares_of(masks)[:, ::2, ::2], patterns, 3_000.0)
-    found = cluster(scan, patterns="raw", size=56, k_max=9)
+    found = cluster(scan, patterns="raw", size=56, components_max=9)
     assert found.attrs["grains"] == 5
     # The direct beam is masked: vacuum is empty, and has no label.
     assert overlap_of_masks(found["label"].to_numpy(), masks[:, ::2, ::2]).min() >= 0.9

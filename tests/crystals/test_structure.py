@@ -1,3 +1,5 @@
+"""Cells with all their atoms: built-in crystals and CIF files, and what is wrong with files."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -72,7 +74,7 @@ def nearest(crystal: Crystal, position: np.ndarray, element: str) -> np.ndarray:
         (iron_phosphate(), {"Fe": 4, "P": 4, "O": 16}, 62),
     ],
 )
-def test_cells_of_the_house_hold_all_their_atoms(
+def test_built_in_cells_hold_all_their_atoms(
     crystal: Crystal, composition: dict[str, int], group: int
 ) -> None:
     assert Counter(crystal.elements) == composition

@@ -44,11 +44,13 @@ def test_arrays_and_signals_are_scans_too(patterns):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"descan": "line"}, "there is no descan 'line'"),
-        ({"threshold": "best"}, "there is no threshold 'best'"),
-        ({"shape": "square"}, "there is no shape 'square'"),
-        ({"workers": 0}, "workers cannot be 0"),
-        ({"max_peaks": 0}, "max_peaks cannot be 0"),
+        ({"descan": "line"}, "descan must be 'plane', 'each' or 'none', not 'line'"),
+        ({"threshold": "best"}, "threshold must be 'counts' or 'prominence', not 'best'"),
+        ({"shape": "square"}, "shape must be 'auto', 'gaussian' or 'disk', not 'square'"),
+        ({"workers": 0}, "workers must be greater than or equal to 1, not 0"),
+        ({"max_peaks": 0}, "max_peaks must be greater than or equal to 1, not 0"),
+        ({"sigma": 2.0, "radius": 6.0}, "sigma is of a Gaussian spot"),
+        ({"k_min": 0.5, "k_max": 0.5}, "no spot lies between k_min 0.5 and k_max 0.5"),
         ({"centre": (70.0, 30.0)}, "not on the detector of 64×64 px"),
         ({"distortion": [1, 0, 0, 1]}, "no 2×2 matrix"),
         ({"distortion": np.zeros((2, 2))}, "no 2×2 matrix"),

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.choice import Choice
 from phaseloom.io.readers import axis_ncb, axis_stk
 
 COLUMNS, ROWS = 4, 3
@@ -64,16 +66,21 @@ def write_ncb(
     return folder / "map.ncb"
 
 
+def assert_places_every_pixel(measurement: xr.Dataset, *, rtol: float) -> None:
+    """Counts and energies as written, positions within `rtol`."""
+    np.testing.assert_array_equal(measurement["counts"], expected())
+    np.testing.assert_allclose(measurement["x"], X, rtol=rtol)
+    np.testing.assert_allclose(measurement["y"], Y, rtol=rtol)
+    np.testing.assert_array_equal(measurement["energy"], ENERGIES)
+    np.testing.assert_allclose(measurement["dwell"], [1.5e-3, 2e-3])
+
+
 def test_stk_places_every_pixel(tmp_path: Path) -> None:
     measurement = axis_stk.read(write_stk(tmp_path / "map.stk"))
     assert measurement.attrs["kind"] == "stack"
     assert measurement["counts"].dtype == np.float32
     assert measurement["counts"].dtype.isnative
-    np.testing.assert_array_equal(measurement["counts"], expected())
-    np.testing.assert_array_equal(measurement["x"], X)
-    np.testing.assert_array_equal(measurement["y"], Y)
-    np.testing.assert_array_equal(measurement["energy"], ENERGIES)
-    np.testing.assert_allclose(measurement["dwell"], [1.5e-3, 2e-3])
+    assert_places_every_pixel(measurement, rtol=0)
 
 
 def test_stk_turns_descending_axes_with_their_pixels(tmp_path: Path) -> None:
@@ -111,7 +118,7 @@ def test_stk_names_frames_without_data(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"701\.5 eV"):
         axis_stk.read(path)
     with pytest.warns(InputWarning, match=r"701\.5 eV"):
-        measurement = axis_stk.read(path, partial=True)
+        measurement = axis_stk.read(path, Choice(partial=True))
     np.testing.assert_array_equal(measurement["energy"], [700.25])
     np.testing.assert_array_equal(measurement["counts"], expected()[:1])
 
@@ -122,12 +129,12 @@ def test_sizes_are_held_against_the_length_of_the_file(tmp_path: Path) -> None:
         whole = path.read_bytes()
         path.write_bytes(whole + b"\0")
         with pytest.raises(InputError, match="is longer than 2 frames"):
-            reader.read(path, partial=True)
+            reader.read(path, Choice(partial=True))
         path.write_bytes(whole[:-1])
         with pytest.raises(InputError, match="1 of 2 frames are whole"):
             reader.read(path)
         with pytest.warns(InputWarning, match="1 of 2 frames are whole"):
-            measurement = reader.read(path, partial=True)
+            measurement = reader.read(path, Choice(partial=True))
         np.testing.assert_array_equal(measurement["counts"], expected()[:1])
         np.testing.assert_array_equal(measurement["energy"], ENERGIES[:1])
 
@@ -146,11 +153,7 @@ def test_ncb_either_file_finds_the_other(tmp_path: Path, given_suffix: str) -> N
     assert axis_ncb.reads_this(path)
     measurement = axis_ncb.read(path)
     assert measurement["counts"].dtype == np.int16
-    np.testing.assert_array_equal(measurement["counts"], expected())
-    np.testing.assert_allclose(measurement["x"], X)
-    np.testing.assert_allclose(measurement["y"], Y)
-    np.testing.assert_array_equal(measurement["energy"], ENERGIES)
-    np.testing.assert_allclose(measurement["dwell"], [1.5e-3, 2e-3])
+    assert_places_every_pixel(measurement, rtol=1e-7)
 
 
 def test_ncb_divides_by_the_scale(tmp_path: Path) -> None:
@@ -216,7 +219,7 @@ def test_ncb_refuses_a_damaged_header(tmp_path: Path, old: str, new: str, fault:
     assert old in text
     header.write_text(text.replace(old, new, 1))
     with pytest.raises(InputError, match=fault):
-        axis_ncb.read(header, partial=True)
+        axis_ncb.read(header, Choice(partial=True))
 
 
 def test_two_column_dat_files_are_left_to_others(tmp_path: Path) -> None:
@@ -225,13 +228,13 @@ def test_two_column_dat_files_are_left_to_others(tmp_path: Path) -> None:
     assert not axis_ncb.reads_this(spectrum)
 
 
-def test_only_the_detector_and_region_that_exist(tmp_path: Path) -> None:
+def test_only_the_detector_and_entry_that_exist(tmp_path: Path) -> None:
     path = write_stk(tmp_path / "map.stk")
-    assert axis_stk.read(path, detector="counts", region=1)["counts"].size
-    with pytest.raises(InputError, match="no detector named 'TEY'"):
-        axis_stk.read(path, detector="TEY")
-    with pytest.raises(InputError, match="no region 2"):
-        axis_stk.read(path, region=2)
+    assert axis_stk.read(path, Choice(detector="counts", entry=1))["counts"].size
+    with pytest.raises(InputError, match="no detector 'TEY'"):
+        axis_stk.read(path, Choice(detector="TEY"))
+    with pytest.raises(InputError, match="no entry 2"):
+        axis_stk.read(path, Choice(entry=2))
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +251,7 @@ def test_truncated_stk_gives_whole_frames_or_a_refusal(
     whole = path.read_bytes()
     path.write_bytes(whole[:length])
     try:
-        measurement = axis_stk.read(path, partial=partial)
+        measurement = axis_stk.read(path, Choice(partial=partial))
     except InputError:
         assert length < len(whole)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.ndimage import gaussian_filter, zoom
 from scipy.signal import fftconvolve
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.choice import Choice
 from phaseloom.io.readers import cxi
 
 
@@ -86,16 +88,16 @@ def test_energy_in_electronvolts_is_told(tmp_path: Path) -> None:
         assert float(cxi.read(path)["energy"][0]) == 856.0
 
 
-def test_regions_are_entries(tmp_path: Path) -> None:
+def test_entries_are_chosen_by_number(tmp_path: Path) -> None:
     path = tmp_path / "a.cxi"
     write(path, an_object())
     write(path, an_object()[::-1], entry=2)
-    with pytest.warns(InputWarning, match="entry_1 is read"):
+    with pytest.warns(InputWarning, match="entry 1 is read"):
         first = cxi.read(path)
-    second = cxi.read(path, region=2)
+    second = cxi.read(path, Choice(entry=2))
     np.testing.assert_array_equal(first["transmission"][:, ::-1], second["transmission"])
-    with pytest.raises(InputError, match="no region 3"):
-        cxi.read(path, region=3)
+    with pytest.raises(InputError, match="no entry 3"):
+        cxi.read(path, Choice(entry=3))
 
 
 @pytest.mark.parametrize(
@@ -150,19 +152,13 @@ def test_other_files(tmp_path: Path) -> None:
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_damage_is_an_error_or_harmless(data: st.DataObject) -> None:
+def test_damage_is_an_error_or_harmless(data: st.DataObject, damaged: Any) -> None:
     values = an_object(20, 20)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.cxi"
         write(path, values)
-        whole = bytearray(path.read_bytes())
-        cut = data.draw(st.booleans())
-        if cut:
-            whole = whole[: data.draw(st.integers(0, len(whole) - 1))]
-        else:
-            at = data.draw(st.integers(0, len(whole) - 1))
-            whole[at] = data.draw(st.integers(1, 255))
-        path.write_bytes(whole)
+        content, cut = damaged(data, path.read_bytes())
+        path.write_bytes(content)
         cxi.reads_this(path)
         try:
             measurement = cxi.read(path)

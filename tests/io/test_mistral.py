@@ -103,11 +103,11 @@ def test_what_does_not_fit_is_said(changes: dict[str, Any], fault: str, tmp_path
         read(made(tmp_path, **changes))
 
 
-def test_one_region_and_other_files(tmp_path: Path) -> None:
+def test_one_entry_and_other_files(tmp_path: Path) -> None:
     path = made(tmp_path)
     assert mistral.reads_this(path)
-    with pytest.raises(InputError, match="no region 2"):
-        read(path, region=2)
+    with pytest.raises(InputError, match="no entry 2"):
+        read(path, entry=2)
     path.write_bytes(path.read_bytes()[:800])
     assert not mistral.reads_this(path)
     with pytest.raises(InputError, match="truncated, half-written or damaged"):

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from phaseloom import InputError, InputWarning, read
+from phaseloom.io.choice import Choice
 from phaseloom.io.readers import nxstxm
 
 ENERGY = np.array([510.0, 515.1, 515.35, 517.25, 540.0])
@@ -310,7 +311,7 @@ def test_without_positions_pixels_are_counted(made: Callable[..., Path]) -> None
     np.testing.assert_array_equal(stack["counts"], COUNTS)
 
 
-def test_regions_and_detectors_are_chosen_by_number_and_name(tmp_path: Path) -> None:
+def test_entries_and_detectors_are_chosen_by_number_and_name(tmp_path: Path) -> None:
     path = tmp_path / "regions.hdf5"
     with h5py.File(path, "w") as file:
         for i in (1, 2, 10):
@@ -318,17 +319,17 @@ def test_regions_and_detectors_are_chosen_by_number_and_name(tmp_path: Path) -> 
         file.copy(file["entry2/counter0"], file["entry2"], "analog0")
         file["entry2/analog0/data"][...] = 3
         group(file, "macro", "NXcollection")
-    with pytest.warns(InputWarning, match="3 spatial regions"):
+    with pytest.warns(InputWarning, match="3 entries; entry 1 is read"):
         first = read(path)
     np.testing.assert_array_equal(first["counts"], COUNTS)
-    np.testing.assert_array_equal(read(path, region=3)["counts"], COUNTS * 10)
-    analog = read(path, region=2, detector="Analog0")
+    np.testing.assert_array_equal(read(path, entry=3)["counts"], COUNTS * 10)
+    analog = read(path, entry=2, detector="Analog0")
     assert analog.attrs["detectors"] == ["counter0", "analog0"]
     np.testing.assert_array_equal(analog["counts"], np.full(COUNTS.shape, 3))
-    with pytest.raises(InputError, match="no region 4; regions are 1 to 3"):
-        read(path, region=4)
+    with pytest.raises(InputError, match="no entry 4; entries are 1, 2, 3"):
+        read(path, entry=4)
     with pytest.raises(InputError, match="detectors are counter0, analog0"):
-        read(path, region=2, detector="diode")
+        read(path, entry=2, detector="diode")
 
 
 @pytest.mark.parametrize(
@@ -560,7 +561,7 @@ def read_damaged(path: Path, *, partial: bool) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)
         try:
-            return nxstxm.read(path, partial=partial)
+            return nxstxm.read(path, Choice(partial=partial))
         except InputError as error:
             assert str(path) in str(error)
             return None

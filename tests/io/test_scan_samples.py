@@ -239,8 +239,8 @@ def test_hspy_of_images_is_no_scan(measured: Path) -> None:
 
 def test_tiff_pattern(measured: Path) -> None:
     path = measured / "diffraction_single" / "au_xgrating_20cm.tif"
-    with pytest.raises(InputError, match="photon energies"):
-        read(path)
+    with pytest.warns(InputWarning, match="taken as they are by peaks, index"):
+        assert read(path).attrs["kind"] == "images_without_energy"
     scan = read_scan(path)
     assert scan["counts"].shape == (1, 1, 256, 256)
     np.testing.assert_array_equal(scan["counts"][0, 0], tifffile.imread(path))

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 import phaseloom
 from phaseloom import InputError, InputWarning
 from phaseloom.io import as_scan, calibrated, read_pattern, read_scan, to_hyperspy, with_scan_shape
+from phaseloom.io.chunking import chunks
+from phaseloom.io.fingerprint import input_fingerprint
 from phaseloom.io.readers import digitalmicrograph
-from phaseloom.io.readers._lazy import chunks
 from phaseloom.io.scan_axes import Axis, plain_axes, wavelength
-from phaseloom.io.scans import input_fingerprint, make_scan
+from phaseloom.io.scan_making import make_scan
 
 
 def numbers(*shape: int, dtype: str = "u2") -> np.ndarray:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import phaseloom.io
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.choice import Choice
 from phaseloom.io.readers import sdf
 from phaseloom.io.readers._sdf_structures import parse_structures
 
@@ -103,6 +104,46 @@ def test_stack_places_every_pixel(tmp_path: Path) -> None:
     assert measurement.attrs["start_time"] == "2018-11-10T23:57:34"
 
 
+def test_one_image_is_read_with_its_energy(tmp_path: Path) -> None:
+    write_stack(tmp_path, header(y=Y[::-1]))
+    image = phaseloom.io.read(tmp_path / "map_a001.xim")
+    assert image.attrs["kind"] == "image"
+    assert image.attrs["source"] == "map_a001.xim"
+    np.testing.assert_array_equal(image["energy"], ENERGIES[1:2])
+    np.testing.assert_array_equal(image["counts"], expected()[1:2, ::-1])
+    np.testing.assert_array_equal(image["y"], Y)
+    (tmp_path / "map_a000.xim").unlink()  # the others need not be there
+    assert phaseloom.io.read(tmp_path / "map_a001.xim").identical(image)
+
+
+def test_one_image_of_a_region_and_a_channel(tmp_path: Path) -> None:
+    write_regions(tmp_path, "Multi-Region Image Stack")
+    image = sdf.read(tmp_path / "map_a0021.xim")
+    assert image.attrs["entry"] == 2
+    np.testing.assert_array_equal(image["counts"], expected(offset=90000)[2:])
+    with pytest.raises(InputError, match="no entry 1; entries are 2"):
+        sdf.read(tmp_path / "map_a0021.xim", Choice(entry=1))
+    (tmp_path / "map_b0021.xim").write_text(table(frame(0)))
+    with pytest.raises(InputError, match="letter b are not of the detector"):
+        sdf.read(tmp_path / "map_b0021.xim")
+
+
+def test_one_image_that_belongs_to_no_scan(tmp_path: Path) -> None:
+    alone = tmp_path / "other_a000.xim"
+    alone.write_text(table(frame(0)))
+    with pytest.raises(InputError, match=r"of an SDF scan whose header other\.hdr is"):
+        phaseloom.io.read(alone)
+    odd = tmp_path / "odd.xim"
+    odd.write_text(table(frame(0)))
+    with pytest.raises(InputError, match=r"not named as an image.*give the \.hdr"):
+        phaseloom.io.read(odd)
+    write_stack(tmp_path)
+    beyond = tmp_path / "map_a007.xim"
+    beyond.write_text(table(frame(0)))
+    with pytest.raises(InputError, match=r"none of the images that map\.hdr describes"):
+        phaseloom.io.read(beyond)
+
+
 def test_decimals_keep_their_digits(tmp_path: Path) -> None:
     path = write_stack(tmp_path, form="{:.3f}", end="\n")
     (tmp_path / "map_a001.xim").write_text(table(np.array(frame(1)) + 0.125, "{:.3f}"))
@@ -158,20 +199,20 @@ def test_channels_have_letters(tmp_path: Path) -> None:
     for e in range(3):
         (tmp_path / f"map_b{e:03d}.xim").write_text(table(frame(e, offset=50000)))
     assert sdf.read(path).attrs["detector"] == "PMT"
-    measurement = sdf.read(path, detector="TEY")
+    measurement = sdf.read(path, Choice(detector="TEY"))
     assert measurement.attrs["detector"] == "TEY"
     assert measurement.attrs["detectors"] == ["PMT", "TEY", "TEY2"]
     np.testing.assert_array_equal(measurement["counts"], expected(offset=50000))
     with pytest.raises(InputError, match=r"no map_c000\.xim"):
-        sdf.read(path, detector="TEY2")
+        sdf.read(path, Choice(detector="TEY2"))
     with pytest.raises(InputError, match="no detector named 'APD'; it has PMT, TEY, TEY2"):
-        sdf.read(path, detector="APD")
+        sdf.read(path, Choice(detector="APD"))
 
 
 def test_detectors_of_one_name_cannot_be_chosen_by_it(tmp_path: Path) -> None:
     path = write_stack(tmp_path, header(channels=("PMT", "PMT")))
     with pytest.raises(InputError, match="several detectors named 'PMT'"):
-        sdf.read(path, detector="PMT")
+        sdf.read(path, Choice(detector="PMT"))
 
 
 def write_regions(folder: Path, flags: str) -> Path:
@@ -192,18 +233,18 @@ def write_regions(folder: Path, flags: str) -> Path:
 
 def test_regions_of_a_stack(tmp_path: Path) -> None:
     path = write_regions(tmp_path, "Multi-Region Image Stack")
-    with pytest.warns(InputWarning, match="first of 2 regions"):
+    with pytest.warns(InputWarning, match="2 entries; entry 1 is read"):
         first = sdf.read(path)
     np.testing.assert_array_equal(first["counts"], [frame(e, (2, 2)) for e in range(3)])
     np.testing.assert_array_equal(first["x"], [1.0, 2.0])
     np.testing.assert_allclose(first["ring_current"], [500.25, 490.25, 480.25])
-    second = sdf.read(path, region=2)
+    second = sdf.read(path, Choice(entry=2))
     np.testing.assert_array_equal(second["counts"], expected(offset=90000))
     np.testing.assert_array_equal(second["x"], X)
     np.testing.assert_allclose(second["ring_current"], [499.25, 489.25, 479.25])
-    for region in (0, 3):
-        with pytest.raises(InputError, match=f"no region {region}; it has 1 to 2"):
-            sdf.read(path, region=region)
+    for entry in (0, 3):
+        with pytest.raises(InputError, match=f"no entry {entry}; entries are 1, 2"):
+            sdf.read(path, Choice(entry=entry))
 
 
 def test_single_image(tmp_path: Path) -> None:
@@ -236,7 +277,7 @@ def test_single_image_of_several_regions(tmp_path: Path) -> None:
     )
     (tmp_path / "map_a0.xim").write_text(table(frame(0)))
     (tmp_path / "map_a1.xim").write_text(table(frame(1)))
-    np.testing.assert_array_equal(sdf.read(path, region=2)["counts"], [frame(1)])
+    np.testing.assert_array_equal(sdf.read(path, Choice(entry=2))["counts"], [frame(1)])
 
 
 def test_line_scan_has_energy_across(tmp_path: Path) -> None:
@@ -284,7 +325,7 @@ def test_point_spectra(tmp_path: Path) -> None:
     np.testing.assert_allclose(measurement["counts"], [[10.5, 11.5], [21, 22], [31.5, 32.5]])
     np.testing.assert_array_equal(measurement["energy"], ENERGIES)
     np.testing.assert_array_equal(measurement["point"], [1, 2])
-    second = sdf.read(path, region=2, detector="TEY")
+    second = sdf.read(path, Choice(entry=2, detector="TEY"))
     np.testing.assert_allclose(second["counts"], [[1001.0], [1002.0], [1003.0]])
     np.testing.assert_array_equal(second["point"], [2])
 
@@ -295,11 +336,11 @@ def test_point_spectra_at_fault_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"map_1\.xsp is missing"):
         sdf.read(path)
     with pytest.warns(InputWarning, match=r"map_1\.xsp is missing"):
-        np.testing.assert_array_equal(sdf.read(path, partial=True)["point"], [1, 3])
+        np.testing.assert_array_equal(sdf.read(path, Choice(partial=True))["point"], [1, 3])
     shifted = (tmp_path / "map_0.xsp").read_text().replace("7.0150000E+02", "7.0550000E+02")
     (tmp_path / "map_0.xsp").write_text(shifted)
     with pytest.raises(InputError, match=r"map_0\.xsp: the energies in the first column"):
-        sdf.read(path, region=1)
+        sdf.read(path, Choice(entry=1))
 
 
 @pytest.mark.parametrize(
@@ -349,7 +390,7 @@ def test_missing_frames_are_named_or_left_out(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"1 of 3 frames are missing: map_a001\.xim"):
         sdf.read(path)
     with pytest.warns(InputWarning, match=r"map_a001\.xim"):
-        measurement = sdf.read(path, partial=True)
+        measurement = sdf.read(path, Choice(partial=True))
     np.testing.assert_array_equal(measurement["energy"], [ENERGIES[0], ENERGIES[2]])
     np.testing.assert_array_equal(measurement["counts"], expected()[[0, 2]])
     assert measurement["dwell"].size == 2
@@ -359,7 +400,7 @@ def test_header_without_frames_names_the_first(tmp_path: Path) -> None:
     path = write_stack(tmp_path, count=0)
     for partial in (False, True):
         with pytest.raises(InputError, match=r"there is no map_a000\.xim beside the header"):
-            sdf.read(path, partial=partial)
+            sdf.read(path, Choice(partial=partial))
 
 
 def test_other_numbers_are_paired_in_order_if_the_count_is_right(tmp_path: Path) -> None:
@@ -383,7 +424,7 @@ def test_other_numbers_are_paired_in_order_if_the_count_is_right(tmp_path: Path)
         sdf.read(path)
     (tmp_path / "map_a004.xim").unlink()
     with pytest.raises(InputError, match="3 of 3 frames are missing"):
-        sdf.read(path, partial=True)
+        sdf.read(path, Choice(partial=True))
 
 
 def test_frames_beyond_the_header_are_named(tmp_path: Path) -> None:
@@ -414,7 +455,7 @@ def test_damaged_frames_are_named_or_left_out(tmp_path: Path, text: str, fault: 
     with pytest.raises(InputError, match=rf"map_a001\.xim: .*{fault}"):
         sdf.read(path)
     with pytest.warns(InputWarning, match=rf"map_a001\.xim .*{fault}"):
-        measurement = sdf.read(path, partial=True)
+        measurement = sdf.read(path, Choice(partial=True))
     np.testing.assert_array_equal(measurement["counts"], expected()[[0, 2]])
     np.testing.assert_array_equal(measurement["energy"], [ENERGIES[0], ENERGIES[2]])
 
@@ -464,7 +505,7 @@ def test_header_that_breaks_off_behind_the_scan_definition(tmp_path: Path) -> No
     with pytest.raises(InputError, match="header is damaged: it breaks off"):
         sdf.read(path)
     with pytest.warns(InputWarning, match="only what precedes this is used"):
-        measurement = sdf.read(path, partial=True)
+        measurement = sdf.read(path, Choice(partial=True))
     np.testing.assert_array_equal(measurement["counts"], expected())
 
 
@@ -535,7 +576,7 @@ def test_alignment_loses_the_energies_of_missing_frames(tmp_path: Path) -> None:
     write_alignment(tmp_path, [(0, 0), (1, 2), (3, 4)])
     (tmp_path / "map_a001.xim").unlink()
     with pytest.warns(InputWarning, match="frames are missing"):
-        measurement = sdf.read(path, partial=True)
+        measurement = sdf.read(path, Choice(partial=True))
     np.testing.assert_array_equal(measurement["alignment_x"], [0, 3])
     np.testing.assert_array_equal(measurement["alignment_y"], [0, 4])
 
@@ -573,7 +614,7 @@ def damaged(data: st.DataObject, text: bytes) -> bytes:
 
 def read_or_refuse(path: Path, *, partial: bool) -> xr.Dataset | None:
     try:
-        return sdf.read(path, partial=partial)
+        return sdf.read(path, Choice(partial=partial))
     except InputError:
         return None
 
@@ -682,4 +723,4 @@ def test_measured_pair_of_images_at_the_nickel_edge(measured: Path) -> None:
 
 def test_measured_header_without_frames(measured: Path) -> None:
     with pytest.raises(InputError, match=r"there is no NS_181111148_a000\.xim"):
-        sdf.read(measured / "stxm_ni_cosmic" / "NS_181111148.hdr", partial=True)
+        sdf.read(measured / "stxm_ni_cosmic" / "NS_181111148.hdr", Choice(partial=True))

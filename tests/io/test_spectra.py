@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -317,23 +318,22 @@ def test_labels_that_a_file_cannot_tell_apart(tmp_path: Path, labels: list[str])
         write_spectra(tmp_path / "s.csv", spectra.rename(absorption="counts"))
 
 
+def replace_bytes(data: st.DataObject, content: bytearray) -> None:
+    at = data.draw(st.integers(0, len(content) - 1))
+    content[at : at + data.draw(st.integers(1, 3))] = data.draw(st.binary(max_size=4))
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_damage_is_an_error_told_or_harmless(data: st.DataObject) -> None:
+def test_damage_is_an_error_told_or_harmless(data: st.DataObject, damaged: Any) -> None:
     rows = [f"{700 + i / 4:.7E} {1 + i / 7:.7E} {2 + i / 9:.7E}" for i in range(12)]
     text = data.draw(st.sampled_from(["", "# note\n", "energy a b\n"])) + "\n".join(rows) + "\n"
     numbers = np.array([[float(cell) for cell in row.split()] for row in rows])
-    whole = bytearray(text.encode())
-    cut = data.draw(st.booleans())
-    if cut:
-        whole = whole[: data.draw(st.integers(0, len(whole) - 1))]
-    else:
-        at = data.draw(st.integers(0, len(whole) - 1))
-        whole[at : at + data.draw(st.integers(1, 3))] = data.draw(st.binary(max_size=4))
+    content, cut = damaged(data, text.encode(), replace_bytes)
     told = False
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "s.txt"
-        path.write_bytes(whole)
+        path.write_bytes(content)
         reader.reads_this(path)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", InputWarning)

@@ -9,8 +9,9 @@ import pytest
 import xarray as xr
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.images import images_to_stack, pixel_axis
 from phaseloom.io.readers import xradia
-from phaseloom.io.stacking import images_to_stack, pixel_axis, stack_images
+from phaseloom.io.stacking import stack_images
 
 
 def an_image(

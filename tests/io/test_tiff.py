@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.choice import Choice
+from phaseloom.io.description import describe
 from phaseloom.io.readers import tiff
+from phaseloom.io.stacking import stack_images
+from phaseloom.stxm.preparation.preparation import prepare
 
 
 def pictures(n: int = 3, height: int = 5, width: int = 4) -> np.ndarray:
@@ -57,9 +62,45 @@ def test_energies_beside_the_file(stack: Path, pattern: str, text: str) -> None:
     assert measurement["counts"].dtype == np.uint16
 
 
-def test_no_energies_says_what_to_put_where(stack: Path) -> None:
-    with pytest.raises(InputError, match=r"put s_energies\.txt beside it"):
-        tiff.read(stack)
+def test_pages_without_energies_are_images_and_say_what_is_missing(stack: Path) -> None:
+    with pytest.warns(InputWarning, match=r"put s_energies\.txt beside it.* each of its 3 pages"):
+        images = tiff.read(stack)
+    assert images.attrs["kind"] == "images_without_energy"
+    assert images["counts"].dims == ("frame", "y", "x")
+    assert images.chunks
+    assert images["counts"].dtype == np.uint16
+    np.testing.assert_array_equal(images["counts"], pictures()[:, ::-1])
+    assert images["x"].attrs["units"] == "px"
+    facts = describe(images)
+    assert facts["quantities"]["counts"]["shape"] == [3, 5, 4]
+    assert facts["quantities"]["counts"]["max"] == 60
+    assert "energies" not in facts
+
+
+def test_pages_without_energies_are_no_stack(stack: Path) -> None:
+    with pytest.warns(InputWarning, match="nothing about photon energies"):
+        images = tiff.read(stack)
+    with pytest.raises(InputError, match="'images_without_energy', not an image at one energy"):
+        stack_images([images])
+    with pytest.raises(InputError, match="'images_without_energy', not a stack of images"):
+        prepare(images)
+
+
+def test_a_page_in_reciprocal_units_is_a_pattern(tmp_path: Path) -> None:
+    path = tmp_path / "p.tif"
+    pattern = pictures(1)[0]
+    resolution = (1 / 0.02, 1 / 0.03)
+    tifffile.imwrite(
+        path, pattern, imagej=True, resolution=resolution, metadata={"unit": "1/angstrom"}
+    )
+    with pytest.warns(InputWarning, match="in eV per line for its page"):
+        patterns = tiff.read(path)
+    assert patterns.attrs["kind"] == "patterns"
+    assert patterns["counts"].dims == ("frame", "ky", "kx")
+    np.testing.assert_array_equal(patterns["counts"][0], pattern)
+    assert patterns["kx"].attrs["units"] == "Å⁻¹"
+    np.testing.assert_allclose(patterns["kx"][:3], [0, 0.02, 0.04], rtol=1e-6)
+    np.testing.assert_allclose(patterns["ky"][:3], [0, 0.03, 0.06], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +213,7 @@ def test_colour_and_unequal_pages_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         tiff.read(tmp_path / "absent.tif")
     with pytest.raises(InputError, match="no detector"):
-        tiff.read(colour, detector="x")
+        tiff.read(colour, Choice(detector="x"))
 
 
 def test_missing_strips_are_not_zeros(tmp_path: Path) -> None:
@@ -189,7 +230,7 @@ def test_missing_strips_are_not_zeros(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="page 3 of 3 is not complete"):
         tiff.read(path)
     with pytest.warns(InputWarning, match="1 pages are dropped"):
-        measurement = tiff.read(path, partial=True)
+        measurement = tiff.read(path, Choice(partial=True))
     np.testing.assert_array_equal(measurement["counts"], images[:2, ::-1])
     np.testing.assert_array_equal(measurement["energy"], [700, 701])
 
@@ -208,21 +249,15 @@ def test_sparse_tiff_is_refused(tmp_path: Path) -> None:
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_damage_is_an_error_or_harmless(data: st.DataObject) -> None:
+def test_damage_is_an_error_or_harmless(data: st.DataObject, damaged: Any) -> None:
     images = pictures(3, 12, 10)
     compression = data.draw(st.sampled_from([None, "zlib"]))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "d.tif"
         tifffile.imwrite(path, images, photometric="minisblack", compression=compression)
         path.with_suffix(".csv").write_text("700\n701\n702\n")
-        whole = bytearray(path.read_bytes())
-        cut = data.draw(st.booleans())
-        if cut:
-            whole = whole[: data.draw(st.integers(0, len(whole) - 1))]
-        else:
-            at = data.draw(st.integers(0, len(whole) - 1))
-            whole[at] = data.draw(st.integers(1, 255))
-        path.write_bytes(whole)
+        content, cut = damaged(data, path.read_bytes())
+        path.write_bytes(content)
         tiff.reads_this(path)
         try:
             measurement = tiff.read(path)
@@ -237,7 +272,7 @@ def test_damage_is_an_error_or_harmless(data: st.DataObject) -> None:
 
 def test_measured_image_against_a_plain_reader(measured: Path, tmp_path: Path) -> None:
     original = measured / "diffraction_single" / "au_xgrating_20cm.tif"
-    with pytest.raises(InputError, match="nothing about its photon energies"):
+    with pytest.warns(InputWarning, match="nothing about photon energies"):
         tiff.read(original)
     copy = tmp_path / "g_710_eV.tif"
     copy.write_bytes(original.read_bytes())

@@ -6,6 +6,7 @@ import struct
 import tempfile
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import olefile
@@ -14,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.choice import Choice
+from phaseloom.io.images import energy_in_name
 from phaseloom.io.readers import xradia
-from phaseloom.io.stacking import energy_in_name
 
 END, FREE, FAT_SECTOR, NONE = 0xFFFFFFFE, 0xFFFFFFFF, 0xFFFFFFFD, 0xFFFFFFFF
 
@@ -232,7 +234,7 @@ def test_aborted_series_needs_partial(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"3 of the 4 images.*missing is image 4"):
         xradia.read(path)
     with pytest.warns(InputWarning, match="3 of the 4 images"):
-        measurement = xradia.read(path, partial=True)
+        measurement = xradia.read(path, Choice(partial=True))
     np.testing.assert_array_equal(measurement["counts"], images)
     np.testing.assert_array_equal(measurement["energy"], [8250, 8251, 8252])
 
@@ -243,29 +245,29 @@ def test_data_types_and_choices_that_do_not_exist(tmp_path: Path) -> None:
         xradia.read(path)
     path = write(tmp_path, "b.xrm", series(pictures(1), [8250.0]))
     with pytest.raises(InputError, match="no detector 'apd'"):
-        xradia.read(path, detector="apd")
-    with pytest.raises(InputError, match="no region 2"):
-        xradia.read(path, region=2)
+        xradia.read(path, Choice(detector="apd"))
+    with pytest.raises(InputError, match="no entry 2"):
+        xradia.read(path, Choice(entry=2))
     with pytest.raises(InputError, match="no such file"):
         xradia.read(tmp_path / "c.xrm")
     assert not xradia.reads_this(tmp_path / "c.xrm")
 
 
+def overwrite_words(data: st.DataObject, content: bytearray) -> None:
+    """Sectors or words of 0xFF, which is no number in the file and no zero."""
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        length = data.draw(st.sampled_from([1, 4, 512]))
+        content[at : at + length] = b"\xff" * len(content[at : at + length])
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_damage_is_an_error_or_harmless(data: st.DataObject) -> None:
+def test_damage_is_an_error_or_harmless(data: st.DataObject, damaged: Any) -> None:
     images = pictures(2)
-    whole = bytearray(series(images, [8250.0, 8353.0]))
-    cut = data.draw(st.booleans())
-    if cut:
-        whole = whole[: data.draw(st.integers(0, len(whole) - 1))]
-    else:  # sectors or words of 0xFF, which is no number in the file and no zero
-        for _ in range(data.draw(st.integers(1, 4))):
-            at = data.draw(st.integers(0, len(whole) - 1))
-            length = data.draw(st.sampled_from([1, 4, 512]))
-            whole[at : at + length] = b"\xff" * len(whole[at : at + length])
+    content, cut = damaged(data, series(images, [8250.0, 8353.0]), overwrite_words)
     with tempfile.TemporaryDirectory() as folder:
-        path = write(Path(folder), "a_8250.0_eV.txrm", bytes(whole))
+        path = write(Path(folder), "a_8250.0_eV.txrm", content)
         xradia.reads_this(path)
         try:
             measurement = xradia.read(path)

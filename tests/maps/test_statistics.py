@@ -113,7 +113,7 @@ def test_mean_spectra_equal_plain_means():
         np.testing.assert_allclose(found["sd"][p], np.nanstd(inside, axis=1))
         assert found["pixels"][p] == (phase == p).sum()
     assert found["mean"][2].isnull().all()
-    assert found["phase_name"].values.tolist() == ["a", "b", "none"]
+    assert found["reference"].values.tolist() == ["a", "b", "none"]
 
 
 def test_bad_input_gets_one_clear_sentence():

@@ -13,8 +13,9 @@ from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.maps.misorientation import misorientation_angles
 from phaseloom.orientation import index
 from phaseloom.orientation.matching.library import Library, make_library
-from phaseloom.orientation.matching.matching import Starts, match
+from phaseloom.orientation.matching.matching import match
 from phaseloom.orientation.matching.patterns import Patterns, direct_beam_radius, patterns_of
+from phaseloom.orientation.matching.starts import Starts
 from phaseloom.orientation.refinement.likelihood import Pattern, Physics
 from phaseloom.orientation.refinement.model import first_physics
 from phaseloom.simulate import Beam, Camera, random_orientations, simulate_peaks
@@ -89,7 +90,7 @@ def prepared(pattern: Pattern, q: np.ndarray, library: Library, physics: Physics
 
     room = make_room(library.lattices, physics, pattern.ky.size)
     room.spots[:] = 0.0
-    stamp(pattern, physics.reach + 0.015, room.where)
+    stamp(pattern, physics.reach, room.where)
     listed = shortlist(q, 0, library.lattices, physics, room)
     return listed, room
 

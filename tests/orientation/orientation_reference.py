@@ -1,4 +1,4 @@
-"""What the kernels of the orientation room compute, in plain numpy and from the definitions."""
+"""What the kernels of orientation mapping compute, in plain numpy and from the definitions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from scipy.special import log_ndtr
 
 from phaseloom.orientation.matching.library import Library
-from phaseloom.orientation.matching.matching import APART, LEAST, PART
+from phaseloom.orientation.matching.starts import APART, LEAST, PART
 from phaseloom.orientation.refinement.likelihood import FADING, Pattern, Physics
 
 Array = NDArray[np.float64]
@@ -63,8 +63,8 @@ def match_reference(
         signature[lower + 1] += weight * (place - lower)
     score = signature @ templates.signature
     # The least of so many levels that enough zones reach.
-    wanted = max(LEAST, int(PART * score.size))
-    nth = np.sort(score)[::-1][min(wanted, score.size) - 1]
+    voted_on = max(LEAST, int(PART * score.size))
+    nth = np.sort(score)[::-1][min(voted_on, score.size) - 1]
     scale = LEVELS / score.max()
     zones = np.flatnonzero(score >= np.floor(nth * scale) / scale)
     table = []

@@ -10,11 +10,13 @@ import xarray as xr
 from orientation_cases import K_MAX, Case
 
 from phaseloom.compute.checkpoints import Checkpoints
+from phaseloom.compute.execution import Execution
 from phaseloom.crystals import crystals_from_json, gold, kinematic_spots, lithium_iron_phosphate
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
 from phaseloom.maps.misorientation import misorientation_angles
 from phaseloom.orientation import index, indexing
+from phaseloom.orientation.options import Matching
 from phaseloom.simulate import Beam, Camera, grain_map, simulate_peaks
 
 
@@ -164,9 +166,9 @@ def test_what_is_not_known_is_asked_for(gold_case: Case) -> None:
         index(data, gold(), voltage=-3)
     with pytest.raises(InputError, match="two phases are called 'Au'"):
         index(data, [gold(), gold()], voltage=200.0)
-    with pytest.raises(InputError, match="0 solutions cannot be kept"):
+    with pytest.raises(InputError, match="solutions must be greater than or equal to 1, not 0"):
         index(data, gold(), voltage=200.0, solutions=0)
-    with pytest.raises(InputError, match="a thickness of nan cannot be"):
+    with pytest.raises(InputError, match="thickness must be a finite number, not nan"):
         index(data, gold(), voltage=200.0, thickness=float("nan"))
     with pytest.raises(InputError, match="all reflections of Au lie outside"):
         index(data, gold(), voltage=200.0, k_max=0.35)
@@ -184,9 +186,9 @@ def test_fewer_than_three_peaks(gold_case: Case) -> None:
 
 def test_pixel_size_and_voltage_of_the_table_or_given(gold_case: Case) -> None:
     some = gold_case.peaks[:2, :4]
-    told = Peaks(some.data.assign_attrs(voltage=200.0))
+    stated = Peaks(some.data.assign_attrs(voltage=200.0))
     scaled = some.calibrated(1.0, units="px")
-    one = index(told, gold(), k_max=K_MAX, thickness=120.0)
+    one = index(stated, gold(), k_max=K_MAX, thickness=120.0)
     other = index(
         scaled, gold(), voltage=200.0, pixel_size=some.pixel_size, k_max=K_MAX, thickness=120.0
     )
@@ -213,11 +215,11 @@ def test_a_killed_run_continues_and_gives_the_same(
         calls.append(block)
         return solve_block(block, **rest)
 
-    store = tmp_path / "results.zarr"
+    kept_at = Execution(workers=1, checkpoints=Checkpoints(tmp_path / "results.zarr"))
     with monkeypatch.context() as patch:
         patch.setattr(indexing, "_solve_block", until_killed)
         with pytest.raises(KilledError):
-            index(gold_case.peaks, gold(), **options, workers=1, keep=Checkpoints(store))
+            index(gold_case.peaks, gold(), **options, execution=kept_at)
     again: list[object] = []
 
     def counted(block, **rest):
@@ -225,11 +227,11 @@ def test_a_killed_run_continues_and_gives_the_same(
         return solve_block(block, **rest)
 
     monkeypatch.setattr(indexing, "_solve_block", counted)
-    resumed = index(gold_case.peaks, gold(), **options, keep=Checkpoints(store))
+    resumed = index(gold_case.peaks, gold(), **options, execution=kept_at)
     assert len(again) < 4, "finished blocks are kept"
     assert resumed.drop_attrs().identical(whole.drop_attrs())
     again.clear()
-    kept = index(gold_case.peaks, gold(), **options, keep=Checkpoints(store))
+    kept = index(gold_case.peaks, gold(), **options, execution=kept_at)
     assert not again, "the finished stage is read"
     assert kept["rotation"].identical(resumed["rotation"])
 
@@ -244,3 +246,16 @@ def test_seed_and_workers_do_not_change_the_result(
     # Blocks and seeds but choose the sample that the physics is fitted to: here it is all.
     for name in ("phase", "rotation", "probability"):
         np.testing.assert_array_equal(one[name], gold_case.indexed[name])
+
+
+def test_options_are_keywords_or_a_model_and_crystals_go_by_name(gold_case: Case) -> None:
+    some = gold_case.peaks[:2, :4]
+    options = {"k_max": K_MAX, "thickness": 120.0, "solutions": 2}
+    keywords = index(some, "Au", voltage=200.0, **options)
+    model = index(some, [gold()], voltage=200.0, matching=Matching(**options))
+    assert keywords.identical(model)
+    assert keywords.sizes["solution"] == 2
+    with pytest.raises(InputError, match="zone_step must be less than or equal to 10"):
+        index(some, "Au", voltage=200.0, zone_step=11)
+    with pytest.raises(InputError, match=r"Pt: no such file; .* built-in crystal: Ag, Au"):
+        index(some, "Pt", voltage=200.0)

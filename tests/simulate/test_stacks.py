@@ -22,7 +22,7 @@ def slab(shape: tuple[int, int] = (40, 40), margin: int = 8) -> xr.Dataset:
         coords={
             "y": ("y", (np.arange(size[0]) - margin) * 0.02),
             "x": ("x", (np.arange(size[1]) - margin) * 0.02),
-            "phase_name": ("phase", [str(r.name) for r in REFERENCES]),
+            "reference": [str(r.name) for r in REFERENCES],
         },
         attrs={"margin": margin, "pixel_size": 0.02},
     )
@@ -100,7 +100,7 @@ def test_binning_averages_and_keeps_the_places() -> None:
     blocks = fine["counts"].to_numpy().reshape(24, 10, 4, 10, 4).mean(axis=(2, 4))
     np.testing.assert_allclose(coarse["counts"], blocks, rtol=0.06)
     assert float(coarse["x"][0]) == pytest.approx(0.03), "the middle of four pixels"
-    np.testing.assert_allclose(truth["abundance"].sum("phase").to_numpy()[4:7, 4:7], 1.0)
+    np.testing.assert_allclose(truth["abundance"].sum("reference").to_numpy()[4:7, 4:7], 1.0)
 
 
 def test_truth_marks_what_is_mixed() -> None:

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from phaseloom.compute.checkpoints import Checkpoints
+from phaseloom.compute.execution import Execution
 from phaseloom.errors import InputError
 from phaseloom.simulate import measure, nvpf_references, particle, sparse_energies
 from phaseloom.stxm import map_phases
@@ -94,13 +95,33 @@ def test_the_same_seed_gives_the_same_trees_and_kept_stages_too(tmp_path: Path) 
     stack, _ = simulated()
     trees = [
         map_phases(stack, REFERENCES, align=False, resolve="likelihood",
-                   keep=Checkpoints(tmp_path / "r.zarr"))
+                   execution=Execution(checkpoints=Checkpoints(tmp_path / "r.zarr")))
         for _ in range(2)
     ]  # fmt: skip
     trees.append(map_phases(stack, REFERENCES, align=False, resolve="likelihood"))
     for other in trees[1:]:
         xr.testing.assert_equal(trees[0], other)
     assert trees[1]["stxm/stack"].attrs == trees[2]["stxm/stack"].attrs
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+def test_candidates_are_picked_by_their_names(tmp_path: Path, reopened: bool) -> None:
+    stack, _ = simulated()
+    store = tmp_path / "r.zarr"
+    tree = map_phases(stack, REFERENCES, align=False, resolve="likelihood",
+                      execution=Execution(checkpoints=Checkpoints(store)))  # fmt: skip
+    if reopened:
+        tree = xr.open_datatree(store, engine="zarr").load()
+    data = tree["stxm/stack"].to_dataset()
+    name = LABELS[1]
+    assert data["abundance"].sel(reference=name).dims == ("y", "x")
+    np.testing.assert_array_equal(data["posterior"].sel(reference=name), data["posterior"][1])
+    np.testing.assert_array_equal(
+        data["reference_spectrum"].sel(reference=name), data["reference_spectrum"][1]
+    )
+    assert data["phase_value"].sel(reference=name) == REFERENCES[1].attrs["value"]
+    assert set(data.coords) == {"energy", "y", "x", "reference", "phase_value"}
+    assert data["phase"].dims == ("y", "x")
 
 
 def test_stacks_are_read_one_at_a_time_and_refused_before_work_is_done() -> None:
@@ -124,11 +145,11 @@ def test_names_that_lead_out_of_the_results_are_refused(tmp_path: Path, name: st
     (tmp_path / "mine").mkdir()
     keep = Checkpoints(tmp_path / "mine" / "r.zarr")
     with pytest.raises(InputError, match="cannot be called"):
-        map_phases({name: stack}, REFERENCES, keep=keep)
+        map_phases({name: stack}, REFERENCES, execution=Execution(checkpoints=keep))
     if "/" not in name:
         renamed = [REFERENCES[0].rename(name), *REFERENCES[1:]]
         with pytest.raises(InputError, match="cannot be called"):
-            map_phases(stack, renamed, keep=keep)
+            map_phases(stack, renamed, execution=Execution(checkpoints=keep))
     assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
     assert not list((tmp_path / "mine").iterdir())
 

@@ -82,11 +82,11 @@ def result(
             "optical_density": (("energy", "y", "x"), density.astype("float32")),
             "mask": image(mask, bool),
             "mask_reason": image(reason, "int8"),
-            "correlation": (("phase", "y", "x"), (correlation * outside).astype("float32")),
+            "correlation": (("reference", "y", "x"), (correlation * outside).astype("float32")),
             "phase_pearson": image(pearson, "int8"),
             "ambiguous": image(ambiguous, bool),
             "phase": image(final, "int8"),
-            "posterior": (("phase", "y", "x"), (posterior * outside).astype("float32")),
+            "posterior": (("reference", "y", "x"), (posterior * outside).astype("float32")),
             "value": (
                 *image(np.where(final >= 0, value[final], np.nan)),
                 {"long_name": "Sodium content x"},
@@ -103,14 +103,14 @@ def result(
             "i0": ("energy", truth["i0"].to_numpy()),
             "shift_y": ("energy", truth["shift_y"].to_numpy()),
             "shift_x": ("energy", truth["shift_x"].to_numpy()),
-            "reference": (("phase", "energy"), reference.astype("float32")),
+            "reference_spectrum": (("reference", "energy"), reference.astype("float32")),
             "energy_shift_trial": ("trial", trial),
             "energy_shift_trial_chi2": ("trial", 1.1 + ((trial - 0.148) / 0.05) ** 2),
         },
         coords={
             **{axis: stack[axis] for axis in ("energy", "y", "x")},
-            "phase_name": ("phase", names),
-            "phase_value": ("phase", value),
+            "reference": names,
+            "phase_value": ("reference", value),
         },
         attrs={
             "energy_shift": 0.148,
@@ -157,7 +157,7 @@ def fractions(tree: xr.DataTree) -> pd.DataFrame:
     for name, node in tree["stxm"].children.items():
         labels = node["phase"].to_numpy()
         inside = int((labels != -1).sum())
-        for p, phase in enumerate(node["phase_name"].to_numpy()):
+        for p, phase in enumerate(node["reference"].to_numpy()):
             share = float((labels == p).sum() / inside)
             rows.append(
                 {

@@ -74,7 +74,7 @@ def frame(values: np.ndarray, **coords: object) -> xr.Dataset:
         "x": ("x", np.arange(nx) * 0.5, {"units": "µm"}),
     }
     return xr.Dataset(
-        {"correlation": (("phase", "y", "x"), np.zeros((3, ny, nx)))}, coords={**axes, **coords}
+        {"correlation": (("reference", "y", "x"), np.zeros((3, ny, nx)))}, coords={**axes, **coords}
     )
 
 

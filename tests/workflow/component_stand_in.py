@@ -9,21 +9,14 @@ import numpy as np
 import xarray as xr
 from component_maps import components
 
-from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.compute.checkpoints import fingerprint
+from phaseloom.compute.execution import Execution
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.workflow.components.input import Source
 from phaseloom.workflow.components.recipe import ComponentsRecipe
 
 
-def by_hand(
-    found: Source,
-    recipe: ComponentsRecipe,
-    *,
-    keep: Checkpoints,
-    workers: int | None,
-    scheduler: str | None,
-    progress: Any,
-) -> xr.Dataset:
+def by_hand(found: Source, recipe: ComponentsRecipe, execution: Execution) -> xr.Dataset:
     """Components whatever the patterns are, row of the scan by row, with finished rows kept."""
     source = found.patterns
     data = source.data if isinstance(source, Peaks) else source
@@ -35,8 +28,8 @@ def by_hand(
     given = recipe.factorisation.k
 
     def compute() -> xr.Dataset:
-        parts = keep.parts("components", "cluster", key)
-        for y in progress.track(range(shape[0]), "factorising"):
+        parts = execution.checkpoints.parts("components", "cluster", key)
+        for y in execution.progress.track(range(shape[0]), "factorising"):
             if y not in parts.done():
                 parts.save(y, row(y))
         choose = "given" if isinstance(given, int) else recipe.factorisation.choose
@@ -46,7 +39,7 @@ def by_hand(
         result.attrs = {n: v for n, v in made.attrs.items() if n not in ("versions", "inputs")}
         return result.assign_coords({axis: data[axis] for axis in ("y", "x")})
 
-    return keep.stage("components", "cluster", key, compute, first=True)
+    return execution.checkpoints.stage("components", "cluster", key, compute, first=True)
 
 
 def row(y: int) -> xr.Dataset:

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from phaseloom import cli
 from phaseloom.compute.blocks import Block, load, row_blocks, run_blocks
-from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.crystals import Crystal, gold, silver, to_json
 from phaseloom.io.export.nexus import write_nxstxm
@@ -49,7 +49,7 @@ class Beam(NamedTuple):
     @property
     def references(self) -> list[str]:
         """Arguments that give the three reference files, in the order of the truth's labels."""
-        labels = self.truth["a"]["phase_name"].to_numpy()
+        labels = self.truth["a"]["reference"].to_numpy()
         return [part for label in labels for part in ("-r", self.file(f"{label}.csv"))]
 
 
@@ -171,10 +171,10 @@ def simple_chain(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         recipe: ScanRecipe,
         images: dict[str, Any],
         calibration: Any,
-        **how: Any,
+        execution: Execution,
     ) -> xr.Dataset:
         asked.append({"scan": scan, "recipe": recipe, "images": images, "calibration": calibration})
-        return brightest(scan, registering(recipe), **how)
+        return brightest(scan, registering(recipe), execution)
 
     monkeypatch.setattr("phaseloom.workflow.peaks.run._register", register)
     return asked
@@ -189,15 +189,7 @@ def registering(recipe: ScanRecipe) -> str:
     return json.dumps(said)
 
 
-def brightest(
-    scan: xr.Dataset,
-    options: str,
-    *,
-    keep: Checkpoints,
-    workers: int | None,
-    scheduler: str | None,
-    progress: Any,
-) -> xr.Dataset:
+def brightest(scan: xr.Dataset, options: str, execution: Execution) -> xr.Dataset:
     """One peak per pattern, block by block, with finished blocks kept."""
     key = fingerprint(scan.attrs["input_fingerprint"], options)
     found = row_blocks(scan, bytes=6 * scan["counts"][0, 0].nbytes)
@@ -207,11 +199,11 @@ def brightest(
     units = scan["kx"].attrs["units"]
 
     def compute() -> xr.Dataset:
-        parts = keep.parts("peaks", "register", key)
+        parts = execution.checkpoints.parts("peaks", "register", key)
         todo = [b for b in found if b.index not in parts.done()]
-        made = run_blocks(highest_pixels, todo, Execution(workers=workers, scheduler=scheduler))
+        made = run_blocks(highest_pixels, todo, execution)
         kept = {i: parts.load(i) for i in parts.done()}
-        for place, part in progress.track(made, "registering", total=len(todo)):
+        for place, part in execution.progress.track(made, "registering", total=len(todo)):
             parts.save(todo[place].index, part)
             kept[todo[place].index] = part
         rows, columns, counts = (
@@ -248,7 +240,7 @@ def brightest(
             },
         )
 
-    return keep.stage("peaks", "register", key, compute, first=True)
+    return execution.checkpoints.stage("peaks", "register", key, compute, first=True)
 
 
 def highest_pixels(block: Block) -> xr.Dataset:
@@ -270,24 +262,17 @@ def simple_index(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """
     asked: list[dict[str, Any]] = []
 
-    def indexed(found: Any, crystals: list[Crystal], recipe: Any, **how: Any) -> xr.Dataset:
+    def indexed(
+        found: Any, crystals: list[Crystal], recipe: Any, execution: Execution
+    ) -> xr.Dataset:
         asked.append({"found": found, "crystals": crystals, "recipe": recipe})
-        return turning(found, crystals, recipe, **how)
+        return turning(found, crystals, recipe, execution)
 
     monkeypatch.setattr("phaseloom.workflow.orientation.run._index", indexed)
     return asked
 
 
-def turning(
-    found: Any,
-    crystals: list[Crystal],
-    recipe: Any,
-    *,
-    keep: Checkpoints,
-    workers: int | None,
-    scheduler: str | None,
-    progress: Any,
-) -> xr.Dataset:
+def turning(found: Any, crystals: list[Crystal], recipe: Any, execution: Execution) -> xr.Dataset:
     """Rows of the scan turned by 0°, 20°, 40° … about the beam, phase after phase; none at 0, 0."""
     data = found.peaks.data
     columns = [data[name].to_numpy() for name in ("ky", "kx", "intensity", "offset")]
@@ -297,8 +282,8 @@ def turning(
 
     def compute() -> xr.Dataset:
         rows, width = found.peaks.shape
-        parts = keep.parts("orientation", "index", key)
-        for y in progress.track(range(rows), "indexing"):
+        parts = execution.checkpoints.parts("orientation", "index", key)
+        for y in execution.progress.track(range(rows), "indexing"):
             if y not in parts.done():
                 parts.save(y, turned_row(y, width, len(crystals)))
         made = xr.concat([parts.load(y) for y in range(rows)], dim="y")
@@ -336,7 +321,7 @@ def turning(
             },
         )
 
-    return keep.stage("orientation", "index", key, compute, first=True)
+    return execution.checkpoints.stage("orientation", "index", key, compute, first=True)
 
 
 def turned_row(y: int, width: int, phases: int) -> xr.Dataset:
@@ -367,9 +352,9 @@ def simple_components(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     asked: list[dict[str, Any]] = []
 
-    def made(found: Any, recipe: Any, **how: Any) -> xr.Dataset:
+    def made(found: Any, recipe: Any, execution: Execution) -> xr.Dataset:
         asked.append({"found": found, "recipe": recipe})
-        return by_hand(found, recipe, **how)
+        return by_hand(found, recipe, execution)
 
     monkeypatch.setattr("phaseloom.workflow.components.run._cluster", made)
     return asked

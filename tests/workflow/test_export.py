@@ -42,14 +42,14 @@ def stack():
         {
             "phase": (("y", "x"), phase),
             "mask": (("y", "x"), phase != -1),
-            "posterior": (("phase", "y", "x"), posterior),
+            "posterior": (("reference", "y", "x"), posterior),
             "optical_density": (("energy", "y", "x"), np.ones((2, 3, 4))),
         },
         coords={
             "energy": ("energy", [510.0, 520.0], {"units": "eV"}),
             "y": ("y", [1.0, 1.5, 2.0], {"units": "µm"}),
             "x": ("x", [0.0, 0.25, 0.5, 0.75], {"units": "µm"}),
-            "phase_name": ("phase", ["a", "b", "c"]),
+            "reference": ["a", "b", "c"],
         },
     )
 
@@ -129,7 +129,7 @@ def test_nexus_holds_every_map_with_its_axes(tmp_path, stack):
         assert entry["phase"].attrs["axes"].tolist() == [b"y", b"x"]
         np.testing.assert_array_equal(entry["phase/y"], stack["y"])
         assert entry["phase/y"].attrs["units"].decode() == "µm"
-        assert entry["posterior/phase"][:].tolist() == [b"a", b"b", b"c"]
+        assert entry["posterior/reference"][:].tolist() == [b"a", b"b", b"c"]
         np.testing.assert_array_equal(entry["posterior/data"], stack["posterior"])
         np.testing.assert_array_equal(entry["optical_density/energy"], [510, 520])
         np.testing.assert_array_equal(entry["mask/data"], stack["mask"])

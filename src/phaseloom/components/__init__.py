@@ -1,7 +1,13 @@
-"""Few patterns and their weights in place of a whole scan: non-negative matrix factorisation.
+"""Components of a scan by non-negative matrix factorisation: few patterns and their weight maps.
 
-- the chain: :func:`cluster`, from a scan or its peaks to components, labels and overlaps
-- its steps: :func:`prepare`, :func:`factorise`, :func:`choose_rank`
+- clustering: the chain :func:`cluster`, from a scan or its peaks to components and overlaps
+- assembly: the result, group ``/components``: maps and patterns with coordinates
+- statistics: tables of components and of positions
+- overlap: labels, overlaps of two components, the background component, boundaries
+- choice: the number of components (:func:`choose_rank`), comparison with other methods
+- factors: the factorisation (:func:`factorise`)
+- patterns: patterns of a scan as a matrix (:func:`prepare`)
+- options: options of all steps
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Factors as maps and patterns with coordinates: the group ``/components``."""
+"""Result of the chain: maps and patterns of the components, group ``/components``."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from phaseloom.components.choice.published import PublishedChoice
 from phaseloom.components.choice.rank import REDUNDANCY, STABILITY, Rank
 from phaseloom.components.factors.compression import Compressed
 from phaseloom.components.factors.factorisation import Factors
+from phaseloom.components.options import Overlaps
 from phaseloom.components.overlap import (
     THRESHOLDS,
     find_background,
@@ -20,51 +21,45 @@ from phaseloom.components.overlap import (
     overlap_evolution,
 )
 from phaseloom.components.patterns.matrix import MatrixBlock, Prepared, over_blocks
-from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.compute.execution import Execution
+from phaseloom.options import takes_options
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Why = Rank | PublishedChoice | None
+Choice = Rank | PublishedChoice
 
-NOTHING = 0.2
-"""A position where no component has this weight has no label."""
+_NO_LABEL = 0.2
+"""A position where no component reaches this weight has no label."""
 
 _EXAMPLES = 4
 _FAINT = 0.1
 """Weight of the second component from which an overlap is an example: at the rim of vacuum a
-pattern of a few counts is a bit of everything."""
+pattern of a few counts has small weights of all components."""
 _NO_COUNTS = ("registered",)
-"""Preparations whose pixels are no counts: their noise is not that of counting."""
+"""Preparations whose pixels are no counts: their noise is not counting noise."""
 
 
+@takes_options(overlaps=Overlaps)
 def component_maps(
     prepared: Prepared,
     factors: Factors,
     compressed: Compressed,
-    why: Why,
+    choice: Choice | None,
     *,
-    background: Literal["auto", "none"] | int = "auto",
-    background_ratio: float = 0.65,
-    overlap_ratio: float = 0.75,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    progress: Progress = SILENT,
+    overlaps: Overlaps,
+    execution: Execution,
 ) -> xr.Dataset:
-    """Everything that is known of the components of a scan.
+    """Patterns, weight maps, labels, overlaps and quality of the components of a scan.
 
     Parameters
     ----------
     prepared, factors, compressed
         The scan, its factors, and its sums.
-    why
+    choice
         How the number of components was chosen; None if it was given.
-    background
-        Which component is no grain: found, none, or its number.
-    background_ratio, overlap_ratio
-        T and s of :func:`phaseloom.components.overlap.label_and_partner`.
-    workers, scheduler, progress
-        How blocks are worked on.
+    **options
+        Of :func:`phaseloom.components.overlap.label_and_partner`, and how it is carried out.
 
     Returns
     -------
@@ -72,7 +67,7 @@ def component_maps(
         Missing is NaN or −1.
 
         - ``pattern`` (component, ky, kx): counts at weight 1; NaN where a pixel is not used
-        - ``weight`` (component, y, x): 1 where a component is as strong as it gets
+        - ``weight`` (component, y, x): 1 where a component is strongest (99th percentile)
         - ``label``, ``partner`` (y, x): component of a position, and the second at an overlap;
           no label where no weight reaches 0.2
         - ``overlap`` (threshold, y, x): whether there is one when s is the threshold
@@ -99,28 +94,29 @@ def component_maps(
     k = len(factors.pattern)
     centre = prepared.attrs.get("centre")
     weight, pattern = prepared.map(factors.weight.T), prepared.image(factors.pattern)
-    if background == "auto":
-        ground = find_background(weight, pattern, centre=centre and (centre[0], centre[1]))
+    if overlaps.background == "auto":
+        background = find_background(weight, pattern, centre=centre and (centre[0], centre[1]))
     else:
-        ground = -1 if background == "none" else background
+        background = -1 if overlaps.background == "none" else overlaps.background
+    background_ratio, overlap_ratio = overlaps.background_ratio, overlaps.overlap_ratio
     # A few counts of noise in an empty part of the scan make weights, too.
-    there = np.where(weight.max(axis=0) >= NOTHING, weight, np.float32(0))
+    labelled = np.where(weight.max(axis=0) >= _NO_LABEL, weight, np.float32(0))
     labels = label_and_partner(
-        there, ground, background_ratio=background_ratio, overlap_ratio=overlap_ratio
+        labelled, background, background_ratio=background_ratio, overlap_ratio=overlap_ratio
     )
-    places = _overlapping(weight, labels.label, labels.partner)
+    examples = _overlap_examples(weight, labels.label, labels.partner)
     brightest = factors.weight.argmax(axis=0)
     label = labels.label.ravel()
 
-    wanted = np.concatenate([brightest, places])
-    sums, shown = np.zeros(factors.pattern.shape), np.empty((len(wanted), prepared.shape[1]))
+    positions = np.concatenate([brightest, examples])
+    sums, shown = np.zeros(factors.pattern.shape), np.empty((len(positions), prepared.shape[1]))
     collected = over_blocks(
-        prepared, partial(_collected, k, wanted), "averaging", along=[label],
-        workers=workers, scheduler=scheduler, progress=progress,
+        prepared, partial(_collected, k, positions), "averaging", along=[label],
+        execution=execution,
     )  # fmt: skip
-    for rows, (of_labels, found) in collected:
-        sums += of_labels
-        shown[(wanted >= rows.start) & (wanted < rows.stop)] = found
+    for rows, (sums_of_labels, patterns) in collected:
+        sums += sums_of_labels
+        shown[(positions >= rows.start) & (positions < rows.stop)] = patterns
     count = np.bincount(label[label >= 0], minlength=k)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = prepared.image(sums / count[:, None])
@@ -133,7 +129,7 @@ def component_maps(
             "partner": (("y", "x"), labels.partner),
             "overlap": (
                 ("threshold", "y", "x"),
-                overlap_evolution(there, ground, background_ratio=background_ratio),
+                overlap_evolution(labelled, background, background_ratio=background_ratio),
             ),
             "residual": (("y", "x"), prepared.map(factors.residual)),
             "mean_pattern": (across, mean, {"units": "counts"}),
@@ -153,8 +149,8 @@ def component_maps(
         },
         attrs={
             "k": k,
-            "grains": k - (ground >= 0),
-            "background": ground,
+            "grains": k - (background >= 0),
+            "background": background,
             "error": factors.error,
             "noise_floor": _noise_floor(prepared, compressed),
             "iterations": factors.iterations,
@@ -167,54 +163,54 @@ def component_maps(
     data["label"].attrs = {
         "flag_values": list(range(-1, k)),
         "flag_meanings": " ".join(
-            ["nothing", *("background" if c == ground else f"component_{c}" for c in range(k))]
+            ["nothing", *("background" if c == background else f"component_{c}" for c in range(k))]
         ),
     }
-    if len(places):
+    if len(examples):
         data["overlap_example"] = (
             ("example", "ky", "kx"), prepared.image(shown[k:]), {"units": "counts"}
         )  # fmt: skip
-        row, column = np.unravel_index(places, prepared.scan_shape)
+        row, column = np.unravel_index(examples, prepared.scan_shape)
         data = data.assign_coords(
             example_y=("example", row),
             example_x=("example", column),
-            example_component=("example", label[places]),
-            example_partner=("example", labels.partner.ravel()[places]),
+            example_component=("example", label[examples]),
+            example_partner=("example", labels.partner.ravel()[examples]),
         )
-    return _with_reasons(data, why)
+    return _with_choice(data, choice)
 
 
 _UNITS = ("length_units", "reciprocal_units")
 
 
-def _with_reasons(data: xr.Dataset, why: Why) -> xr.Dataset:
-    """With what was found on the way to the number of components."""
-    if why is None:
+def _with_choice(data: xr.Dataset, choice: Choice | None) -> xr.Dataset:
+    """With the evidence for the number of components."""
+    if choice is None:
         k = int(data.attrs["k"])
         return data.assign_attrs(choose="given", reason=f"k = {k} was asked for")
-    data = data.assign_coords(k=("k", why.ks))
-    if isinstance(why, PublishedChoice):
-        data["loss"] = ("k", why.loss)
-        data["quality"] = (("metric", "k"), why.quality)
-        data["votes"] = (("metric", "k"), why.votes)
-        return data.assign_attrs(choose="published", knee=why.knee, reason=why.reason)
+    data = data.assign_coords(k=("k", choice.ks))
+    if isinstance(choice, PublishedChoice):
+        data["loss"] = ("k", choice.loss)
+        data["quality"] = (("metric", "k"), choice.quality)
+        data["votes"] = (("metric", "k"), choice.votes)
+        return data.assign_attrs(choose="published", knee=choice.knee, reason=choice.reason)
     for name in ("loss", "held_out", "held_out_error", "stability", "redundancy", "found"):
-        data[name] = ("k", getattr(why, name))
-    # Of the factors that there are: those of other numbers are not kept.
+        data[name] = ("k", getattr(choice, name))
+    # Of the number chosen: factors of other numbers are not kept.
     pairs = data["similarity"].mean(("component", "component_2")).to_numpy()
-    data["quality"] = (("metric", "k"), np.where(why.ks == why.k, pairs[:, None], np.nan))
+    data["quality"] = (("metric", "k"), np.where(choice.ks == choice.k, pairs[:, None], np.nan))
     return data.assign_attrs(
         choose="sound",
-        reason=why.reason,
+        reason=choice.reason,
         redundancy_limit=REDUNDANCY,
         stability_limit=STABILITY,
     )
 
 
-def _overlapping(
+def _overlap_examples(
     weight: NDArray[np.float32], label: NDArray[np.int16], partner: NDArray[np.int16]
 ) -> NDArray[np.intp]:
-    """Positions of the strongest overlap of each of the pairs that overlap most, in order."""
+    """Positions of the strongest overlap of the pairs that overlap most, in this order."""
     at = np.flatnonzero(partner.ravel() >= 0)
     if not at.size:
         return at
@@ -231,13 +227,13 @@ def _overlapping(
 
 
 def _collected(
-    k: int, wanted: NDArray[np.intp], block: MatrixBlock, label: NDArray[np.int16]
+    k: int, positions: NDArray[np.intp], block: MatrixBlock, label: NDArray[np.int16]
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Sums of the patterns of each label, and the patterns wanted of a block."""
+    """Sums of the patterns of each label, and the patterns at some positions, of a block."""
     values = block.load()
     member = (label == np.arange(k)[:, None]).astype(np.float32)
-    within = wanted[(wanted >= block.rows.start) & (wanted < block.rows.stop)] - block.rows.start
-    return (member @ values).astype(np.float64), values[within]
+    inside = (positions >= block.rows.start) & (positions < block.rows.stop)
+    return (member @ values).astype(np.float64), values[positions[inside] - block.rows.start]
 
 
 def _noise_floor(prepared: Prepared, compressed: Compressed) -> float:

@@ -1,69 +1,55 @@
-"""The chain of this room: a scan or its peaks in, components, labels and overlaps out."""
+"""The chain: a scan or its peaks in, components, labels and overlaps out."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phaseloom.components.assembly import Why, component_maps
+from phaseloom.components.assembly import Choice, component_maps
 from phaseloom.components.choice.published import choose_published
-from phaseloom.components.choice.rank import Rank, Step, choose_rank, fewer_and_fewer
-from phaseloom.components.factors.compression import Compressed, Scales, Scaling, compress
-from phaseloom.components.factors.factorisation import Loss, check_options, check_rank, factorise
-from phaseloom.components.factors.starts import Start
+from phaseloom.components.choice.rank import Rank, Step, choose_rank, merging_sweep
+from phaseloom.components.factors.compression import Compressed, Scales, compress
+from phaseloom.components.factors.factorisation import check_rank, factorise
+from phaseloom.components.options import Factorisation, Overlaps, Preparation
 from phaseloom.components.patterns.matrix import ArrayBlock, Prepared, over_blocks
-from phaseloom.components.patterns.preparation import Preparation, prepare
-from phaseloom.compute.checkpoints import Checkpoints, fingerprint
-from phaseloom.compute.device import Device
-from phaseloom.compute.parts import Parts
-from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.components.patterns.preparation import prepare
+from phaseloom.compute.checkpoints import fingerprint
+from phaseloom.compute.execution import Execution
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
 from phaseloom.io.scans import as_scan
+from phaseloom.options import takes_options
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_HELD = 2**30
-"""A matrix of up to so many bytes is kept in memory; a larger one is made anew by blocks."""
+    from phaseloom.compute.parts import Parts
 
-_APART = 400
+_IN_MEMORY = 2**30
+"""A matrix of up to so many bytes is kept in memory; a larger one is read again by blocks."""
+
+_HELD_OUT = 400
 """Positions that errors are tested on."""
 
 _ABOVE = 4
-"""With a number given, factors come down to it from so many more, or from the largest tried."""
+"""With a given number of components, fits begin with so many more, or with the largest number."""
 
 _SPARE = 8
-"""Dimensions beyond twice the largest number of components."""
+"""Dimensions of the compressed scan beyond twice the largest number of components."""
 
 
+@takes_options(preparation=Preparation, factorisation=Factorisation, overlaps=Overlaps)
 def cluster(
     source: Any,
     *,
-    k: Literal["auto"] | int = "auto",
-    k_max: int = 20,
-    choose: Literal["sound", "published"] = "sound",
-    patterns: Preparation | None = None,
-    size: int = 128,
-    mask_radius: float | None = None,
-    scaling: Scaling = "poisson",
-    loss: Loss = "frobenius",
-    start: Start = "pure",
-    sparsity: float = 0.0,
-    smoothness: float = 0.0,
-    seeds: int = 5,
-    background: Literal["auto", "none"] | int = "auto",
-    background_ratio: float = 0.65,
-    overlap_ratio: float = 0.75,
     seed: int = 0,
-    device: Device = "auto",
-    workers: int | None = None,
-    scheduler: str | None = None,
-    keep: Checkpoints | None = None,
-    progress: Progress = SILENT,
+    preparation: Preparation,
+    factorisation: Factorisation,
+    overlaps: Overlaps,
+    execution: Execution,
 ) -> xr.Dataset:
     """Components of a scan: how many, their patterns, where they are and where two overlap.
 
@@ -72,31 +58,12 @@ def cluster(
     source
         A scan, whatever :func:`phaseloom.io.scans.as_scan` makes one of, or peaks
         (:class:`phaseloom.diffraction.Peaks` or group ``/peaks``).
-    k
-        Number of components, background included; ``"auto"`` finds it.
-    k_max
-        Largest number tried.
-    choose
-        ``"sound"``: :func:`phaseloom.components.choose_rank`; ``"published"``:
-        :func:`phaseloom.components.choice.published.choose_published`.
-    patterns, size, mask_radius
-        How patterns are made ready, see :func:`phaseloom.components.prepare`.
-    scaling, loss, start, sparsity, smoothness
-        How they are factorised, see :func:`phaseloom.components.factorise`.
-    seeds
-        Starts at each number of components.
-    background
-        The component that is no grain: found, none, or its number in the result.
-    background_ratio, overlap_ratio
-        T and s of :func:`phaseloom.components.overlap.label_and_partner`.
     seed
         Same seed, same result.
-    device, workers, scheduler
-        Where torch computes; threads, or the address of a dask.distributed cluster.
-    keep
-        Where the compressed scan and the result are kept.
-    progress
-        Where long work is reported.
+    **options
+        Of :func:`phaseloom.components.prepare`, :func:`phaseloom.components.factorise`,
+        :func:`phaseloom.components.choose_rank` and
+        :func:`phaseloom.components.overlap.label_and_partner`, and how it is carried out.
 
     Returns
     -------
@@ -106,114 +73,122 @@ def cluster(
     Raises
     ------
     InputError
-        The scan has too few positions or nothing to tell them apart, more components are asked
-        for than there are, intensities are negative, or an option cannot be.
+        The scan has too few positions or patterns that do not differ, more components are asked
+        for than there are, intensities are negative, or an option is out of bounds.
     """
-    keep = keep or Checkpoints()
+    k, background = factorisation.k, overlaps.background
     if isinstance(k, int) and isinstance(background, int) and background >= k:
         raise InputError(
             f"background component {background} is none of {k}", "they are counted from 0"
         )
-    if choose not in ("sound", "published"):
-        raise InputError(f"there is no choice {choose!r} of k", "take sound or published")
-    check_options(
-        k=1 if k == "auto" else k, loss=loss, start=start, scaling=scaling, sparsity=sparsity,
-        smoothness=smoothness, seeds=seeds,
-    )  # fmt: skip
-    data, known = _data(source)
-    how: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "progress": progress}
-    prepared = prepare(
-        data, patterns=patterns, size=size, mask_radius=mask_radius, seed=seed, keep=keep, **how
-    )
-    most = k_max if k == "auto" else max(k_max, k + _ABOVE)
+    source, identity = _source_and_identity(source)
+    prepared = prepare(source, seed=seed, preparation=preparation, execution=execution)
     key = fingerprint(
-        known, size, mask_radius, scaling, seed, k, k_max, choose, loss, start,
-        sparsity, smoothness, seeds, background, background_ratio, overlap_ratio,
+        identity, seed, preparation.model_dump(exclude={"patterns"}), factorisation.model_dump(),
+        overlaps.model_dump(),
         [prepared.y, prepared.x, prepared.ky, prepared.kx, prepared.pixels], prepared.attrs,
     )  # fmt: skip
+    checkpoints = execution.checkpoints
+    largest = factorisation.components_max
+    if k != "auto":
+        largest = max(largest, k + _ABOVE)
 
     def compute() -> xr.Dataset:
-        matrix = _held(prepared, **how)
-        # What is in memory here is not sent to a cluster again and again.
-        here = how if matrix is prepared else how | {"scheduler": None}
-        few = _compressed(
-            matrix, keep.parts("components", "cluster", key), dimensions=2 * most + _SPARE,
-            scaling=scaling, seed=seed, device=device, **here,
+        matrix = _in_memory(prepared, execution)
+        # A matrix in memory is not sent to a cluster again and again.
+        local = execution if matrix is prepared else replace(execution, scheduler=None)
+        compressed = _compressed(
+            matrix, checkpoints.parts("components", "cluster", key),
+            dimensions=2 * largest + _SPARE, scaling=preparation.scaling, seed=seed,
+            execution=local,
         )  # fmt: skip
-        why: Why
-        begin: Rank | Step
-        if k == "auto" and choose == "sound":
-            rank = choose_rank(
-                few, prepared.scan_shape, k_max=k_max, start=start, seeds=seeds, seed=seed,
-                device=device, progress=progress,
-            )  # fmt: skip
-            begin, why = rank, rank
-        else:
-            number = k
-            why = None
-            if number == "auto":
-                why = choose_published(matrix, k_max=k_max, seed=seed, device=device, **here)
-                number = why.k
-            check_rank(few, number)
-            largest = min(most, few.scores.shape[1])
-            steps = fewer_and_fewer(
-                few, prepared.scan_shape, largest, number, start=start, seeds=seeds, seed=seed,
-                device=device,
-            )  # fmt: skip
-            tried = progress.track(steps, "numbers of components", total=largest - number + 1)
-            begin = deque(tried, maxlen=1).pop()
+        choice, best = _chosen(matrix, compressed, factorisation, largest, seed, local)
         factors = factorise(
-            matrix, len(begin.patterns), loss=loss, sparsity=sparsity, smoothness=smoothness,
-            scaling=scaling, compressed=few, patterns=begin.patterns, device=device, **here,
+            matrix, len(best.patterns), loss=factorisation.loss, sparsity=factorisation.sparsity,
+            smoothness=factorisation.smoothness, scaling=preparation.scaling,
+            compressed=compressed, patterns=best.patterns, execution=local,
         )  # fmt: skip
         if not factors.iterations:
-            factors = factors._replace(iterations=begin.iterations, converged=begin.converged)
+            factors = factors._replace(iterations=best.iterations, converged=best.converged)
         result = component_maps(
-            matrix, factors, few, why, background=background, background_ratio=background_ratio,
-            overlap_ratio=overlap_ratio, **here,
-        )  # fmt: skip
+            matrix, factors, compressed, choice, overlaps=overlaps, execution=local
+        )
         return result.assign_attrs(
-            scaling=scaling, loss_kind=loss, start=start, seeds=seeds, seed=seed,
-            sparsity=sparsity, smoothness=smoothness,
+            scaling=preparation.scaling, loss_kind=factorisation.loss, start=factorisation.start,
+            seeds=factorisation.seeds, seed=seed, sparsity=factorisation.sparsity,
+            smoothness=factorisation.smoothness,
         )  # fmt: skip
 
-    return keep.stage("components", "cluster", key, compute, first=True)
+    return checkpoints.stage("components", "cluster", key, compute, first=True)
+
+
+def _chosen(
+    matrix: Prepared,
+    compressed: Compressed,
+    factorisation: Factorisation,
+    largest: int,
+    seed: int,
+    execution: Execution,
+) -> tuple[Choice | None, Rank | Step]:
+    """How the number of components was chosen (None: given), and the fit of that number."""
+    start, seeds = factorisation.start, factorisation.seeds
+    choice: Choice | None = None
+    k = factorisation.k
+    if k == "auto" and factorisation.choose == "sound":
+        rank = choose_rank(
+            compressed, matrix.scan_shape, components_max=factorisation.components_max,
+            start=start, seeds=seeds, seed=seed, execution=execution,
+        )  # fmt: skip
+        return rank, rank
+    if k == "auto":
+        choice = choose_published(
+            matrix, components_max=factorisation.components_max, seed=seed, execution=execution
+        )
+        k = choice.k
+    check_rank(compressed, k)
+    largest = min(largest, compressed.scores.shape[1])
+    steps = merging_sweep(
+        compressed, matrix.scan_shape, largest, k, start=start, seeds=seeds, seed=seed,
+        device=execution.device,
+    )  # fmt: skip
+    tracked = execution.progress.track(steps, "numbers of components", total=largest - k + 1)
+    return choice, deque(tracked, maxlen=1).pop()
 
 
 def _compressed(prepared: Prepared, parts: Parts, **options: Any) -> Compressed:
-    """The compressed scan, or what a run that was killed left of it."""
+    """The compressed scan, computed or as an interrupted run left it."""
     import xarray as xr
 
     if 0 not in parts.done():
-        few = compress(prepared, test=_APART, **options)
-        scales = few.scales
+        compressed = compress(prepared, held_out=_HELD_OUT, **options)
+        scales = compressed.scales
         parts.save(
             0,
             xr.Dataset(
                 {
-                    "scores": (("position", "dimension"), few.scores),
-                    "basis": (("dimension", "column"), few.basis),
+                    "scores": (("position", "dimension"), compressed.scores),
+                    "basis": (("dimension", "column"), compressed.basis),
                     "rows": ("position", scales.rows),
                     "columns": ("column", scales.columns),
                     "mean": ("column", scales.mean),
-                    "apart": ("test", few.apart),
-                    "rows_apart": (("test", "column"), few.rows_apart),
-                    "squares": ("sums", np.array([scales.square, few.total])),
+                    "held_out": ("test", compressed.held_out),
+                    "held_out_rows": (("test", "column"), compressed.held_out_rows),
+                    "squares": ("sums", np.array([scales.square, compressed.total])),
                 }
             ),
         )
-        return few
-    found = {str(name): values.to_numpy() for name, values in parts.load(0).data_vars.items()}
-    square, total = (float(value) for value in found["squares"])
+        return compressed
+    stored = {str(name): values.to_numpy() for name, values in parts.load(0).data_vars.items()}
+    square, total = (float(value) for value in stored["squares"])
     return Compressed(
-        found["scores"], found["basis"],
-        Scales(found["rows"], found["columns"], square, found["mean"]),
-        total, found["apart"], found["rows_apart"],
+        stored["scores"], stored["basis"],
+        Scales(stored["rows"], stored["columns"], square, stored["mean"]),
+        total, stored["held_out"], stored["held_out_rows"],
     )  # fmt: skip
 
 
-def _data(source: Any) -> tuple[Any, Any]:
-    """What is to be prepared, and what tells it from others."""
+def _source_and_identity(source: Any) -> tuple[Any, Any]:
+    """The scan or its peaks, and what identifies them in a fingerprint."""
     import xarray as xr
 
     if isinstance(source, xr.Dataset) and "offset" in source:
@@ -225,14 +200,14 @@ def _data(source: Any) -> tuple[Any, Any]:
     return scan, str(scan.attrs.get("input_fingerprint"))
 
 
-def _held(prepared: Prepared, **how: Any) -> Prepared:
+def _in_memory(prepared: Prepared, execution: Execution) -> Prepared:
     """The matrix in memory if it is small enough; it is read many times."""
     n, m = prepared.shape
-    if 4 * n * m > _HELD:
+    if 4 * n * m > _IN_MEMORY:
         return prepared
-    loaded = over_blocks(prepared, _loaded, "preparing patterns", **how)
+    loaded = over_blocks(prepared, _load, "preparing patterns", execution=execution)
     return replace(prepared, blocks=[ArrayBlock(rows, values) for rows, values in loaded])
 
 
-def _loaded(block: Any) -> Any:
+def _load(block: Any) -> Any:
     return block.load()

@@ -1,4 +1,4 @@
-"""Which component a position belongs to, where two overlap, and which one is background."""
+"""Labels of positions, overlaps of two components, the background component, boundaries."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 THRESHOLDS = (0.75, 0.80, 0.85, 0.90, 0.95)
-"""Ratios of weights at which overlaps are followed."""
+"""Ratios of weights at which overlaps are computed."""
 
 _SMOOTH = 0.1
-"""A pattern with less than this part of its intensity in spots has none (measured: patterns of
-nothing but diffuse intensity −0.05 to 0.05, of crystals 0.16 to 0.9)."""
+"""A pattern with less than this part of its intensity in spots has none (measured: purely diffuse
+patterns −0.05 to 0.05, crystals 0.16 to 0.9)."""
 
 _DIRECT_BEAM = 0.06
-"""Radius about the direct beam that is not looked at, in parts of the pattern's width."""
+"""Radius about the direct beam that is left out, in parts of the pattern's width."""
 
 _PRESENT = 0.2
 """A component of at least this weight, of 1, takes part in a pattern."""
 
 _NEARLY_ALL = 0.75
-"""Part of the other components under which one has to lie to be everywhere."""
+"""Part of the other components that one has to take part in to be everywhere."""
 
 
 class Labels(NamedTuple):
@@ -40,10 +40,10 @@ class Labels(NamedTuple):
 def find_background(
     weight: ArrayLike, pattern: ArrayLike, *, centre: tuple[float, float] | None = None
 ) -> int:
-    """Find the component that is no crystal: support, vacuum, diffuse scattering.
+    """Find the background component: support, vacuum, diffuse scattering.
 
-    It has no Bragg spots. The azimuthal median of a pattern holds what is round about the direct
-    beam, rings too; the intensity beyond it is in spots. Background is the component without
+    It has no Bragg spots. The azimuthal median of a pattern holds all that is isotropic about the
+    direct beam, rings too; the intensity beyond it is in spots. Background is the component without
     (less than 0.1 of the intensity in spots), or, as factors are not unique and may have kept
     some of the crystals' spots, the one that lies under at least three quarters of the others;
     always with less than half as much in spots as is usual in the others. A grain is no
@@ -88,7 +88,7 @@ def find_background(
 def spot_shares(
     pattern: ArrayLike, *, centre: tuple[float, float] | None = None
 ) -> NDArray[np.float64]:
-    """Part of each pattern's intensity that is in spots: beyond its azimuthal median.
+    """Share of each pattern's intensity in spots, beyond its azimuthal median.
 
     Patterns are smoothed a little before (Gaussian of 1 px), else the median of few counts is
     below their mean without any spot; the direct beam is left out.
@@ -134,7 +134,7 @@ def label_and_partner(
     background_ratio: float = 0.65,
     overlap_ratio: float = 0.75,
 ) -> Labels:
-    """Assign positions to components, and to a second one where two overlap.
+    """Label of every position, and its second component where two overlap.
 
     Weights are min–max scaled over all; at a position w₁ ≥ w₂ ≥ w₃. Where background is first and
     w₂ / w₁ reaches `background_ratio`, the label is the second (partner: the third if w₃ / w₂
@@ -176,7 +176,7 @@ def overlap_evolution(
     background_ratio: float = 0.65,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> NDArray[np.bool_]:
-    """Where two components overlap, the stricter the thinner.
+    """Overlap of two components at rising thresholds.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def overlap_evolution(
 def boundary_network(
     weight: ArrayLike, label: ArrayLike, partner: ArrayLike, *, background: int = -1
 ) -> pd.DataFrame:
-    """Every two crystals that touch or overlap.
+    """Table of every two crystals that touch or overlap.
 
     Parameters
     ----------
@@ -232,30 +232,30 @@ def boundary_network(
             "are not of one map"
         )
     labels = np.where(labels == background, -1, labels)
-    place = np.arange(labels.size).reshape(labels.shape)
+    position = np.arange(labels.size).reshape(labels.shape)
     sides = [
-        np.stack([place[here], place[there]], axis=-1).reshape(-1, 2)
-        for here, there in ((np.s_[:-1, :], np.s_[1:, :]), (np.s_[:, :-1], np.s_[:, 1:]))
+        np.stack([position[near], position[far]], axis=-1).reshape(-1, 2)
+        for near, far in ((np.s_[:-1, :], np.s_[1:, :]), (np.s_[:, :-1], np.s_[:, 1:]))
     ]
     edge = np.concatenate(sides)
-    of = labels.ravel()[edge]
-    parting = (of[:, 0] != of[:, 1]) & (of >= 0).all(axis=1)
-    edge, of = edge[parting], of[parting]
-    both = np.flatnonzero((partners.ravel() >= 0) & (labels.ravel() >= 0))
-    held = np.stack([labels.ravel()[both], partners.ravel()[both]], axis=1)
+    labels_of_edge = labels.ravel()[edge]
+    boundary = (labels_of_edge[:, 0] != labels_of_edge[:, 1]) & (labels_of_edge >= 0).all(axis=1)
+    edge, labels_of_edge = edge[boundary], labels_of_edge[boundary]
+    overlapping = np.flatnonzero((partners.ravel() >= 0) & (labels.ravel() >= 0))
+    both = np.stack([labels.ravel()[overlapping], partners.ravel()[overlapping]], axis=1)
 
     n = len(weights)
-    edges, overlap = _count(of, n), _count(held, n)
-    # A position counts once for a pair, however many of its edges part the two.
-    pair = np.concatenate([np.repeat(_pair(of, n), 2), _pair(held, n)])
-    known = np.unique(np.stack([pair, np.concatenate([edge.ravel(), both])], axis=1), axis=0)
-    one, other = np.divmod(known[:, 0], n)
+    edges, overlap = _count(labels_of_edge, n), _count(both, n)
+    # A position counts once for a pair, however many of its edges are boundary of the two.
+    pair = np.concatenate([np.repeat(_pair(labels_of_edge, n), 2), _pair(both, n)])
+    position_of_pair = np.concatenate([edge.ravel(), overlapping])
+    pair, at = np.unique(np.stack([pair, position_of_pair], axis=1), axis=0).T
     flat = weights.reshape(n, -1)
-    here, there = flat[one, known[:, 1]], flat[other, known[:, 1]]
-    larger = np.maximum(here, there)
-    ratios = np.minimum(here, there) / np.where(larger > 0, larger, 1.0)
-    number = np.bincount(known[:, 0], minlength=n * n)
-    total = np.bincount(known[:, 0], weights=ratios, minlength=n * n)
+    one, other = (flat[component, at] for component in np.divmod(pair, n))
+    larger = np.maximum(one, other)
+    ratios = np.minimum(one, other) / np.where(larger > 0, larger, 1.0)
+    number = np.bincount(pair, minlength=n * n)
+    total = np.bincount(pair, weights=ratios, minlength=n * n)
 
     touching = np.flatnonzero(edges + overlap)
     first, second = np.divmod(touching, n)
@@ -300,7 +300,7 @@ def _second_components(
     n = len(weights)
     if not -1 <= background < n:
         raise InputError(
-            f"there is no component {background} that could be background",
+            f"there is no component {background} to be background",
             f"name one of 0 to {n - 1}, or −1 for none",
         )
     scaled = weights - weights.min()  # dividing by the range leaves ratios as they are
@@ -325,28 +325,28 @@ def _second_components(
 
 
 def _presence(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Part of the other components in whose typical pattern each takes part."""
+    """Share of the other components in whose typical pattern each takes part."""
     n = len(weights)
     flat = weights.reshape(n, -1)
     largest = flat.argmax(axis=0)
-    middle = [np.median(flat[:, largest == j], axis=1) for j in range(n) if (largest == j).any()]
+    typical = [np.median(flat[:, largest == j], axis=1) for j in range(n) if (largest == j).any()]
     at = np.array([j for j in range(n) if (largest == j).any()])
-    present = (np.stack(middle, axis=1) >= _PRESENT) & (at[None, :] != np.arange(n)[:, None])
+    present = (np.stack(typical, axis=1) >= _PRESENT) & (at[None, :] != np.arange(n)[:, None])
     others = (at[None, :] != np.arange(n)[:, None]).sum(axis=1)
     return np.asarray(present.sum(axis=1) / np.maximum(others, 1))
 
 
-def _pair(of: NDArray[np.intp], n: int) -> NDArray[np.intp]:
+def _pair(components: NDArray[np.intp], n: int) -> NDArray[np.intp]:
     """Numbers of unordered pairs (m, 2) of components: smaller × n + larger."""
-    return np.asarray(of.min(axis=1) * n + of.max(axis=1))
+    return np.asarray(components.min(axis=1) * n + components.max(axis=1))
 
 
-def _count(of: NDArray[np.intp], n: int) -> NDArray[np.intp]:
-    """How often each pair comes."""
-    return np.bincount(_pair(of, n), minlength=n * n)
+def _count(components: NDArray[np.intp], n: int) -> NDArray[np.intp]:
+    """Number of occurrences of each pair."""
+    return np.bincount(_pair(components, n), minlength=n * n)
 
 
 def _check_ratio(*ratios: float) -> None:
     for ratio in ratios:
         if not 0 < ratio <= 1:
-            raise InputError(f"a ratio of weights of {ratio:g} cannot be", "give 0 < ratio ≤ 1")
+            raise InputError(f"a ratio of weights of {ratio:g} is impossible", "give 0 < ratio ≤ 1")

@@ -1,4 +1,4 @@
-"""Components in numbers: how much of the scan, where, how well explained."""
+"""Tables of components: area, positions, regions, weights, residuals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def component_table(data: xr.Dataset) -> pd.DataFrame:
-    """How much of the scan each component is, where, and how well it explains it.
+    """Table of components: area, place, regions, overlaps and residual of each.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def component_table(data: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row per component: ``component``; ``background``, whether it is that; ``positions`` with
+        A row per component: ``component``; ``background``, whether it is; ``positions`` with
         its label, ``share`` of all positions, ``area`` in the square of the unit of ``y`` and
         ``x``; ``mean_weight`` there; ``largest_weight`` of all positions and where it is
         (``row``, ``column``, ``y``, ``x``); ``centroid_y``, ``centroid_x`` of its positions;
@@ -49,12 +49,12 @@ def component_table(data: xr.Dataset) -> pd.DataFrame:
     y, x = (data[name].to_numpy().astype(np.float64) for name in "yx")
     n = len(weight)
     row, column = np.nonzero(label >= 0)
-    of = label[row, column]
-    positions = np.bincount(of, minlength=n)
+    labels = label[row, column]
+    positions = np.bincount(labels, minlength=n)
 
     def mean(values: NDArray[np.floating]) -> NDArray[np.float64]:
         """Mean over the positions of each label."""
-        total = np.bincount(of, weights=values.astype(np.float64), minlength=n)
+        total = np.bincount(labels, weights=values.astype(np.float64), minlength=n)
         return np.asarray(total / np.where(positions > 0, positions, np.nan))
 
     brightest = np.unravel_index(weight.reshape(n, -1).argmax(axis=1), label.shape)
@@ -67,7 +67,7 @@ def component_table(data: xr.Dataset) -> pd.DataFrame:
         "positions": positions,
         "share": positions / label.size,
         "area": positions * _pixel_area(y, x),
-        "mean_weight": mean(weight[of, row, column]),
+        "mean_weight": mean(weight[labels, row, column]),
         "largest_weight": weight.max(axis=(1, 2)),
         "row": brightest[0],
         "column": brightest[1],
@@ -88,7 +88,7 @@ def component_table(data: xr.Dataset) -> pd.DataFrame:
 
 
 def positions_table(data: xr.Dataset) -> pd.DataFrame:
-    """Which positions of the scan have the label of which component.
+    """Table of the positions of every component.
 
     Parameters
     ----------
@@ -112,13 +112,13 @@ def positions_table(data: xr.Dataset) -> pd.DataFrame:
     row, column = np.nonzero(label >= 0)
     order = np.argsort(label[row, column], kind="stable")
     row, column = row[order], column[order]
-    of = label[row, column]
+    labels = label[row, column]
     return pd.DataFrame(
         {
-            "component": of,
+            "component": labels,
             "y": data["y"].to_numpy()[row],
             "x": data["x"].to_numpy()[column],
-            "weight": weight[of, row, column],
+            "weight": weight[labels, row, column],
         }
     )
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
+import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +24,7 @@ import xarray as xr
 from phaseloom.compute.parts import Parts
 from phaseloom.errors import InputError, InputWarning
 
+_LOGGER = logging.getLogger("phaseloom")
 _MARK = "finished_"
 _METADATA = "zarr.json"
 _PARTS = {"key", "warnings", "variables", "attributes", "content"}
@@ -94,14 +97,25 @@ class Checkpoints:
     fresh
         Compute every stage again. What an earlier run left stays until the first new stage is
         there to be written.
+    groups
+        Groups of the store that ``fresh`` is confined to.
+    protected
+        By group, what would be at fault if its stages were computed again.
 
     Raises
     ------
     InputError
-        The store is a file.
+        The store is a file; later: a protected stage would be computed again.
     """
 
-    def __init__(self, store: Path | None = None, *, fresh: bool = False) -> None:
+    def __init__(
+        self,
+        store: Path | None = None,
+        *,
+        fresh: bool = False,
+        groups: Sequence[str] | None = None,
+        protected: Mapping[str, str] | None = None,
+    ) -> None:
         if store is not None and store.exists() and not store.is_dir():
             raise InputError(
                 "is a file where the folder of results should be",
@@ -112,6 +126,8 @@ class Checkpoints:
         self.reused: list[str] = []
         self._groups: set[str] = set()
         self._fresh = fresh
+        self._fresh_groups = groups
+        self._protected = protected or {}
         self._forgotten: set[Path] | None = set() if fresh else None
 
     def stage(
@@ -146,14 +162,23 @@ class Checkpoints:
         key = f"{version('phaseloom')} {key}"
         self._groups.add(group)
         path = self.store / group
-        mark = {} if self._fresh else _marks(path).get(name, {})
+        mark = {} if self._is_fresh(group) else _marks(path).get(name, {})
         if mark.get("key") == key and mark["content"] == _content(path, mark):
             self.reused.append(f"{group}: {name}")
+            _LOGGER.info("%s: %s kept from an earlier run", group, name)
             self._remove_parts(group, name)
             return self._read(group, mark)
+        if group in self._protected:
+            raise InputError(
+                self._protected[group],
+                "give another --out, or --overwrite to remove what is there",
+                source=self.store.parent,
+            )
+        begun = time.monotonic()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             result = compute()
+        _LOGGER.info("%s: %s computed in %.1f s", group, name, time.monotonic() - begun)
         said = [str(w.message) for w in caught if issubclass(w.category, InputWarning)]
         for warning in caught:
             warnings.warn_explicit(
@@ -180,7 +205,8 @@ class Checkpoints:
             return Parts(None, key)
         folder = self._unfinished(group, name)
         parts = Parts(folder, f"{version('phaseloom')} {key}")
-        if self._forgotten is not None and folder not in self._forgotten:
+        confined = self._fresh_groups is not None and _top(group) not in self._fresh_groups
+        if self._forgotten is not None and not confined and folder not in self._forgotten:
             parts.remove()
             self._forgotten.add(folder)
         return parts
@@ -215,6 +241,10 @@ class Checkpoints:
             warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
             zarr.consolidate_metadata(self.store, zarr_format=3)
 
+    def _is_fresh(self, group: str) -> bool:
+        """Whether what an earlier run left of a group is not to be used."""
+        return self._fresh and (self._fresh_groups is None or _top(group) in self._fresh_groups)
+
     def _unfinished(self, group: str, name: str) -> Path:
         assert self.store is not None
         return self.store.parent / "unfinished" / f"{group.replace('/', '-')}-{name}"
@@ -242,8 +272,13 @@ class Checkpoints:
 
         assert self.store is not None
         path = self.store / group
-        if self._fresh:
-            _remove(self.store)
+        if self._is_fresh(group):
+            for old in (
+                [self.store]
+                if self._fresh_groups is None
+                else [self.store / name for name in self._fresh_groups]
+            ):
+                _remove(old)
             self._fresh = False
         # The index of an earlier run would describe what is about to change.
         (self.store / _METADATA).unlink(missing_ok=True)
@@ -270,6 +305,10 @@ class Checkpoints:
         node.attrs.put({**others, **result.attrs, **_labels(attributes if marks else {}, path)})
         mark["content"] = _content(path, mark)
         node.attrs.update({_MARK + name: json.dumps(mark)})
+
+
+def _top(group: str) -> str:
+    return group.partition("/")[0]
 
 
 def _attributes(path: Path) -> dict[str, Any] | None:

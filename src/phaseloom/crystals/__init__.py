@@ -1,4 +1,13 @@
-"""What a crystal diffracts: structures, structure factors, kinematic spots and rings."""
+"""Crystal structures, and what they diffract: structure factors, kinematic spots, powder rings.
+
+- ``structure``: the unit cell with all its atoms, its symmetry
+- ``cif``: crystals from CIF files
+- ``builtin``: gold, silver, LiFePO4 and FePO4, as published
+- ``named``: a crystal by what the user calls it, a CIF file or a built-in one
+- ``records``: crystals as JSON, for the attributes of results
+- ``scattering``: electron wavelength, form factors, structure factors, powder rings
+- ``kinematic``: spot patterns of single crystals, with precession
+"""
 
 from __future__ import annotations
 
@@ -7,9 +16,16 @@ from typing import TYPE_CHECKING
 from phaseloom.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from phaseloom.crystals.builtin import (
+        builtin_names,
+        gold,
+        iron_phosphate,
+        lithium_iron_phosphate,
+        silver,
+    )
     from phaseloom.crystals.cif import read_crystal
-    from phaseloom.crystals.house import gold, iron_phosphate, lithium_iron_phosphate, silver
     from phaseloom.crystals.kinematic import Spots, kinematic_spots
+    from phaseloom.crystals.named import named_crystal
     from phaseloom.crystals.records import crystals_from_json, to_json
     from phaseloom.crystals.scattering import powder_rings, reflections, wavelength
     from phaseloom.crystals.structure import Crystal
@@ -17,11 +33,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Crystal",
     "Spots",
+    "builtin_names",
     "crystals_from_json",
     "gold",
     "iron_phosphate",
     "kinematic_spots",
     "lithium_iron_phosphate",
+    "named_crystal",
     "powder_rings",
     "read_crystal",
     "reflections",
@@ -33,15 +51,17 @@ __all__ = [
 _HOMES = {
     "Crystal": "structure",
     "Spots": "kinematic",
+    "builtin_names": "builtin",
     "crystals_from_json": "records",
-    "gold": "house",
-    "iron_phosphate": "house",
+    "gold": "builtin",
+    "iron_phosphate": "builtin",
     "kinematic_spots": "kinematic",
-    "lithium_iron_phosphate": "house",
+    "lithium_iron_phosphate": "builtin",
+    "named_crystal": "named",
     "powder_rings": "scattering",
     "read_crystal": "cif",
     "reflections": "scattering",
-    "silver": "house",
+    "silver": "builtin",
     "to_json": "records",
     "wavelength": "scattering",
 }

@@ -1,4 +1,4 @@
-"""Crystals from CIF files, all atoms of the cell made from those the file lists."""
+"""Reading of CIF files: cell, symmetry, and all atoms of the cell from those the file lists."""
 
 from __future__ import annotations
 
@@ -147,8 +147,8 @@ def _listed_operations(parser: Any, path: Path) -> list[Operation]:
         if name not in block:
             continue
         listed = block[name]
-        found = [getSymOp(text) for text in ([listed] if isinstance(listed, str) else listed)]
-        operations = [(np.asarray(o.R, float), np.asarray(o.t, float)) for o in found]
+        symmetries = [getSymOp(text) for text in ([listed] if isinstance(listed, str) else listed)]
+        operations = [(np.asarray(o.R, float), np.asarray(o.t, float)) for o in symmetries]
         if any(abs(abs(np.linalg.det(turn)) - 1) > 1e-6 for turn, _ in operations):
             fault = f"{name} lists an operation that is no symmetry"
             raise InputError(fault, "correct the list", source=path)

@@ -88,17 +88,26 @@ def kinematic_spots(
     if not (np.isfinite(thickness) and thickness > 0):
         raise InputError(f"a thickness of {thickness} Å cannot be", "give the thickness in Å")
     matrices = rotation_matrices(rotations)
-    found = reflections(crystal, k_max)
+    lattice_points = reflections(crystal, k_max)
     radius = 1.0 / wavelength(voltage)
     reach = thickness * relativistic_mass(voltage) / (radius * crystal.volume)
-    strength = (reach * np.abs(found.structure_factor)) ** 2
+    strength = (reach * np.abs(lattice_points.structure_factor)) ** 2
     average = _averaged_wedge if profile == "wedge" else _averaged_slab
     tilt = np.sin(np.radians(precession_angle))
     least = minimum * strength.max(initial=0.0)
 
-    step = max(1, _AT_ONCE // max(1, found.k.size))
+    step = max(1, _AT_ONCE // max(1, lattice_points.k.size))
     parts = [
-        _spots(found, strength, matrices[i : i + step], radius, thickness, tilt, average, least)
+        _spots(
+            lattice_points,
+            strength,
+            matrices[i : i + step],
+            radius,
+            thickness,
+            tilt,
+            average,
+            least,
+        )
         for i in range(0, len(matrices), step)
     ]
     counts, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -159,7 +168,7 @@ def _sphere_distance(
 
 
 def _spots(
-    found: Reflections,
+    lattice_points: Reflections,
     strength: NDArray[np.float64],
     matrices: NDArray[np.float64],
     radius: float,
@@ -168,7 +177,7 @@ def _spots(
     average: Callable[..., NDArray[np.float64]],
     least: float,
 ) -> tuple[NDArray[np.float64] | NDArray[np.int64], ...]:
-    vectors = np.einsum("gi,nij->ngj", found.vectors, matrices)
+    vectors = np.einsum("gi,nij->ngj", lattice_points.vectors, matrices)
     error = _sphere_distance(vectors[..., :2], vectors[..., 2], radius)
     sweep = np.hypot(vectors[..., 0], vectors[..., 1]) * tilt
     # 2 / (1 + (πts)²) bounds both profiles: most reflections need no average.
@@ -180,7 +189,7 @@ def _spots(
     pattern, g = pattern[kept], g[kept]
     at = vectors[pattern, g]
     counts = np.bincount(pattern, minlength=len(matrices))
-    return counts, at[:, 1], at[:, 0], intensity[kept], found.hkl[g], error[pattern, g]
+    return counts, at[:, 1], at[:, 0], intensity[kept], lattice_points.hkl[g], error[pattern, g]
 
 
 def _averaged_wedge(

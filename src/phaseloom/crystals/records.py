@@ -1,4 +1,4 @@
-"""Crystals as JSON: results carry in their attributes what they were indexed with."""
+"""Crystals as JSON text, in which results carry the crystals they were indexed with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How strongly atoms and cells scatter electrons: form factors, structure factors, rings."""
+"""Electron scattering: wavelength, form factors, structure factors, powder rings."""
 
 from __future__ import annotations
 
@@ -163,17 +163,17 @@ def powder_rings(crystal: Crystal, k_max: float) -> Rings:
         k in Å⁻¹; intensity integrated around the ring, strongest 1; indices of one member (the
         largest in h, then k, then l); how many reflections fall together.
     """
-    found = reflections(crystal, k_max)
-    if found.k.size == 0:
-        return Rings(found.k, found.k, found.hkl, found.hkl[:, 0])
-    begins = np.concatenate([[True], np.diff(found.k) > 1e-6 * k_max])
+    points = reflections(crystal, k_max)
+    if points.k.size == 0:
+        return Rings(points.k, points.k, points.hkl, points.hkl[:, 0])
+    begins = np.concatenate([[True], np.diff(points.k) > 1e-6 * k_max])
     ring = np.cumsum(begins) - 1
     multiplicity = np.bincount(ring)
-    k = np.bincount(ring, weights=found.k) / multiplicity
-    intensity = np.bincount(ring, weights=np.abs(found.structure_factor) ** 2) / k
-    order = np.lexsort((*found.hkl.T[::-1], ring))
+    k = np.bincount(ring, weights=points.k) / multiplicity
+    intensity = np.bincount(ring, weights=np.abs(points.structure_factor) ** 2) / k
+    order = np.lexsort((*points.hkl.T[::-1], ring))
     last = np.cumsum(multiplicity) - 1
-    return Rings(k, intensity / intensity.max(), found.hkl[order][last], multiplicity)
+    return Rings(k, intensity / intensity.max(), points.hkl[order][last], multiplicity)
 
 
 def _rest_energy() -> float:

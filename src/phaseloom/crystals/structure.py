@@ -1,4 +1,4 @@
-"""Crystals: a unit cell with every atom in it."""
+"""Crystal structure: a unit cell with all its atoms, its symmetry and its axes."""
 
 from __future__ import annotations
 

@@ -7,6 +7,17 @@
 - a known crystal: :func:`calibrate_rings`, :func:`calibrate_spots`, :func:`read_calibration`
 - single steps: :func:`sample_patterns`, :func:`make_correction`, :func:`corrected`,
   :func:`beam_of_sample`, :func:`make_finder`, :func:`find_peaks`
+
+Its rooms, each of which knows only those below it:
+
+- ``registration``: the chain, from a scan to its peak table
+- ``survey``: what a sample of patterns tells before all are registered
+- ``peaks``: the peak table: assembled, rounded, filtered, virtual images, clean patterns
+- ``spots``: every spot of a pattern found and fitted
+- ``calibration``: pixel size and ellipticity from a known crystal
+- ``beam``: the direct beam, and its plane over the scan (descan)
+- ``detector``: correction of counts, unusable pixels, sample of patterns
+- ``options``: the options of registration
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The chain of this room: a scan in, every spot of every pattern out.
+"""Registration of a scan: every spot of every pattern, as a table of peaks.
 
-A sample of patterns tells what the detector, the direct beam, the spots and the noise are like;
-then every pattern is registered, block by block; at last the direct beam's plane over the scan
-turns places on the detector into vectors.
+The chain of this hall. A sample of patterns tells what the detector, the direct beam, the spots
+and the noise are like; then every pattern is registered, block by block; at last the direct beam's
+plane over the scan turns positions on the detector into vectors.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.compute.blocks import Block, load, row_blocks, run_blocks
-from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
-from phaseloom.compute.progress import SILENT, Progress
-from phaseloom.diffraction.beam.wide_beam import centred, is_wide
+from phaseloom.diffraction.beam.wide_beam import is_wide, wide_beam_centres
 from phaseloom.diffraction.detector.correction import Correction, corrected, scan_mean
+from phaseloom.diffraction.options import Centring, DetectorCorrection, PeakSelection, SpotSearch
 from phaseloom.diffraction.peaks.assembly import finished, vectors
-from phaseloom.diffraction.spots.finder import Finder, Found, find_peaks
-from phaseloom.diffraction.survey import look
+from phaseloom.diffraction.spots.finder import Finder, Found, find_peaks, with_beam
+from phaseloom.diffraction.survey import survey_sample
 from phaseloom.errors import InputError
 from phaseloom.io.scans import as_scan
+from phaseloom.options import takes_options
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,35 +34,22 @@ if TYPE_CHECKING:
     from phaseloom.diffraction.beam.centring import Beam
 
 
+@takes_options(
+    correction=DetectorCorrection, centring=Centring, search=SpotSearch, selection=PeakSelection
+)
 def register(
     scan: Any,
     *,
     dark: ArrayLike | None = None,
     gain: ArrayLike | None = None,
     mask: ArrayLike | None = None,
-    saturation: float | None = None,
-    hot: bool = True,
-    beam_stop: bool = False,
-    scan_mean: bool = False,
     distortion: ArrayLike | None = None,
-    centre: Literal["auto"] | tuple[float, float] = "auto",
-    descan: Literal["plane", "each", "none"] = "plane",
-    threshold: Literal["counts", "prominence"] = "counts",
-    false_alarms: float = 0.01,
-    shape: Literal["auto", "gaussian", "disk"] = "auto",
-    sigma: float | None = None,
-    radius: float | None = None,
-    max_peaks: int = 500,
-    k_min: float | None = None,
-    k_max: float | None = None,
-    intensity_min: float | None = None,
-    prominence_min: float | None = None,
-    significance_min: float | None = None,
     seed: int = 0,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    keep: Checkpoints | None = None,
-    progress: Progress = SILENT,
+    correction: DetectorCorrection,
+    centring: Centring,
+    search: SpotSearch,
+    selection: PeakSelection,
+    execution: Execution,
 ) -> xr.Dataset:
     """Register every pattern of a scan.
 
@@ -73,37 +61,12 @@ def register(
         scans are never loaded as a whole.
     dark, gain, mask
         Images (ky, kx): value = (raw − dark) · gain where ``mask`` is true.
-    saturation
-        Raw value from which a pixel is saturated.
-    hot, beam_stop
-        Look for dead and hot pixels, and for the shadow of a beam stop.
-    scan_mean
-        Mean over 3×3 scan positions first.
     distortion
         2×2 matrix from detector px to corrected px, see
         :mod:`phaseloom.diffraction.calibration.calibration`; none by default.
-    centre
-        Direct beam (row, column) in px, found when "auto".
-    descan
-        Over the scan the beam moves like a "plane", is where it was found in "each" pattern, or
-        moves not at all ("none").
-    threshold
-        "counts": peaks stand out of counting noise, with ``false_alarms`` expected false ones
-        per pattern. "prominence": as published (Folastre et al., Sci. Rep. 2024).
-    shape, sigma, radius
-        Of the spots, in px; from the data when not given.
-    max_peaks
-        Of a pattern, the strongest.
-    k_min, k_max, intensity_min, prominence_min, significance_min
-        Peaks to keep, see :func:`phaseloom.diffraction.peaks.filtering.filter_peaks`.
     seed
         Same seed, same result.
-    workers, scheduler
-        Threads, or the address of a dask.distributed cluster.
-    keep
-        Where finished blocks and the result are kept.
-    progress
-        Where long work is reported.
+    **options
 
     Returns
     -------
@@ -119,95 +82,62 @@ def register(
         What is given does not fit the scan, or no pattern can be used.
     """
     scan = as_scan(scan)
-    _check_options(
-        scan, centre=centre, descan=descan, threshold=threshold, shape=shape,
-        max_peaks=max_peaks, workers=workers,
-    )  # fmt: skip
-    keep = keep or Checkpoints()
-    options = {
-        "saturation": saturation, "hot": hot, "beam_stop": beam_stop, "scan_mean": scan_mean,
-        "centre": centre, "descan": descan, "threshold": threshold,
-        "false_alarms": false_alarms, "shape": shape, "sigma": sigma, "radius": radius,
-        "max_peaks": max_peaks, "seed": seed,
-    }  # fmt: skip
+    _check_centre(scan, centring.centre)
     images = {
         name: None if image is None else np.asarray(image)
         for name, image in (("dark", dark), ("gain", gain), ("mask", mask))
     }
-    scene = fingerprint(
+    measured = fingerprint(
         str(scan.attrs.get("input_fingerprint")),
         list(scan["counts"].shape),
-        options,
+        [part.model_dump(mode="json") for part in (correction, centring, search)],
+        seed,
         [image for image in images.values() if image is not None],
         [name for name, image in images.items() if image is not None],
     )
-    cut = {
-        "k_min": k_min, "k_max": k_max, "intensity_min": intensity_min,
-        "prominence_min": prominence_min, "significance_min": significance_min,
-    }  # fmt: skip
-    turn = None if distortion is None else _distortion(distortion)
-    coordinates = [scan[axis].to_numpy() for axis in ("y", "x", "ky", "kx")]
-    units = [str(scan[axis].attrs.get("units", "px")) for axis in ("y", "x", "ky", "kx")]
+    matrix = None if distortion is None else _distortion(distortion)
+    axes = ("y", "x", "ky", "kx")
+    coordinates = [scan[axis].to_numpy() for axis in axes]
+    units = [str(scan[axis].attrs.get("units", "px")) for axis in axes]
 
     def compute() -> xr.Dataset:
-        correction, beam, finder = look(
-            scan, images, saturation=saturation, hot=hot, beam_stop=beam_stop, mean=scan_mean,
-            centre=centre, descan=descan, shape=shape, sigma=sigma, radius=radius,
-            false_alarms=false_alarms, max_peaks=max_peaks, seed=seed,
-        )  # fmt: skip
+        detector, beam, finder = survey_sample(
+            scan, images, correction=correction, centring=centring, search=search, seed=seed
+        )
         work = partial(
-            peaks_of_block, finder=finder, correction=correction, beam=beam, mean=scan_mean,
-            prominent=threshold == "prominence",
+            peaks_of_block, finder=finder, correction=detector, beam=beam,
+            mean=correction.scan_mean, prominent=search.threshold == "prominence",
         )  # fmt: skip
         found = _all_blocks(
-            scan, work, scene, halo=int(scan_mean), workers=workers, scheduler=scheduler,
-            keep=keep, progress=progress,
-        )  # fmt: skip
-        peaks = vectors(scan, found, beam, turn, descan)
-        return finished(peaks, found, cut, correction, beam, finder, threshold)
+            scan, work, measured, halo=int(correction.scan_mean), execution=execution
+        )
+        peaks = vectors(scan, found, beam, matrix, centring.descan)
+        return finished(peaks, found, selection, detector, beam, finder, search.threshold)
 
-    key = fingerprint(scene, cut, turn, coordinates, units)
-    return keep.stage("peaks", "register", key, compute, first=True)
+    key = fingerprint(measured, selection.model_dump(mode="json"), matrix, coordinates, units)
+    return execution.checkpoints.stage("peaks", "register", key, compute, first=True)
 
 
-def _check_options(
-    scan: xr.Dataset,
-    *,
-    centre: str | tuple[float, float],
-    max_peaks: int,
-    workers: int | None,
-    **words: str,
-) -> None:
-    """Raise InputError for what cannot be, before anything is read."""
-    known = {
-        "descan": ("plane", "each", "none"),
-        "threshold": ("counts", "prominence"),
-        "shape": ("auto", "gaussian", "disk"),
-    }
-    for name, word in words.items():
-        if word not in known[name]:
-            raise InputError(f"there is no {name} {word!r}", f"take {', '.join(known[name])}")
-    for name, number in (("max_peaks", max_peaks), ("workers", workers)):
-        if number is not None and number < 1:
-            raise InputError(f"{name} cannot be {number}", "give at least 1")
-    if centre == "auto":
+def _check_centre(scan: xr.Dataset, centre: str | tuple[float, float]) -> None:
+    """Raise InputError where the direct beam would not be on the detector."""
+    if isinstance(centre, str):
         return
     sizes = scan.sizes["ky"], scan.sizes["kx"]
-    if not all(-0.5 <= c <= n - 0.5 for c, n in zip(np.asarray(centre, float), sizes, strict=True)):
+    if not all(-0.5 <= c <= n - 0.5 for c, n in zip(centre, sizes, strict=True)):
         raise InputError(
             f"the centre {centre} is not on the detector of {sizes[0]}×{sizes[1]} px",
             "give (row, column) in px, or auto",
         )
 
 
-def _distortion(matrix: ArrayLike) -> NDArray[np.float64]:
-    turn = np.asarray(matrix, dtype=np.float64)
-    if turn.shape != (2, 2) or not np.isfinite(turn).all() or abs(np.linalg.det(turn)) < 1e-3:
+def _distortion(values: ArrayLike) -> NDArray[np.float64]:
+    matrix = np.asarray(values, dtype=np.float64)
+    if matrix.shape != (2, 2) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-3:
         raise InputError(
             "the distortion is no 2×2 matrix that can be inverted",
             "give that of a calibration, from detector px to corrected px",
         )
-    return turn
+    return matrix
 
 
 def peaks_of_block(
@@ -226,7 +156,7 @@ def peaks_of_block(
     block
         From :func:`phaseloom.compute.blocks.row_blocks`.
     finder, correction, beam
-        What :func:`phaseloom.diffraction.survey.look` found out.
+        As :func:`phaseloom.diffraction.survey.survey_sample` gives them.
     mean
         Take the mean over 3×3 scan positions first.
     prominent
@@ -258,9 +188,10 @@ def peaks_of_block(
         found = find_prominent(patterns, correction, places, max_peaks=min(finder.max_peaks, 150))
     else:
         found = find_peaks(patterns, finder, correction, places)
-    if is_wide(beam.radius, finder):
+    if is_wide(beam.radius, finder.shape.half_maximum):
         raw = raw.reshape(-1, *raw.shape[2:])
-        found = centred(found, raw, detector, places, radius=beam.radius, guard=finder.guard_radius)
+        centres, errors = wide_beam_centres(raw, detector, places, radius=beam.radius)
+        found = with_beam(found, places, centres, errors, guard=finder.guard_radius)
     return _part(found)
 
 
@@ -287,19 +218,16 @@ def _all_blocks(
     key: str,
     *,
     halo: int,
-    workers: int | None,
-    scheduler: str | None,
-    keep: Checkpoints,
-    progress: Progress,
+    execution: Execution,
 ) -> dict[str, NDArray[Any]]:
     """All blocks' peaks, one after the other in the scan's order; finished ones are kept."""
     blocks = row_blocks(scan, halo=halo)
-    parts = keep.parts("peaks", "register", key)
+    parts = execution.checkpoints.parts("peaks", "register", key)
     done = {index: parts.load(index) for index in parts.done() if index < len(blocks)}
     todo = [block for block in blocks if block.index not in done]
-    results = run_blocks(work, todo, Execution(workers=workers, scheduler=scheduler))
+    results = run_blocks(work, todo, execution)
     sizes = [math.prod(block.shape) for block in todo]
-    for at, part in progress.track(
+    for at, part in execution.progress.track(
         results, "registering patterns", total=sum(sizes), amount=lambda item: sizes[item[0]]
     ):
         parts.save(todo[at].index, part)

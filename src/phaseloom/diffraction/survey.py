@@ -1,11 +1,11 @@
-"""A look at a sample of the scan: the detector's bad pixels, the direct beam, spots and noise."""
+"""Survey of a sample of patterns: unusable pixels, direct beam, spot size, noise."""
 
 from __future__ import annotations
 
 import math
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from phaseloom.diffraction.beam.centring import Beam, beam_of_sample
 from phaseloom.diffraction.beam.wide_beam import with_saturated
 from phaseloom.diffraction.detector.correction import Correction, corrected, make_correction
 from phaseloom.diffraction.detector.sampling import sample_patterns, sample_size
+from phaseloom.diffraction.options import Centring, DetectorCorrection, SpotSearch
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,54 +22,56 @@ if TYPE_CHECKING:
     from phaseloom.diffraction.spots.finder import Finder
 
 
-def look(
+def survey_sample(
     scan: xr.Dataset,
     images: dict[str, NDArray[Any] | None],
     *,
-    saturation: float | None,
-    hot: bool,
-    beam_stop: bool,
-    mean: bool,
-    centre: Literal["auto"] | tuple[float, float],
-    descan: Literal["plane", "each", "none"],
+    correction: DetectorCorrection,
+    centring: Centring,
+    search: SpotSearch,
     seed: int,
-    **search: Any,
 ) -> tuple[Correction, Beam, Finder]:
-    """What a sample of the scan tells: bad pixels, direct beam, spots and noise.
+    """Detector correction, direct beam and finder of a scan, from a sample of its patterns.
 
-    Parameters are those of :func:`register`; ``search`` goes to
-    :func:`phaseloom.diffraction.spots.estimation.make_finder`.
+    Parameters
+    ----------
+    scan
+        ``counts`` (y, x, ky, kx).
+    images
+        ``dark``, ``gain`` and ``mask`` (ky, kx), where there is one.
+    correction, centring, search, seed
+        As for :func:`phaseloom.diffraction.registration.register`.
     """
     from phaseloom.diffraction.spots.estimation import make_finder
 
     patterns, positions = sample_patterns(scan, sample_size(scan))
-    correction = make_correction(
-        patterns, **images, saturation=saturation, hot=hot, beam_stop=beam_stop
+    detector = make_correction(
+        patterns,
+        **images,
+        saturation=correction.saturation,
+        hot=correction.hot,
+        beam_stop=correction.beam_stop,
     )
-    values = corrected(patterns, correction)
-    if centre == "auto":
+    values = corrected(patterns, detector)
+    if centring.centre == "auto":
         # A saturated beam is still the beam: masked, it would look like something in its way.
         seen = values
-        if np.isfinite(correction.saturation):
-            seen = with_saturated(patterns, correction)
+        if np.isfinite(detector.saturation):
+            seen = with_saturated(patterns, detector)
         beam = beam_of_sample(seen, positions, seed=seed)
     else:
-        row, column = centre
+        row, column = centring.centre
         beam = Beam(row, column, ((0.0, 0.0), (0.0, 0.0)), math.nan, False, 0.0)
-    if descan == "none":
+    if centring.descan == "none":
         middle = beam.at((scan.sizes["y"] - 1) / 2, (scan.sizes["x"] - 1) / 2)
         beam = replace(
             beam, row=float(middle[0]), column=float(middle[1]), slopes=((0.0, 0.0), (0.0, 0.0))
         )
-    if mean:
-        values = _mean_sample(scan, positions, correction)
+    if correction.scan_mean:
+        values = _mean_sample(scan, positions, detector)
     places = np.stack(beam.at(positions[:, 0], positions[:, 1]), axis=1)
-    finder = make_finder(values, places, beam_radius=beam.radius, **_renamed(search))
-    return correction, beam, finder
-
-
-def _renamed(search: dict[str, Any]) -> dict[str, Any]:
-    return {("kind" if name == "shape" else name): value for name, value in search.items()}
+    finder = make_finder(values, places, beam_radius=beam.radius, search=search)
+    return detector, beam, finder
 
 
 def _mean_sample(

@@ -1,10 +1,21 @@
-"""Files in, labelled measurements out; results to disk.
+"""Reading of measurements into labelled arrays, and writing of results and exports.
 
 ``read(path)`` returns an :class:`xarray.Dataset` whatever the beamline or the microscope wrote;
 ``read_references(path)`` the spectra of a file, one by one; ``stack_images(images)`` joins images
 of one energy each into a stack. For 4D-STEM ``read_scan(path)`` takes what holds diffraction
 patterns, ``read_pattern(path)`` a single one, ``as_scan(data)`` an array or a HyperSpy signal;
 ``calibrated`` and ``with_scan_shape`` say what a file does not.
+
+- ``reading``: finds the reader of a file; ``readers/`` has one module per format family
+- ``choice``: detector, entry and partial reading, as every reader takes them
+- ``spectra``: reference spectra of a file
+- ``scans``, ``patterns``: files, arrays and HyperSpy signals as 4D-STEM scans; single patterns
+- ``scan_making``, ``scan_axes``, ``scan_calibration``, ``chunking``: parts of a scan
+- ``hyperspy_signals``: HyperSpy and pyxem signals in and out
+- ``images``, ``stacking``: labelled images of one file; images joined into a stack
+- ``description``: what ``phaseloom info`` prints
+- ``fingerprint``, ``tags``, ``block_file``: hashes of inputs, numbers in tags, header of ``.blo``
+- ``export/``: orientations, maps, patterns, spectra, NeXus
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is in a measurement, in words and numbers: ``phaseloom info``."""
+"""Description of a measurement for ``phaseloom info``: kind, shape, axes, ranges, energies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an input was, in a few characters: the fingerprint kept with every result."""
+"""Fingerprints (hashes) of input files and arrays, kept with every result."""
 
 from __future__ import annotations
 

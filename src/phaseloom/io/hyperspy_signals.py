@@ -10,7 +10,8 @@ import numpy as np
 from phaseloom.errors import InputError
 from phaseloom.io.fingerprint import array_fingerprint
 from phaseloom.io.scan_axes import DIMS, axes_of
-from phaseloom.io.scans import make_scan
+from phaseloom.io.scan_making import make_scan
+from phaseloom.io.tags import number_at, scaled
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,7 +54,7 @@ def from_signal(signal: Any, name: str) -> xr.Dataset:
 
 
 def facts_of(metadata: Mapping[str, Any], *, pyxem: bool) -> dict[str, float | None]:
-    """What HyperSpy's metadata tree says of the microscope, in our units.
+    """Microscope settings in HyperSpy's metadata tree, in our units.
 
     Parameters
     ----------
@@ -63,24 +64,22 @@ def facts_of(metadata: Mapping[str, Any], *, pyxem: bool) -> dict[str, float | N
         Written by pyxem, which keeps the camera length in cm and the exposure of the
         diffraction detector in ms, where HyperSpy has mm and s.
     """
-    tem = "Acquisition_instrument.TEM."
-    voltage = _at(metadata, tem + "beam_energy")
-    rocking = _at(metadata, tem + "rocking_angle")
-    length = _at(metadata, tem + "camera_length")
-    exposure = _at(metadata, tem + "Detector.Camera.exposure")
+    instrument = metadata.get("Acquisition_instrument")
+    tree = instrument if isinstance(instrument, Mapping) else {}
+    exposure = number_at(tree, "TEM", "Detector", "Camera", "exposure")
     if exposure is None:
-        exposure = _at(metadata, tem + "Detector.Diffraction.exposure_time")
-        exposure = None if exposure is None else exposure * 1e-3
+        milliseconds = number_at(tree, "TEM", "Detector", "Diffraction", "exposure_time")
+        exposure = scaled(milliseconds, 1e-3)
     if exposure is None:
-        exposure = _at(metadata, "Acquisition_instrument.dwell_time")
-    rotation = _at(metadata, tem + "rotation")
+        exposure = number_at(tree, "dwell_time")
+    rotation = number_at(tree, "TEM", "rotation")
     if rotation is None:
-        rotation = _at(metadata, tem + "scan_rotation")
+        rotation = number_at(tree, "TEM", "scan_rotation")
     return {
-        "voltage": voltage,
-        "precession_angle": None if rocking is None else rocking * _DEGREES_PER_MRAD,
-        "camera_length": None if length is None else length * (10.0 if pyxem else 1.0),
-        "convergence_angle": _at(metadata, tem + "convergence_angle"),
+        "voltage": number_at(tree, "TEM", "beam_energy"),
+        "precession_angle": scaled(number_at(tree, "TEM", "rocking_angle"), _DEGREES_PER_MRAD),
+        "camera_length": scaled(number_at(tree, "TEM", "camera_length"), 10.0 if pyxem else 1.0),
+        "convergence_angle": number_at(tree, "TEM", "convergence_angle"),
         "exposure": exposure,
         "scan_rotation": rotation,
     }
@@ -103,7 +102,7 @@ def to_signal(scan: xr.Dataset) -> Any:
     for name in DIMS:
         coordinate = scan[name]
         values = coordinate.to_numpy()
-        known = coordinate.attrs.get("units", "px")
+        unit = coordinate.attrs.get("units", "px")
         step = (values[-1] - values[0]) / (values.size - 1) if values.size > 1 else 1.0
         axes.append(
             {
@@ -111,7 +110,7 @@ def to_signal(scan: xr.Dataset) -> Any:
                 "size": values.size,
                 "scale": float(step),
                 "offset": float(values[0]),
-                "units": {"Å⁻¹": "$A^{-1}$"}.get(known, known),
+                "units": {"Å⁻¹": "$A^{-1}$"}.get(unit, unit),
                 "navigate": name in DIMS[:2],
             }
         )
@@ -139,16 +138,3 @@ def to_signal(scan: xr.Dataset) -> Any:
     if pyxem:  # it makes this kind of signal known to HyperSpy
         signal.set_signal_type("electron_diffraction")
     return signal
-
-
-def _at(tree: Mapping[str, Any], path: str) -> float | None:
-    """The number at a dotted path, or None."""
-    node: Any = tree
-    for part in path.split("."):
-        if not isinstance(node, Mapping) or part not in node:
-            return None
-        node = node[part]
-    try:
-        return float(node)
-    except (TypeError, ValueError):
-        return None

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from phaseloom.errors import InputError
+from phaseloom.io.choice import Choice
 from phaseloom.io.readers import READERS
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def find_reader(path: Path) -> ModuleType:
     """
     if not path.exists():
         raise InputError("no such file", "check the path", source=path)
-    known = readers()
-    for module in known:
+    modules = readers()
+    for module in modules:
         if path.suffix.lower() in module.file_extensions and module.reads_this(path):
             return module
     if path.is_dir():
@@ -40,7 +41,7 @@ def find_reader(path: Path) -> ModuleType:
         )
     if path.suffix.lower() == ".zip":
         raise InputError("is a zip archive", "unzip it and give the file inside", source=path)
-    extensions = sorted({e for module in known for e in module.file_extensions})
+    extensions = sorted({e for module in modules for e in module.file_extensions})
     if path.suffix.lower() in extensions:
         raise InputError(
             f"has the extension {path.suffix} but not the content of any format that uses it",
@@ -58,7 +59,7 @@ def read(
     path: str | PathLike[str],
     *,
     detector: str | None = None,
-    region: int | None = None,
+    entry: int | None = None,
     partial: bool = False,
 ) -> xr.Dataset:
     """Read one file of X-ray images or spectra, or a 4D-STEM scan, into a labelled measurement.
@@ -72,9 +73,9 @@ def read(
     detector
         Name of the detector channel; the first counter by default. In a file with several
         scans the name of one.
-    region
-        Spatial region (NXentry, SDF region), counted from 1; the first by default, with a
-        warning when there are more.
+    entry
+        Which of the file's own spatial regions (NXentry, SDF region), counted from 1; the
+        first by default, with a warning when there are more.
     partial
         Use an incomplete file as far as it can be read; what is missing is named in a warning.
 
@@ -84,6 +85,8 @@ def read(
         ``counts`` with dims (energy, y, x) for stacks and images, (energy, position) for line
         scans, (energy, point) for point spectra, or ``absorption`` (spectrum, energy).
         Energies in eV, lengths in µm, all axes ascending. ``attrs["kind"]`` says which it is.
+        Pages of a TIFF without energies are ``counts`` (frame, y, x) of kind
+        ``images_without_energy`` or, in Å⁻¹, (frame, ky, kx) of kind ``patterns``, lazy.
 
         A 4D-STEM scan (kind ``scan``) has ``counts`` (y, x, ky, kx), row 0 the top, and is
         lazy: numbers are read when they are asked for. Its scan axes are in nm and its detector
@@ -98,7 +101,5 @@ def read(
         The file is absent, damaged, of an unknown format or of a kind that holds no map.
     """
     path = Path(path)
-    measurement: xr.Dataset = find_reader(path).read(
-        path, detector=detector, region=region, partial=partial
-    )
+    measurement: xr.Dataset = find_reader(path).read(path, Choice(detector, entry, partial))
     return measurement

@@ -1,4 +1,4 @@
-"""Axes of a 4D-STEM scan: whatever a file calls its units, made nm and Å⁻¹, or px."""
+"""Axes of a 4D-STEM scan: units of files converted to nm and Å⁻¹, or px."""
 
 from __future__ import annotations
 
@@ -89,6 +89,11 @@ def is_reciprocal(units: str) -> bool:
     return unit in _PER_ANGSTROM or unit in _RADIANS
 
 
+def per_angstrom(units: str) -> float | None:
+    """Factor from a unit of reciprocal length to Å⁻¹; None if it is none."""
+    return _PER_ANGSTROM.get(_plain_unit(units))
+
+
 def wavelength(voltage: float) -> float:
     """Relativistic wavelength in Å of electrons accelerated by `voltage` kV (CODATA 2018)."""
     energy = voltage * 1e3  # eV
@@ -128,14 +133,14 @@ def coordinate(
     InputError
         The detector has axes of length: these are images, not diffraction patterns.
     """
-    found = (
+    factor_and_unit = (
         _scan_scale(axis, source)
         if axis.navigate
         else _detector_scale(axis, voltage=voltage, source=source)
     )
-    if found is None:
+    if factor_and_unit is None:
         return np.arange(n, dtype=np.float64), "px"
-    factor, unit = found
+    factor, unit = factor_and_unit
     offset = factor * axis.offset if math.isfinite(axis.offset) else 0.0
     return offset + factor * axis.scale * np.arange(n, dtype=np.float64), unit
 

@@ -1,4 +1,4 @@
-"""What a file does not say of a scan, or says wrongly: calibration and shape given by hand."""
+"""Calibration, instrument settings and shape of a scan given by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from phaseloom.io.scan_axes import ANGSTROM, DIFFERS, DIMS, spaced, step_of
 if TYPE_CHECKING:
     import xarray as xr
 
-# What is kept of an instrument, with the limits of what can be.
+# Settings of an instrument that are kept, with their limits.
 FACTS = {
     "voltage": (1.0, 5000.0),
     "precession_angle": (0.0, 20.0),
@@ -44,7 +44,7 @@ def calibrated(
     precession: float | None = None,
     scan_rotation: float | None = None,
 ) -> xr.Dataset:
-    """The scan with what its file does not say, or says wrongly, filled in.
+    """The scan with pixel size, step and instrument settings as given, over those of its file.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def with_scan_shape(scan: xr.Dataset, shape: tuple[int, int]) -> xr.Dataset:
 
 
 def plausible(facts: Mapping[str, float | None], source: str | PathLike[str]) -> dict[str, float]:
-    """What is known of the instrument and can be."""
+    """Instrument settings that are physically possible; others go, with a warning."""
     known = {}
     for name, value in facts.items():
         # 0 stands for "not entered" in most files; a precession of 0 says the same as none.

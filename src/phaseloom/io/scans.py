@@ -1,139 +1,26 @@
-"""4D-STEM scans as labelled, lazy arrays: made from files, from arrays, from HyperSpy signals.
+"""4D-STEM scans as labelled, lazy arrays: from files, from arrays, from HyperSpy signals.
 
-A *scan* is an :class:`xarray.Dataset` with ``counts`` (y, x, ky, kx), backed by dask. The scan
-axes are in nm and the axes of the detector in Å⁻¹ (k = 1/d, no 2π), or both count pixels
-(``units`` "px"). Row 0 is the top: y and ky grow downwards.
+:mod:`phaseloom.io.scan_making` says what a scan is.
 """
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phaseloom.errors import InputError, InputWarning
-from phaseloom.io.fingerprint import array_fingerprint, input_fingerprint
-from phaseloom.io.readers._lazy import chunks
-from phaseloom.io.scan_axes import (
-    ANGSTROM,
-    DIFFERS,
-    DIMS,
-    Axis,
-    coordinate,
-    plain_axes,
-    spaced,
-    step_of,
-)
-from phaseloom.io.scan_calibration import FACTS, calibrated, plausible, with_scan_shape
+from phaseloom.errors import InputError
+from phaseloom.io.fingerprint import array_fingerprint
+from phaseloom.io.scan_axes import DIMS, Axis, plain_axes, step_of
+from phaseloom.io.scan_calibration import FACTS, calibrated, with_scan_shape
+from phaseloom.io.scan_making import make_scan
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = [
-    "as_scan",
-    "calibrated",
-    "input_fingerprint",
-    "make_scan",
-    "read_scan",
-    "to_hyperspy",
-    "with_scan_shape",
-]
-
-
-def make_scan(
-    data: Any,
-    axes: Sequence[Axis],
-    *,
-    format_name: str,
-    source: str | PathLike[str],
-    fingerprint: str,
-    title: str = "",
-    facts: Mapping[str, float | None] | None = None,
-) -> xr.Dataset:
-    """Put an array and what is known of it together to a scan.
-
-    Parameters
-    ----------
-    data
-        Numbers, numpy or dask, two to four axes: two of the detector, the others of the scan.
-    axes
-        One for each axis of `data`, in its order. The scan's come first in the result; an
-        array without is one pattern (1, 1, ky, kx), one with a single axis a series
-        (1, N, ky, kx).
-    format_name, source, fingerprint, title
-        For the attributes; `source` is a file or the name of something in memory.
-    facts
-        ``voltage`` (kV), ``precession_angle`` (deg), ``camera_length`` (mm),
-        ``convergence_angle`` (mrad), ``exposure`` (s), ``scan_rotation`` (deg), ``saturation``;
-        None where not known. What cannot be is left out with a warning.
-
-    Returns
-    -------
-    xarray.Dataset
-        A scan, ``attrs["kind"] == "scan"``.
-
-    Raises
-    ------
-    InputError
-        The array holds no diffraction patterns, or numbers that are none.
-    """
-    import dask.array as da
-    import xarray as xr
-
-    if data.dtype.kind not in "uifb":
-        raise InputError(
-            f"holds {data.dtype}, not real numbers", "give counts or intensities", source=source
-        )
-    if not data.size:
-        raise InputError(f"holds no patterns (shape {data.shape})", source=source)
-    order = _scan_first(axes, source)
-    axes = [Axis(navigate=True)] * (len(DIMS) - len(order)) + [axes[index] for index in order]
-    # Not even an empty step between file and slice: dask reads no more than the slice then.
-    data = data if order == sorted(order) else data.transpose(order)
-    data = data.reshape((1,) * (len(DIMS) - data.ndim) + data.shape)
-    if not isinstance(data, da.Array):
-        data = _native(np.asarray(data))
-        data = da.from_array(data, chunks=chunks(data.shape, data.itemsize))
-    elif not data.dtype.isnative:
-        data = data.map_blocks(_native, dtype=data.dtype.newbyteorder("="))
-    if data.numblocks[2:] != (1, 1) or math.prod(data.chunksize) * data.dtype.itemsize > 2**28:
-        data = data.rechunk(chunks(data.shape, data.dtype.itemsize))
-    known = plausible(facts or {}, source)
-    found = [
-        coordinate(axis, n, voltage=known.get("voltage"), source=source)
-        for axis, n in zip(axes, data.shape, strict=True)
-    ]
-    found = [*_alike(found[:2]), *_alike(found[2:])]
-    scan = xr.Dataset(
-        {"counts": (DIMS, data, {"units": "counts"})},
-        coords={
-            name: (name, values, {"units": unit})
-            for name, (values, unit) in zip(DIMS, found, strict=True)
-        },
-        attrs={
-            "kind": "scan",
-            "format": format_name,
-            "source": Path(source).name,
-            "title": title or Path(source).stem,
-            "input_fingerprint": fingerprint,
-            **known,
-        },
-    )
-    high, wide = step_of(scan["ky"]), step_of(scan["kx"])
-    if high and wide and not math.isclose(high, wide, rel_tol=DIFFERS):
-        warnings.warn(
-            f"{source}: a pixel of the detector is {high:g} {ANGSTROM} high and {wide:g} "
-            f"{ANGSTROM} wide; the width is taken for both",
-            InputWarning,
-            stacklevel=2,
-        )
-        scan["ky"] = ("ky", spaced(scan["ky"], wide), scan["ky"].attrs)
-    return scan
+__all__ = ["as_scan", "calibrated", "read_scan", "to_hyperspy", "with_scan_shape"]
 
 
 def read_scan(
@@ -159,13 +46,12 @@ def read_scan(
     InputError
         The file cannot be read or holds something else.
     """
-    from phaseloom.io.patterns import read_tiff_scan
-    from phaseloom.io.readers.tiff import file_extensions
+    from phaseloom.io.readers import tiff
     from phaseloom.io.reading import read
 
     path = Path(path)
-    if path.suffix.lower() in file_extensions and path.is_file():
-        return read_tiff_scan(path, partial=partial)
+    if path.suffix.lower() in tiff.file_extensions and path.is_file():
+        return tiff.read_patterns(path, partial=partial)
     scan = read(path, detector=detector, partial=partial)
     if scan.attrs.get("kind") != "scan":
         raise InputError(
@@ -256,27 +142,6 @@ def to_hyperspy(scan: xr.Dataset) -> Any:
     return to_signal(scan)
 
 
-def _scan_first(axes: Sequence[Axis], source: str | PathLike[str]) -> list[int]:
-    """Order of the axes: those of the scan, then those of the detector."""
-    scan = [index for index, axis in enumerate(axes) if axis.navigate]
-    detector = [index for index, axis in enumerate(axes) if not axis.navigate]
-    if len(detector) != 2:
-        what = {0: "numbers", 1: "spectra"}.get(len(detector), "volumes")
-        raise InputError(
-            f"holds {what}, not diffraction patterns ({len(detector)} axes per scan position)",
-            "give a 4D-STEM scan",
-            source=source,
-        )
-    if len(scan) > 2:
-        named = ", ".join(axes[index].name or f"axis {index}" for index in scan)
-        raise InputError(
-            f"has {len(scan)} scan axes ({named})",
-            "save one scan of it, with two scan axes",
-            source=source,
-        )
-    return scan + detector
-
-
 def _from_labelled(array: xr.DataArray, name: str) -> xr.Dataset:
     """A scan from an array with the dims y, x, ky, kx in any order."""
     import dask.array as da
@@ -312,18 +177,3 @@ def _from_labelled(array: xr.DataArray, name: str) -> xr.Dataset:
         title=str(attrs.get("title", "")),
         facts={key: attrs[key] for key in FACTS if key in attrs},
     )
-
-
-def _alike(found: Sequence[tuple[Any, str]]) -> Sequence[tuple[Any, str]]:
-    """Two axes of one plane, both calibrated or neither; one without an extent borrows."""
-    units = [unit for _, unit in found]
-    if units[0] == units[1]:
-        return found
-    if all(len(values) == 1 or unit != "px" for values, unit in found):
-        unit = next(unit for unit in units if unit != "px")
-        return [(values, unit) for values, _ in found]
-    return [(np.arange(len(values), dtype=np.float64), "px") for values, _ in found]
-
-
-def _native(array: Any) -> Any:
-    return array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -1,118 +1,14 @@
-"""Labelled image stacks: made from arrays of images, joined from single images."""
+"""Images of single energies, one file each, joined into an image stack."""
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
-
-# "_8324.0_eV_", "_0250.52eV_", "_8250_0eV": an underscore stands for the decimal point only
-# between three or more digits and one or two, so that "fov07_8250eV" is not 7.8250 eV.
-_ENERGY_IN_NAME = re.compile(r"(?<![\d.])(\d{3,5}_\d{1,2}|\d+(?:\.\d+)?)_?eV(?![A-Za-z])")
-
-
-def energy_in_name(path: Path) -> float | None:
-    """Energy in eV written in a file name (``_8324.0_eV_``, ``_8250_0eV``), if there is just one.
-
-    Parameters
-    ----------
-    path
-        The file; only its name is looked at.
-
-    Returns
-    -------
-    float or None
-        The energy in eV; None if the name holds none or several.
-    """
-    found = {float(text.replace("_", ".")) for text in _ENERGY_IN_NAME.findall(path.stem)}
-    return found.pop() if len(found) == 1 else None
-
-
-def refuse_choice(path: Path, *, detector: str | None, region: int | None, available: str) -> None:
-    """Refuse a detector or a region that a file with one image source cannot have.
-
-    Raises
-    ------
-    InputError
-        ``detector`` is not ``available``, or ``region`` is not 1.
-    """
-    if detector not in (None, available):
-        raise InputError(
-            f"has no detector {detector!r}", f"the only one is {available!r}", source=path
-        )
-    if region not in (None, 1):
-        raise InputError(f"has no region {region}", "there is only region 1", source=path)
-
-
-def pixel_axis(name: str, size: int, pixel_size: float | None, centre: float | None) -> xr.Variable:
-    """Ascending positions of pixels along one image axis.
-
-    Parameters
-    ----------
-    name
-        Dimension, ``"y"`` or ``"x"``.
-    size
-        Number of pixels.
-    pixel_size
-        Pixel size in µm; None if unknown: positions are then pixel indices, ``units="px"``.
-    centre
-        Position of the centre of the field in µm; None if unknown: the first pixel is then at 0.
-    """
-    index = np.arange(size, dtype=np.float64)
-    if pixel_size is None:
-        return xr.Variable((name,), index, {"units": "px"})
-    if centre is not None:
-        index = index - (size - 1) / 2
-    start = 0.0 if centre is None else centre
-    return xr.Variable((name,), start + index * pixel_size, {"units": "µm"})
-
-
-def images_to_stack(
-    variables: Mapping[str, tuple[NDArray[Any], str]],
-    *,
-    energy: NDArray[np.float64],
-    y: xr.Variable,
-    x: xr.Variable,
-    attrs: Mapping[str, Any],
-) -> xr.Dataset:
-    """Labelled stack (or image) from arrays, sorted by energy.
-
-    Parameters
-    ----------
-    variables
-        Per variable name: array (energy, y, x) or (energy,), and its units.
-    energy
-        Photon energies in eV, in any order; repeated energies are kept, in their order.
-    y, x
-        Ascending pixel positions.
-    attrs
-        Attributes of the measurement; ``kind`` is added.
-
-    Returns
-    -------
-    xarray.Dataset
-        kind "stack", or "image" for one energy.
-    """
-    order = np.argsort(energy, kind="stable")
-    data = {
-        name: (("energy", "y", "x")[: values.ndim], values[order], {"units": units})
-        for name, (values, units) in variables.items()
-    }
-    coords = {
-        "energy": ("energy", np.asarray(energy, dtype=np.float64)[order], {"units": "eV"}),
-        "y": y,
-        "x": x,
-    }
-    kind = "stack" if len(energy) > 1 else "image"
-    return xr.Dataset(data, coords, {"kind": kind, **attrs})
 
 
 def stack_images(images: Sequence[xr.Dataset]) -> xr.Dataset:

@@ -1,4 +1,4 @@
-"""Is the latent space in order: naming, occupancy, distances, calibration."""
+"""Diagnostics of the latent space: naming, occupancy, distances, calibration."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def one_to_one(
     from scipy.optimize import linear_sum_assignment
 
     component, label = np.asarray(components), np.asarray(labels)
-    known = label >= 0
+    labelled = label >= 0
     shared = np.zeros((n_components, n_components))
-    np.add.at(shared, (component[known], label[known]), 1.0)
+    np.add.at(shared, (component[labelled], label[labelled]), 1.0)
     _, name = linear_sum_assignment(-shared)
     total = shared.sum(axis=0)
-    found = np.zeros(n_components)
-    found[name] = shared[np.arange(n_components), name]
+    shared_with_own = np.zeros(n_components)
+    shared_with_own[name] = shared[np.arange(n_components), name]
     with np.errstate(invalid="ignore"):
-        return np.asarray(name, dtype=np.intp), found / np.where(total > 0, total, np.nan)
+        return np.asarray(name, dtype=np.intp), shared_with_own / np.where(total > 0, total, np.nan)
 
 
 def mahalanobis_squared(

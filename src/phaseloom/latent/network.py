@@ -1,4 +1,4 @@
-"""The network: an encoder and a decoder around straight lines, and a mixture of Gaussians."""
+"""Variational autoencoder with a Gaussian-mixture prior: encoder, decoder, mixture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the clusters are before anything is trained: references registered to the data.
+"""Initial clusters: references registered to the data.
 
 Confident pixels follow the references wherever these are wrong (energy axis, stray light). So the
 references are moved onto the data first, all together, then each by itself: as in coherent point
@@ -62,7 +62,7 @@ def register(
     *,
     min_points: int = 50,
 ) -> Seeds:
-    """Move the references onto the data and find which of them are there.
+    """Register the references to the data and find which of them are present.
 
     Parameters
     ----------
@@ -72,18 +72,18 @@ def register(
         (K, features) centred and scaled.
     min_points
         A phase with fewer confident points than this is absent. So is one whose cluster is not
-        its own: pixels on the way to a neighbour (see ``_not_its_own``).
+        its own: pixels on the way to a neighbour (see ``_dependent_cluster``).
     """
     x = np.asarray(spectra, dtype=float)
     v = np.asarray(variance, dtype=float)
-    found: Seeds | None = None
+    best: Seeds | None = None
     least = np.inf
-    for temperature, own in _STARTS:
-        seeds, misfit = _register(x, v, references, temperature, own, min_points)
-        if found is None or misfit < _BETTER * least:
-            found, least = seeds, misfit
-    assert found is not None
-    return found
+    for temperature, follow in _STARTS:
+        seeds, misfit = _register(x, v, references, temperature, follow, min_points)
+        if best is None or misfit < _BETTER * least:
+            best, least = seeds, misfit
+    assert best is not None
+    return best
 
 
 def _register(
@@ -91,17 +91,17 @@ def _register(
     v: Array,
     references: NDArray[np.floating],
     temperature: float,
-    own: float,
+    follow: float,
     min_points: int,
 ) -> tuple[Seeds, float]:
     """Clusters from one start, and their mean reduced χ², outliers cut at 20."""
-    centres, shift = _move_together(x, references, temperature, own)
+    centres, shift = _move_together(x, references, temperature, follow)
     present = np.ones(len(references), dtype=bool)
     while True:
         centres, responsibility, chi2 = _refine(x, v, centres, present)
         sure = (responsibility > 0.9).sum(axis=0)
         few = present & (sure < min_points)
-        lost = few if few.any() else _not_its_own(centres, references, present, sure)
+        lost = few if few.any() else _dependent_cluster(centres, references, present, sure)
         if not lost.any() or present.sum() == 1:
             break
         present = present & ~lost
@@ -119,13 +119,13 @@ def _move_together(
     """Centres after annealed EM with a displacement common to all, and that displacement."""
     n_phases, n_features = references.shape
     shift = np.zeros(n_features)
-    own = np.zeros((n_phases, n_features))
+    displacement = np.zeros((n_phases, n_features))
     share = np.full(n_phases, 1.0 / n_phases)
     apart = ((references[:, None] - references[None]) ** 2).sum(axis=2)
     apart = apart[np.triu_indices(n_phases, 1)]
     scale = float(np.median(apart)) / 4 if n_phases > 1 else float(x.var(axis=0).sum())
     for warmth in np.repeat(np.geomspace(temperature, 0.05, 8), 4):
-        centres = references + shift + own
+        centres = references + shift + displacement
         squared = (x**2).sum(axis=1)[:, None] - 2 * x @ centres.T + (centres**2).sum(axis=1)
         score = np.log(share) - squared / (2 * scale * warmth)
         far = np.quantile(score.max(axis=1), _OUTLIERS)
@@ -135,8 +135,8 @@ def _move_together(
         residual = (responsibility.T @ x) / np.maximum(count, 1.0)[:, None] - references
         trust = count / (count + 0.02 * len(x))
         shift = trust @ residual / (trust.sum() + 0.1)
-        own = follow * trust[:, None] * (residual - shift)
-    return references + shift + own, shift
+        displacement = follow * trust[:, None] * (residual - shift)
+    return references + shift + displacement, shift
 
 
 def _refine(
@@ -163,13 +163,13 @@ def _refine(
     return centres, responsibility, misfit
 
 
-def _not_its_own(
+def _dependent_cluster(
     centres: Array,
     references: NDArray[np.floating],
     present: NDArray[np.bool_],
     count: NDArray[np.intp],
 ) -> NDArray[np.bool_]:
-    """The one phase, if any, whose cluster hangs on a larger one nearest to it.
+    """The one phase, if any, whose cluster is a fringe of the larger one nearest to it.
 
     A small cluster is its own when it keeps 60 % of the references' distance to the larger one:
     below that it is made of the pixels of a boundary. A large one cannot be a boundary; real

@@ -1,4 +1,4 @@
-"""Train the Gaussian-mixture variational autoencoder from seeds, and use it."""
+"""Training of the Gaussian-mixture variational autoencoder, and the trained model."""
 
 from __future__ import annotations
 
@@ -295,13 +295,13 @@ def _start_on_axes(
     projected = (x - origin) @ axes.T
     back = np.linalg.lstsq(projected, x - origin, rcond=None)[0]
     left = ((x - origin - projected @ back) ** 2).mean(axis=0)
-    known = 0.0 if variance is None else spread
+    noise_variance = 0.0 if variance is None else spread
     with torch.no_grad():
         network.encoder_line.weight.copy_(torch.from_numpy(axes))
         network.encoder_line.bias.copy_(torch.from_numpy(-axes @ origin))
         network.decoder_line.weight.copy_(torch.from_numpy(back.T))
         network.decoder_line.bias.copy_(torch.from_numpy(origin))
-        start = np.log(np.maximum(left - known, 0.05 * left) + 1e-7)
+        start = np.log(np.maximum(left - noise_variance, 0.05 * left) + 1e-7)
         network.feature_log_variance.copy_(torch.from_numpy(start))
 
 

@@ -1,4 +1,4 @@
-"""Where two phases meet: boundary pixels, lengths of interfaces, distance to them."""
+"""Phase boundaries: boundary pixels, lengths of interfaces, distance to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boundaries between grains: where, how long, which misorientation; cubic twins."""
+"""Grain boundaries: pixels, lengths, misorientation; cubic twins."""
 
 from __future__ import annotations
 

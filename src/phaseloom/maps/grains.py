@@ -1,4 +1,4 @@
-"""Grains of an orientation map: where they are, how they lie, how much they are bent.
+"""Grains of an orientation map: segmentation, mean orientation, internal misorientation.
 
 Maps are (y, x) arrays: ``phase`` the number of the crystal, −1 unindexed; ``rotation`` (y, x, 4)
 unit quaternions, scalar first, v_crystal = R v_sample. ``symmetries`` holds, by the number of the

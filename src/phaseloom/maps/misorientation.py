@@ -1,4 +1,4 @@
-"""Angle and axis between orientations of crystals that symmetry makes many.
+"""Misorientation angle and axis between orientations under crystal symmetry.
 
 Orientations are unit quaternions (a, b, c, d), scalar first, of rotations R that map sample to
 crystal, v_crystal = R v_sample. A symmetry operation S of the crystal acts from the left: R and

@@ -1,4 +1,4 @@
-"""Connected regions of a map, and a table of what each holds."""
+"""Connected regions of a map (particles), and a table of what each holds."""
 
 from __future__ import annotations
 

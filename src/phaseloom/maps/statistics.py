@@ -1,4 +1,4 @@
-"""How much of each phase, how sure, and what its spectrum is."""
+"""Statistics of phases: area fractions, certainty, mean spectra."""
 
 from __future__ import annotations
 
@@ -140,8 +140,8 @@ def spectra_per_phase(
     Returns
     -------
     xarray.Dataset
-        ``mean`` and ``sd`` (phase, energy), NaN for a phase without pixels; ``pixels``
-        (phase); coordinates ``phase_name`` and ``energy``.
+        ``mean`` and ``sd`` (reference, energy), NaN for a phase without pixels; ``pixels``
+        (reference); coordinates ``reference``, the names, and ``energy``.
 
     Raises
     ------
@@ -170,11 +170,11 @@ def spectra_per_phase(
         sd[:, e] = np.sqrt(np.bincount(of_phase, weights=apart, minlength=n) / count)
     return xr.Dataset(
         {
-            "mean": (("phase", "energy"), mean),
-            "sd": (("phase", "energy"), sd),
-            "pixels": ("phase", np.bincount(label, minlength=n)),
+            "mean": (("reference", "energy"), mean),
+            "sd": (("reference", "energy"), sd),
+            "pixels": ("reference", np.bincount(label, minlength=n)),
         },
-        coords={"phase_name": ("phase", list(names)), "energy": data["energy"]},
+        coords={"reference": list(names), "energy": data["energy"]},
     )
 
 

@@ -1,8 +1,12 @@
 """Phase and orientation of every position of a scan from its diffraction spots (ACOM).
 
-- the chain: :func:`index`, from peaks (or a scan) and crystals to maps
-- its steps: :func:`make_library`, :func:`match`, :func:`solve`
-- for other programs: :func:`to_crystal_map`
+- ``indexing``: the chain :func:`index`, from peaks (or a scan) and crystals to maps
+- ``assembly``: the maps of the group ``/orientation`` from the solutions
+- ``crystal_map``: :func:`to_crystal_map`, for orix and other programs
+- ``certainty``: probabilities, reliabilities, pseudo-symmetry, evidence of neighbours
+- ``refinement``: :func:`solve`, the likeliest orientations; second crystals
+- ``matching``: :func:`make_library`, :func:`match`, orientations from templates
+- ``options``, ``quaternions``: options of the matching; quaternion algebra
 """
 
 from __future__ import annotations
@@ -15,7 +19,8 @@ if TYPE_CHECKING:
     from phaseloom.orientation.crystal_map import to_crystal_map
     from phaseloom.orientation.indexing import index
     from phaseloom.orientation.matching.library import Library, make_library
-    from phaseloom.orientation.matching.matching import match, solve
+    from phaseloom.orientation.matching.matching import match
+    from phaseloom.orientation.refinement.solving import solve
 
 __all__ = ["Library", "index", "make_library", "match", "solve", "to_crystal_map"]
 
@@ -24,7 +29,7 @@ _HOMES = {
     "index": "indexing",
     "make_library": "matching.library",
     "match": "matching.matching",
-    "solve": "matching.matching",
+    "solve": "refinement.solving",
     "to_crystal_map": "crystal_map",
 }
 

@@ -1,4 +1,4 @@
-"""From solutions to maps: the group ``/orientation``."""
+"""Assembly of the maps of the group ``/orientation`` from the solutions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.orientation.certainty.pseudo_symmetry import pseudo_symmetry
 from phaseloom.orientation.certainty.reliability import posterior, reliability
 from phaseloom.orientation.matching.library import Library
-from phaseloom.orientation.matching.matching import Solutions
 from phaseloom.orientation.matching.patterns import Patterns
 from phaseloom.orientation.refinement.likelihood import Physics
+from phaseloom.orientation.refinement.solutions import Solutions
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -28,7 +28,7 @@ AMBIGUOUS = 0.05
 def orientation_maps(
     peaks: Peaks,
     patterns: Patterns,
-    found: Mapping[str, NDArray[Any]],
+    solved: Mapping[str, NDArray[Any]],
     library: Library,
     physics: Physics,
     *,
@@ -43,7 +43,7 @@ def orientation_maps(
         What was indexed; gives the scan's shape and coordinates.
     patterns
         The peaks that counted.
-    found
+    solved
         ``rotation``, ``crystal``, ``facts`` of all patterns, and those of second crystals.
     library, physics
         What they were found with.
@@ -66,26 +66,22 @@ def orientation_maps(
     """
     import xarray as xr
 
-    all_found = Solutions(
-        found["rotation"], found["crystal"].astype(np.int64), found["facts"].astype(np.float64)
+    refined = Solutions(
+        solved["rotation"], solved["crystal"].astype(np.int64), solved["facts"].astype(np.float64)
     )
     counts = np.diff(patterns.offset)
-    chance, nothing = posterior(all_found, counts, library, physics)
+    probability, nothing = posterior(refined, counts, library, physics)
     changed = None
     if context:
         from phaseloom.orientation.certainty.context import settled
 
-        chance, nothing, order = settled(all_found, chance, nothing, library, peaks.shape)
+        probability, nothing, order = settled(refined, probability, nothing, library, peaks.shape)
         changed = order[:, 0] != 0
-        all_found = Solutions(
-            np.take_along_axis(all_found.rotation, order[..., None], axis=1),
-            np.take_along_axis(all_found.crystal, order, axis=1),
-            np.take_along_axis(all_found.facts, order[..., None], axis=1),
-        )
-        chance = np.take_along_axis(chance, order, axis=1)
-    sure = reliability(all_found, chance, nothing, library)
+        refined = refined.ordered(order)
+        probability = np.take_along_axis(probability, order, axis=1)
+    certainty = reliability(refined, probability, nothing, library)
     # Nothing at all explains these peaks at least as well as the best solution.
-    indexed = (all_found.crystal[:, 0] >= 0) & (sure.nothing < sure.probability)
+    indexed = (refined.crystal[:, 0] >= 0) & (certainty.nothing < certainty.probability)
     shape = peaks.shape
 
     def on_map(values: NDArray[Any], missing: float = np.nan) -> NDArray[Any]:
@@ -100,40 +96,40 @@ def orientation_maps(
         kept = np.moveaxis(values[:, :solutions], 1, 0)
         return kept.reshape(kept.shape[0], *shape, *kept.shape[2:])
 
-    fact = all_found.fact
-    crystal = all_found.crystal
-    rotation = np.where(indexed[:, None], all_found.rotation[:, 0], np.nan).reshape(*shape, 4)
+    fact = refined.fact
+    crystal = refined.crystal
+    rotation = np.where(indexed[:, None], refined.rotation[:, 0], np.nan).reshape(*shape, 4)
     phase = on_map(crystal[:, 0], -1).astype(np.int16)
     names = [c.name for c in library.crystals]
-    ambiguous = indexed & (sure.probability < 1.0 - AMBIGUOUS)
+    ambiguous = indexed & (certainty.probability < 1.0 - AMBIGUOUS)
     variables: dict[str, Any] = {
         "phase": (("y", "x"), phase, _flags(names)),
         "rotation": (("y", "x", "quaternion"), rotation),
         "correlation": single(fact("correlation")[:, 0]),
-        "orientation_reliability": single(sure.orientation_reliability),
-        "phase_reliability": single(sure.phase_reliability),
-        "probability": single(sure.probability),
-        "phase_probability": single(sure.phase_probability),
+        "orientation_reliability": single(certainty.orientation_reliability),
+        "phase_reliability": single(certainty.phase_reliability),
+        "probability": single(certainty.probability),
+        "phase_probability": single(certainty.phase_probability),
         "ambiguous": (("y", "x"), ambiguous.reshape(shape)),
         "matched": (("y", "x"), on_map(fact("matched")[:, 0], -1).astype(np.int16)),
         "explained": single(fact("explained")[:, 0]),
         "residual": (*single(fact("residual")[:, 0]), {"units": "Å⁻¹"}),
         "solution_phase": (("solution", "y", "x"), ranked(crystal).astype(np.int16), _flags(names)),
-        "solution_rotation": (("solution", "y", "x", "quaternion"), ranked(all_found.rotation)),
+        "solution_rotation": (("solution", "y", "x", "quaternion"), ranked(refined.rotation)),
         "solution_correlation": (
             ("solution", "y", "x"), ranked(fact("correlation")).astype(np.float32),
         ),
         "solution_probability": (
             ("solution", "y", "x"),
-            ranked(np.where(crystal >= 0, sure.posterior, np.nan)).astype(np.float32),
+            ranked(np.where(crystal >= 0, certainty.posterior, np.nan)).astype(np.float32),
         ),
     }  # fmt: skip
     if changed is not None:
         variables["context_changed"] = (("y", "x"), (changed & indexed).reshape(shape))
-    if "overlap_crystal" in found:
-        variables |= _overlaps(found, indexed, shape, names)
+    if "overlap_crystal" in solved:
+        variables |= _overlaps(solved, indexed, shape, names)
     coordinates = {axis: peaks.data[axis] for axis in ("y", "x") if axis in peaks.data.coords}
-    twins = pseudo_symmetry(all_found, sure.posterior, library)
+    twins = pseudo_symmetry(refined, certainty.posterior, library)
     return xr.Dataset(
         variables,
         coords={**coordinates, "phase_name": ("crystal", names)},
@@ -164,17 +160,17 @@ def _flags(names: list[str]) -> dict[str, Any]:
 
 
 def _overlaps(
-    found: Mapping[str, NDArray[Any]],
+    solved: Mapping[str, NDArray[Any]],
     indexed: NDArray[np.bool_],
     shape: tuple[int, int],
     names: list[str],
 ) -> dict[str, Any]:
     """Maps of the second crystals."""
-    there = indexed & (found["overlap_crystal"] >= 0)
-    phase = np.where(there, found["overlap_crystal"], -1).astype(np.int16)
-    rotation = np.where(there[:, None], found["overlap_rotation"], np.nan)
-    weight = np.where(indexed, np.where(there, found["overlap_weight"], 0.0), np.nan)
-    probability = np.where(indexed, found["overlap_probability"], np.nan)
+    overlapping = indexed & (solved["overlap_crystal"] >= 0)
+    phase = np.where(overlapping, solved["overlap_crystal"], -1).astype(np.int16)
+    rotation = np.where(overlapping[:, None], solved["overlap_rotation"], np.nan)
+    weight = np.where(indexed, np.where(overlapping, solved["overlap_weight"], 0.0), np.nan)
+    probability = np.where(indexed, solved["overlap_probability"], np.nan)
     return {
         "overlap_phase": (("y", "x"), phase.reshape(shape), _flags(names)),
         "overlap_rotation": (("y", "x", "quaternion"), rotation.reshape(*shape, 4)),

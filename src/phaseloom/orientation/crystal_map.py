@@ -1,4 +1,4 @@
-"""An orientation result as orix's ``CrystalMap``."""
+"""Export of an orientation result as orix's ``CrystalMap``."""
 
 from __future__ import annotations
 
@@ -91,14 +91,15 @@ def _layers(
     """The map's rotation and after it the other solutions: (pixel, solution, 4), and measures."""
     dims = ("y", "x", "solution")
     count = data.sizes["solution"]
-    found = data["solution_rotation"].transpose(*dims, "quaternion").to_numpy()
-    rotations = np.concatenate([rotation[:, None], found.reshape(-1, count, 4)], axis=1)
+    others = data["solution_rotation"].transpose(*dims, "quaternion").to_numpy()
+    rotations = np.concatenate([rotation[:, None], others.reshape(-1, count, 4)], axis=1)
     solutions = {}
     for name in _SOLUTION:
         if f"solution_{name}" in data:
-            others = data[f"solution_{name}"].transpose(*dims).to_numpy().reshape(-1, count)
+            measure = data[f"solution_{name}"].transpose(*dims).to_numpy().reshape(-1, count)
             own = data[name].transpose("y", "x").to_numpy().reshape(-1, 1)
-            solutions[f"solution_{name}"] = np.concatenate([own.astype(others.dtype), others], 1)
+            both = [own.astype(measure.dtype), measure]
+            solutions[f"solution_{name}"] = np.concatenate(both, axis=1)
     # The map's own orientation is one of the solutions as well: it goes to the end there.
     alike = np.abs(np.einsum("nsq,nq->ns", rotations, rotation)) > 1 - 1e-9
     if "solution_phase" in solutions:

@@ -1,4 +1,4 @@
-"""The chain of this room: peaks and crystals in, phase and orientation of every position out."""
+"""Orientation mapping: phase and orientation of every position, from peaks and crystals."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.compute.blocks import run_blocks
-from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.device import Device, uses_gpu
 from phaseloom.compute.execution import Execution
-from phaseloom.compute.progress import SILENT, Progress
-from phaseloom.crystals import Crystal, read_crystal, to_json
+from phaseloom.crystals import Crystal, named_crystal, to_json
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
+from phaseloom.options import takes_options
 from phaseloom.orientation.assembly import orientation_maps
 from phaseloom.orientation.matching.library import Library, make_library
-from phaseloom.orientation.matching.matching import Solutions, match, solve
+from phaseloom.orientation.matching.matching import match
 from phaseloom.orientation.matching.patterns import Patterns, direct_beam_radius, patterns_of
+from phaseloom.orientation.options import Matching
+from phaseloom.orientation.refinement.solving import solve
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,6 +38,7 @@ _FURTHER = 4
 """Solutions found beyond those that are kept: probabilities are shared among all."""
 
 
+@takes_options(matching=Matching)
 def index(
     source: Any,
     crystals: Crystal | str | PathLike[str] | Sequence[Crystal | str | PathLike[str]],
@@ -43,19 +46,9 @@ def index(
     voltage: float | None = None,
     pixel_size: float | None = None,
     precession_angle: float | None = None,
-    zone_step: float = 2.0,
-    in_plane_step: float = 2.0,
-    k_max: float | None = None,
-    solutions: int = 5,
-    thickness: float | None = None,
-    overlaps: bool = False,
-    context: bool = False,
     seed: int = 0,
-    device: Device = "auto",
-    workers: int | None = None,
-    scheduler: str | None = None,
-    keep: Checkpoints | None = None,
-    progress: Progress = SILENT,
+    matching: Matching,
+    execution: Execution,
 ) -> xr.Dataset:
     """Phase and orientation of every position of a scan, and how sure they are.
 
@@ -65,36 +58,17 @@ def index(
         :class:`phaseloom.diffraction.Peaks`, a dataset of them (group ``/peaks``), or a scan, which
         is registered first with the defaults of :func:`phaseloom.diffraction.register`.
     crystals
-        One or several: :class:`phaseloom.crystals.Crystal` or files of them (CIF).
+        One or several: :class:`phaseloom.crystals.Crystal`, files of them (CIF), or names of
+        built-in ones, see :func:`phaseloom.crystals.named_crystal`.
     voltage
         In kV; what the source says by default.
     pixel_size
         Å⁻¹ per detector px; what the source says by default.
     precession_angle
         In degrees; what the source says by default, else 0.
-    zone_step, in_plane_step
-        Degrees between the templates of the library.
-    k_max
-        Largest 1/d in Å⁻¹ that counts; where the peaks end by default.
-    solutions
-        Distinct solutions kept of every position.
-    thickness
-        Of the crystals in Å; fitted to a sample of the patterns by default.
-    overlaps
-        Look for a second crystal in the peaks that the first leaves unexplained.
-    context
-        Let neighbouring positions decide between solutions of an ambiguous one.
     seed
         Same seed, same result.
-    device
-        Where templates are matched: ``cpu``, ``cuda``, or ``auto``, a GPU when there is one. Same
-        result but for rounding.
-    workers, scheduler
-        Threads, or the address of a dask.distributed cluster.
-    keep
-        Where finished blocks and the result are kept.
-    progress
-        Where long work is reported.
+    **options
 
     Returns
     -------
@@ -107,64 +81,51 @@ def index(
         Voltage or pixel size are not known, no pattern has three peaks, or what is given cannot
         be.
     """
-    if scheduler is None:
-        uses_gpu(device)
-    keep = keep or Checkpoints()
-    peaks = _peaks(source, pixel_size, workers, scheduler, seed, keep, progress)
+    if execution.scheduler is None:
+        uses_gpu(execution.device)
+    peaks = _peaks(source, pixel_size, seed, execution)
     cells = _crystals(crystals)
-    voltage = _known("voltage", voltage, peaks, "give it in kV (--voltage)")
+    voltage = _required("voltage", voltage, peaks, "give it in kV (--voltage)")
     precession_angle = float(
         peaks.data.attrs.get("precession_angle") or 0.0
         if precession_angle is None
         else precession_angle
     )
-    if not 1 <= solutions <= 20:
-        raise InputError(f"{solutions} solutions cannot be kept", "take 1 to 20, usually 5")
-    for name, value in (("thickness", thickness), ("k_max", k_max)):
-        if value is not None and not (np.isfinite(value) and value > 0):
-            raise InputError(f"a {name} of {value} cannot be", "give a positive number")
     k_min = direct_beam_radius(peaks)
-    k_max = _extent(peaks, k_min) if k_max is None else k_max
-    options = {
-        "voltage": voltage, "precession_angle": precession_angle, "zone_step": zone_step,
-        "in_plane_step": in_plane_step, "k_min": k_min, "k_max": k_max, "solutions": solutions,
-        "thickness": thickness, "overlaps": overlaps, "seed": seed,
+    k_max = _extent(peaks, k_min) if matching.k_max is None else matching.k_max
+    # Context weighs what has been found: it is not among what blocks of solutions depend on.
+    parameters = matching.model_dump(exclude={"context"}) | {
+        "voltage": voltage, "precession_angle": precession_angle,
+        "k_min": k_min, "k_max": k_max, "seed": seed,
     }  # fmt: skip
     columns = ("ky", "kx", "intensity", "ky_error", "kx_error", "intensity_error", "offset")
     table = [peaks.data[name].to_numpy() for name in columns if name in peaks.data]
-    key = fingerprint(table, options, to_json(cells))
+    key = fingerprint(table, parameters, to_json(cells))
 
     def compute() -> xr.Dataset:
         from phaseloom.orientation.refinement.model import estimate, first_physics
 
         library = make_library(
             cells, voltage=voltage, precession_angle=precession_angle, k_max=k_max,
-            zone_step=zone_step, in_plane_step=in_plane_step,
+            zone_step=matching.zone_step, in_plane_step=matching.in_plane_step,
         )  # fmt: skip
         patterns = patterns_of(peaks, k_min=k_min, k_max=k_max)
         _check_counts(patterns)
+        thickness = matching.thickness
         physics = first_physics(peaks, library, k_min=k_min, thickness=thickness)
         physics = estimate(patterns, library, physics, thickness=thickness, seed=seed)
-        found = _all_blocks(
-            patterns, library, physics, key, solutions=solutions + _FURTHER, overlaps=overlaps,
-            device=device, workers=workers, scheduler=scheduler, keep=keep, progress=progress,
-        )  # fmt: skip
+        solved = _all_blocks(patterns, library, physics, key, matching, execution)
         return orientation_maps(
-            peaks, patterns, found, library, physics, solutions=solutions, context=context
-        )
+            peaks, patterns, solved, library, physics,
+            solutions=matching.solutions, context=matching.context,
+        )  # fmt: skip
 
-    return keep.stage("orientation", "index", fingerprint(key, context), compute, first=True)
+    return execution.checkpoints.stage(
+        "orientation", "index", fingerprint(key, matching.context), compute, first=True
+    )
 
 
-def _peaks(
-    source: Any,
-    pixel_size: float | None,
-    workers: int | None,
-    scheduler: str | None,
-    seed: int,
-    keep: Checkpoints,
-    progress: Progress,
-) -> Peaks:
+def _peaks(source: Any, pixel_size: float | None, seed: int, execution: Execution) -> Peaks:
     """The peak table of whatever was given, in Å⁻¹."""
     import xarray as xr
 
@@ -175,11 +136,9 @@ def _peaks(
         from phaseloom.io.scans import as_scan
 
         scan = as_scan(source)
-        data = register(
-            scan, seed=seed, workers=workers, scheduler=scheduler, keep=keep, progress=progress
-        )
-        known = ("voltage", "precession_angle")
-        data.attrs |= {n: scan.attrs[n] for n in known if scan.attrs.get(n) is not None}
+        data = register(scan, seed=seed, execution=execution)
+        recorded = ("voltage", "precession_angle")
+        data.attrs |= {n: scan.attrs[n] for n in recorded if scan.attrs.get(n) is not None}
         source = Peaks(data)
     peaks: Peaks = source
     if pixel_size is not None:
@@ -195,7 +154,7 @@ def _crystals(
     given: Crystal | str | PathLike[str] | Sequence[Crystal | str | PathLike[str]],
 ) -> list[Crystal]:
     several = [given] if isinstance(given, (Crystal, str, PathLike)) else list(given)
-    crystals = [c if isinstance(c, Crystal) else read_crystal(c) for c in several]
+    crystals = [c if isinstance(c, Crystal) else named_crystal(c) for c in several]
     names = [crystal.name for crystal in crystals]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -205,7 +164,7 @@ def _crystals(
     return crystals
 
 
-def _known(name: str, given: float | None, peaks: Peaks, remedy: str) -> float:
+def _required(name: str, given: float | None, peaks: Peaks, remedy: str) -> float:
     value = peaks.data.attrs.get(name) if given is None else given
     if value is None:
         raise InputError(f"the {name} is not known", remedy)
@@ -233,7 +192,7 @@ def _check_counts(patterns: Patterns) -> None:
         )
 
 
-class _Part(NamedTuple):
+class _Block(NamedTuple):
     """Some patterns, to be solved at once."""
 
     number: int
@@ -245,41 +204,35 @@ def _all_blocks(
     library: Library,
     physics: Physics,
     key: str,
-    *,
-    solutions: int,
-    overlaps: bool,
-    device: Device,
-    workers: int | None,
-    scheduler: str | None,
-    keep: Checkpoints,
-    progress: Progress,
+    matching: Matching,
+    execution: Execution,
 ) -> dict[str, NDArray[Any]]:
     """Solutions of all patterns in order; finished blocks are kept."""
     edges = [*range(0, len(patterns), _BLOCK), len(patterns)]
-    blocks = [_Part(i, patterns.part(a, b)) for i, (a, b) in enumerate(pairwise(edges))]
-    parts = keep.parts("orientation", "index", key)
-    done = {i: parts.load(i) for i in parts.done() if i < len(blocks)}
-    todo = [block for block in blocks if block.number not in done]
+    blocks = [_Block(i, patterns.part(a, b)) for i, (a, b) in enumerate(pairwise(edges))]
+    parts = execution.checkpoints.parts("orientation", "index", key)
+    solved = {i: parts.load(i) for i in parts.done() if i < len(blocks)}
+    unsolved = [block for block in blocks if block.number not in solved]
     work = partial(
-        _solve_block, library=library, physics=physics, solutions=solutions, overlaps=overlaps,
-        device=device,
+        _solve_block, library=library, physics=physics, solutions=matching.solutions + _FURTHER,
+        overlaps=matching.overlaps, device=execution.device,
     )  # fmt: skip
-    results = run_blocks(work, todo, Execution(workers=workers, scheduler=scheduler))
-    sizes = [len(block.patterns) for block in todo]
-    for at, part in progress.track(
+    results = run_blocks(work, unsolved, execution)
+    sizes = [len(block.patterns) for block in unsolved]
+    for at, part in execution.progress.track(
         results, "indexing patterns", total=sum(sizes), amount=lambda item: sizes[item[0]]
     ):
-        parts.save(todo[at].number, part)
-        done[todo[at].number] = part
-    names = [str(name) for name in done[0]]
+        parts.save(unsolved[at].number, part)
+        solved[unsolved[at].number] = part
+    names = [str(name) for name in solved[0]]
     return {
-        name: np.concatenate([done[block.number][name].to_numpy() for block in blocks])
+        name: np.concatenate([solved[block.number][name].to_numpy() for block in blocks])
         for name in names
     }
 
 
 def _solve_block(
-    block: _Part,
+    block: _Block,
     *,
     library: Library,
     physics: Physics,
@@ -291,14 +244,14 @@ def _solve_block(
     import xarray as xr
 
     starts = match(block.patterns, library, device=device)
-    found: Solutions = solve(block.patterns, starts, library, physics, solutions=solutions)
+    solved = solve(block.patterns, starts, library, physics, solutions=solutions)
     variables = {
-        "rotation": (("pattern", "solution", "quaternion"), found.rotation),
-        "crystal": (("pattern", "solution"), found.crystal.astype(np.int16)),
-        "facts": (("pattern", "solution", "fact"), found.facts.astype(np.float32)),
+        "rotation": (("pattern", "solution", "quaternion"), solved.rotation),
+        "crystal": (("pattern", "solution"), solved.crystal.astype(np.int16)),
+        "facts": (("pattern", "solution", "fact"), solved.facts.astype(np.float32)),
     }
     if overlaps:
         from phaseloom.orientation.refinement.overlaps import second_crystals
 
-        variables |= second_crystals(block.patterns, found, library, physics)
+        variables |= second_crystals(block.patterns, solved, library, physics)
     return xr.Dataset(variables)

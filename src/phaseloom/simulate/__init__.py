@@ -1,4 +1,10 @@
-"""Measurements with known truth: particles, spectra, stacks, beamtimes; grains, scans, peaks."""
+"""Simulated measurements with known truth.
+
+- ``particles``, ``spectra``, ``stacks``, ``beamtime``: STXM, from phases to files
+- ``grains``, ``spots``, ``camera``, ``patterns``, ``scans``: 4D-STEM, from grains to counts
+- ``peaks``: peak tables without images
+- ``workload``: patterns of the benchmark of peak finders
+"""
 
 from __future__ import annotations
 

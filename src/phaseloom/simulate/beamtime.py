@@ -1,4 +1,4 @@
-"""The files of a whole beamtime: a charge series of particles, each measured twice."""
+"""Files of a simulated beamtime: a charge series of particles, each measured twice."""
 
 from __future__ import annotations
 

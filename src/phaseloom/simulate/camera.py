@@ -1,4 +1,4 @@
-"""The camera of a simulated scan: geometry, spots, background, and its faulty pixels."""
+"""Camera of a simulated scan: geometry, spots, background, faulty pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where grains lie in a scan, which phase they are and how they are turned."""
+"""Grains of a simulated scan: their places, phases and orientations."""
 
 from __future__ import annotations
 

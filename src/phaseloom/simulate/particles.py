@@ -1,4 +1,4 @@
-"""Particles made of grains: which phase is where, and how thick."""
+"""Simulated particles made of grains: phase and thickness of every pixel."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def particle(
         coords={
             "y": ("y", (np.arange(ny) - margin) * pixel_size, {"units": "µm"}),
             "x": ("x", (np.arange(nx) - margin) * pixel_size, {"units": "µm"}),
-            "phase_name": ("phase", list(phases)),
+            "reference": list(phases),
         },
         attrs={"margin": margin, "pixel_size": pixel_size},
     )

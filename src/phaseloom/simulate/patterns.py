@@ -1,4 +1,4 @@
-"""What falls on the pixels: spots and rotationally symmetric background, before any noise."""
+"""Expected counts of a pattern without noise: spots and rotationally symmetric background."""
 
 from __future__ import annotations
 

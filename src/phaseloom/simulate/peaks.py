@@ -1,4 +1,4 @@
-"""Peak tables as registration would make them, without the images: thousands a second."""
+"""Simulated peak tables, as registration would make them, without simulating images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""4D-STEM scans with known truth, from crystals and where their grains lie."""
+"""Simulated 4D-STEM scans with known truth, from crystals and a map of grains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The spots of every position of a sample, with the counts to expect in each."""
+"""Spots at every position of a sample, with the expected counts of each."""
 
 from __future__ import annotations
 

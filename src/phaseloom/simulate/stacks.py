@@ -1,4 +1,4 @@
-"""What the microscope makes of a sample: blur, stray light, drift, counting statistics."""
+"""Simulated STXM stacks of a sample: blur, stray light, drift, counting statistics."""
 
 from __future__ import annotations
 
@@ -164,9 +164,9 @@ def _truth(
     return xr.Dataset(
         {
             "phase": (("y", "x"), phase.astype(np.int8)),
-            "abundance": (("phase", "y", "x"), abundance.astype(np.float32)),
+            "abundance": (("reference", "y", "x"), abundance.astype(np.float32)),
             "thickness": (("y", "x"), thickness.astype(np.float32), {"units": "1"}),
             "mixed": (("y", "x"), inside & (np.where(inside, abundance, 1.0).max(axis=0) < 0.9)),
         },
-        coords={"phase_name": sample["phase_name"], **space},
+        coords={"reference": sample["reference"], **space},
     )

@@ -1,4 +1,4 @@
-"""The patterns that peak finders are compared on."""
+"""Patterns of the benchmark of peak finders."""
 
 from __future__ import annotations
 

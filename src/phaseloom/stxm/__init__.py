@@ -1,8 +1,12 @@
 """Phase maps from stacks of X-ray images.
 
-``map_phases(stacks, references)`` strings the room's verbs together: preparation (drift, I0,
-optical density, mask), energy shift, Pearson correlation, likelihood, latent space,
-neighbourhood. Each is also usable alone, from its module.
+``map_phases(stacks, references)`` runs all steps; each is also usable alone, from its module.
+
+- phasemap: all steps from stacks and references to phase maps
+- assignment: likelihood, latent space, spatial prior, final phases
+- preparation: drift, incident intensity, optical density, particle mask
+- references: reference spectra, energy shift, Pearson correlation
+- options: options of the steps
 """
 
 from __future__ import annotations

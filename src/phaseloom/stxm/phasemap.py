@@ -1,4 +1,4 @@
-"""The chain from stacks and references to phase maps.
+"""All steps from stacks and references to phase maps.
 
 For every stack: preparation → energy shift → references at the stack's energies → Pearson
 correlation → likelihood. Then for all together: one latent space in which the ambiguous
@@ -11,22 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from numbers import Real
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.device import one_thread
-from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.compute.execution import Execution
 from phaseloom.errors import InputError
+from phaseloom.options import takes_options
 from phaseloom.stxm.assignment.assignment import by_argmax, complete, in_latent_space, judge
+from phaseloom.stxm.options import PhaseMapping, Preparation
 from phaseloom.stxm.preparation.preparation import Region, prepare
 from phaseloom.stxm.references.references import sample_references
 
-_VERSION = 2
+_VERSION = 3
 """Raised when a stage computes something else from the same input."""
 
 _SAME_ENERGY = 0.2
@@ -35,29 +36,17 @@ _SAME_ENERGY = 0.2
 Incident = Literal["auto"] | Region | xr.DataArray
 
 
+@takes_options(preparation=Preparation, mapping=PhaseMapping)
 @one_thread()
 def map_phases(
     stacks: xr.Dataset | Mapping[str, xr.Dataset],
     references: Sequence[xr.DataArray],
     *,
     i0: Incident | Mapping[str, Incident] = "auto",
-    dark: float = 0.0,
-    despike: bool = True,
-    align: bool = True,
-    baseline: bool = True,
-    thin: float = 0.1,
-    thick: float = 3.0,
-    shift: Literal["auto"] | float = "auto",
-    margin: float | Literal["noise"] = 0.005,
-    resolve: Literal["gmvae", "likelihood", "pearson"] = "gmvae",
-    latent_dims: int = 3,
-    covariance: Literal["noise", "pooled"] = "noise",
-    smooth: float = 0.0,
-    value_name: str = "value",
     seed: int = 0,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    keep: Checkpoints | None = None,
-    progress: Progress = SILENT,
+    preparation: Preparation,
+    mapping: PhaseMapping,
+    execution: Execution,
 ) -> xr.DataTree:
     """Map the phases of one stack, or of several in one shared latent space.
 
@@ -71,26 +60,15 @@ def map_phases(
         ``attrs["value"]`` may hold the phase's number, such as its sodium content.
     i0
         Incident intensity, for all stacks or by name: see :func:`phaseloom.stxm.prepare`.
-    dark, despike, align, baseline, thin, thick
-        See :func:`phaseloom.stxm.prepare`.
-    shift
-        How far the stacks' energies read too high against the references, in eV; "auto" fits it
-        for every stack and applies it when significant.
-    margin
-        See :func:`phaseloom.stxm.references.correlation.correlate`.
-    resolve
-        How ambiguous pixels get their phase: "gmvae" (latent space, as published),
-        "likelihood" (count-weighted fits) or "pearson" (the better correlation).
-    latent_dims, covariance
-        See :func:`phaseloom.stxm.assignment.resolution.resolve`.
-    smooth
-        Strength of the spatial prior (Potts field) on the phases; 0 is none.
-    value_name
-        What the phases' numbers are, such as "sodium content x".
     seed
         Same seed, same result.
-    keep
-        Where finished stages are kept, and taken from when nothing they depend on changed.
+    preparation, mapping, execution
+        Instead of single options: all of a step, and how the chain is carried out. Finished
+        stages are kept in ``execution.checkpoints``, and taken from there when nothing that they
+        depend on changed.
+    **options
+        See :class:`phaseloom.stxm.options.Preparation` and
+        :class:`phaseloom.stxm.options.PhaseMapping`.
 
     Returns
     -------
@@ -106,11 +84,10 @@ def map_phases(
         stacks = {"stack": stacks}
     if not stacks:
         raise InputError("no stack was given")
-    _check_options(stacks, i0, shift, margin, resolve, covariance, smooth)
+    _check_incident(stacks, i0)
     for reference in references:
         _check_name(_group(reference), "reference")
-    keep = keep or Checkpoints()
-    options = [dark, despike, align, baseline, thin, thick]
+    checkpoints = execution.checkpoints
     prepared: dict[str, xr.Dataset] = {}
     inputs: dict[str, str] = {}
     keys: dict[str, str] = {}
@@ -122,9 +99,9 @@ def map_phases(
         _check_energies(energies)
         incident = i0[name] if isinstance(i0, Mapping) else i0
         inputs[name] = fingerprint(measurement)
-        keys[name] = fingerprint(_VERSION, inputs[name], options, _plain(incident))
+        keys[name] = fingerprint(_VERSION, inputs[name], preparation.model_dump(), _plain(incident))
         sample_references(references, energies[name])
-        prepared[name] = keep.stage(
+        prepared[name] = checkpoints.stage(
             f"stxm/{name}",
             "preparation",
             keys[name],
@@ -132,97 +109,76 @@ def map_phases(
                 prepare,
                 measurement,
                 i0=incident,
-                dark=dark,
-                despike=despike,
-                align=align,
-                baseline=baseline,
-                thin=thin,
-                thick=thick,
                 name=str(measurement.attrs.get("source", name)),
-                progress=progress,
+                preparation=preparation,
+                progress=execution.progress,
             ),
             first=True,
         )
         del measurement  # as large as half of what is made of it
 
-    key = fingerprint(
-        _VERSION, list(keys.values()), list(references),
-        shift, margin, resolve, latent_dims, covariance, smooth, value_name, seed,
-    )  # fmt: skip
+    key = fingerprint(_VERSION, list(keys.values()), list(references), mapping.model_dump(), seed)
 
     @cache
     def mapped() -> tuple[dict[str, xr.Dataset], xr.Dataset]:
-        judged = {
-            name: judge(data, references, shift=shift, margin=margin, seed=seed)
-            for name, data in progress.track(prepared.items(), "correlation", total=len(prepared))
-        }
-        space = xr.Dataset()
-        if resolve == "gmvae":
-            assigned, space = in_latent_space(
-                prepared,
-                judged,
-                references,
-                latent_dims=latent_dims,
-                covariance=covariance,
-                seed=seed,
-                device=device,
-                progress=progress,
-            )
-        else:
-            assigned = {name: by_argmax(maps, resolve) for name, maps in judged.items()}
-        maps = {
-            name: complete(
-                prepared[name],
-                judged[name],
-                assigned[name],
-                smooth=smooth,
-                value_name=value_name,
-            ).assign_attrs(resolve=resolve)
-            for name in prepared
-        }
-        return maps, space
+        return _mapped(prepared, references, seed, mapping, execution)
 
     def maps_of(name: str) -> Callable[[], xr.Dataset]:
         return lambda: mapped()[0][name]
 
     tree: dict[str, xr.Dataset] = {}
     for name, data in prepared.items():
-        maps = keep.stage(f"stxm/{name}", "phases", key, maps_of(name))
-        both = data.assign(maps.variables).assign_attrs(maps.attrs)
-        tree[f"/stxm/{name}"] = both.assign_attrs(input_fingerprint=inputs[name])
-    if resolve == "gmvae":
-        tree["/latent"] = keep.stage("latent", "space", key, lambda: mapped()[1], first=True)
+        maps = checkpoints.stage(f"stxm/{name}", "phases", key, maps_of(name))
+        both = data.assign(maps.variables).set_coords(list(maps.coords))
+        tree[f"/stxm/{name}"] = both.assign_attrs(maps.attrs, input_fingerprint=inputs[name])
+    if mapping.resolve == "gmvae":
+        tree["/latent"] = checkpoints.stage("latent", "space", key, lambda: mapped()[1], first=True)
     for reference in references:
         group = f"references/{_group(reference)}"
         spectrum = reference.rename("absorption").to_dataset()
-        tree[f"/{group}"] = keep.stage(
+        tree[f"/{group}"] = checkpoints.stage(
             group, "reference", fingerprint(reference), spectrum.copy, first=True
         )
     return xr.DataTree.from_dict(tree)
 
 
-def _check_options(
-    stacks: Mapping[str, xr.Dataset],
-    i0: Incident | Mapping[str, Incident],
-    shift: Any,
-    margin: Any,
-    resolve: str,
-    covariance: str,
-    smooth: float,
+def _mapped(
+    prepared: Mapping[str, xr.Dataset],
+    references: Sequence[xr.DataArray],
+    seed: int,
+    mapping: PhaseMapping,
+    execution: Execution,
+) -> tuple[dict[str, xr.Dataset], xr.Dataset]:
+    """Maps of every stack by name, and the latent space (empty where none is used)."""
+    tracked = execution.progress.track(prepared.items(), "correlation", total=len(prepared))
+    judged = {
+        name: judge(data, references, shift=mapping.shift, margin=mapping.margin, seed=seed)
+        for name, data in tracked
+    }
+    space = xr.Dataset()
+    if mapping.resolve == "gmvae":
+        assigned, space = in_latent_space(
+            prepared, judged, references, mapping, seed=seed, execution=execution
+        )
+    else:
+        assigned = {name: by_argmax(maps, mapping.resolve) for name, maps in judged.items()}
+    maps = {
+        name: complete(
+            data,
+            judged[name],
+            assigned[name],
+            smooth=mapping.smooth,
+            value_name=mapping.value_name,
+        ).assign_attrs(resolve=mapping.resolve)
+        for name, data in prepared.items()
+    }
+    return maps, space
+
+
+def _check_incident(
+    stacks: Mapping[str, xr.Dataset], i0: Incident | Mapping[str, Incident]
 ) -> None:
-    """Refuse options that mean nothing before any work is done."""
-    for name, given, choices in (
-        ("resolve", resolve, ("gmvae", "likelihood", "pearson")),
-        ("covariance", covariance, ("noise", "pooled")),
-    ):
-        if given not in choices:
-            raise InputError(f"{name} is {given!r}", f"choose {', '.join(choices)}")
-    if shift != "auto" and not (isinstance(shift, Real) and np.isfinite(float(shift))):
-        raise InputError(f"the energy shift is {shift!r}", 'give a number of eV or "auto"')
-    if margin != "noise" and not (isinstance(margin, Real) and float(margin) >= 0):
-        raise InputError(f"the margin is {margin!r}", 'give a number of 0 or more, or "noise"')
-    if not smooth >= 0:
-        raise InputError(f"the smoothing strength is {smooth}", "give 0 or more")
+    """Refuse an I0 by name that lacks a stack, before any work is done."""
     lacking = [name for name in stacks if name not in i0] if isinstance(i0, Mapping) else []
     if lacking:
         raise InputError(

@@ -115,7 +115,7 @@ def draw_phases(
     ambiguous: ArrayLike | None = None,
 ) -> Any:
     """Draw a phase map in the phases' colours; ambiguous pixels, when given, in grey."""
-    image = paint_labels(labels, dataset.sizes["phase"], ambiguous=ambiguous)
+    image = paint_labels(labels, dataset.sizes["reference"], ambiguous=ambiguous)
     return draw_map(axes, image, dataset, title=title)
 
 

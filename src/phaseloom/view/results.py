@@ -42,13 +42,13 @@ def state_of_charge(dataset: xr.Dataset) -> float | None:
 
 def phase_names(dataset: xr.Dataset) -> list[str]:
     """Names of the phases in the order of their labels."""
-    return [str(name) for name in dataset["phase_name"].to_numpy()]
+    return [str(name) for name in dataset["reference"].to_numpy()]
 
 
 def pixel_counts(dataset: xr.Dataset, variable: str = "phase") -> tuple[NDArray[np.int64], int]:
     """Pixels per phase, and unknown pixels, of a label map."""
     labels = dataset[variable].to_numpy()
-    counts = np.bincount(labels[labels >= 0].ravel(), minlength=dataset.sizes["phase"])
+    counts = np.bincount(labels[labels >= 0].ravel(), minlength=dataset.sizes["reference"])
     return counts.astype(np.int64), int((labels == -2).sum())
 
 
@@ -186,7 +186,7 @@ def numbers(dataset: xr.Dataset) -> dict[str, str]:
     if np.isfinite(dataset.attrs.get("residual", np.nan)):
         said["Fit residual, rms"] = f"{dataset.attrs['residual']:.4f} optical density"
     if "posterior" in dataset:
-        winner = dataset["posterior"].max("phase").to_numpy()[mask]
+        winner = dataset["posterior"].max("reference").to_numpy()[mask]
         if np.isfinite(winner).any():
             said["Mean posterior of the likeliest phase"] = f"{np.nanmean(winner):.3f}"
     return said

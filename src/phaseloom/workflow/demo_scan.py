@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from phaseloom.compute.progress import Progress
-from phaseloom.workflow.outcome import make_folder
+from phaseloom.workflow.folder import make_folder
 from phaseloom.workflow.peaks.recipe import Scan
 
 _STEP = 5.0

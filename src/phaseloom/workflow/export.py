@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.workflow.outcome import make_folder
+from phaseloom.workflow.folder import make_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +25,8 @@ _WHOLE = ("h5", "nexus")
 _PATTERNS = ("tiff", "hspy")
 """Patterns of components are written so; to the last of them nothing else."""
 _ENDINGS = {"nexus": "nxs", "tiff": "tif"}
-_LABELS = {"phase": "phase_name", "component": "component", "threshold": "threshold"}
-"""Dimensions that maps are written along, and the coordinate that names their pages."""
+_LABELS = ("reference", "component", "threshold")
+"""Dimensions that maps are written along; their coordinates name the pages."""
 _QUATERNION = ("a", "b", "c", "d")
 
 
@@ -110,8 +110,8 @@ def pixel_table(data: xr.Dataset) -> pd.DataFrame:
     Parameters
     ----------
     data
-        A group of a result: maps (y, x), with phases, components, thresholds or quaternions as a
-        third dimension.
+        A group of a result: maps (y, x), with references, components, thresholds or quaternions
+        as a third dimension.
 
     Returns
     -------
@@ -130,7 +130,8 @@ def pixel_table(data: xr.Dataset) -> pd.DataFrame:
         table[f"{axis.name}_{units}"] = places.ravel()
     if "phase" in data:
         phase = data["phase"].transpose("y", "x").to_numpy().ravel()
-        names = np.array([*(str(name) for name in data["phase_name"].to_numpy()), ""])
+        known = data["reference" if "reference" in data.coords else "phase_name"].to_numpy()
+        names = np.array([*(str(name) for name in known), ""])
         table["phase_name"] = names[np.where(phase >= 0, phase, -1)]
     if "rotation" in data:
         euler = _euler_angles(data)
@@ -204,10 +205,7 @@ def _group(folder: Path, name: str, *, whole: bool) -> xr.Dataset | None:
         if not finished:
             return None
         unread = () if whole else ("solution", "energy")
-        kept = stored.drop_dims(unread, errors="ignore")
-        # A map with the name of a dimension is taken for its coordinate.
-        maps = [name for name, values in kept.coords.items() if {"y", "x"} <= set(values.dims)]
-        loaded: xr.Dataset = kept.load().reset_coords(maps)
+        loaded: xr.Dataset = stored.drop_dims(unread, errors="ignore").load()
         return loaded
 
 
@@ -222,11 +220,9 @@ def _nothing(to: Format) -> tuple[str, str]:
 
 
 def _pages(data: xr.Dataset) -> Iterator[tuple[str, NDArray[np.generic]]]:
-    """The maps (y, x) by name; what is there per phase, component or threshold one by one."""
+    """The maps (y, x) by name; what is there per reference, component or threshold one by one."""
     labels = {
-        dim: [str(label) for label in data[name].to_numpy()]
-        for dim, name in _LABELS.items()
-        if name in data.coords
+        dim: [str(label) for label in data[dim].to_numpy()] for dim in _LABELS if dim in data.coords
     }
     for variable, values in data.data_vars.items():
         others = [dim for dim in values.dims if dim not in ("y", "x")]

@@ -1,23 +1,26 @@
-"""What every run does around its science: a folder, notes, versions, figures and a report."""
+"""What a run states of itself, and what it leaves behind."""
 
 from __future__ import annotations
 
 import json
-import shutil
+import logging
+import time
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import xarray as xr
-
 import phaseloom
-from phaseloom.errors import InputError, InputWarning
-from phaseloom.workflow.recipe import Recipe, to_toml, write_recipe
+from phaseloom.errors import InputWarning
+from phaseloom.workflow.recipe import Recipe, to_toml
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
+
+    from phaseloom.compute.execution import Execution
 
 _LIBRARIES = (
     "numpy",
@@ -40,18 +43,38 @@ TIMES = ("seconds", "patterns_per_second")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left behind."""
+    """What a run left behind.
+
+    Parameters
+    ----------
+    folder
+        Of the results.
+    results
+        As written to ``results.zarr``.
+    tables
+        As written to ``tables/NAME.csv``.
+    facts
+        The answer in few numbers.
+    files
+        Everything that was written, but for the store.
+    notes
+        Warnings about the input.
+    reused
+        Stages kept from an earlier run.
+    """
 
     folder: Path
     results: xr.DataTree
     tables: dict[str, pd.DataFrame]
     facts: dict[str, Any]
-    notes: list[str]
-    reused: list[str]
+    files: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
         """The answer in few numbers, JSON-able."""
-        return {"folder": str(self.folder), **self.facts, "notes": self.notes}
+        files = [str(file) for file in self.files]
+        return {"folder": str(self.folder), **self.facts, "files": files, "notes": self.notes}
 
 
 def versions() -> dict[str, str]:
@@ -63,24 +86,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             known[library] = "absent"
     return known
-
-
-def make_folder(folder: Path) -> None:
-    """Make the folder of the results.
-
-    Raises
-    ------
-    InputError
-        Something is in its way.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot be the folder of the results ({error.strerror})",
-            "give another --out",
-            source=folder,
-        ) from error
 
 
 class collected:  # noqa: N801 - reads as a verb at its one place of use
@@ -98,6 +103,7 @@ class collected:  # noqa: N801 - reads as a verb at its one place of use
                 show(message, category, *rest)
             elif str(message) not in self._notes:
                 self._notes.append(str(message))
+                logging.getLogger("phaseloom").warning("%s", message)
                 show(message, category, *rest)
 
         warnings.showwarning = collect  # type: ignore[assignment]
@@ -117,6 +123,41 @@ def stated(recipe: Recipe, inputs: dict[str, str]) -> dict[str, str]:
     return dict(zip(STATED, texts, strict=True))
 
 
+def timed(
+    compute: Callable[[], xr.Dataset], group: str, folder: Path, execution: Execution
+) -> tuple[xr.Dataset, dict[str, Any]]:
+    """A group of the results, and how long it took: :data:`TIMES`, by the run that made it.
+
+    Parameters
+    ----------
+    compute
+        Makes the group, or takes it from an earlier run.
+    group
+        Its name; it has maps (y, x).
+    folder
+        Of the results.
+    execution
+        Its checkpoints keep the group.
+
+    Returns
+    -------
+    data : xarray.Dataset
+        The group.
+    times : dict
+        Empty when the group was begun by an earlier run: nobody knows how long it took.
+    """
+    unfinished = any((folder / "unfinished").glob(f"{group}-*"))
+    begun = time.monotonic()
+    data = compute()
+    seconds = time.monotonic() - begun
+    if any(stage.startswith(f"{group}: ") for stage in execution.checkpoints.reused):
+        return data, earlier(folder, group, TIMES)
+    if unfinished and not execution.fresh:
+        return data, {}
+    patterns = data.sizes["y"] * data.sizes["x"]
+    return data, dict(zip(TIMES, (seconds, patterns / seconds), strict=True))
+
+
 def earlier(folder: Path, group: str, names: tuple[str, ...]) -> dict[str, Any]:
     """What the run that made a group said of itself; attributes that it lacks are left out."""
     try:
@@ -127,43 +168,10 @@ def earlier(folder: Path, group: str, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: known[name] for name in names if name in known}
 
 
-def forget(folder: Path, group: str) -> None:
-    """Remove one group, and nothing else, from the results of a folder."""
-    store = folder / "results.zarr"
-    # The index of the store would still name what is gone.
-    (store / "zarr.json").unlink(missing_ok=True)
-    for path in (store / group, *(folder / "unfinished").glob(f"{group}-*")):
-        if path.is_dir():
-            shutil.rmtree(path)
-
-
-def write_tables(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
-    """Write tables as ``NAME.csv``."""
+def write_tables(folder: Path, tables: dict[str, pd.DataFrame]) -> list[Path]:
+    """Write tables as ``NAME.csv``; the files written."""
     folder.mkdir(exist_ok=True)
-    for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False)
-
-
-def publish(
-    recipe: Recipe,
-    results: xr.DataTree,
-    tables: dict[str, pd.DataFrame],
-    notes: list[str],
-    *,
-    name: str = "recipe.toml",
-) -> None:
-    """Write recipe, figures and report beside the results; with all notes collected so far."""
-    from phaseloom.view.figures import write_figures
-    from phaseloom.view.report import write_report
-
-    folder = recipe.out
-    write_recipe(recipe, folder / name)
-    figures = write_figures(folder / "figures", results, tables=tables)
-    write_report(
-        folder / "report.html",
-        results,
-        tables=tables,
-        figures=figures,
-        notes=notes,
-        recipe=(folder / name).read_text(encoding="utf-8"),
-    )
+    files = [folder / f"{name}.csv" for name in tables]
+    for file, table in zip(files, tables.values(), strict=True):
+        table.to_csv(file, index=False)
+    return files

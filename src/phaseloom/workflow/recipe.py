@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import tomllib
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel
 
 from phaseloom.errors import InputError
+from phaseloom.methods import METHODS
+from phaseloom.options import Options, option, shown, validated
 
 T = TypeVar("T", bound=BaseModel)
-
-METHODS = {
-    "stxm": ("stxm_recipe", "StxmRecipe"),
-    "peaks": ("peaks_recipe", "PeaksRecipe"),
-    "index": ("orientation_recipe", "OrientationRecipe"),
-    "cluster": ("components_recipe", "ComponentsRecipe"),
-}
-"""What a recipe can be for, and the module and the class that say what is in it."""
 
 
 def _utf8(file: Path) -> Path:
@@ -38,36 +29,35 @@ def _utf8(file: Path) -> Path:
 InputFile = Annotated[Path, AfterValidator(_utf8)]
 
 
-class Part(BaseModel):
-    """A table of a recipe."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    def moved(self, move: Callable[[Path], Path]) -> Self:
-        """The same with every path in it moved."""
-        return self.model_copy(update={name: _moved(value, move) for name, value in self})
-
-
-class Recipe(Part):
+class Recipe(Options):
     """What every recipe has."""
 
-    method: str = Field(description="")
-    out: Path = Field(description="folder of the results")
-    seed: int = Field(0, description="same seed, same result", ge=0, lt=2**32)
+    uses_scheduler: ClassVar[bool] = True
+    """Whether the blocks of the input can be handed to a dask cluster."""
 
+    method: str = option()
+    out: Path | None = option(None, "folder of the results (INPUT-METHOD by default)", form="DIR")
+    seed: int = option(0, "same seed, same result", form="N", ge=0, lt=2**32)
 
-def recipe_class(method: str) -> type[Recipe]:
-    """The class of the recipes of a method."""
-    module, name = METHODS[method]
-    found: type[Recipe] = getattr(import_module(f"phaseloom.workflow.{module}"), name)
-    return found
+    @property
+    def input_name(self) -> str:
+        """What results are named after: the name of the input, without extension."""
+        raise NotImplementedError
 
+    @property
+    def inputs(self) -> dict[str, Path]:
+        """The measurements, by name: the files, or folders of results, that are worked on."""
+        raise NotImplementedError
 
-def example_recipe(method: str) -> Recipe:
-    """The recipe that ``phaseloom new`` prints."""
-    module, _ = METHODS[method]
-    made: Recipe = import_module(f"phaseloom.workflow.{module}").example()
-    return made
+    @property
+    def folder(self) -> Path:
+        """The folder of the results: ``out``, or one in the name of the input."""
+        return self.out or Path(f"{self.input_name}-{self.method}")
+
+    @property
+    def beside(self) -> bool:
+        """Whether the results join those of the folder that is the input."""
+        return False
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -78,6 +68,8 @@ def read_recipe(path: Path) -> Recipe:
     InputError
         Not a readable TOML file, or a value is missing or wrong.
     """
+    from phaseloom.workflow.method import recipe_class
+
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -88,126 +80,102 @@ def read_recipe(path: Path) -> Recipe:
         raise InputError(
             f"is not a recipe in TOML ({error})", "phaseloom new prints one", source=path
         ) from error
-    method = data.get("method", "stxm")
-    if not isinstance(method, str) or method not in METHODS:
+    name = data.get("method", "stxm")
+    if not isinstance(name, str) or name not in METHODS:
         *others, last = map(repr, METHODS)
-        known = f"{', '.join(others)} or {last}"
-        raise InputError(f"method must be {known}, not {method!r}", source=path)
-    return validated(recipe_class(method), data, source=path).moved(lambda p: path.parent / p)
-
-
-def validated(model: type[T], data: dict[str, Any], *, source: Path | None = None) -> T:
-    """The model of some data; what is wrong becomes one clear sentence.
-
-    Raises
-    ------
-    InputError
-        A value is missing, wrong or unknown.
-    """
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise InputError(_sentence(error), None, source=source) from error
-
-
-def _sentence(error: ValidationError) -> str:
-    """The first thing that pydantic finds wrong, in words; choices of one value together."""
-    faults = error.errors()
-    first = faults[0]
-    place = _place(first["loc"])
-    wrong = first["input"]
-    match first["type"]:
-        case "missing":
-            return f"{place} is missing"
-        case "extra_forbidden":
-            return f"{place} is not a key of the recipe"
-        case "string_pattern_mismatch":
-            return f"{place} cannot be {wrong!r}: use letters, digits, - and _"
-        case "tuple_type" if not isinstance(wrong, dict):
-            return f"{place} must be a list or one or more tables [[{place}]], not {wrong!r}"
-        case "too_short" | "tuple_type":
-            return f"{place} must be one or more tables [[{place}]]"
-        case "model_type" | "dict_type":
-            return f"{place} must be a table"
-        case "value_error":
-            return first["msg"].removeprefix("Value error, ")
-    said = dict.fromkeys(_lower(f["msg"]) for f in faults if _place(f["loc"]) == place)
-    return f"{place} must be {' or '.join(said)}, not {wrong!r}"
-
-
-def _lower(message: str) -> str:
-    """What pydantic wants, to follow "must be"."""
-    if "path" in message:
-        return "a path"
-    wanted = re.sub(r", (unable|got) .*", "", message.removeprefix("Input should be "))
-    return wanted.replace("valid integer", "whole number").replace("valid ", "")
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    """Where in the recipe: "stack 2.file", "mapping.margin"; names of choices left out."""
-    names: list[str] = []
-    for part in location:
-        if isinstance(part, int):
-            names[-1] = f"{names[-1]} {part + 1}"
-        elif not part.endswith(("float", "-int", "]")):
-            names.append(part)
-    return ".".join(names)
+        raise InputError(f"method must be {', '.join(others)} or {last}, not {name!r}", source=path)
+    recipe = moved(validated(recipe_class(name), data, source=path), lambda p: path.parent / p)
+    return recipe if recipe.out else recipe.model_copy(update={"out": path.parent / recipe.folder})
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
     """Write the resolved recipe, its paths relative to the folder it lies in."""
-    relative = recipe.moved(lambda p: Path(os.path.relpath(p, path.parent)))
+    relative = moved(recipe, lambda p: Path(os.path.relpath(p, path.parent)))
     path.write_text(to_toml(relative), encoding="utf-8")
 
 
-def to_toml(recipe: BaseModel) -> str:
-    """A recipe as commented TOML."""
-    lines = [f"# {(type(recipe).__doc__ or '').splitlines()[0]}", ""]
-    tables: list[str] = []
-    for name, field in type(recipe).model_fields.items():
-        value = getattr(recipe, name)
-        if isinstance(value, BaseModel):
-            tables += ["", f"[{name}]", *_lines(value)]
-        elif isinstance(value, dict):
-            tables += ["", f"[{name}]  # {field.description}"]
-            tables += [f"{_toml(label)} = {_toml(number)}" for label, number in value.items()]
-        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
-            for item in value:
-                tables += ["", f"[[{name}]]", *_lines(item)]
-        else:
-            lines.append(_line(name, value, field.description))
-    return "\n".join(lines + tables) + "\n"
+def moved(part: T, move: Callable[[Path], Path]) -> T:
+    """The same recipe, or table of one, with every path in it moved.
 
-
-def _lines(part: BaseModel) -> list[str]:
-    return [
-        _line(name, getattr(part, name), field.description)
-        for name, field in type(part).model_fields.items()
-    ]
-
-
-def _line(name: str, value: Any, description: str | None) -> str:
-    shown = f"# {name} =" if value is None else f"{name} = {_toml(value)}"
-    return f"{shown:<32}  # {description}" if description else shown
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    text = value.as_posix() if isinstance(value, Path) else str(value)
-    # JSON's strings are TOML's, but for one character.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    A table whose paths are not all of type Path has a method ``moved`` of its own.
+    """
+    own = getattr(part, "moved", None)
+    if own is not None:
+        result: T = own(move)
+        return result
+    return part.model_copy(update={name: _moved(value, move) for name, value in part})
 
 
 def _moved(value: Any, move: Callable[[Path], Path]) -> Any:
     if isinstance(value, Path):
         return move(value)
-    if isinstance(value, Part):
-        return value.moved(move)
+    if isinstance(value, BaseModel):
+        return moved(value, move)
     if isinstance(value, tuple):
         return tuple(_moved(item, move) for item in value)
     return value
+
+
+def to_toml(recipe: BaseModel) -> str:
+    """A recipe as commented TOML."""
+    import tomlkit
+
+    document = tomlkit.document()
+    document.add(tomlkit.comment((type(recipe).__doc__ or "").splitlines()[0]))
+    document.add(tomlkit.nl())
+    fields = type(recipe).model_fields
+    tables = [n for n in fields if _is_table(getattr(recipe, n))]
+    for name in [n for n in fields if n not in tables]:
+        _add(document, name, getattr(recipe, name), _comment(fields[name]))
+    for name in tables:
+        value = getattr(recipe, name)
+        document.add(tomlkit.nl())
+        if isinstance(value, tuple):
+            several = tomlkit.aot()
+            for item in value:
+                several.append(_table(item))
+            document.add(name, several)
+        elif isinstance(value, dict):
+            table = tomlkit.table()
+            table.comment(fields[name].description or "")
+            for label, number in value.items():
+                table.add(label, number)
+            document.add(name, table)
+        else:
+            document.add(name, _table(value))
+    return tomlkit.dumps(document)
+
+
+def _is_table(value: Any) -> bool:
+    several = isinstance(value, tuple) and bool(value) and isinstance(value[0], BaseModel)
+    return several or isinstance(value, (BaseModel, dict))
+
+
+def _table(part: BaseModel) -> Any:
+    import tomlkit
+
+    table = tomlkit.table()
+    for name, field in type(part).model_fields.items():
+        _add(table, name, getattr(part, name), _comment(field))
+    return table
+
+
+def _add(table: Any, name: str, value: Any, comment: str) -> None:
+    """A line with its comment; what is not given is a line that is a comment."""
+    import tomlkit
+
+    if value is None:
+        table.add(tomlkit.comment(f"{name + ' =':<30}  # {comment}".rstrip(" #")))
+        return
+    if isinstance(value, tuple):
+        value = list(value)
+    item = tomlkit.item(value.as_posix() if isinstance(value, Path) else value)
+    if comment:
+        item.comment(comment)
+        item.trivia.comment_ws = " " * max(2, 34 - len(f"{name} = {item.as_string()}"))
+    table.add(name, item)
+
+
+def _comment(field: Any) -> str:
+    unit = shown(field).unit
+    return ", ".join(text for text in (field.description, unit) if text)

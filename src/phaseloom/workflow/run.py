@@ -1,72 +1,140 @@
-"""Do what a recipe says, whatever its method."""
+"""The frame that every run goes through, whatever its method."""
 
 from __future__ import annotations
 
-from phaseloom.compute.progress import SILENT, Progress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from phaseloom.compute.execution import Execution
 from phaseloom.errors import InputError
-from phaseloom.workflow.outcome import Outcome
-from phaseloom.workflow.recipe import Recipe
+from phaseloom.workflow.folder import add_files, protected_groups, results_folder
+from phaseloom.workflow.log import logged
+from phaseloom.workflow.method import Computed, Method, method_of
+from phaseloom.workflow.outcome import Outcome, collected, stated, write_tables
+from phaseloom.workflow.recipe import Recipe, write_recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
 
 
 def run_recipe(
     recipe: Recipe,
+    execution: Execution | None = None,
     *,
-    fresh: bool = False,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    progress: Progress = SILENT,
+    overwrite: bool = False,
+    truth: xr.Dataset | None = None,
 ) -> Outcome:
-    """Results, tables, figures and a report in ``recipe.out``.
+    """Results, tables, figures and a report in the recipe's folder.
 
     Parameters
     ----------
     recipe
         What to do.
-    fresh
-        Compute everything again, also what an earlier run finished.
-    workers
-        Blocks of a scan worked on at once; the number of cores by default.
-    scheduler
-        Address of a dask.distributed scheduler that works on the blocks.
-    progress
-        Where long work is reported.
+    execution
+        How: workers, cluster, progress, whether everything is computed again. Its checkpoints are
+        replaced by those of the folder, its device by the recipe's.
+    overwrite
+        Remove the results of another input or method that the folder holds.
+    truth
+        Of a simulated measurement: kept beside the result as ``true_…``.
 
     Raises
     ------
     InputError
-        A file or a value is at fault.
+        A file or a value is at fault, the folder holds other results, or another run works there.
     """
-    if recipe.method == "peaks":
-        from phaseloom.workflow.peaks.recipe import PeaksRecipe
-        from phaseloom.workflow.peaks.run import run_peaks
-
-        assert isinstance(recipe, PeaksRecipe)
-        return run_peaks(
-            recipe, fresh=fresh, workers=workers, scheduler=scheduler, progress=progress
-        )
-    if recipe.method == "index":
-        from phaseloom.workflow.orientation.recipe import OrientationRecipe
-        from phaseloom.workflow.orientation.run import run_orientation
-
-        assert isinstance(recipe, OrientationRecipe)
-        return run_orientation(
-            recipe, fresh=fresh, workers=workers, scheduler=scheduler, progress=progress
-        )
-    if recipe.method == "cluster":
-        from phaseloom.workflow.components.recipe import ComponentsRecipe
-        from phaseloom.workflow.components.run import run_components
-
-        assert isinstance(recipe, ComponentsRecipe)
-        return run_components(
-            recipe, fresh=fresh, workers=workers, scheduler=scheduler, progress=progress
-        )
-    from phaseloom.workflow.stxm.recipe import StxmRecipe
-    from phaseloom.workflow.stxm.run import run_stxm
-
-    assert isinstance(recipe, StxmRecipe)
-    if scheduler is not None:
+    method = method_of(recipe.method)
+    execution = execution or Execution()
+    if execution.scheduler is not None and not recipe.uses_scheduler:
         raise InputError(
             "--scheduler is for scans of diffraction patterns",
             "phase maps of stacks are made in this process: leave it out",
         )
-    return run_stxm(recipe, fresh=fresh, progress=progress)
+    recipe = recipe.model_copy(update={"out": recipe.folder})
+    with (
+        results_folder(recipe, overwrite=overwrite) as folder,
+        logged(folder, recipe, execution),
+        collected() as notes,
+    ):
+        execution = _in_folder(execution, recipe, method, folder)
+        computed = method.compute(recipe, execution, truth)
+        results = _finished(computed, recipe, execution)
+        tables = method.tables(results, recipe)
+        more = method.write_more(recipe, results)
+        files = [
+            *write_tables(folder / "tables", tables),
+            *more,
+            *publish(recipe, results, tables, notes),
+        ]
+        add_files(folder, files)
+        facts = {"method": recipe.method} | method.facts(results)
+        if "export" in type(recipe).model_fields:
+            facts["exports"] = [str(file) for file in more]
+        reused = execution.checkpoints.reused
+        return Outcome(folder, results, tables, facts, files, notes, reused)
+
+
+def _in_folder(execution: Execution, recipe: Recipe, method: Method, folder: Path) -> Execution:
+    """The execution with the folder's checkpoints; peaks that are the input stay as they are."""
+    from phaseloom.compute.checkpoints import Checkpoints
+
+    groups = method.groups_made(folder) if recipe.beside else None
+    return replace(
+        execution,
+        checkpoints=Checkpoints(
+            folder / "results.zarr",
+            fresh=execution.fresh,
+            groups=groups,
+            protected=protected_groups(folder, recipe),
+        ),
+        device=getattr(recipe, "device", execution.device),
+    )
+
+
+def _finished(computed: Computed, recipe: Recipe, execution: Execution) -> xr.DataTree:
+    """The results as one tree, with what was done in their attributes, here and in the store."""
+    import xarray as xr
+
+    facts = stated(recipe, computed.inputs)
+    attributes = {
+        group: computed.attributes.get(group, {}) | (facts if group in computed.stated else {})
+        for group in {*computed.attributes, *computed.stated}
+    }
+    execution.checkpoints.finish({"": facts, **attributes}, owned=computed.owned)
+    groups = dict(computed.groups)
+    for group, more in attributes.items():
+        if f"/{group}" in groups:
+            given = {name: value for name, value in more.items() if value is not None}
+            groups[f"/{group}"] = groups[f"/{group}"].assign_attrs(given)
+    results = xr.DataTree.from_dict(groups)
+    results.attrs.update(facts)
+    return results
+
+
+def publish(
+    recipe: Recipe, results: xr.DataTree, tables: dict[str, pd.DataFrame], notes: list[str]
+) -> list[Path]:
+    """Write recipe, figures and report beside the results; with all notes collected so far.
+
+    Beside registered peaks the recipe is named after its method: ``recipe.toml`` is that of the
+    peaks.
+    """
+    from phaseloom.view.figures import write_figures
+    from phaseloom.view.report import write_report
+
+    folder = recipe.folder
+    text = folder / (f"{recipe.method}.toml" if recipe.beside else "recipe.toml")
+    write_recipe(recipe, text)
+    figures = write_figures(folder / "figures", results, tables=tables)
+    report = folder / "report.html"
+    write_report(
+        report,
+        results,
+        tables=tables,
+        figures=figures,
+        notes=notes,
+        recipe=text.read_text(encoding="utf-8"),
+    )
+    return [report, text, *figures.values()]

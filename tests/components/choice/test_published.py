@@ -140,7 +140,7 @@ def test_knee_window_and_votes_lead_to_k(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("n", [4, 6])
 def test_the_knee_is_near_the_number_of_grains(n: int) -> None:
-    choice = choose_published(matrix_of(grains(n)), k_max=9, device="cpu", workers=1)
+    choice = choose_published(matrix_of(grains(n)), components_max=9, device="cpu", workers=1)
     assert abs(choice.knee - n) <= 1
     assert abs(choice.k - choice.knee) <= 4
     assert choice.votes.sum() == 4
@@ -151,7 +151,7 @@ def test_the_knee_is_near_the_number_of_grains(n: int) -> None:
 def test_the_unit_of_intensity_does_not_matter() -> None:
     scan = grains(4)
     first, second = (
-        choose_published(matrix_of(factor * scan), k_max=6, device="cpu", workers=1)
+        choose_published(matrix_of(factor * scan), components_max=6, device="cpu", workers=1)
         for factor in (1.0, 64.0)
     )
     np.testing.assert_allclose(first.loss, second.loss, rtol=1e-5)
@@ -176,7 +176,7 @@ def test_a_loss_without_knee_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_scans_that_leave_no_choice_are_told() -> None:
-    with pytest.raises(InputError, match="3 positions of 256 pixels and k up to 20 leave no"):
+    with pytest.raises(InputError, match="3 positions of 256 pixels and at most 20"):
         choose_published(matrix_of(np.ones((1, 3, SIDE, SIDE))))
     with pytest.raises(InputError, match="all intensities of the scan are the same"):
         choose_published(matrix_of(np.ones((4, 4, SIDE, SIDE))))

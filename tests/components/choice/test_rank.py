@@ -22,7 +22,7 @@ from phaseloom.components.choice.rank import (
     _choice,
     averaged,
     choose_rank,
-    fewer_and_fewer,
+    merging_sweep,
     thinned,
 )
 from phaseloom.components.factors.compression import Compressed, compress
@@ -30,11 +30,11 @@ from phaseloom.components.factors.least_squares import fit, weights_of
 from phaseloom.errors import InputError
 
 SHAPE = (18, 20)
-OPTIONS: dict[str, Any] = {"k_max": 8, "seeds": 3, "device": "cpu"}
+OPTIONS: dict[str, Any] = {"components_max": 8, "seeds": 3, "device": "cpu"}
 
 
 def compressed(true: Case, **options: Any) -> Compressed:
-    return compress(true.prepared, **{"dimensions": 28, "test": 45, "device": "cpu", **options})
+    return compress(true.prepared, **{"dimensions": 28, "held_out": 45, "device": "cpu", **options})
 
 
 @cache
@@ -89,9 +89,11 @@ def test_a_single_grain_is_no_two() -> None:
 
 def test_as_many_as_were_tried_may_be_too_few() -> None:
     _, few, _ = of(5, 300, 2)
-    rank = choose_rank(few, SHAPE, k_max=4, seeds=2, device="cpu")
+    rank = choose_rank(few, SHAPE, components_max=4, seeds=2, device="cpu")
     assert rank.k == 4
-    assert rank.reason.endswith("it is the largest that was tried: there may be more (--k-max)")
+    assert rank.reason.endswith(
+        "it is the largest that was tried: there may be more (--components-max)"
+    )
 
 
 def test_the_reason_says_what_is_wrong_with_one_more() -> None:
@@ -132,7 +134,7 @@ def test_numbers_are_tried_in_turn_and_described() -> None:
 
 def steps(few: Compressed, most: int = 5, least: int = 2) -> list[Step]:
     how: dict[str, Any] = {"start": "pure", "seeds": 3, "seed": 0, "device": "cpu"}
-    return list(fewer_and_fewer(few, SHAPE, most, least, **how))
+    return list(merging_sweep(few, SHAPE, most, least, **how))
 
 
 def test_redundancy_is_the_cosine_of_the_images_of_two_components() -> None:
@@ -158,20 +160,20 @@ def test_patterns_know_nothing_of_what_is_held_out() -> None:
     _, few, rank = of(3, 3000)
     rng = np.random.default_rng(0)
     scores = few.scores.copy()
-    scores[few.apart] = 100 * rng.random((few.apart.size, scores.shape[1]))
-    rows = (few.rows_apart * rng.uniform(0.5, 1.5, few.rows_apart.shape)).astype(np.float32)
-    other = replace(few, scores=scores, rows_apart=rows)
+    scores[few.held_out] = 100 * rng.random((few.held_out.size, scores.shape[1]))
+    rows = (few.held_out_rows * rng.uniform(0.5, 1.5, few.held_out_rows.shape)).astype(np.float32)
+    other = replace(few, scores=scores, held_out_rows=rows)
     for one, two in zip(steps(few), steps(other), strict=True):
         np.testing.assert_array_equal(one.patterns, two.patterns)
-    again = choose_rank(other, SHAPE, **{**OPTIONS, "k_max": 3})
+    again = choose_rank(other, SHAPE, **{**OPTIONS, "components_max": 3})
     assert not np.allclose(again.held_out, rank.held_out[:2])
 
 
 def test_the_held_out_error_is_that_of_pixels_not_fitted() -> None:
     # With the true patterns only counting is left; weights come from the other pixels.
     true, few, rank = of(3, 3000)
-    scaled = few.rows_apart.astype(float)
-    expected = (true.weight @ true.pattern)[few.apart] / few.scales.rows[few.apart, None]
+    scaled = few.held_out_rows.astype(float)
+    expected = (true.weight @ true.pattern)[few.held_out] / few.scales.rows[few.held_out, None]
     noise = np.linalg.norm(scaled - expected / few.scales.columns) / np.linalg.norm(scaled)
     assert rank.held_out[1] == pytest.approx(noise, rel=0.1)
     assert np.all(rank.held_out_error > 0) and np.all(rank.held_out_error < 0.2 * rank.held_out)
@@ -181,7 +183,7 @@ def test_positions_are_averaged_with_their_neighbours_but_not_with_those_apart()
     _, few, _ = of(3, 3000)
     smooth = averaged(few, SHAPE)
     inside = np.ones(len(few.scores), bool)
-    inside[few.apart] = False
+    inside[few.held_out] = False
     maps, there = few.scores.reshape(*SHAPE, -1), inside.reshape(SHAPE)
     for y, x in ((0, 0), (7, 3), np.argwhere(~there)[4], (17, 19)):
         near = np.s_[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
@@ -228,46 +230,52 @@ def test_the_largest_number_that_passes_is_chosen(sweep: Sweep) -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "said"),
+    ("after", "message"),
     [
         ((0.6, 0.9, 1.0), "with 3 two are alike (0.60)"),
         ((0.1, 0.3, 1.0), "with 3 one is not found in both halves (0.30)"),
         ((0.1, 0.9, -2.0), "with 3 held-out patterns are described worse"),
     ],
 )
-def test_why_not_one_more(after: tuple[float, ...], said: str) -> None:
+def test_why_not_one_more(after: tuple[float, ...], message: str) -> None:
     values: NDArray[np.float64] = np.array([(0.1, 1.0, np.nan), after])
     k, reason = _choice(np.array([2, 3]), *values.T)
-    assert k == 2 and reason.endswith(said)
+    assert k == 2 and reason.endswith(message)
 
 
 # What leaves no choice.
 
 
-@pytest.mark.parametrize(("shape", "k_max"), [((2, 2), 20), ((3, 5), 20), ((12, 12), 1)])
-def test_scans_that_leave_no_choice_are_told(shape: tuple[int, int], k_max: int) -> None:
+@pytest.mark.parametrize(("shape", "components_max"), [((2, 2), 20), ((3, 5), 20), ((12, 12), 1)])
+def test_scans_that_leave_no_choice_are_told(shape: tuple[int, int], components_max: int) -> None:
     few = compressed(case(2, shape=shape))
-    with pytest.raises(InputError, match=rf"{shape[0] * shape[1]} positions and k up to {k_max}"):
-        choose_rank(few, shape, k_max=k_max, device="cpu")
+    with pytest.raises(
+        InputError, match=rf"{shape[0] * shape[1]} positions and at most {components_max}"
+    ):
+        choose_rank(few, shape, components_max=components_max, device="cpu")
 
 
 @pytest.mark.filterwarnings("error")
 def test_empty_patterns_held_out_tell_nothing() -> None:
     _, few, _ = of(3, 3000)
-    empty = replace(few, rows_apart=np.zeros_like(few.rows_apart))
-    rank = choose_rank(empty, SHAPE, k_max=4, seeds=2, device="cpu")
+    empty = replace(few, held_out_rows=np.zeros_like(few.held_out_rows))
+    rank = choose_rank(empty, SHAPE, components_max=4, seeds=2, device="cpu")
     assert np.isnan(rank.held_out).all() and rank.k == 3
 
 
 def test_one_row() -> None:
     true = case(3, shape=(1, 90), blur=0.5)
-    rank = choose_rank(compressed(true, test=20), (1, 90), k_max=6, seeds=2, device="cpu")
+    rank = choose_rank(
+        compressed(true, held_out=20), (1, 90), components_max=6, seeds=2, device="cpu"
+    )
     assert rank.k == 3
 
 
 def test_no_more_than_there_are_dimensions() -> None:
     true = case(2, shape=(4, 5), side=8)
-    rank = choose_rank(compressed(true, dimensions=4), (4, 5), k_max=20, seeds=1, device="cpu")
+    rank = choose_rank(
+        compressed(true, dimensions=4), (4, 5), components_max=20, seeds=1, device="cpu"
+    )
     assert rank.ks[-1] == 4
 
 

@@ -16,6 +16,7 @@ from phaseloom.components import factorise
 from phaseloom.components.factors.compression import Compressed, compress, tensor
 from phaseloom.components.patterns import matrix
 from phaseloom.components.patterns.matrix import ArrayBlock, matrix_of, over_blocks
+from phaseloom.compute.execution import Execution
 from phaseloom.errors import InputError
 
 
@@ -91,10 +92,10 @@ def test_components_are_those_of_the_truncated_decomposition(counted: Case) -> N
 
 
 def test_blocks_and_one_block_are_the_same(counted: Case) -> None:
-    whole = compress(counted.prepared, test=20, device="cpu")
-    parts = compress(in_blocks(counted.prepared, 7), test=20, device="cpu", workers=2)
-    np.testing.assert_array_equal(parts.apart, whole.apart)
-    np.testing.assert_allclose(parts.rows_apart, whole.rows_apart, rtol=1e-6)
+    whole = compress(counted.prepared, held_out=20, device="cpu")
+    parts = compress(in_blocks(counted.prepared, 7), held_out=20, device="cpu", workers=2)
+    np.testing.assert_array_equal(parts.held_out, whole.held_out)
+    np.testing.assert_allclose(parts.held_out_rows, whole.held_out_rows, rtol=1e-6)
     assert parts.total == pytest.approx(whole.total, rel=1e-6)
     np.testing.assert_allclose(
         (parts.scores @ parts.basis), (whole.scores @ whole.basis), atol=1e-3
@@ -102,25 +103,25 @@ def test_blocks_and_one_block_are_the_same(counted: Case) -> None:
 
 
 def test_positions_apart_are_kept_as_they_are(counted: Case) -> None:
-    few = compress(counted.prepared, test=20, device="cpu")
-    assert few.apart.size == 20 and np.all(np.diff(few.apart) > 0)
+    few = compress(counted.prepared, held_out=20, device="cpu")
+    assert few.held_out.size == 20 and np.all(np.diff(few.held_out) > 0)
     whole = scaled(counted.matrix, few)
-    np.testing.assert_allclose(few.rows_apart, whole[few.apart], rtol=1e-5)
+    np.testing.assert_allclose(few.held_out_rows, whole[few.held_out], rtol=1e-5)
     # At most an eighth of all.
-    assert compress(counted.prepared, test=999, device="cpu").apart.size == 256 // 8
+    assert compress(counted.prepared, held_out=999, device="cpu").held_out.size == 256 // 8
 
 
 def test_the_basis_does_not_know_the_positions_apart(counted: Case) -> None:
-    options: Any = {"scaling": "none", "test": 20, "device": "cpu"}
+    options: Any = {"scaling": "none", "held_out": 20, "device": "cpu"}
     first = compress(counted.prepared, **options)
     changed = counted.counts.copy().reshape(256, -1)
-    changed[first.apart] = np.random.default_rng(1).integers(0, 300, (20, 256))
+    changed[first.held_out] = np.random.default_rng(1).integers(0, 300, (20, 256))
     second = compress(matrix_of(changed.reshape(counted.counts.shape)), **options)
-    np.testing.assert_array_equal(second.apart, first.apart)
+    np.testing.assert_array_equal(second.held_out, first.held_out)
     np.testing.assert_array_equal(second.basis, first.basis)
-    inside = np.delete(np.arange(256), first.apart)
+    inside = np.delete(np.arange(256), first.held_out)
     np.testing.assert_array_equal(second.scores[inside], first.scores[inside])
-    assert not np.allclose(second.scores[first.apart], first.scores[first.apart])
+    assert not np.allclose(second.scores[first.held_out], first.scores[first.held_out])
 
 
 def test_fewer_dimensions_than_asked_for_when_there_are_not_so_many() -> None:
@@ -142,7 +143,7 @@ def test_large_counts_do_not_lose_small_ones() -> None:
 
 
 def test_empty_patterns_are_told() -> None:
-    with pytest.raises(InputError, match="there is nothing in any pattern"):
+    with pytest.raises(InputError, match="all patterns are empty"):
         compress(matrix_of(np.zeros((4, 4, 8, 8))), device="cpu")
 
 
@@ -157,9 +158,9 @@ def test_all_that_is_done_with_blocks_can_be_sent(
 ) -> None:
     work = matrix.run_blocks
 
-    def sent(function: Any, blocks: Any, **how: Any) -> Any:
+    def sent(function: Any, blocks: Any, execution: Any) -> Any:
         function, blocks = pickle.loads(pickle.dumps((function, blocks)))
-        for index, result in work(function, blocks, **how):
+        for index, result in work(function, blocks, execution):
             yield index, pickle.loads(pickle.dumps(result))
 
     options: Any = {"loss": loss, "max_iterations": 10, "device": "cpu"}
@@ -202,7 +203,7 @@ def test_results_come_in_the_order_of_the_scan(counted: Case) -> None:
             last.set()
         return int(block.rows.start)
 
-    found = list(over_blocks(prepared, work, workers=2))
+    found = list(over_blocks(prepared, work, execution=Execution(workers=2)))
     assert [rows for rows, _ in found] == [block.rows for block in prepared.blocks]
     assert [start for _, start in found] == [block.rows.start for block in prepared.blocks]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from component_cases import Case, case, correlations, in_blocks
+from component_cases import Case, Recorder, case, correlations, in_blocks
 from sklearn.decomposition import NMF
 
 from phaseloom.components.factors.divergence import fit_divergence
@@ -119,15 +118,6 @@ def test_empty_positions_and_dark_pixels(small: Case) -> None:
 
 
 def test_iterations_are_reported_under_one_name(small: Case, begun: Any) -> None:
-    said: list[str] = []
-
-    class Told:
-        def track(
-            self, items: Iterable[Any], label: str, *, total: int | None = None,
-            amount: Callable[[Any], int] | None = None,
-        ) -> Iterator[Any]:  # fmt: skip
-            said.append(label)
-            yield from items
-
-    fitted(small.prepared, begun, 5, progress=Told())
-    assert len(said) == 1
+    progress = Recorder()
+    fitted(small.prepared, begun, 5, progress=progress)
+    assert progress.labels == [("fitting, iterations at most", 5)]

@@ -197,28 +197,28 @@ def test_more_components_than_the_patterns_have_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
-        ({"k": 0}, "0 components cannot be"),
-        ({"k": -3}, "-3 components cannot be"),
-        ({"seeds": 0}, "0 starts cannot be"),
-        ({"sparsity": -0.1}, "a sparsity of -0.1 cannot be"),
-        ({"smoothness": np.nan}, "a smoothness of nan cannot be"),
+        ({"k": 0}, "k must be 'auto' or greater than or equal to 1, not 0"),
+        ({"k": -3}, "greater than or equal to 1, not -3"),
+        ({"seeds": 0}, "seeds must be greater than or equal to 1, not 0"),
+        ({"sparsity": -0.1}, "sparsity must be greater than or equal to 0, not -0.1"),
+        ({"smoothness": np.nan}, "smoothness must be a finite number, not nan"),
         ({"loss": "kl", "smoothness": 0.1}, "smoothness goes with least squares only"),
         ({"loss": "kl", "sparsity": 0.1}, "sparsity goes with least squares only"),
-        ({"loss": "l1"}, "there is no loss 'l1'"),
-        ({"start": "kmeans"}, "there is no start 'kmeans'"),
-        ({"scaling": "log"}, "there is no scaling 'log'"),
+        ({"loss": "l1"}, "loss must be 'frobenius' or 'kl', not 'l1'"),
+        ({"start": "kmeans"}, "start must be 'pure', 'nndsvd' or 'random', not 'kmeans'"),
+        ({"scaling": "log"}, "scaling must be 'poisson' or 'none', not 'log'"),
     ],
 )
-def test_what_cannot_be_is_told(true: Case, options: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_what_cannot_be_is_told(true: Case, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         factorise(true.prepared, **{"k": 2, "device": "cpu", **options})
 
 
-@pytest.mark.parametrize(("value", "said"), [(-1, "negative"), (np.nan, "not a number")])
-def test_intensities_that_cannot_be_are_told(true: Case, value: float, said: str) -> None:
+@pytest.mark.parametrize(("value", "message"), [(-1, "negative"), (np.nan, "not a number")])
+def test_intensities_that_cannot_be_are_told(true: Case, value: float, message: str) -> None:
     counts = true.counts.astype(float)
     counts[5, 6, 7, 8] = value
-    with pytest.raises(InputError, match=f"position 86 holds an intensity that is {said}"):
+    with pytest.raises(InputError, match=f"position 86 holds an intensity that is {message}"):
         factorise(matrix_of(counts), 2, device="cpu", workers=1)

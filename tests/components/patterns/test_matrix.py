@@ -23,9 +23,9 @@ def test_rows_are_positions_and_columns_the_pixels_in_use() -> None:
     np.testing.assert_array_equal(prepared.map(rows[:, 0])[1, 2], patterns[1, 2, 0, 0])
 
 
-@pytest.mark.parametrize(("value", "said"), [(-1.0, "negative"), (np.nan, "not a number")])
-def test_what_is_no_count_is_told(value: float, said: str) -> None:
+@pytest.mark.parametrize(("value", "message"), [(-1.0, "negative"), (np.nan, "not a number")])
+def test_what_is_no_count_is_told(value: float, message: str) -> None:
     patterns = np.ones((2, 3, 4, 5))
     patterns[1, 0, 2, 2] = value
-    with pytest.raises(InputError, match=f"position 3 holds an intensity that is {said}"):
+    with pytest.raises(InputError, match=f"position 3 holds an intensity that is {message}"):
         [block.load() for block in matrix_of(patterns).blocks]

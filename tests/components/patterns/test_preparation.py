@@ -313,19 +313,19 @@ def test_gaps_between_modules_are_no_columns(scan: NDArray[np.uint16]) -> None:
 
 
 @pytest.mark.parametrize("patterns", ["raw", "mean"])
-@pytest.mark.parametrize(("value", "said"), [(-2.0, "negative"), (np.nan, "not a number")])
+@pytest.mark.parametrize(("value", "message"), [(-2.0, "negative"), (np.nan, "not a number")])
 def test_intensities_that_are_no_counts(
-    scan: NDArray[np.uint16], patterns: Any, value: float, said: str
+    scan: NDArray[np.uint16], patterns: Any, value: float, message: str
 ) -> None:
     wrong = scan.astype(np.float32)
     wrong[3, 7, 12, 12] = value
     prepared = prepare(wrong, patterns=patterns)
-    with pytest.raises(InputError, match=f"position 37 holds an intensity that is {said}"):
+    with pytest.raises(InputError, match=f"position 37 holds an intensity that is {message}"):
         matrix(prepared)
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (np.zeros_like, "empty or flat"),
         (lambda s: np.full_like(s, 7), "empty or flat"),
@@ -339,28 +339,28 @@ def test_intensities_that_are_no_counts(
 )
 @pytest.mark.parametrize("patterns", ["raw", "registered"])
 def test_scans_without_anything_to_find(
-    scan: NDArray[np.uint16], damage: Any, said: str, patterns: Any
+    scan: NDArray[np.uint16], damage: Any, message: str, patterns: Any
 ) -> None:
-    with pytest.raises(InputError, match=said), warnings.catch_warnings():
+    with pytest.raises(InputError, match=message), warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)
         prepare(damage(scan), patterns=patterns)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
-        ({"patterns": "best"}, "no 'best' patterns"),
-        ({"size": 10}, "10 px are too small"),
-        ({"mask_radius": -1.0}, "mask of radius"),
-        ({"mask_radius": float("nan")}, "mask of radius"),
+        ({"patterns": "best"}, "patterns must be .* or 'peaks', not 'best'"),
+        ({"size": 10}, "size must be greater than or equal to 11, not 10"),
+        ({"mask_radius": -1.0}, "mask_radius must be greater than or equal to 0, not -1.0"),
+        ({"mask_radius": float("nan")}, "mask_radius must be a finite number, not nan"),
         ({"mask_radius": 60.0}, "leaves no pixel"),
         ({"mask_radius": 17.0, "patterns": "registered"}, "no pattern has a peak beside"),
     ],
 )
 def test_options_that_cannot_be(
-    scan: NDArray[np.uint16], options: dict[str, Any], said: str
+    scan: NDArray[np.uint16], options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         prepare(scan, **options)
 
 

@@ -5,12 +5,15 @@ import warnings
 import numpy as np
 import pytest
 
-from phaseloom.diffraction.beam.centring import Beam, beam_of_sample, beam_plane, centre_of_mass
+from phaseloom.diffraction.beam.centre_of_mass import centre_of_mass
+from phaseloom.diffraction.beam.centring import Beam, beam_of_sample, beam_plane
 from phaseloom.diffraction.beam.friedel import symmetry
 from phaseloom.errors import InputError, InputWarning
 
 SCAN = (40, 50)
 SIZE = (128, 144)
+FIFTY = 50 / (2 * np.pi * 1.8**2)
+"""Height of a beam of fifty counts."""
 
 
 def add_spots(image, places, heights, sigma=None, radius=None):
@@ -102,30 +105,20 @@ class TestBeamOfSample:
         assert beam.radius == pytest.approx(1.8 * 1.1774, rel=0.1)
         assert beam.scatter < 0.3
 
-    @pytest.mark.parametrize("seed", range(3))
-    def test_the_brightest_spot_is_not_taken_for_the_beam(self, seed):
-        patterns, places, truth = simulate(brighter=0.8, seed=seed)
-        assert rms(beam_of_sample(patterns, places), places, truth) < 0.1
-
-    @pytest.mark.parametrize("seed", range(3))
-    def test_one_crystal_with_a_reflection_always_brighter(self, seed):
-        patterns, places, truth = simulate(
-            one_grain=True, reflections=450, seed=seed, symmetric=True
-        )
-        assert rms(beam_of_sample(patterns, places), places, truth) < 0.1
-
-    @pytest.mark.parametrize("seed", range(2))
-    def test_fifty_counts(self, seed):
-        peak = 50 / (2 * np.pi * 1.8**2)
-        patterns, places, truth = simulate(
-            beam=peak, reflections=0.5 * peak, background=0.02, seed=seed
-        )
-        assert rms(beam_of_sample(patterns, places), places, truth) < 0.1
-
-    @pytest.mark.parametrize("seed", range(2))
-    def test_beam_absent_in_a_tenth(self, seed):
-        patterns, places, truth = simulate(absent=0.12, seed=seed)
-        assert rms(beam_of_sample(patterns, places), places, truth) < 0.1
+    @pytest.mark.parametrize(
+        ("seeds", "scene"),
+        [
+            (3, {"brighter": 0.8}),
+            (3, {"one_grain": True, "reflections": 450, "symmetric": True}),
+            (2, {"beam": FIFTY, "reflections": 0.5 * FIFTY, "background": 0.02}),
+            (2, {"absent": 0.12}),
+        ],
+        ids=["a brighter spot", "a reflection always brighter", "fifty counts", "a tenth absent"],
+    )
+    def test_the_beam_is_found_among_the_spots(self, seeds, scene):
+        for seed in range(seeds):
+            patterns, places, truth = simulate(**scene, seed=seed)
+            assert rms(beam_of_sample(patterns, places), places, truth) < 0.1
 
     @pytest.mark.parametrize("seed", range(1))
     def test_discs(self, seed):

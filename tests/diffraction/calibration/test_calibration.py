@@ -16,19 +16,21 @@ from phaseloom.diffraction.calibration.calibration import (
 from phaseloom.diffraction.calibration.geometry import stretch
 from phaseloom.errors import InputError, InputWarning
 
+INDEX = np.array(
+    [
+        (h, k, m)
+        for h in range(-9, 10)
+        for k in range(-9, 10)
+        for m in range(-9, 10)
+        if h % 2 == k % 2 == m % 2 and (h, k, m) != (0, 0, 0)
+    ]
+)
+"""Reflections of a face-centred cubic lattice."""
+
 
 def face_centred(a, limit=2.2):
     """1/d and multiplicity of the reflections of a face-centred cubic lattice."""
-    index = np.array(
-        [
-            (h, k, m)
-            for h in range(-9, 10)
-            for k in range(-9, 10)
-            for m in range(-9, 10)
-            if h % 2 == k % 2 == m % 2 and (h, k, m) != (0, 0, 0)
-        ]
-    )
-    square, number = np.unique((index**2).sum(1), return_counts=True)
+    square, number = np.unique((INDEX**2).sum(1), return_counts=True)
     k = np.sqrt(square) / a
     return k[k < limit], number[k < limit]
 
@@ -199,16 +201,7 @@ class TestRings:
 
 def lattice(a, zone, pixel_size, *, reach=60.0, centre=(0.0, 0.0), ratio=1.0, angle=0.0, turn=20.0):
     """Spots of a face-centred cubic crystal seen along ``zone``, px from the beam."""
-    index = np.array(
-        [
-            (h, k, m)
-            for h in range(-9, 10)
-            for k in range(-9, 10)
-            for m in range(-9, 10)
-            if h % 2 == k % 2 == m % 2 and (h, k, m) != (0, 0, 0)
-        ]
-    )
-    index = index[index @ zone == 0]
+    index = INDEX[INDEX @ zone == 0]
     zone = np.array(zone) / np.linalg.norm(zone)
     first = np.cross(zone, (0.3, 0.5, 0.8))
     first /= np.linalg.norm(first)
@@ -254,7 +247,7 @@ class TestSpots:
     def test_silver(self, measured):
         from skimage.feature import peak_local_max
 
-        from phaseloom.diffraction.beam.centring import centre_of_mass
+        from phaseloom.diffraction.beam.centre_of_mass import centre_of_mass
 
         with h5py.File(measured / "4dstem_sped_ag" / "SPED_Ag_labels_sum_signal.hspy") as file:
             patterns = file["Experiments/__unnamed__/data"][:].astype(np.float32)

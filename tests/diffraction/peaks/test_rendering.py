@@ -54,22 +54,24 @@ def _spots(rng, n, shape):
     return offset, rows, columns, rng.uniform(10, 1000, n)
 
 
+def _both(compiled, plain, n, size):
+    """The same spots as both draw them."""
+    spots = _spots(np.random.default_rng(n), n, (17, 24))
+    drawn = np.zeros((3, 17, 24), dtype=np.float32)
+    compiled(drawn, *spots, size)
+    return drawn, plain((17, 24), *spots, size)
+
+
 @pytest.mark.parametrize("sigma", [0.4, 1.0, 2.7])
 def test_compiled_gaussians_equal_the_plain_ones(sigma):
-    spots = _spots(np.random.default_rng(1), 30, (17, 24))
-    drawn = np.zeros((3, 17, 24), dtype=np.float32)
-    draw_gaussians(drawn, *spots, sigma)
-    plain = _gaussians((17, 24), *spots, sigma)
+    drawn, plain = _both(draw_gaussians, _gaussians, 30, sigma)
     np.testing.assert_allclose(drawn, plain, atol=2e-3, rtol=1e-5)
     assert not drawn[1].any()
 
 
 @pytest.mark.parametrize("radius", [0.4, 1.3, 3.0])
 def test_compiled_discs_equal_the_plain_ones(radius):
-    spots = _spots(np.random.default_rng(2), 12, (17, 24))
-    drawn = np.zeros((3, 17, 24), dtype=np.float32)
-    draw_discs(drawn, *spots, radius)
-    plain = _discs((17, 24), *spots, radius)
+    drawn, plain = _both(draw_discs, _discs, 12, radius)
     assert np.abs(drawn - plain).max() < 1000 * 0.03 / (np.pi * radius**2)
     assert np.abs(drawn.sum() - plain.sum()) < 5e-3 * plain.sum()
 

@@ -7,7 +7,7 @@ import pytest
 import reference
 
 from phaseloom.diffraction.detector.correction import Correction, corrected
-from phaseloom.diffraction.spots import kernel, selection
+from phaseloom.diffraction.spots import loading, selection
 from phaseloom.diffraction.spots.finder import Finder, find_peaks
 from phaseloom.diffraction.spots.joint_fit import (
     AMPLITUDE,
@@ -120,7 +120,7 @@ def test_loaded_pattern_is_the_corrected_one(dtype):
     image = np.full(base + height * stride, -7, np.float32)
     bad = np.zeros(height * width * 2, np.int64)
 
-    n = kernel.load(raw, dark, gain, np.float32(65), True, masked, image, base, stride, bad)
+    n = loading.load(raw, dark, gain, np.float32(65), True, masked, image, base, stride, bad)
 
     expected = corrected(raw[None], Correction(mask, dark, gain, 65))[0]
     rows = image[base:].reshape(height, stride)
@@ -134,9 +134,9 @@ def test_loaded_pattern_is_the_corrected_one(dtype):
 
     raw[12:16, 20:28] = 100
     raw[13:15, 22:25] = 10
-    n = kernel.load(raw, dark, gain, np.float32(65), True, masked, image, base, stride, bad)
+    n = loading.load(raw, dark, gain, np.float32(65), True, masked, image, base, stride, bad)
     frame = (height, width, stride, base)
-    kernel.fill(raw, dark, gain, np.float32(65), image, frame, bad, masked.size, n)
+    loading.fill(raw, dark, gain, np.float32(65), image, frame, bad, masked.size, n)
     seen = reference.filled_in(raw, Correction(mask, dark, gain, 65))
     assert (seen[mask & (raw >= 65) & np.isfinite(raw)] > 0).any()
     np.testing.assert_allclose(rows[:, :width], seen, rtol=1e-6)
@@ -151,14 +151,14 @@ def test_sum_within_a_circle_and_spread_outside_the_inscribed_one():
     frame = (height, width, width, 0)
     y, x = np.mgrid[:height, :width]
     inside = np.hypot(y - 3.2, x - 50.7) <= 9
-    assert kernel.sum_within(image.ravel(), frame, 3.2, 50.7, 9.0) == pytest.approx(
+    assert loading.sum_within(image.ravel(), frame, 3.2, 50.7, 9.0) == pytest.approx(
         image[inside].sum(), rel=1e-5
     )
     bad = np.array([0, 5 * width + 3, 20 * width + 28, 7], np.int64)
     image.ravel()[bad] = 0, 0, 0, 50  # the last is saturated: much, but not nothing
     outside = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2) > height / 2
     outside.ravel()[bad[:3]] = False
-    spread = kernel.spread_outside(image.ravel(), frame, _outside(height, width), bad, 4)
+    spread = loading.spread_outside(image.ravel(), frame, _outside(height, width), bad, 4)
     assert spread == pytest.approx(image[outside].std(), rel=1e-3)
 
 
@@ -202,7 +202,7 @@ def test_kept_spots(seed):
         return np.interp((math.log10(background) + 3) * 8, np.arange(65), THRESHOLDS[0])
 
     expected, direct = reference.keep(plain(spots), least, beam, guard, apart)
-    kept, brightest = selection.keep(
+    kept, brightest = selection.select_spots(
         spots, len(spots), (1.0, 0.0), THRESHOLDS, (*beam, guard), apart
     )
     got = spots[:kept]
@@ -218,7 +218,9 @@ def kept_of(*rows):
     spots = np.zeros((len(rows), COLUMNS))
     spots[:, [Y, AMPLITUDE, AMPLITUDE_ERROR, WRONG]] = rows
     spots[:, SCORE], spots[:, BACKGROUND], spots[:, X] = 20, 1, 10
-    kept, _ = selection.keep(spots, len(spots), (1.0, 0.0), THRESHOLDS, (-50.0, -50.0, 5.0), 2.0)
+    kept, _ = selection.select_spots(
+        spots, len(spots), (1.0, 0.0), THRESHOLDS, (-50.0, -50.0, 5.0), 2.0
+    )
     return spots[:kept, Y].tolist()
 
 

@@ -54,7 +54,7 @@ def test_open_pixels_follow_their_grain() -> None:
     assert seen.agreement == pytest.approx(truth, abs=0.03)
 
 
-def test_a_grain_that_cannot_be_told_stays_open() -> None:
+def test_a_grain_whose_pixels_cannot_decide_stays_open() -> None:
     rng = np.random.default_rng(2)
     grain, _, rotation, crystal = two_grains((12, 16), 3, rng)
     rotation[:, :, 1] = near(random_quaternions(2, rng)[grain], 0.3, rng)
@@ -66,11 +66,11 @@ def test_a_grain_that_cannot_be_told_stays_open() -> None:
     assert all(np.ptp(seen.chosen[grain == g]) == 0 for g in (0, 1))
     # A few pixels that can tell are heard by all, though not for as many as they are.
     likelihood[5:7, 2:5] = [6.0, 0.0, -9.0]
-    told = with_context(rotation, crystal, likelihood, SYMMETRIES)
-    assert (told.chosen[grain == 0] == 0).all()
-    assert 0.5 < np.median(told.probability[grain == 0, 0]) < 0.99
+    weighed = with_context(rotation, crystal, likelihood, SYMMETRIES)
+    assert (weighed.chosen[grain == 0] == 0).all()
+    assert 0.5 < np.median(weighed.probability[grain == 0, 0]) < 0.99
     np.testing.assert_allclose(
-        told.probability[grain == 1], seen.probability[grain == 1], atol=0.05
+        weighed.probability[grain == 1], seen.probability[grain == 1], atol=0.05
     )
 
 
@@ -165,8 +165,8 @@ def test_beliefs_approach_those_of_all_combinations() -> None:
     edges = [((0, x), (1, x), 3) for x in range(3)]
     edges += [((y, x), (y, x + 1), 2) for y in range(2) for x in range(2)]
     partner = np.full((rows, columns, 4, n), 0, dtype=np.int32)
-    for here, there, side in edges:
-        partner[here][side] = partner[there][side - 2] = 1 << np.arange(n)
+    for own, neighbour, side in edges:
+        partner[own][side] = partner[neighbour][side - 2] = 1 << np.arange(n)
     states = list(product(range(n), repeat=6))
     closer = 0
     for coupling in (0.0, 0.3, 1.0, 3.0):

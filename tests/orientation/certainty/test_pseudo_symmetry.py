@@ -13,8 +13,7 @@ from phaseloom.crystals.structure import Site, crystal_from_sites
 from phaseloom.maps.misorientation import multiply
 from phaseloom.orientation.certainty.pseudo_symmetry import pseudo_symmetry
 from phaseloom.orientation.matching.library import make_library
-from phaseloom.orientation.matching.matching import Solutions
-from phaseloom.orientation.refinement.search import FACTS
+from phaseloom.orientation.refinement.solutions import FACTS, Solutions
 
 
 def named(crystal: Crystal, uvw: list[int], angle: float, n: int = 20, share: float = 0.4):

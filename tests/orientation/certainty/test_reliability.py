@@ -13,8 +13,7 @@ from orientation_cases import Case
 from phaseloom.crystals import gold, lithium_iron_phosphate
 from phaseloom.orientation.certainty.reliability import angles_to_first, posterior, reliability
 from phaseloom.orientation.matching.library import Library, make_library
-from phaseloom.orientation.matching.matching import Solutions
-from phaseloom.orientation.refinement.search import FACTS
+from phaseloom.orientation.refinement.solutions import FACTS, Solutions
 
 
 @cache

@@ -8,8 +8,11 @@ import pytest
 from phaseloom.crystals import iron_phosphate, kinematic_spots, lithium_iron_phosphate
 from phaseloom.errors import InputError
 from phaseloom.maps.misorientation import misorientation_angles
-from phaseloom.orientation.matching.images import correlation_reliability, match_images, ranked
+from phaseloom.orientation.certainty.reliability import correlation_reliability
+from phaseloom.orientation.matching.images import match_images
 from phaseloom.orientation.matching.library import Library, make_library
+from phaseloom.orientation.matching.starts import Starts
+from phaseloom.orientation.refinement.solutions import Solutions, ranked
 from phaseloom.simulate.grains import random_quaternions
 
 SHAPE = 120, 136
@@ -60,6 +63,11 @@ def patterns_at(rotations: np.ndarray) -> np.ndarray:
     return np.stack([drawn(spots.ky[a:b], spots.kx[a:b], spots.intensity[a:b]) for a, b in parts])
 
 
+def matched(images: np.ndarray, beam: np.ndarray, library: Library, **options) -> Solutions:
+    """Solutions of all crystals, the highest correlation first."""
+    return ranked(match_images(images, beam, library, **options))
+
+
 def test_index_is_that_of_the_drawn_images(library: Library) -> None:
     from phaseloom.orientation.matching.image_reading import (
         FINE,
@@ -100,7 +108,7 @@ def test_index_is_that_of_the_drawn_images(library: Library) -> None:
 def test_a_template_finds_itself_with_index_one(library: Library) -> None:
     from phaseloom.orientation.matching.voting import placed
 
-    found = match_images(
+    found = matched(
         np.stack([template(library, 40, 11, False), template(library, 200, 77, True)]),
         BEAM, library, **OPTIONS,
     )  # fmt: skip
@@ -117,7 +125,7 @@ def test_a_template_finds_itself_with_index_one(library: Library) -> None:
 def test_orientations_are_found_in_the_frame_of_the_scan(library: Library) -> None:
     # Random orientations have no symmetry that would hide a mirrored or transposed frame.
     true = random_quaternions(12, np.random.default_rng(4))
-    found = match_images(patterns_at(true), BEAM, library, **OPTIONS, exponent=0.35)
+    found = matched(patterns_at(true), BEAM, library, **OPTIONS, exponent=0.35)
     laue = library.crystals[0].laue_rotations
     angle = misorientation_angles(found.rotation[:, 0], true, laue)
     # A few look the same in several orientations; in another frame nearly all would be wrong.
@@ -132,7 +140,7 @@ def test_counts_outside_the_ring_do_not_matter_and_scale_neither(library: Librar
     spoiled[0, 55:62, 68:75] += 1e4
     spoiled[0, 0, 0] = np.nan
     spoiled[0, 1, 1] = -50.0
-    one, other = (match_images(i, BEAM[None], library, **OPTIONS) for i in (image, spoiled))
+    one, other = (matched(i, BEAM[None], library, **OPTIONS) for i in (image, spoiled))
     np.testing.assert_allclose(one.fact("correlation"), other.fact("correlation"), atol=1e-5)
     assert (np.nan_to_num(one.fact("correlation")) <= 1.02).all()
 
@@ -141,16 +149,16 @@ def test_reliabilities_are_those_of_the_definition(library: Library) -> None:
     turn = np.array([[1.0, 0, 0, 0], [np.cos(0.035), np.sin(0.035), 0, 0], [0.9, 0.43589, 0, 0]])
     rotation = np.broadcast_to(turn, (1, 2, 3, 4)).copy()
     correlation = np.array([[[0.8, 0.79, 0.6], [0.7, np.nan, np.nan]]])
-    found = ranked(rotation, correlation)
+    found = ranked(Starts(rotation, correlation))
     assert found.crystal[0].tolist() == [0, 0, 1, 0, -1, -1]
-    said = correlation_reliability(found, library)
+    rated = correlation_reliability(found, library)
     # The solution 4° away is the same one.
-    assert said.orientation_reliability[0] == pytest.approx(100 * (1 - 0.6 / 0.8))
-    assert said.phase_reliability[0] == pytest.approx(100 * (1 - 0.7 / 0.8))
+    assert rated.orientation_reliability[0] == pytest.approx(100 * (1 - 0.6 / 0.8))
+    assert rated.phase_reliability[0] == pytest.approx(100 * (1 - 0.7 / 0.8))
 
 
 def test_an_empty_pattern_has_no_solution(library: Library) -> None:
-    found = match_images(np.zeros((1, *SHAPE)), BEAM, library, **OPTIONS)
+    found = matched(np.zeros((1, *SHAPE)), BEAM, library, **OPTIONS)
     assert (found.crystal == -1).all()
     assert np.isnan(found.rotation).all()
     assert np.isnan(correlation_reliability(found, library).orientation_reliability).all()

@@ -13,8 +13,9 @@ from phaseloom.crystals import gold, lithium_iron_phosphate
 from phaseloom.maps.misorientation import misorientation_angles
 from phaseloom.orientation.matching import batched
 from phaseloom.orientation.matching.library import make_library
-from phaseloom.orientation.matching.matching import Starts, match
+from phaseloom.orientation.matching.matching import match
 from phaseloom.orientation.matching.patterns import Patterns
+from phaseloom.orientation.matching.starts import Starts
 from phaseloom.orientation.matching.voting import TOLERANCE, vote
 
 

@@ -12,10 +12,10 @@ from scipy.optimize import minimize
 
 from phaseloom.crystals import kinematic_spots
 from phaseloom.maps.misorientation import misorientation_angles, multiply
+from phaseloom.orientation.quaternions import turned
 from phaseloom.orientation.refinement.excitation import profile
 from phaseloom.orientation.refinement.fitting import refine
 from phaseloom.orientation.refinement.likelihood import FADING, Pattern, log_likelihood, predict
-from phaseloom.orientation.refinement.quaternions import turned
 
 SCALE = 1e5
 LIMIT = 60.0

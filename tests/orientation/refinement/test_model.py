@@ -14,7 +14,7 @@ from phaseloom.orientation.refinement.model import estimate, first_physics
 from phaseloom.simulate import Beam, Camera, random_orientations, simulate_peaks
 
 
-def fitted(case: Case, beam: Beam, known: float | None = None) -> tuple[Physics, Peaks]:
+def fitted(case: Case, beam: Beam, thickness: float | None = None) -> tuple[Physics, Peaks]:
     """Physics of 64 patterns of LiFePO4 made with such a beam."""
     table = simulate_peaks(
         random_orientations((8, 8), seed=7),
@@ -26,8 +26,8 @@ def fitted(case: Case, beam: Beam, known: float | None = None) -> tuple[Physics,
     peaks = Peaks(table)
     k_min = direct_beam_radius(peaks)
     patterns = patterns_of(peaks, k_min=k_min, k_max=K_MAX)
-    first = first_physics(peaks, case.library, k_min=k_min, thickness=known)
-    return estimate(patterns, case.library, first, thickness=known, seed=0), peaks
+    first = first_physics(peaks, case.library, k_min=k_min, thickness=thickness)
+    return estimate(patterns, case.library, first, thickness=thickness, seed=0), peaks
 
 
 @pytest.mark.parametrize(("thickness", "spread"), [(60.0, 0.3), (200.0, 0.6)])
@@ -42,7 +42,7 @@ def test_thickness_and_spread_are_recovered(
 
 
 def test_a_known_thickness_stays(lfp_case: Case) -> None:
-    physics, _ = fitted(lfp_case, Beam(dose=3e5, intensity_spread=0.3), known=77.0)
+    physics, _ = fitted(lfp_case, Beam(dose=3e5, intensity_spread=0.3), thickness=77.0)
     assert physics.thickness == 77.0
 
 

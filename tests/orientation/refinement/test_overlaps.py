@@ -10,9 +10,11 @@ from orientation_cases import Case, simulated
 
 from phaseloom.crystals import lithium_iron_phosphate
 from phaseloom.diffraction.peaks.table import Peaks
-from phaseloom.orientation.matching.matching import Solutions, match, solve
+from phaseloom.orientation.matching.matching import match
 from phaseloom.orientation.matching.patterns import Patterns
 from phaseloom.orientation.refinement.overlaps import second_crystals
+from phaseloom.orientation.refinement.solutions import Solutions
+from phaseloom.orientation.refinement.solving import solve
 from phaseloom.simulate import Beam, Camera, random_orientations, simulate_peaks
 
 SHAPE = (4, 8)
@@ -31,8 +33,8 @@ class Pairs(NamedTuple):
 def sought(case: Case) -> tuple[Solutions, dict[str, np.ndarray]]:
     patterns, library = case.patterns, case.library
     found = solve(patterns, match(patterns, library), library, case.physics, solutions=6)
-    made = second_crystals(patterns, found, library, case.physics)
-    return found, {name: values for name, (_, values) in made.items()}
+    overlap = second_crystals(patterns, found, library, case.physics)
+    return found, {name: values for name, (_, values) in overlap.items()}
 
 
 @pytest.fixture(scope="module")
@@ -102,12 +104,11 @@ def test_patterns_that_leave_nothing_are_not_asked(pairs: Pairs) -> None:
 
 def test_without_first_crystal_there_is_no_second(pairs: Pairs) -> None:
     patterns: Patterns = pairs.case.patterns.part(0, 3)
-    none = Solutions(
-        np.full((3, 2, 4), np.nan), np.full((3, 2), -1), np.full((3, 2, 9), np.nan)
-    )  # fmt: skip
-    made = second_crystals(patterns, none, pairs.case.library, pairs.case.physics)
-    assert (made["overlap_crystal"][1] == -1).all()
-    assert made["overlap_crystal"][1].dtype == np.int16
+    overlap = second_crystals(
+        patterns, Solutions.none(3, 2), pairs.case.library, pairs.case.physics
+    )
+    assert (overlap["overlap_crystal"][1] == -1).all()
+    assert overlap["overlap_crystal"][1].dtype == np.int16
 
 
 def test_peaks_of_neither_crystal_make_no_second(pairs: Pairs) -> None:

@@ -9,10 +9,11 @@ from orientation_reference import likelihood_reference, predict_reference
 from scipy.optimize import minimize
 
 from phaseloom.maps.misorientation import misorientation_angles
-from phaseloom.orientation.matching.matching import Solutions, Starts, solve
 from phaseloom.orientation.matching.patterns import Patterns
+from phaseloom.orientation.matching.starts import Starts
 from phaseloom.orientation.refinement.likelihood import Pattern
-from phaseloom.orientation.refinement.search import FACTS
+from phaseloom.orientation.refinement.solutions import FACTS, Solutions
+from phaseloom.orientation.refinement.solving import solve
 
 
 def solved(case: Case, **changes) -> Solutions:

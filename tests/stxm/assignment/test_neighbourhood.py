@@ -18,7 +18,7 @@ def believed(label: NDArray[np.intp], confidence: float, n: int = 3) -> xr.DataA
     """Posterior with the same confidence in every pixel's label."""
     values = np.full((n, *label.shape), (1 - confidence) / (n - 1))
     np.put_along_axis(values, label[None], confidence, axis=0)
-    return xr.DataArray(values, dims=("phase", "y", "x"))
+    return xr.DataArray(values, dims=("reference", "y", "x"))
 
 
 def two_best_slowly(posterior: NDArray, inside: NDArray, strength: float, sweeps: int) -> NDArray:
@@ -55,7 +55,10 @@ def test_equals_the_field_written_pixel_by_pixel(seed, shape, strength):
     posterior = rng.dirichlet(np.ones(4), shape).transpose(2, 0, 1)
     inside = rng.random(shape) < 0.8
     found = smooth(
-        xr.DataArray(posterior, dims=("phase", "y", "x")), inside, strength=strength, iterations=1
+        xr.DataArray(posterior, dims=("reference", "y", "x")),
+        inside,
+        strength=strength,
+        iterations=1,
     )
     slow = two_best_slowly(posterior, inside, strength, 1)
     np.testing.assert_allclose(found["posterior"], slow, atol=1e-5)
@@ -66,10 +69,10 @@ def test_equals_the_field_written_pixel_by_pixel(seed, shape, strength):
 def test_is_a_probability_and_no_strength_changes_nothing(seed, strength):
     rng = np.random.default_rng(seed)
     posterior = xr.DataArray(
-        rng.dirichlet(np.ones(3), (8, 9)).transpose(2, 0, 1), dims=("phase", "y", "x")
+        rng.dirichlet(np.ones(3), (8, 9)).transpose(2, 0, 1), dims=("reference", "y", "x")
     )
     found = smooth(posterior, strength=strength)
-    np.testing.assert_allclose(found["posterior"].sum("phase"), 1.0, atol=1e-5)
+    np.testing.assert_allclose(found["posterior"].sum("reference"), 1.0, atol=1e-5)
     assert found["phase"].dtype == np.int8
     same = smooth(posterior, strength=0.0)
     np.testing.assert_allclose(same["posterior"], posterior, atol=1e-6)
@@ -109,13 +112,13 @@ def test_recovers_simulated_grains_from_weak_evidence():
     rng = np.random.default_rng(2)
     signal = np.stack([truth == p for p in range(3)]) + rng.normal(0, 0.7, (3, *truth.shape))
     weight = np.exp(signal / 0.7**2)
-    posterior = xr.DataArray(weight / weight.sum(axis=0), dims=("phase", "y", "x"))
+    posterior = xr.DataArray(weight / weight.sum(axis=0), dims=("reference", "y", "x"))
     found = smooth(posterior, inside)
-    before = (posterior.argmax("phase").to_numpy() == truth)[inside].mean()
+    before = (posterior.argmax("reference").to_numpy() == truth)[inside].mean()
     after = (found["phase"].to_numpy() == truth)[inside].mean()
     assert before < 0.8
     assert after > 0.97
-    confidence = found["posterior"].max("phase").to_numpy()[inside].mean()
+    confidence = found["posterior"].max("reference").to_numpy()[inside].mean()
     assert confidence == pytest.approx(after, abs=0.03)
 
 

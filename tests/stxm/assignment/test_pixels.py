@@ -23,7 +23,7 @@ def judged(shift: float, truth: xr.Dataset, prepared: xr.Dataset) -> xr.Dataset:
     return xr.Dataset(
         {
             "abundance": truth["abundance"].variable.fillna(0.2),
-            "reference": sample_references(REFERENCES, energy, shift=shift),
+            "reference_spectrum": sample_references(REFERENCES, energy, shift=shift),
         },
         attrs={"energy_shift": shift, "noise_scale": 2.0},
     )

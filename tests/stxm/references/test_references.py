@@ -24,9 +24,9 @@ def peak(name: str, centre: float, step: float = 0.2) -> xr.DataArray:
 
 def test_sampled_references_carry_names_values_and_energies() -> None:
     sampled = sample_references(nvpf_references(), sparse_energies())
-    assert sampled.dims == ("phase", "energy")
+    assert sampled.dims == ("reference", "energy")
     assert sampled.dtype == np.float64
-    assert list(sampled["phase_name"].values) == [
+    assert list(sampled["reference"].values) == [
         "Na3.0VPF", "Na2.4VPF", "Na2.0VPF", "Na1.0VPF", "Na0.8VPF",
     ]  # fmt: skip
     np.testing.assert_array_equal(sampled["phase_value"], [3.0, 2.4, 2.0, 1.0, 0.8])

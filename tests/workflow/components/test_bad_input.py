@@ -80,7 +80,7 @@ def test_components_need_what_indexing_needs(
     phaseloom: Call, patterns: Patterns, cifs: Path, tmp_path: Path, simple_chain: Any,
     simple_components: Any,
 ) -> None:  # fmt: skip
-    given = ("cluster", patterns.file, "--index", cifs / "Au.cif", "--out", tmp_path, "--quiet")
+    given = ("cluster", patterns.file, "--phase", cifs / "Au.cif", "--out", tmp_path, "--quiet")
     fault = phaseloom(*given, "--patterns", "registered").fault
     assert "gold.npy: does not say the voltage of the beam and the pixel size in Å⁻¹" in fault
     raw = phaseloom(*given, "--pixel-size", "0.03").fault
@@ -89,7 +89,7 @@ def test_components_need_what_indexing_needs(
     assert "no reflection of Au can be seen" in phaseloom(*given, *known).fault
     alone = phaseloom(*given, "--patterns", "peaks", *known).fault
     assert "components of pixels with peaks alone cannot be indexed" in alone
-    twice = phaseloom(*given, "--index", cifs / "Au.cif", *known).fault
+    twice = phaseloom(*given, "--phase", cifs / "Au.cif", *known).fault
     assert "two crystals are called 'Au': give them names (NAME=FILE.cif)" in twice
     assert simple_chain == simple_components == []
 
@@ -102,7 +102,7 @@ def test_a_map_of_phaseloom_index_is_not_replaced(
     run = tmp_path / "run"
     assert phaseloom("peaks", patterns.file, *known, "--out", run).status == 0
     assert phaseloom("index", run, "-p", cifs / "Au.cif", "--quiet").status == 0
-    fault = phaseloom("cluster", run, "--index", cifs / "Au.cif").fault
+    fault = phaseloom("cluster", run, "--phase", cifs / "Au.cif").fault
     assert "run: holds the orientation map of phaseloom index" in fault
     assert phaseloom("cluster", run, "--quiet").status == 0, "components alone are no harm"
     assert (run / "results.zarr" / "orientation" / "zarr.json").is_file()
@@ -119,16 +119,16 @@ def test_folders_and_files_at_fault(phaseloom: Call, beam: Any, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("-k", "0", "factorisation.k must be 'auto' or greater than or equal to 1, not '0'"),
-        ("-k", "many", "factorisation.k must be 'auto' or a whole number"),
-        ("--k-max", "2", "factorisation.k_max must be greater than or equal to 3"),
-        ("--seeds", "0", "factorisation.seeds must be greater than or equal to 1"),
-        ("--sparsity", "-1", "factorisation.sparsity must be greater than or equal to 0"),
-        ("--size", "4", "preparation.size must be greater than or equal to 11"),
-        ("--mask-radius", "nan", "preparation.mask_radius must be a finite number"),
-        ("--background", "-2", "overlaps.background must be"),
-        ("--background-ratio", "0", "overlaps.background_ratio must be greater than 0"),
-        ("--overlap-ratio", "1.5", "overlaps.overlap_ratio must be less than or equal to 1"),
+        ("-k", "0", "--k must be 'auto' or greater than or equal to 1, not '0'"),
+        ("-k", "many", "--k must be 'auto' or a whole number"),
+        ("--components-max", "2", "--components-max must be greater than or equal to 3"),
+        ("--seeds", "0", "--seeds must be greater than or equal to 1"),
+        ("--sparsity", "-1", "--sparsity must be greater than or equal to 0"),
+        ("--size", "4", "--size must be greater than or equal to 11"),
+        ("--mask-radius", "nan", "--mask-radius must be a finite number"),
+        ("--background", "-2", "--background must be"),
+        ("--background-ratio", "0", "--background-ratio must be greater than 0"),
+        ("--overlap-ratio", "1.5", "--overlap-ratio must be less than or equal to 1"),
     ],
 )
 def test_numbers_that_cannot_be(
@@ -159,8 +159,8 @@ GOOD = 'method = "cluster"\n[scan]\nfile = "gold.npy"\npixel_size = 0.03\n'
     ("text", "said"),
     [
         (GOOD + "[overlap]\n", "overlap is not a key of the recipe"),
-        (GOOD + "[factorisation]\nk = 2.5\n", "factorisation.k must be"),
-        (GOOD + "[preparation]\npatterns = 'best'\n", "preparation.patterns must be 'raw'"),
+        (GOOD + "[factorisation]\nk = 2.5\n", "--k must be"),
+        (GOOD + "[preparation]\npatterns = 'best'\n", "--patterns must be 'raw'"),
         (GOOD + "[[crystal]]\nname = 'a'\n", "crystal 1.file is missing"),
         (GOOD.replace("[scan]", 'compare = ["guess"]\n[scan]'), "compare 1 must be 'kmeans'"),
         (

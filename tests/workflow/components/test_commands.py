@@ -65,7 +65,7 @@ def test_options_reach_the_chain(
     ran = phaseloom(
         "cluster", patterns.file, *CALIBRATED, "--precession", "0.8", "--scan-shape", "3,10",
         "--no-hot", "--centre", "30,31.5", "--descan", "each", "--max-peaks", "99",
-        "--patterns", "registered", "-k", "4", "--k-max", "12", "--choose", "published",
+        "--patterns", "registered", "-k", "4", "--components-max", "12", "--choose", "published",
         "--size", "64",
         "--mask-radius", "3", "--scaling", "none", "--loss", "kl", "--start", "nndsvd",
         "--sparsity", "0.1", "--smoothness", "0.2", "--seeds", "2", "--background", "1",

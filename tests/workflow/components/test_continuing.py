@@ -33,8 +33,8 @@ def slow(name, quick):
 
 conftest.highest_pixels = slow("register", conftest.highest_pixels)
 stand_in.row = slow("cluster", stand_in.row)
-peaks._register = lambda scan, recipe, images, calibration, **how: conftest.brightest(
-    scan, conftest.registering(recipe), **how
+peaks._register = lambda scan, recipe, images, calibration, execution: conftest.brightest(
+    scan, conftest.registering(recipe), execution
 )
 components._cluster = stand_in.by_hand
 from phaseloom.cli import main

@@ -44,8 +44,8 @@ def clustered(tmp_path_factory: pytest.TempPathFactory) -> Clustered:
     np.save(folder / "scan.npy", scan["counts"].to_numpy())
     cif = write_cif(folder / "LiFePO4.cif", crystal)
     out = folder / "made" / "by the run"
-    arguments = ["cluster", str(folder / "scan.npy"), "--index", f"triphylite={cif}",
-                 "--compare", "kmeans", "--k-max", "7", "--seeds", "2", "--size", "64",
+    arguments = ["cluster", str(folder / "scan.npy"), "-p", f"triphylite={cif}",
+                 "--compare", "kmeans", "--components-max", "7", "--seeds", "2", "--size", "64",
                  "--pixel-size", "0.02", "--step", "5", "--voltage", "200", "--precession", "0.8",
                  "--out", str(out), "--quiet", "--workers", "2"]  # fmt: skip
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:

@@ -78,7 +78,7 @@ def test_reflections_outside_the_detector_are_told_before_anything_is_registered
     assert "no reflection of Au can be seen: the first, at 0.425 Å⁻¹" in fault
     assert "beyond the corner of the detector at 0.136 Å⁻¹" in fault
     assert "--pixel-size" in fault
-    assert "beyond --k-max at 0.3 Å⁻¹" in index("--k-max", "0.3").fault
+    assert "beyond --match-k-max at 0.3 Å⁻¹" in index("--match-k-max", "0.3").fault
     assert simple_chain == []
 
 
@@ -119,11 +119,11 @@ def test_a_folder_of_peaks_is_not_registered_again(
 
 def test_numbers_that_cannot_be(index: Call) -> None:
     for option, value, said in (
-        ("--zone-step", "0", "matching.zone_step must be greater than or equal to 0.5"),
-        ("--in-plane-step", "90", "matching.in_plane_step must be less than or equal to 10"),
-        ("--k-max", "-1", "matching.k_max must be greater than 0"),
-        ("--thickness", "nan", "matching.thickness must be a finite number"),
-        ("--solutions", "0", "matching.solutions must be greater than or equal to 1"),
+        ("--zone-step", "0", "--zone-step must be greater than or equal to 0.5"),
+        ("--in-plane-step", "90", "--in-plane-step must be less than or equal to 10"),
+        ("--match-k-max", "-1", "--match-k-max must be greater than 0"),
+        ("--thickness", "nan", "--thickness must be a finite number"),
+        ("--solutions", "0", "--solutions must be greater than or equal to 1"),
         ("--voltage", "1e9", "voltage (kV) of 1e+09"),
     ):
         assert said in index(option, value).fault

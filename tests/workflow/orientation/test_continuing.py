@@ -33,8 +33,8 @@ def slow(name, quick):
 
 conftest.highest_pixels = slow("register", conftest.highest_pixels)
 conftest.turned_row = slow("index", conftest.turned_row)
-peaks._register = lambda scan, recipe, images, calibration, **how: conftest.brightest(
-    scan, conftest.registering(recipe), **how
+peaks._register = lambda scan, recipe, images, calibration, execution: conftest.brightest(
+    scan, conftest.registering(recipe), execution
 )
 orientation._index = conftest.turning
 from phaseloom.cli import main

@@ -63,15 +63,15 @@ def test_images_of_another_shape(peaks: Call, tmp_path: Path, name: str) -> None
 
 def test_numbers_that_cannot_be(peaks: Call) -> None:
     for option, value, said in (
-        ("--step", "-1", "scan.step must be greater than 0"),
+        ("--step", "-1", "--step must be greater than 0"),
         ("--voltage", "1e9", "voltage (kV) of 1e+09"),
         ("--precession", "99", "precession angle (°) of 99"),
-        ("--false-alarms", "0", "peaks.false_alarms must be greater than 0"),
-        ("--false-alarms", "nan", "peaks.false_alarms must be a finite number"),
-        ("--max-peaks", "0", "peaks.max_peaks must be greater than or equal to 1"),
-        ("--saturation", "0", "correction.saturation must be greater than 0"),
+        ("--false-alarms", "0", "--false-alarms must be greater than 0"),
+        ("--false-alarms", "nan", "--false-alarms must be a finite number"),
+        ("--max-peaks", "0", "--max-peaks must be greater than or equal to 1"),
+        ("--saturation", "0", "--saturation must be greater than 0"),
         ("--centre", "here", "'here' is not of the form ROWS,COLUMNS"),
-        ("--k-max", "0", "filter.k_max must be greater than 0"),
+        ("--k-max", "0", "--k-max must be greater than 0"),
     ):
         assert said in peaks(option, value).fault
     assert (
@@ -118,14 +118,16 @@ def test_reconstruct(peaks: Call, patterns: Patterns, tmp_path: Path, phaseloom:
     def fault(folder: object, *arguments: object) -> str:
         return str(phaseloom("reconstruct", folder, *arguments).fault)
 
-    to = ("--to", tmp_path / "clean.blo")
+    to = ("--to", "blo", "--out", tmp_path / "clean.blo")
     assert "no such folder" in fault(tmp_path / "gone", *to)
     (tmp_path / "empty").mkdir()
     assert "holds no registered peaks" in fault(tmp_path / "empty", *to)
     assert peaks().status == 0
     out = tmp_path / "out"
-    assert "clean.xyz" in fault(out, "--to", tmp_path / "clean.xyz")
-    assert "its folder does not exist" in fault(out, "--to", tmp_path / "gone" / "clean.blo")
+    assert "clean.xyz" in fault(out, "--to", "blo", "--out", tmp_path / "clean.xyz")
+    assert "its folder does not exist" in fault(
+        out, "--to", "blo", "--out", tmp_path / "gone" / "clean.blo"
+    )
     assert "sigma or radius" in fault(out, *to, "--sigma", "2", "--radius", "3")
     assert "k_max" in fault(out, *to, "--k-max", "0")
     assert not (tmp_path / "clean.blo").exists()
@@ -165,7 +167,7 @@ GOOD = 'method = "peaks"\n[scan]\nfile = "gold.npy"\npixel_size = 0.03\n'
         (GOOD + "calibration = 'a.toml'\n", "both given"),
         (GOOD + "[peaks]\nthreshold = 'high'\n", "peaks.threshold must be 'counts' or 'promin"),
         (GOOD + "[peaks]\nsigma = 0\n", "peaks.sigma must be greater than 0"),
-        (GOOD + "[peaks]\nmax_peaks = 2.5\n", "peaks.max_peaks must be a whole number"),
+        (GOOD + "[peaks]\nmax_peaks = 2.5\n", "--max-peaks must be a whole number"),
         (GOOD + "[centring]\ncentre = [1, 2, 3]\n", "centring.centre"),
         (GOOD + "[centring]\ndescan = 'wild'\n", "centring.descan must be 'plane', 'each'"),
         (GOOD + "[correction]\nhot = 'maybe'\n", "correction.hot must be a boolean"),

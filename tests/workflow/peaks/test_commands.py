@@ -245,7 +245,9 @@ def test_reconstruct_writes_what_can_be_read(
 ) -> None:
     phaseloom("peaks", patterns.file, *CALIBRATED, "--out", tmp_path / "run", "--quiet")
     target = tmp_path / f"clean.{kind}"
-    ran = phaseloom("reconstruct", tmp_path / "run", "--to", target, "--size", "32", "--json")
+    ran = phaseloom(
+        "reconstruct", tmp_path / "run", "--to", kind, "--out", target, "--size", "32", "--json"
+    )
     assert (ran.status, ran.err) == (0, "")
     facts = json.loads(ran.out)
     assert facts["patterns"] == 30
@@ -268,8 +270,8 @@ def test_info_of_a_scan_with_an_instrument(
     patterns: Patterns, tmp_path: Path, phaseloom: Call, simple_chain: Asked
 ) -> None:
     phaseloom("peaks", patterns.file, *CALIBRATED, "--out", tmp_path / "run", "--quiet")
-    phaseloom("reconstruct", tmp_path / "run", "--to", tmp_path / "clean.blo", "--quiet")
-    told = phaseloom("info", tmp_path / "clean.blo").out
+    phaseloom("reconstruct", tmp_path / "run", "--to", "blo", "--quiet")
+    told = phaseloom("info", tmp_path / "run" / "clean.blo").out
     assert "voltage: 200 kV" in told
     assert "does not say" not in told
 

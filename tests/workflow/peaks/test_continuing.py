@@ -32,8 +32,8 @@ def slow(block):
     return quick(block)
 
 quick, conftest.highest_pixels = conftest.highest_pixels, slow
-peaks._register = lambda scan, recipe, images, calibration, **how: conftest.brightest(
-    scan, recipe.model_dump_json(exclude={{"out": True, "scan": {{"file"}}}}), **how
+peaks._register = lambda scan, recipe, images, calibration, execution: conftest.brightest(
+    scan, recipe.model_dump_json(exclude={{"out": True, "scan": {{"file"}}}}), execution
 )
 from phaseloom.cli import main
 main()

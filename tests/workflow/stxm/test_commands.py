@@ -62,7 +62,7 @@ def test_new_prints_a_recipe_that_is_valid(tmp_path: Path, phaseloom: Call) -> N
     assert StxmRecipe.model_validate(data) == example()
     (tmp_path / "recipe.toml").write_text(ran.out, encoding="utf-8")
     again = phaseloom("run", tmp_path / "recipe.toml")
-    assert "reduced.csv: no such file" in again.fault
+    assert "particle.hdf5: no such file" in again.fault
     assert ran.out.count("#") > 20, "every line says what it is"
 
 
@@ -113,9 +113,9 @@ def test_spectra_of_the_particles_serve_as_reference(
     )  # fmt: skip
     assert with_stack.status == 0, with_stack.err
     first, second = results(Path("file"), "b"), results(Path("stack"), "b")
-    assert list(second["phase_name"].to_numpy()) == ["Na3.0VPF", "Na2", "Na0.8VPF"]
+    assert list(second["reference"].to_numpy()) == ["Na3.0VPF", "Na2", "Na0.8VPF"]
     # The same spectrum, once by way of a file, once straight from the stack.
-    np.testing.assert_allclose(first["reference"], second["reference"], atol=1e-5)
+    np.testing.assert_allclose(first["reference_spectrum"], second["reference_spectrum"], atol=1e-5)
     truth = beam.truth["b"]
     right = truth["phase"].sel(y=second["y"], x=second["x"], method="nearest").to_numpy()
     inside = second["mask"].to_numpy() & (right >= 0)

@@ -103,13 +103,14 @@ def test_results_are_those_of_the_last_recipe_alone(
 ) -> None:
     phaseloom(*arguments(beam, tmp_path, "--state-of-charge", "a=30"))
     assert opened(tmp_path)["stxm/a"].attrs["state_of_charge"] == 30
-    ran = phaseloom("stxm", beam.file("a.hdf5"), *beam.references[:4], "--no-align",
-                    "--resolve", "pearson", "--out", tmp_path)  # fmt: skip
+    again = ("stxm", beam.file("a.hdf5"), beam.file("b.hdf5"), *beam.references[:4], "--no-align",
+             "--resolve", "pearson", "--out", tmp_path)  # fmt: skip
+    ran = phaseloom(*again)
     assert "kept from" in ran.out
     tree = opened(tmp_path)
-    assert set(tree["stxm"].children) == {"a"}
-    assert set(tree["references"].children) == set(tree["stxm/a"]["phase_name"].to_numpy())
-    assert tree["stxm/a"].sizes["phase"] == 2
+    assert set(tree["stxm"].children) == {"a", "b"}
+    assert set(tree["references"].children) == set(tree["stxm/a"]["reference"].to_numpy())
+    assert tree["stxm/a"].sizes["reference"] == 2
     assert "state_of_charge" not in tree["stxm/a"].attrs
     assert 'resolve = "pearson"' in tree.attrs["recipe"]
 

@@ -21,12 +21,12 @@ VARIABLES = {
     "optical_density": ("energy y x", "float32"),
     "mask": ("y x", "bool"),
     "mask_reason": ("y x", "int8"),
-    "correlation": ("phase y x", "float32"),
+    "correlation": ("reference y x", "float32"),
     "phase_pearson": ("y x", "int8"),
     "ambiguous": ("y x", "bool"),
     "phase": ("y x", "int8"),
-    "posterior": ("phase y x", "float32"),
-    "abundance": ("phase y x", "float32"),
+    "posterior": ("reference y x", "float32"),
+    "abundance": ("reference y x", "float32"),
     "value": ("y x", "float32"),
     "value_mean": ("y x", "float32"),
     "false_assignment": ("y x", "bool"),
@@ -37,9 +37,9 @@ VARIABLES = {
     "i0": ("energy", "float64"),
     "shift_y": ("energy", "float64"),
     "shift_x": ("energy", "float64"),
-    "reference": ("phase energy", "float64"),
-    "phase_name": ("phase", None),
-    "phase_value": ("phase", "float64"),
+    "reference_spectrum": ("reference energy", "float64"),
+    "reference": ("reference", None),
+    "phase_value": ("reference", "float64"),
     "energy": ("energy", "float64"),
     "y": ("y", "float64"),
     "x": ("x", "float64"),
@@ -82,9 +82,10 @@ def test_variables_have_their_dimensions_and_types(result: xr.Dataset, name: str
 
 def test_coordinates_carry_units_and_names(beam: Beam, result: xr.Dataset) -> None:
     assert [result[n].attrs["units"] for n in ("energy", "y", "x")] == ["eV", "µm", "µm"]
-    assert list(result["phase_name"].to_numpy()) == list(beam.truth["a"]["phase_name"].to_numpy())
+    assert list(result["reference"].to_numpy()) == list(beam.truth["a"]["reference"].to_numpy())
     assert result["phase_value"].to_numpy().tolist() == [3.0, 2.0, 0.8]
     np.testing.assert_array_equal(result["energy"], beam.truth["a"]["energy"])
+    assert result["abundance"].sel(reference="Na2.0VPF").dims == ("y", "x")
     assert result["shift_y"].attrs["units"] == "px"
     assert result["value"].attrs["long_name"] == "sodium content x"
 
@@ -143,7 +144,7 @@ def test_recipe_versions_and_inputs_are_on_the_root(tree: xr.DataTree) -> None:
 
 def test_the_latent_space_is_kept(tree: xr.DataTree) -> None:
     space = tree["latent"].to_dataset()
-    assert space["component_mean"].dims == ("phase", "latent")
+    assert space["component_mean"].dims == ("reference", "latent")
     assert space["component_covariance"].sizes["latent"] == tree["stxm/a"].sizes["latent"] == 3
 
 

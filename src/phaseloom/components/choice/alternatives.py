@@ -1,7 +1,7 @@
-"""Other clusterers on the same matrix, for comparison: does the partition depend on the method?
+"""Other clustering methods for comparison: k-means, Gaussian mixture, HDBSCAN, GMVAE.
 
-All work on scores, the positions' coordinates in the few dimensions that the Poisson-scaled
-matrix has above its noise, so none of them needs the patterns.
+All work on scores, the positions' coordinates in the truncated SVD of the Poisson-scaled matrix,
+so none of them needs the patterns.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FEWEST = 5
 _MOST = 20_000
 """HDBSCAN's time goes with the square of the positions: of more, a sample is clustered."""
 _SURE = 0.6
-"""Part of each k-means cluster, the nearest to its middle, that seeds the autoencoder."""
+"""Part of each k-means cluster, the nearest to its centre, that seeds the autoencoder."""
 
 Labels = NDArray[np.int16]
 
@@ -49,7 +49,7 @@ def other_labels(
         Number of clusters, background included. HDBSCAN finds its own number.
     methods
         Of ``kmeans``, ``mixture`` (Gaussian mixture of full covariances), ``hdbscan`` (Campello,
-        Moulavi and Sander 2013) and ``gmvae`` (:mod:`phaseloom.latent`, seeded from the middles
+        Moulavi and Sander 2013) and ``gmvae`` (:mod:`phaseloom.latent`, seeded with the centres
         of the k-means clusters); all but k-means on the k leading principal components.
     seed, device
         Same seed and device, same partitions; ``auto``, ``cpu`` or ``cuda`` for ``gmvae``.
@@ -57,7 +57,7 @@ def other_labels(
     Returns
     -------
     dict of str to numpy.ndarray
-        (n,) int16 by method: 0 the largest cluster, 1 the next, …; −1 what HDBSCAN calls noise.
+        (n,) int16 by method: 0 the largest cluster, 1 the next, …; −1 noise (HDBSCAN).
         A method that finds no partition is left out with a warning.
 
     Raises
@@ -79,31 +79,31 @@ def other_labels(
             "ask for at least two and not more than there are positions",
         )
     axes = _principal(table, k)
-    found: dict[str, Labels] = {}
+    labels: dict[str, Labels] = {}
     kmeans = None
     if {"kmeans", "gmvae"} & set(methods):
         kmeans = _kmeans(table, k, seed)
     for name in methods:
         if name == "kmeans" and kmeans is not None:
-            found[name] = _by_size(kmeans[0])
+            labels[name] = _by_size(kmeans[0])
         elif name == "mixture":
-            found[name] = _by_size(_mixture(axes, k, seed))
+            labels[name] = _by_size(_mixture(axes, k, seed))
         elif name == "hdbscan":
-            found[name] = _by_size(_hdbscan(axes, seed))
+            labels[name] = _by_size(_hdbscan(axes, seed))
         elif name == "gmvae" and kmeans is not None:
             try:
-                found[name] = _by_size(_gmvae(axes, *kmeans, seed=seed, device=device))
+                labels[name] = _by_size(_gmvae(axes, *kmeans, seed=seed, device=device))
             except InputError as error:
                 warnings.warn(
                     f"no clusters by the autoencoder (gmvae): {error.fault}",
                     InputWarning,
                     stacklevel=2,
                 )
-    return found
+    return labels
 
 
 def agreement_matrix(labels: Mapping[str, NDArray[np.integer[Any]]]) -> NDArray[np.float64]:
-    """How far partitions agree: the adjusted Rand index of every pair.
+    """Adjusted Rand index of every pair of partitions.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def _principal(scores: NDArray[np.float64], k: int) -> NDArray[np.float64]:
 def _kmeans(
     scores: NDArray[np.float64], k: int, seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Cluster of each position, and its distance from that cluster's middle."""
+    """Cluster of each position, and its distance from that cluster's centre."""
     from sklearn.cluster import KMeans
 
     fitted = KMeans(k, n_init=_STARTS, random_state=seed).fit(scores)
@@ -162,15 +162,15 @@ def _hdbscan(axes: NDArray[np.float64], seed: int) -> NDArray[np.intp]:
     from sklearn.cluster import HDBSCAN
 
     n = len(axes)
-    some = np.arange(n)
+    sample = np.arange(n)
     if n > _MOST:
-        some = np.sort(np.random.default_rng(seed).choice(n, _MOST, replace=False))
-    smallest = max(_FEWEST, round(_SMALLEST_PART * len(some)))
+        sample = np.sort(np.random.default_rng(seed).choice(n, _MOST, replace=False))
+    smallest = max(_FEWEST, round(_SMALLEST_PART * len(sample)))
     label = HDBSCAN(min_cluster_size=smallest, min_samples=_FEWEST, copy=True).fit_predict(
-        axes[some]
+        axes[sample]
     )
     if n > _MOST:
-        label = label[cKDTree(axes[some]).query(axes)[1]]
+        label = label[cKDTree(axes[sample]).query(axes)[1]]
     return np.asarray(label, dtype=np.intp)
 
 
@@ -182,7 +182,7 @@ def _gmvae(
     seed: int,
     device: str,
 ) -> NDArray[np.intp]:
-    """The mixture's likeliest component, seeded from what lies near the clusters' middles."""
+    """The most probable component, seeded with positions near the centres of the clusters."""
     from phaseloom.latent.training import fit
 
     k = int(label.max()) + 1
@@ -196,7 +196,7 @@ def _gmvae(
 
 
 def _by_size(label: NDArray[np.intp]) -> Labels:
-    """Numbers in order of the clusters' sizes, −1 left as it is."""
+    """Labels renumbered by falling size of the clusters, −1 unchanged."""
     count = np.bincount(label[label >= 0])
     rank = np.empty(count.size + 1, dtype=np.int16)
     rank[np.argsort(-count, kind="stable")] = np.arange(count.size)

@@ -1,7 +1,8 @@
-"""How alike two patterns are: PSNR, SSIM, GMSD and MDSI.
+"""Image quality metrics between patterns: PSNR, SSIM, GMSD and MDSI.
 
-PSNR and SSIM are larger, GMSD and MDSI are smaller where images are more alike. All four are
-made for images in [0, 1]; what counts patterns hold is scaled first, each by itself.
+PSNR and SSIM are larger, GMSD and MDSI are smaller for more similar images. All four are defined
+for images in [0, 1]; every pattern is scaled to that first. Each takes two images (row, column) of
+one shape with at least 11 pixels a side, and refuses others with an ``InputError``.
 """
 
 from __future__ import annotations
@@ -30,20 +31,7 @@ _CHROMATICITIES = (0.30 + 0.04 - 0.35, 0.34 - 0.60 + 0.17)
 def psnr(a: ArrayLike, b: ArrayLike) -> float:
     """Peak signal-to-noise ratio, 10 log10(1 / mean (a − b)²).
 
-    Parameters
-    ----------
-    a, b
-        Images (row, column) in [0, 1].
-
-    Returns
-    -------
-    float
-        In dB, larger for images more alike; infinite for equal images.
-
-    Raises
-    ------
-    InputError
-        The two are not images of one shape with at least 11 pixels a side.
+    In dB, larger for more similar images; infinite for equal images.
     """
     from skimage.metrics import peak_signal_noise_ratio
 
@@ -57,20 +45,7 @@ def ssim(a: ArrayLike, b: ArrayLike) -> float:
 
     In the authors' setting: a Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03.
 
-    Parameters
-    ----------
-    a, b
-        Images (row, column) in [0, 1].
-
-    Returns
-    -------
-    float
-        −1 to 1, larger for images more alike; 1 for equal images.
-
-    Raises
-    ------
-    InputError
-        The two are not images of one shape with at least 11 pixels a side.
+    −1 to 1, larger for more similar images; 1 for equal images.
     """
     from skimage.metrics import structural_similarity
 
@@ -94,20 +69,7 @@ def gmsd(a: ArrayLike, b: ArrayLike) -> float:
     (2 g₁ g₂ + c) / (g₁² + g₂² + c) with c = 170 / 255², and its standard deviation over the
     image. Beyond its edge an image is 0, as in the authors' program.
 
-    Parameters
-    ----------
-    a, b
-        Images (row, column) in [0, 1].
-
-    Returns
-    -------
-    float
-        From 0, for equal images; smaller for images more alike.
-
-    Raises
-    ------
-    InputError
-        The two are not images of one shape with at least 11 pixels a side.
+    From 0, for equal images; smaller for more similar images.
     """
     first, second = (_gradient(_pooled(image, 2)) for image in _pair(a, b))
     return float(np.std(_similarity(first, second, 170.0)))
@@ -124,21 +86,8 @@ def mdsi(a: ArrayLike, b: ArrayLike) -> float:
     A grey image is one with three equal channels. The chromaticities of the paper are then
     not 0 but −0.01 and −0.09 of the grey value, and count.
 
-    Parameters
-    ----------
-    a, b
-        Reference and image to judge (row, column), in [0, 1]. Exchanging them changes the
-        index: the definition treats them differently.
-
-    Returns
-    -------
-    float
-        From 0, for equal images; smaller for images more alike.
-
-    Raises
-    ------
-    InputError
-        The two are not images of one shape with at least 11 pixels a side.
+    From 0, for equal images; smaller for more similar images. ``a`` is the reference: exchanging
+    the two changes the index, as the definition treats them differently.
     """
     pair = _pair(a, b)
     side = max(1, round(min(pair[0].shape) / 256))
@@ -223,10 +172,10 @@ def agreement(patterns: ArrayLike, mean_patterns: ArrayLike) -> NDArray[np.float
             "cannot be compared",
             "give one mean pattern per pattern",
         )
-    found = [
+    metrics = [
         _metrics(reference, image) for image, reference in zip(images, references, strict=True)
     ]
-    return np.array(found, dtype=np.float32).reshape(-1, len(METRICS)).T
+    return np.array(metrics, dtype=np.float32).reshape(-1, len(METRICS)).T
 
 
 def _scaled(image: NDArray[np.float64], used: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The number of components as Cao et al. choose it (Digital Discovery 2025, d5dd00071h).
+"""Published choice of the number of components (Cao et al., Digital Discovery 2025, d5dd00071h).
 
 1. Patterns of 128² scaled to [0, 1]; factors of least Kullback–Leibler divergence for
    k = 3 … 20; loss(k) = mean |V − WH|; its knee (Kneedle), and k from knee − 4 to knee + 4.
@@ -20,21 +20,20 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.components.choice.image_quality import METRICS, similarity_matrices
+from phaseloom.components.factors.compression import Compressed, compress
+from phaseloom.components.factors.factorisation import Factors, check_rank, factorise
+from phaseloom.components.options import Loss
 from phaseloom.components.patterns.matrix import MatrixBlock, Prepared
+from phaseloom.compute.execution import Execution
 from phaseloom.compute.progress import SILENT
 from phaseloom.errors import InputError, InputWarning
-
-if TYPE_CHECKING:
-    from phaseloom.components.factors.compression import Compressed
-    from phaseloom.components.factors.factorisation import Factors, Loss
-    from phaseloom.compute.device import Device
-    from phaseloom.compute.progress import Progress
+from phaseloom.options import takes_options
 
 _FEWEST = 3
 _HALF_WINDOW = 4
@@ -53,7 +52,7 @@ _CHUNK = 2**22
 
 
 class PublishedChoice(NamedTuple):
-    """The number of components by the published procedure, and how it came about.
+    """The number of components by the published procedure, and the evidence for it.
 
     Parameters
     ----------
@@ -62,7 +61,7 @@ class PublishedChoice(NamedTuple):
     knee
         Where the loss has its knee.
     ks
-        3 … k_max.
+        3 … components_max.
     loss
         (ks,) mean |V − WH| of the KL fits, V scaled to [0, 1].
     votes
@@ -83,15 +82,13 @@ class PublishedChoice(NamedTuple):
     reason: str
 
 
+@takes_options()
 def choose_published(
     prepared: Prepared,
     *,
-    k_max: int = 20,
+    components_max: int = 20,
     seed: int = 0,
-    device: Device = "auto",
-    workers: int | None = None,
-    scheduler: str | None = None,
-    progress: Progress = SILENT,
+    execution: Execution,
 ) -> PublishedChoice:
     """The number of components by the published procedure.
 
@@ -100,12 +97,12 @@ def choose_published(
     prepared
         The scan, its patterns resized to 128² (as :func:`phaseloom.components.prepare` does
         by default). Intensities are scaled to [0, 1], minimum to maximum of the scan.
-    k_max
+    components_max
         Largest number of components tried; also the upper end of the window at most.
-    seed, device, workers, scheduler
+    seed
         As for :func:`phaseloom.components.factorise`.
-    progress
-        Counts the factorisations.
+    **options
+        How it is carried out; progress counts the factorisations.
 
     Returns
     -------
@@ -115,34 +112,29 @@ def choose_published(
     Raises
     ------
     InputError
-        Fewer than 4 components can be tried, the scan has fewer than k_max independent ones, or
-        all its intensities are the same.
+        Fewer than 4 components can be tried, the scan has fewer than components_max independent
+        ones, or all its intensities are the same.
 
     Warns
     -----
     InputWarning
         The loss has no knee; the k of its largest distance from the straight line is taken.
     """
-    most = min(k_max, *prepared.shape)
+    most = min(components_max, *prepared.shape)
     if most <= _FEWEST:
         raise InputError(
-            f"{prepared.shape[0]} positions of {prepared.shape[1]} pixels and k up to {k_max} "
-            "leave no choice of the number of components",
-            f"give a larger scan, k_max above {_FEWEST}, or k itself",
+            f"{prepared.shape[0]} positions of {prepared.shape[1]} pixels and at most "
+            f"{components_max} components leave no choice of the number of components",
+            f"give a larger scan, components_max above {_FEWEST}, or the number itself (-k)",
         )
     scaled = _scaled(prepared)
-    options: dict[str, Any] = {
-        "seed": seed,
-        "device": device,
-        "workers": workers,
-        "scheduler": scheduler,
-    }
+    options: dict[str, Any] = {"seed": seed, "execution": replace(execution, progress=SILENT)}
     options["compressed"] = _compressed(scaled, most, **options)
     ks = np.arange(_FEWEST, most + 1)
     loss = np.array(
         [
             _mean_residual(scaled, _factors(scaled, k, "kl", **options))
-            for k in progress.track(ks.tolist(), "components for the loss", total=len(ks))
+            for k in execution.progress.track(ks.tolist(), "components for the loss", total=len(ks))
         ]
     )
     corner = knee(ks, loss)
@@ -171,7 +163,7 @@ def choose_published(
 
 
 def knee(x: ArrayLike, y: ArrayLike) -> int | None:
-    """Where a falling convex curve turns level: Kneedle, offline, S = 1, nothing smoothed.
+    """The knee of a falling convex curve: Kneedle, offline, S = 1, nothing smoothed.
 
     Satopää et al. 2011, ICDCS Workshops, 166. Both axes are scaled to [0, 1]; the knee is the
     first local maximum of the distance below the straight line from which the distance falls
@@ -189,20 +181,20 @@ def knee(x: ArrayLike, y: ArrayLike) -> int | None:
     int or None
         The x of the knee, None if there is none.
     """
-    places = np.asarray(x)
-    below = _below_chord(places, np.asarray(y, dtype=np.float64))
+    ks = np.asarray(x)
+    below = _below_chord(ks, np.asarray(y, dtype=np.float64))
     inner = below[1:-1]
     maxima = 1 + np.flatnonzero((inner > below[:-2]) & (inner >= below[2:]))
-    drop = _SENSITIVITY / (len(places) - 1)
+    drop = _SENSITIVITY / (len(ks) - 1)
     ends = [*maxima, len(below)][1:]
     for maximum, end in zip(maxima, ends, strict=True):
         if below[maximum:end].min() < below[maximum] - drop:
-            return int(places[maximum])
+            return int(ks[maximum])
     return None
 
 
 def mean_quality(patterns: ArrayLike) -> NDArray[np.float64]:
-    """Each metric of a component with all components, itself included, on average.
+    """Mean of each metric of a component with all components, itself included.
 
     Parameters
     ----------
@@ -230,7 +222,7 @@ def _votes(quality: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _below_chord(x: NDArray[np.int64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far the curve, both axes scaled to [0, 1], is below the falling diagonal."""
+    """Distance of the curve, both axes scaled to [0, 1], below the falling diagonal."""
     height = np.ptp(y)
     level = (y - y.min()) / height if height > 0 else np.zeros(len(y))
     return np.asarray(1.0 - level - (x - x[0]) / (x[-1] - x[0]))
@@ -254,18 +246,13 @@ def _mean_residual(prepared: Prepared, factors: Factors) -> float:
 
 
 def _compressed(prepared: Prepared, most: int, **options: Any) -> Compressed:
-    """The matrix in the few dimensions that all factorisations begin in."""
-    from phaseloom.components.factors.compression import compress
-    from phaseloom.components.factors.factorisation import check_rank
-
+    """The truncated SVD that all factorisations begin with."""
     compressed = compress(prepared, dimensions=2 * most + 8, scaling="none", **options)
     check_rank(compressed, most)
     return compressed
 
 
 def _factors(prepared: Prepared, k: int, loss: Loss, **options: Any) -> Factors:
-    from phaseloom.components.factors.factorisation import factorise
-
     if loss == "kl":
         options["max_iterations"] = _UPDATES
     return factorise(prepared, k, loss=loss, start="nndsvd", scaling="none", **options)
@@ -273,7 +260,7 @@ def _factors(prepared: Prepared, k: int, loss: Loss, **options: Any) -> Factors:
 
 @dataclass(frozen=True)
 class _ScaledBlock:
-    """Rows with the scan's smallest intensity at 0 and its largest at 1."""
+    """Rows scaled to [0, 1], smallest to largest intensity of the scan."""
 
     block: MatrixBlock
     lowest: float

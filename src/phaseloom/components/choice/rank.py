@@ -1,16 +1,16 @@
-"""How many components: the most of which no two say the same.
+"""Number of components: the largest without redundant or unstable components.
 
 Positions are averaged with their neighbours (3 × 3), which takes noise and the small turns within
-a grain away and leaves grains. From the largest number on down, the two components most alike are
-made one and all are fitted again; other starts compete at every number. For each number k:
+a grain away and leaves grains. From the largest number on down, the two most similar components are
+merged and all are fitted again; other starts compete at every number. For each number k:
 
 - redundancy: the largest cosine between the images V of two components, w hᵀ: that of their
   patterns times that of their weight maps. Neighbouring grains share positions, grains of like
   orientation share spots; two components of one grain share both.
-- stability: patterns found in one half of the positions (as the black fields of a chessboard)
-  against those of the other, the least alike component.
-- held out: positions that no pattern was fitted to; their weights are found in one half of the
-  pixels, and the error is that of the other half.
+- stability: the least cosine between patterns fitted to one half of the positions (the black
+  fields of a chessboard) and those fitted to the other.
+- held out: the error of positions that no pattern was fitted to; their weights are fitted to one
+  half of the pixels, and the error is that of the other half.
 
 The published procedure is in :mod:`phaseloom.components.choice.published`.
 """
@@ -26,37 +26,40 @@ from numpy.typing import NDArray
 
 from phaseloom.components.factors.compression import Compressed
 from phaseloom.components.factors.least_squares import Fit, fit, weights_of
-from phaseloom.components.factors.starts import Start, start_patterns
+from phaseloom.components.factors.starts import start_patterns
+from phaseloom.components.options import Start
 from phaseloom.compute.device import Device
-from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.compute.execution import Execution
 from phaseloom.errors import InputError
+from phaseloom.options import takes_options
 
 REDUNDANCY = 0.25
-"""Two components are one when the cosine of their images is larger."""
+"""Largest cosine between the images of two components that are different."""
 
 STABILITY = 0.5
-"""A component is there when both halves of the scan have it with at least this cosine."""
+"""Least cosine between a component of one half of the scan and of the other."""
 
 _MOST = 40_000
 """Positions that the number of components is chosen from; of larger scans they are thinned."""
 
 _ITERATIONS = 100
-_ALIKE = 0.9
+_SAME = 0.9
+"""Least cosine between the weight maps of two starts that found the same components."""
 
 Floats = NDArray[np.float32]
 
 
 class Rank(NamedTuple):
-    """How many components, and why.
+    """The number of components, and the evidence for it.
 
     Parameters
     ----------
     k
         The number chosen.
     patterns
-        (k, pixels) of the scaled matrix, found in averaged positions.
+        (k, pixels) of the scaled matrix, fitted to averaged positions.
     iterations, converged
-        Of that fit, and whether it had come to rest.
+        Of that fit, and whether it had converged.
     ks
         Numbers tried, rising.
     loss
@@ -89,49 +92,48 @@ class Rank(NamedTuple):
     reason: str
 
 
+@takes_options()
 def choose_rank(
     compressed: Compressed,
     scan_shape: tuple[int, int],
     *,
-    k_max: int = 20,
+    components_max: int = 20,
     start: Start = "pure",
     seeds: int = 5,
     seed: int = 0,
-    device: Device = "auto",
-    progress: Progress = SILENT,
+    execution: Execution,
 ) -> Rank:
-    """The number of components of a scan.
+    """The number of components of a scan by redundancy, stability and held-out error.
 
     Parameters
     ----------
     compressed
-        The scan, with positions apart, in at least `k_max` dimensions.
+        The scan, with positions held out, in at least `components_max` dimensions.
     scan_shape
         Positions (y, x).
-    k_max
-        Numbers 2 … k_max are tried.
+    components_max
+        Numbers 2 … components_max are tried.
     start, seeds
         Kind and number of the starts at each number of components; one is NNDSVD, one comes from
         the number above.
     seed
         Same seed, same choice.
-    device
-        Where factors are found.
-    progress
-        Counts the numbers tried.
+    **options
+        Where factors are fitted, and where the numbers tried are reported.
 
     Raises
     ------
     InputError
-        There is nothing to choose from.
+        The scan is too small, or fewer than two components are allowed.
     """
-    most = min(k_max, compressed.scores.shape[1])
+    device = execution.device
+    most = min(components_max, compressed.scores.shape[1])
     # Of a single position there is no standard error.
-    if most < 2 or len(compressed.apart) < 2:
+    if most < 2 or len(compressed.held_out) < 2:
         raise InputError(
-            f"{len(compressed.scores)} positions and k up to {k_max} leave no choice of the "
-            "number of components",
-            "give a larger scan, k_max above 1, or the number itself (-k)",
+            f"{len(compressed.scores)} positions and at most {components_max} components leave no "
+            "choice of the number of components",
+            "give a larger scan, components_max above 1, or the number itself (-k)",
         )
     some, shape = thinned(compressed, scan_shape)
     halves = [
@@ -140,10 +142,10 @@ def choose_rank(
     rows: list[tuple[float, ...]] = []
     errors: list[NDArray[np.float64]] = []
     patterns: dict[int, tuple[Floats, int, bool]] = {}
-    steps = fewer_and_fewer(
+    steps = merging_sweep(
         compressed, scan_shape, most, 2, start=start, seeds=seeds, seed=seed, device=device
     )
-    for step in progress.track(steps, "numbers of components", total=most - 1):
+    for step in execution.progress.track(steps, "numbers of components", total=most - 1):
         k, own = len(step.patterns), step.patterns
         patterns[k] = own, step.iterations, step.converged
         _, square = weights_of(some, own, device=device)
@@ -170,19 +172,19 @@ def choose_rank(
 
 
 class Step(NamedTuple):
-    """The factors taken at one number of components.
+    """The best fit at one number of components.
 
     Parameters
     ----------
     weights, patterns
-        (positions, k) and (k, pixels) of the scaled matrix, positions averaged, and thinned in a
-        large scan.
+        (positions, k) and (k, pixels) of the scaled matrix, positions averaged, and thinned out in
+        a large scan.
     redundancy
         Largest cosine between the images of two components.
     found
         Part of the other starts that ended with the same components; NaN without others.
     iterations, converged
-        Of the fit, and whether it had come to rest.
+        Of the fit, and whether it had converged.
     """
 
     weights: Floats
@@ -193,7 +195,7 @@ class Step(NamedTuple):
     converged: bool
 
 
-def fewer_and_fewer(
+def merging_sweep(
     compressed: Compressed,
     scan_shape: tuple[int, int],
     most: int,
@@ -204,7 +206,7 @@ def fewer_and_fewer(
     seed: int,
     device: Device,
 ) -> Iterator[Step]:
-    """Factors of the averaged positions, from `most` components down to `least`.
+    """Factors of the averaged positions, from `most` components down to `least` by merging.
 
     Parameters
     ----------
@@ -216,20 +218,20 @@ def fewer_and_fewer(
     smooth, scan_shape = thinned(averaged(compressed, scan_shape), scan_shape)
     before: Step | None = None
     for k in range(most, least - 1, -1):
-        begun = [start_patterns(smooth, k, start="nndsvd")]
+        starts = [start_patterns(smooth, k, start="nndsvd")]
         if before is not None:
-            begun.append(_merged(before, scan_shape))
+            starts.append(_merged(before, scan_shape))
         if start != "nndsvd":
-            begun += [
+            starts += [
                 start_patterns(smooth, k, start=start, part=0.5, seed=seed + 1000 * k + number)
-                for number in range(max(1, seeds - len(begun)))
+                for number in range(max(1, seeds - len(starts)))
             ]
-        fits = fit(smooth, np.stack(begun), max_iterations=_ITERATIONS, device=device)
+        fits = fit(smooth, np.stack(starts), max_iterations=_ITERATIONS, device=device)
         pairs = zip(fits.weights, fits.patterns, strict=True)
-        redundant = np.array([_alike(w, h, scan_shape).max() for w, h in pairs])
+        redundant = np.array([_similarity(w, h, scan_shape).max() for w, h in pairs])
         best = _best(fits, redundant)
         others = [
-            _agreement(fits.weights[best].T, weights.T) > _ALIKE
+            _agreement(fits.weights[best].T, weights.T) > _SAME
             for number, weights in enumerate(fits.weights)
             if number != best
         ]
@@ -245,11 +247,11 @@ def fewer_and_fewer(
 
 
 def averaged(compressed: Compressed, scan_shape: tuple[int, int]) -> Compressed:
-    """Each position the mean of its 3 × 3 neighbours, positions set apart left out of all."""
+    """Scores averaged over 3 × 3 positions, positions held out left out."""
     from scipy.ndimage import uniform_filter
 
     inside = np.ones(len(compressed.scores), dtype=np.float32)
-    inside[compressed.apart] = 0
+    inside[compressed.held_out] = 0
     share = uniform_filter(inside.reshape(scan_shape), 3, mode="constant")
     maps = (compressed.scores * inside[:, None]).T.reshape(-1, *scan_shape)
     mean = uniform_filter(maps, (1, 3, 3), mode="constant") / np.maximum(share, 1e-6)
@@ -262,7 +264,7 @@ def averaged(compressed: Compressed, scan_shape: tuple[int, int]) -> Compressed:
 def thinned(
     compressed: Compressed, scan_shape: tuple[int, int]
 ) -> tuple[Compressed, tuple[int, int]]:
-    """Of a large scan every second or third position … of each axis; and how many these are.
+    """A large scan thinned out to every n-th position of each axis, and its new shape.
 
     With averaged positions nothing is lost up to the third.
     """
@@ -284,10 +286,12 @@ def _best(fits: Fit, redundant: NDArray[np.float64]) -> int:
     return int(np.where(allowed, fits.square, np.inf).argmin())
 
 
-def _alike(weights: Floats, patterns: Floats, scan_shape: tuple[int, int]) -> NDArray[np.float64]:
+def _similarity(
+    weights: Floats, patterns: Floats, scan_shape: tuple[int, int]
+) -> NDArray[np.float64]:
     """Cosine between the images of every two components, 0 on and below the diagonal.
 
-    Weights are taken as means of 3 × 3 positions: two components of one grain may take turns.
+    Weights are averaged over 3 × 3 positions: two components of one grain may alternate.
     """
     from scipy.ndimage import uniform_filter
 
@@ -298,14 +302,15 @@ def _alike(weights: Floats, patterns: Floats, scan_shape: tuple[int, int]) -> ND
 
 
 def _merged(step: Step, scan_shape: tuple[int, int]) -> Floats:
-    """Patterns with the two components most alike made one."""
+    """Patterns with the two most similar components merged."""
     weights, patterns = step.weights, step.patterns
-    alike = _alike(weights, patterns, scan_shape)
-    first, second = np.unravel_index(alike.argmax(), alike.shape)
+    similarity = _similarity(weights, patterns, scan_shape)
+    first, second = np.unravel_index(similarity.argmax(), similarity.shape)
     size = np.linalg.norm(weights, axis=0)
-    one = size[first] * patterns[first] + size[second] * patterns[second]
+    merged = size[first] * patterns[first] + size[second] * patterns[second]
     others = np.delete(patterns, [first, second], axis=0)
-    return np.vstack([others, one / max(float(np.linalg.norm(one)), 1e-30)]).astype(np.float32)
+    merged /= max(float(np.linalg.norm(merged)), 1e-30)
+    return np.vstack([others, merged]).astype(np.float32)
 
 
 def _chessboard(scan_shape: tuple[int, int]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -318,7 +323,7 @@ def _unit(*factors: Floats) -> list[Floats]:
 
 
 def _agreement(first: Floats, second: Floats) -> float:
-    """Cosine of the least alike of the matched rows."""
+    """Least cosine of the matched rows."""
     from scipy.optimize import linear_sum_assignment
 
     a, b = _unit(first, second)
@@ -327,9 +332,9 @@ def _agreement(first: Floats, second: Floats) -> float:
 
 
 def _held_out(compressed: Compressed, patterns: Floats, seed: int) -> NDArray[np.float64]:
-    """Of half of the pixels (2, apart): squared error by weights of the others, and ‖v‖²."""
+    """Squared error of half of the pixels by weights of the others, and ‖v‖² (2, held_out)."""
     half = np.random.default_rng(seed).random(patterns.shape[1]) < 0.5
-    rows, h = compressed.rows_apart, patterns
+    rows, h = compressed.held_out_rows, patterns
     gram, products = h[:, half] @ h[:, half].T, rows[:, half] @ h[:, half].T
     weight = np.zeros_like(products)
     for _ in range(50):
@@ -345,12 +350,12 @@ def _errors(
     squares: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Relative error and its standard error for each k, and the gain over one component less."""
-    squares, whole = squares[:, 0], squares[0, 1].sum()
+    squares, total = squares[:, 0], squares[0, 1].sum()
     n = squares.shape[1]
-    # Nothing may be in any of the patterns that were held out.
+    # All patterns that were held out may be empty.
     with np.errstate(invalid="ignore", divide="ignore"):
-        error = np.sqrt(squares.sum(axis=1) / whole)
-        spread = squares.std(axis=1) * np.sqrt(n) / whole / (2 * error)
+        error = np.sqrt(squares.sum(axis=1) / total)
+        spread = squares.std(axis=1) * np.sqrt(n) / total / (2 * error)
     less = squares[:-1] - squares[1:]
     gain = less.mean(axis=1) / np.maximum(less.std(axis=1) / np.sqrt(n), 1e-30)
     return error, spread, np.concatenate([[np.nan], gain])
@@ -362,7 +367,7 @@ def _choice(
     stability: NDArray[np.float64],
     gain: NDArray[np.float64],
 ) -> tuple[int, str]:
-    """The largest number that passes, and the sentence that says so."""
+    """The largest number that passes, and the reason in a sentence."""
     passes = (redundancy <= REDUNDANCY) & (stability >= STABILITY) & ~(gain < -1.0)
     if not passes.any():
         return int(ks[0]), (
@@ -370,19 +375,22 @@ def _choice(
             "there may be one only (-k 1)"
         )
     k = int(ks[passes][-1])
-    here = int(np.flatnonzero(ks == k)[0])
-    said = (
-        f"k = {k} is the largest number of components of which no two are alike "
-        f"(largest cosine {redundancy[here]:.2f}, limit {REDUNDANCY:g}) and all are found in both "
-        f"halves of the scan (least cosine {stability[here]:.2f}, limit {STABILITY:g})"
+    chosen = int(np.flatnonzero(ks == k)[0])
+    reason = (
+        f"k = {k} is the largest number of components of which no two are alike (largest cosine "
+        f"{redundancy[chosen]:.2f}, limit {REDUNDANCY:g}) and all are found in both halves of the "
+        f"scan (least cosine {stability[chosen]:.2f}, limit {STABILITY:g})"
     )
-    if here + 1 == len(ks):
-        return k, said + "; it is the largest that was tried: there may be more (--k-max)"
-    after = here + 1
+    after = chosen + 1
+    if after == len(ks):
+        return (
+            k,
+            reason + "; it is the largest that was tried: there may be more (--components-max)",
+        )
     if redundancy[after] > REDUNDANCY:
-        why = f"two are alike ({redundancy[after]:.2f})"
+        fault = f"two are alike ({redundancy[after]:.2f})"
     elif stability[after] < STABILITY:
-        why = f"one is not found in both halves ({stability[after]:.2f})"
+        fault = f"one is not found in both halves ({stability[after]:.2f})"
     else:
-        why = "held-out patterns are described worse"
-    return k, f"{said}; with {k + 1} {why}"
+        fault = "held-out patterns are described worse"
+    return k, f"{reason}; with {k + 1} {fault}"

@@ -1,9 +1,9 @@
-"""Weights and patterns once more, each pixel with the counting error it has.
+"""Weights and patterns by least squares weighted with the Poisson variance of every pixel.
 
-Scaling by rows and columns gives an average pixel the right error; a spot that only one grain has
-is brighter in that grain than its row and column say. Here the variance of a pixel is the model's
-own expectation, W H: least squares so weighted are a step of scoring towards the greatest
-likelihood of counts. One pass over the blocks gives the weights of the patterns given, and
+Scaling by rows and columns gives an average pixel the right variance; a spot that only one grain
+has is brighter in that grain than its row and column suggest. Here the variance of a pixel is the
+expectation of the model, W H: least squares weighted so are a step of Fisher scoring towards the
+maximum likelihood of counts. One pass over the blocks gives the weights of the patterns given, and
 (k² × pixels) sums from which the patterns follow.
 """
 
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseloom.components.factors.compression import Scaling, tensor
+from phaseloom.components.factors.compression import CHUNK, tensor
+from phaseloom.components.options import Scaling
 from phaseloom.compute.device import one_thread
 
 if TYPE_CHECKING:
@@ -25,25 +26,22 @@ if TYPE_CHECKING:
     from phaseloom.components.patterns.matrix import MatrixBlock
 
 _FLOOR = 0.02
-"""Part of the scan's mean intensity below which no pixel's variance is taken to be."""
+"""Lower limit of a pixel's variance as a fraction of the scan's mean intensity."""
 
 _SWEEPS = 1000
 """Of coordinate descent at most; patterns that share a bright direct beam need hundreds."""
 
 _CHECK = 8
-"""Sweeps between two looks at what moved."""
+"""Sweeps between two checks of convergence."""
 
-_REST = 3e-5
-"""Part of its norm by which no coordinate changes between two looks when it is at rest."""
-
-_CHUNK = 2**20
-"""Numbers worked on at once: what is made of them stays in the processor's cache."""
+_TOLERANCE = 3e-5
+"""Change of a coordinate between two checks, relative to its norm, at convergence."""
 
 Floats = NDArray[np.float32]
 
 
 class Part(NamedTuple):
-    """What a block of positions gives.
+    """Results of a block of positions.
 
     Parameters
     ----------
@@ -70,9 +68,9 @@ def weigh(
     for_patterns: bool,
     device: str,
 ) -> Callable[[MatrixBlock, Floats], Part]:
-    """A function of a block and of its weights found before: weights, and what else is wanted.
+    """A function of a block and its earlier weights that fits its weights anew.
 
-    The variances are those of the model so far.
+    Variances are those of the earlier weights and patterns.
 
     Parameters
     ----------
@@ -81,7 +79,7 @@ def weigh(
     mean
         Mean intensity of the scan.
     scaling
-        ``"poisson"``: variance as said above; ``"none"``: the same for all pixels.
+        ``"poisson"``: variance of the expected counts; ``"none"``: the same for all pixels.
     for_patterns
         Whether the patterns' normal equations are wanted, or the residuals.
     device
@@ -105,7 +103,7 @@ def _weigh(
     k, m = h.shape
     first, second = np.triu_indices(k)
     both = h[first] * h[second]
-    step = max(1, _CHUNK // m)
+    step = max(1, CHUNK // m)
     chunks = _parts(tensor(block.load(), device), step)
     before = tensor(weight, device)
 
@@ -118,18 +116,18 @@ def _weigh(
     for v, w in zip(chunks, _parts(before, step), strict=True):
         sure = certainty(v, w)
         equations.append((sure @ both.T, sure.mul_(v) @ h.T))
-    gram, wanted = (torch.cat(parts) for parts in zip(*equations, strict=True))
-    found = _descend(before, wanted, _square(gram, k))
+    gram, right = (torch.cat(parts) for parts in zip(*equations, strict=True))
+    fitted = _descend(before, right, _square(gram, k))
     products, pairs = h.new_zeros((k, m)), h.new_zeros((len(both), m))
     norms = []
-    for v, w, old in zip(chunks, _parts(found, step), _parts(before, step), strict=True):
+    for v, w, old in zip(chunks, _parts(fitted, step), _parts(before, step), strict=True):
         if for_patterns:
             sure = certainty(v, old)
             pairs.addmm_((w[:, first] * w[:, second]).T, sure)
             products.addmm_(w.T, sure.mul_(v))
         else:
             norms.append([torch.linalg.vector_norm(part, dim=1) for part in (v - w @ h, v)])
-    weights = found.cpu().numpy()
+    weights = fitted.cpu().numpy()
     if for_patterns:
         return Part(weights, None, products.cpu().numpy(), pairs.cpu().numpy())
     squares = [torch.cat(parts).square() for parts in zip(*norms, strict=True)]
@@ -167,18 +165,18 @@ def _descend(x: torch.Tensor, products: torch.Tensor, gram: torch.Tensor) -> tor
     rows = [
         [gram[:, j, i].contiguous() for i in range(gram.shape[1])] for j in range(gram.shape[1])
     ]
-    wanted = [column.contiguous() for column in products.T]
+    targets = [column.contiguous() for column in products.T]
     before = columns[:]
     for sweep in range(1, _SWEEPS + 1):
         for j, row in enumerate(rows):
-            left = wanted[j].clone()
+            left = targets[j].clone()
             for i, other in enumerate(columns):
                 if i != j:
                     left.addcmul_(row[i], other, value=-1.0)
             columns[j] = (left / row[j].clamp(min=1e-30)).clamp_(min=0)
         if sweep % _CHECK == 0:
             changes = zip(columns, before, strict=True)
-            if all(bool((new - old).norm() <= _REST * new.norm()) for new, old in changes):
+            if all(bool((new - old).norm() <= _TOLERANCE * new.norm()) for new, old in changes):
                 break
             before = columns[:]
     return torch.stack(columns, dim=1)

@@ -1,34 +1,36 @@
-"""Factors of a scan's matrix: k patterns and their weights, V ≈ W H, none of them negative."""
+"""Non-negative matrix factorisation of a scan: V ≈ W H, k patterns H and their weights W."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseloom.components.factors.compression import Compressed, Scaling, compress
+from phaseloom.components.factors.compression import Compressed, compress
 from phaseloom.components.factors.counting import solve_patterns, weigh
 from phaseloom.components.factors.divergence import fit_divergence
 from phaseloom.components.factors.least_squares import fit, weights_of
-from phaseloom.components.factors.starts import Start, start_patterns
+from phaseloom.components.factors.starts import start_patterns
+from phaseloom.components.options import Factorisation, Loss, Preparation, Scaling, Start
 from phaseloom.components.patterns.matrix import Prepared, over_blocks
-from phaseloom.compute.device import Device, torch_device
-from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.compute.device import torch_device
+from phaseloom.compute.execution import Execution
+from phaseloom.compute.progress import SILENT
 from phaseloom.errors import InputError
-
-Loss = Literal["frobenius", "kl"]
+from phaseloom.options import takes_options, validated
 
 _UPPER = 0.99
 """Weight 1 is this quantile of a component's weights where it is the strongest."""
 
 _ROUNDS = 2
-"""Weights and patterns in turn with the errors of counts, before the last weights."""
+"""Of weights and patterns in turn with the variance of counts, before the last weights."""
 
 _RANK = 1e-5
-"""Singular values below this part of the largest are rounding."""
+"""Singular values below this part of the largest are rounding errors."""
 
 
 class Factors(NamedTuple):
@@ -45,9 +47,9 @@ class Factors(NamedTuple):
     residual
         (positions,) the same of each pattern, NaN where it is empty.
     iterations
-        Of the loss that was asked for.
+        Of the fit by the loss that was chosen.
     converged
-        Whether weights had come to rest.
+        Whether the weights had converged.
     """
 
     weight: NDArray[np.float32]
@@ -58,6 +60,7 @@ class Factors(NamedTuple):
     converged: bool
 
 
+@takes_options()
 def factorise(
     prepared: Prepared,
     k: int,
@@ -73,12 +76,9 @@ def factorise(
     compressed: Compressed | None = None,
     patterns: NDArray[np.float32] | None = None,
     seed: int = 0,
-    device: Device = "auto",
-    workers: int | None = None,
-    scheduler: str | None = None,
-    progress: Progress = SILENT,
+    execution: Execution,
 ) -> Factors:
-    """Components of a scan.
+    """Components of a scan by non-negative matrix factorisation.
 
     Parameters
     ----------
@@ -88,58 +88,60 @@ def factorise(
         How many components.
     loss
         ``"frobenius"``: least squares of the scaled matrix by HALS in the compressed space, then
-        once more with each pixel's own counting error. ``"kl"``: Kullback–Leibler divergence by
-        multiplicative updates from there; each iteration reads the whole scan.
+        once more weighted with the Poisson variance of each pixel. ``"kl"``: Kullback–Leibler
+        divergence by multiplicative updates from there; each iteration reads the whole scan.
     start, seeds
-        Where to begin (:func:`phaseloom.components.factors.starts.start_patterns`), and from how
-        many starts; the one that ends with the least error is taken.
+        Kind (:func:`phaseloom.components.factors.starts.start_patterns`) and number of starts; the
+        fit of least error is taken.
     sparsity, smoothness
         See :func:`phaseloom.components.factors.least_squares.fit`; not with ``"kl"``.
     scaling
-        Errors of counts (``"poisson"``) or the same of all pixels (``"none"``).
+        Variance of counts (``"poisson"``) or the same for all pixels (``"none"``).
     tolerance, max_iterations
         When iterations end.
     compressed
-        The matrix compressed before, by the same scaling.
+        Truncated SVD of the matrix with the same scaling, if there is one.
     patterns
-        (k, pixels) of the scaled matrix that were found before, instead of `start`: with plain
-        least squares they are weighed only, with other options a fit begins with them.
+        Patterns (k, pixels) of the scaled matrix from an earlier fit, instead of `start`: plain
+        least squares fits only their weights; with other options a fit begins with them.
     seed
         Same seed, same components.
-    device, workers, scheduler, progress
-        Where and how blocks are worked on.
+    **options
+        How it is carried out.
 
     Raises
     ------
     InputError
-        There are not so many components in the matrix, or an option cannot be.
+        The matrix has not so many components, or an option is out of bounds.
     """
-    check_options(
-        k=k, loss=loss, start=start, scaling=scaling, sparsity=sparsity, smoothness=smoothness,
-        seeds=seeds,
+    validated(
+        Factorisation,
+        {
+            "k": k, "loss": loss, "start": start, "seeds": seeds, "sparsity": sparsity,
+            "smoothness": smoothness,
+        },
     )  # fmt: skip
-    device_name = torch_device(device).type
+    validated(Preparation, {"scaling": scaling})
+    device = torch_device(execution.device).type
 
-    def passed(
-        work: Callable[..., Any], weight: NDArray[np.float32], said: str = ""
+    def pass_over(
+        work: Callable[..., Any], weight: NDArray[np.float32], label: str = ""
     ) -> Iterator[tuple[slice, Any]]:
-        return over_blocks(
-            prepared, work, said, along=[weight], workers=workers, scheduler=scheduler,
-            progress=progress if said else SILENT,
-        )  # fmt: skip
+        # Without a label the caller reports its iterations itself.
+        own = execution if label else replace(execution, progress=SILENT)
+        return over_blocks(prepared, work, label, along=[weight], execution=own)
 
     if compressed is None:
         compressed = compress(
-            prepared, dimensions=2 * k + 8, scaling=scaling, seed=seed, device=device,
-            workers=workers, scheduler=scheduler, progress=progress,
-        )  # fmt: skip
+            prepared, dimensions=2 * k + 8, scaling=scaling, seed=seed, execution=execution
+        )
     check_rank(compressed, k)
-    again = loss == "frobenius" and not sparsity and not smoothness
-    if patterns is not None and again:
-        weight, _ = weights_of(compressed, patterns, device=device)
+    plain = loss == "frobenius" and not sparsity and not smoothness
+    if patterns is not None and plain:
+        weight, _ = weights_of(compressed, patterns, device=execution.device)
         pattern, iterations, converged = patterns, 0, True
     else:
-        begun = (
+        starts = (
             [patterns]
             if patterns is not None
             else [
@@ -150,9 +152,9 @@ def factorise(
             ]
         )
         fits = fit(
-            compressed, np.stack(begun), sparsity=sparsity, smoothness=smoothness,
+            compressed, np.stack(starts), sparsity=sparsity, smoothness=smoothness,
             scan_shape=prepared.scan_shape, tolerance=tolerance, max_iterations=max_iterations,
-            device=device,
+            device=execution.device,
         )  # fmt: skip
         best = int(np.argmin(fits.square))
         weight, pattern = fits.weights[best], fits.patterns[best]
@@ -162,16 +164,16 @@ def factorise(
     mean = float(compressed.scales.mean.mean())
     if loss == "kl":
         weight, pattern, iterations, converged = fit_divergence(
-            pattern, weight, passed, tolerance=tolerance, max_iterations=max_iterations,
-            device=device_name, progress=progress,
+            pattern, weight, pass_over, tolerance=tolerance, max_iterations=max_iterations,
+            device=device, progress=execution.progress,
         )  # fmt: skip
-    if again:
-        given: dict[str, Any] = {"mean": mean, "scaling": scaling, "device": device_name}
+    if plain:
+        options: dict[str, Any] = {"mean": mean, "scaling": scaling, "device": device}
         for _ in range(_ROUNDS if scaling == "poisson" else 0):
-            weight, pattern, _ = _weighed(passed, weight, pattern, for_patterns=True, **given)
-        weight, _, residual = _weighed(passed, weight, pattern, for_patterns=False, **given)
+            weight, pattern, _ = _weighed(pass_over, weight, pattern, for_patterns=True, **options)
+        weight, _, residual = _weighed(pass_over, weight, pattern, for_patterns=False, **options)
     else:
-        residual = _residual(passed, weight, pattern)
+        residual = _residual(pass_over, weight, pattern)
     weight, pattern = _normalised(weight, pattern)
     square = compressed.scales.square
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -181,12 +183,12 @@ def factorise(
 
 
 def check_rank(compressed: Compressed, k: int) -> None:
-    """Are there as many components as asked for?
+    """Check that the matrix has a rank of at least k.
 
     Raises
     ------
     InputError
-        The matrix has a lower rank.
+        Its rank is lower.
     """
     size = np.linalg.norm(compressed.scores, axis=0)
     rank = int(np.count_nonzero(size > _RANK * size[0]))
@@ -198,81 +200,47 @@ def check_rank(compressed: Compressed, k: int) -> None:
         )
 
 
-def check_options(
-    *,
-    k: int = 1,
-    loss: str,
-    start: str,
-    scaling: str,
-    sparsity: float,
-    smoothness: float,
-    seeds: int,
-) -> None:
-    """Can a scan be factorised so?
-
-    Raises
-    ------
-    InputError
-        It cannot.
-    """
-    words = (("loss", loss, Loss), ("start", start, Start), ("scaling", scaling, Scaling))
-    for name, word, kind in words:
-        if word not in get_args(kind):
-            raise InputError(f"there is no {name} {word!r}", f"take {' or '.join(get_args(kind))}")
-    if k < 1:
-        raise InputError(f"{k} components cannot be", "ask for one or more")
-    if seeds < 1:
-        raise InputError(f"{seeds} starts cannot be", "take one or more")
-    for name, value in (("sparsity", sparsity), ("smoothness", smoothness)):
-        if not (np.isfinite(value) and value >= 0):
-            raise InputError(f"a {name} of {value} cannot be", "give a number from 0")
-        # The weights of a position always add up to its counts: a cost on them prefers none.
-        if loss == "kl" and value:
-            raise InputError(
-                f"{name} goes with least squares only", f"leave out the {name}, or the loss kl"
-            )
-
-
 def _weighed(
-    passed: Callable[..., Iterator[tuple[slice, Any]]],
+    pass_over: Callable[..., Iterator[tuple[slice, Any]]],
     weight: NDArray[np.float32],
     pattern: NDArray[np.float32],
     *,
     for_patterns: bool,
-    **given: Any,
+    **options: Any,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Weights of these patterns, the patterns of those weights, and (2, positions) residuals."""
-    found = np.empty_like(weight)
+    fitted = np.empty_like(weight)
     residual = np.full((2, len(weight)), np.nan, dtype=np.float32)
     products: Any = 0.0
     pairs: Any = 0.0
-    work = weigh(pattern, for_patterns=for_patterns, **given)
-    for rows, part in passed(work, weight, "weighing"):
-        found[rows] = part.weight
+    work = weigh(pattern, for_patterns=for_patterns, **options)
+    for rows, part in pass_over(work, weight, "fitting weights"):
+        fitted[rows] = part.weight
         if for_patterns:
             products, pairs = products + part.products, pairs + part.pairs
         else:
             residual[:, rows] = part.squares
-    return found, solve_patterns(pattern, products, pairs) if for_patterns else pattern, residual
+    return fitted, solve_patterns(pattern, products, pairs) if for_patterns else pattern, residual
 
 
 def _residual(
-    passed: Callable[..., Iterator[tuple[slice, Any]]],
+    pass_over: Callable[..., Iterator[tuple[slice, Any]]],
     weight: NDArray[np.float32],
     pattern: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     residual = np.empty((2, len(weight)), dtype=np.float32)
-    for rows, part in passed(partial(_left, pattern), weight, "comparing"):
+    for rows, part in pass_over(partial(_squares, pattern), weight, "comparing"):
         residual[:, rows] = part
     return residual
 
 
-def _left(
+def _squares(
     pattern: NDArray[np.float32], block: Any, weight: NDArray[np.float32]
 ) -> NDArray[np.float32]:
+    """‖v − wH‖² and ‖v‖² (2, positions) of a block."""
     values = block.load()
-    left = values - weight @ pattern
-    return np.stack([np.einsum("ij,ij->i", a, a) for a in (left, values)])
+    left_over = values - weight @ pattern
+    return np.stack([np.einsum("ij,ij->i", a, a) for a in (left_over, values)])
 
 
 def _normalised(

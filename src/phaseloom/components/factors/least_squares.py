@@ -1,8 +1,8 @@
-"""Non-negative factors of least squares, in the compressed space: HALS.
+"""Factors of least squares in the compressed space by HALS.
 
 Hierarchical alternating least squares (Cichocki & Phan, IEICE E92-A (2009) 708), several updates
 of each factor from the same products (Gillis & Glineur, Neural Computation 24 (2012) 1085), for
-several starts at once. Iterations end when no weight map moves any more, not when the error falls
+several starts at once. Iterations end when the weight maps have converged, not when the error falls
 slowly: the error is nearly all noise, and falls slowly long before the maps are right.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 _CHECK = 10
-"""Iterations between two looks at what moved."""
+"""Iterations between two checks of convergence."""
 
 _REPEATS = 2
 """Updates of a factor from the same products."""
@@ -43,7 +43,7 @@ class Fit(NamedTuple):
     iterations
         How many there were.
     converged
-        (start,) whether the maps had come to rest.
+        (start,) whether the maps had converged.
     """
 
     weights: NDArray[np.float32]
@@ -65,7 +65,7 @@ def fit(
     max_iterations: int = 500,
     device: Device = "auto",
 ) -> Fit:
-    """Weights and patterns from given starts.
+    """Weights and patterns of least squares from given starts.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def fit(
     scan_shape
         Positions (y, x).
     tolerance
-        A weight map is at rest when ten iterations change it by less than this part of its norm.
+        A weight map has converged when ten iterations change it by less than this part of its norm.
     max_iterations
         End at the latest.
     device
@@ -164,9 +164,9 @@ def _update(
         own = gram[:, j, j, None].clamp(min=1e-30)
         step = products[:, j] - (gram[:, j, None] @ factor)[:, 0]
         if smoothness and scan_shape is not None:
-            wanted = factor[:, j] + step / own
-            mean = _neighbours(factor[:, j].reshape(-1, *scan_shape)).reshape(wanted.shape)
-            factor[:, j] = ((wanted + smoothness * mean) / (1.0 + smoothness)).clamp(min=0)
+            unsmoothed = factor[:, j] + step / own
+            mean = _neighbours(factor[:, j].reshape(-1, *scan_shape)).reshape(unsmoothed.shape)
+            factor[:, j] = ((unsmoothed + smoothness * mean) / (1.0 + smoothness)).clamp(min=0)
         else:
             factor[:, j].add_(step / own).clamp_(min=0)
 

@@ -1,25 +1,22 @@
-"""Where a factorisation begins: the purest positions of the scan, NNDSVD, or random numbers."""
+"""Starting patterns of a factorisation: purest positions of the scan, NNDSVD, or random."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.components.factors.compression import Compressed
-
-Start = Literal["pure", "nndsvd", "random"]
+from phaseloom.components.options import Start
 
 _NEAR = 10
-"""Positions whose mean stands for a pure one: single patterns are noise first of all. In a small
-scan no more than half of a component's share, lest it be the mean of different ones."""
+"""Positions averaged for a pure one, as single patterns are mostly noise. In a small scan no more
+than half of a component's share, so that different components are not averaged."""
 
 
 def start_patterns(
     compressed: Compressed, k: int, *, start: Start = "pure", part: float = 1.0, seed: int = 0
 ) -> NDArray[np.float32]:
-    """Patterns (k, pixels) of the scaled matrix to begin a factorisation with.
+    """Starting patterns (k, pixels) of the scaled matrix for a factorisation.
 
     Parameters
     ----------
@@ -50,7 +47,7 @@ def start_patterns(
 
 
 def pure_positions(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """The k positions that are least a mixture of each other, each with those most like it.
+    """The k purest positions by successive projection, each averaged with those most like it.
 
     One after the other, the position whose pattern reaches furthest out of the space of those
     before it; where positions of a single crystal exist for every component, these are the
@@ -71,17 +68,17 @@ def pure_positions(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     left = scores.astype(np.float64)
     length = np.linalg.norm(left, axis=1)
     direction = left / np.maximum(length, 1e-30)[:, None]
-    found = np.empty((k, scores.shape[1]))
+    purest = np.empty((k, scores.shape[1]))
     number_near = min(_NEAR, max(1, len(scores) // (2 * k)))
     for number in range(k):
         furthest = int(np.einsum("ij,ij->i", left, left).argmax())
         alike = direction @ direction[furthest]
         near = np.argpartition(alike, -number_near)[-number_near:]
-        found[number] = scores[near].mean(axis=0)
+        purest[number] = scores[near].mean(axis=0)
         away = left[near].mean(axis=0)
         away /= max(float(np.linalg.norm(away)), 1e-30)
         left -= np.outer(left @ away, away)
-    return found.astype(np.float32)
+    return purest.astype(np.float32)
 
 
 def _nndsvd(compressed: Compressed, k: int) -> NDArray[np.float32]:

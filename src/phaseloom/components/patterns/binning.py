@@ -1,4 +1,4 @@
-"""Counts of small pixels summed in larger ones by area: the compiled loop of the preparation."""
+"""Area-weighted binning of counts into larger pixels (compiled)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def add_areas(
     factor: float,
     binned: NDArray[np.float32],
 ) -> None:
-    """Share the counts of every pixel among the larger pixels that it lies in.
+    """Distribute the counts of every pixel among the larger pixels by area.
 
     A pixel is taken to be evenly bright, so sums are conserved, nothing becomes negative, and a
     shift by a part of a pixel is a linear interpolation.

@@ -1,4 +1,4 @@
-"""The matrix that is factorised: scan positions by detector pixels, in blocks of positions."""
+"""The matrix that is factorised, scan positions by detector pixels, in blocks of positions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.compute.blocks import run_blocks
 from phaseloom.compute.execution import Execution
-from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
 
 _BLOCK_BYTES = 64 * 2**20
@@ -32,7 +31,7 @@ class MatrixBlock(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Patterns made ready for factorisation: the matrix V, one row a scan position.
+    """Patterns prepared for factorisation: the matrix V, one row per scan position.
 
     Parameters
     ----------
@@ -89,7 +88,7 @@ class ArrayBlock:
 
 
 def matrix_of(patterns: ArrayLike, pixels: ArrayLike | None = None) -> Prepared:
-    """A scan in memory as it is, without preparation.
+    """The matrix of a scan in memory, without preparation.
 
     Parameters
     ----------
@@ -133,12 +132,10 @@ def matrix_of(patterns: ArrayLike, pixels: ArrayLike | None = None) -> Prepared:
 def over_blocks(
     prepared: Prepared,
     function: Callable[..., Any],
-    said: str = "",
+    label: str = "",
     *,
     along: Sequence[NDArray[Any]] = (),
-    workers: int | None = None,
-    scheduler: str | None = None,
-    progress: Progress = SILENT,
+    execution: Execution | None = None,
 ) -> Iterator[tuple[slice, Any]]:
     """Call a function on every block of a matrix, several at once.
 
@@ -146,12 +143,14 @@ def over_blocks(
     ----------
     prepared
         The matrix.
-    function, workers, scheduler
+    function
         As for :func:`phaseloom.compute.blocks.run_blocks`.
-    said, progress
-        What the work is called, and where it is reported.
+    label
+        What the work is called in ``execution.progress``.
     along
         Arrays (positions, …): the function gets the rows of its block, after the block.
+    execution
+        Workers, cluster and progress.
 
     Yields
     ------
@@ -161,39 +160,40 @@ def over_blocks(
         Of that block. Blocks finish in any order, but come in that of the scan: sums of rounded
         numbers are then the same in every run.
     """
-    early: dict[int, Any] = {}
-    wanted = 0
-    blocks = [_Cut(block, tuple(array[block.rows] for array in along)) for block in prepared.blocks]
-    done = run_blocks(
-        partial(_call, function), blocks, Execution(workers=workers, scheduler=scheduler)
-    )
-    for index, result in progress.track(done, said, total=len(prepared.blocks)):
-        early[index] = result
+    execution = execution or Execution()
+    waiting: dict[int, Any] = {}
+    following = 0
+    blocks = [
+        _BlockAlong(block, tuple(array[block.rows] for array in along)) for block in prepared.blocks
+    ]
+    finished = run_blocks(partial(_call, function), blocks, execution)
+    for index, result in execution.progress.track(finished, label, total=len(prepared.blocks)):
+        waiting[index] = result
         del result
-        while wanted in early:
-            yield prepared.blocks[wanted].rows, early.pop(wanted)
-            wanted += 1
+        while following in waiting:
+            yield prepared.blocks[following].rows, waiting.pop(following)
+            following += 1
 
 
 @dataclass(frozen=True, eq=False)
-class _Cut:
-    """A block, and what goes with its rows."""
+class _BlockAlong:
+    """A block, and the rows of other arrays that go with it."""
 
     block: MatrixBlock
     along: tuple[NDArray[Any], ...]
 
 
-def _call(function: Callable[..., Any], cut: _Cut) -> Any:
-    return function(cut.block, *cut.along)
+def _call(function: Callable[..., Any], item: _BlockAlong) -> Any:
+    return function(item.block, *item.along)
 
 
 def checked(values: NDArray[np.float32], first: int = 0) -> NDArray[np.float32]:
-    """The rows, if all are finite and none is negative.
+    """The rows, if all intensities are finite and none is negative.
 
     Raises
     ------
     InputError
-        They are not; `first` counts from the first of these rows.
+        One is not; its position is counted from `first`, the position of the first row.
     """
     lowest = float(values.min(initial=0.0))
     # NaN is neither below nor above anything; its sum is.
@@ -201,8 +201,8 @@ def checked(values: NDArray[np.float32], first: int = 0) -> NDArray[np.float32]:
         return values
     wrong = ~np.isfinite(values) | (values < 0)
     row = int(np.flatnonzero(wrong.any(axis=1))[0])
-    what = "negative" if bool((values[row] < 0).any()) else "not a number"
+    fault = "negative" if bool((values[row] < 0).any()) else "not a number"
     raise InputError(
-        f"the pattern of position {first + row} holds an intensity that is {what}",
+        f"the pattern of position {first + row} holds an intensity that is {fault}",
         "subtract less background, or mask those pixels: factors are never negative",
     )

@@ -1,4 +1,4 @@
-"""Rows of the matrix that are made when asked for: from the counts of a scan, or from its peaks."""
+"""Blocks of the matrix, computed when loaded: from counts of a scan, or drawn from its peaks."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _NEIGHBOURS = 3
-"""A pixel is filled in from at least so many of the eight around it."""
+"""A pixel is interpolated from at least so many of the eight around it."""
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """Pixels of the resized patterns: squares, the longer side of the detector in ``size``.
+    """Pixels of the resized patterns: squares, ``size`` of them along the longer side.
 
     Parameters
     ----------
@@ -56,14 +56,14 @@ def canvas_of(detector: tuple[int, int], size: int) -> Canvas:
 
 @dataclass(frozen=True, eq=False)
 class Detector:
-    """How counts of the detector become counts of the canvas.
+    """Conversion of counts of the detector to counts of the canvas.
 
     Parameters
     ----------
     correction
         Which pixels (ky, kx) can be used.
     bad, near, weight
-        Pixels that cannot, but are filled in (n,), their eight neighbours (n, 8) and their
+        Pixels that cannot, but are interpolated (n,), their eight neighbours (n, 8) and their
         weights (n, 8), which sum to 1; flat indices.
     canvas
         Pixels of the result.
@@ -76,7 +76,7 @@ class Detector:
     canvas: Canvas
 
     def seen(self) -> Mask:
-        """Pixels (ky, kx) that are used or filled in."""
+        """Pixels (ky, kx) that are used or interpolated."""
         seen = self.correction.mask.copy()
         seen.ravel()[self.bad] = True
         return seen
@@ -92,7 +92,7 @@ class Detector:
         return values
 
     def binned(self, counts: NDArray[np.float32], corner: Array) -> NDArray[np.float32]:
-        """Counts (n, rows, columns) of the canvas whose corners (n, 2) lie there."""
+        """Counts (n, rows, columns) of the canvas with its corners (n, 2) on the detector."""
         from phaseloom.components.patterns.binning import add_areas
 
         binned = np.zeros((len(counts), *self.canvas.shape), dtype=np.float32)
@@ -100,12 +100,12 @@ class Detector:
         return binned
 
     def constant(self, shift: Array) -> Mask:
-        """Pixels of the canvas that see as much of the detector at all positions of the scan.
+        """Pixels of the canvas that cover the same area of the detector at all positions.
 
         Parameters
         ----------
         shift
-            (2,) by how far the canvas moves over the detector to either side, px.
+            (2,) largest shift of the canvas over the detector to either side, px.
         """
         from scipy.ndimage import maximum_filter, minimum_filter
 
@@ -120,7 +120,7 @@ class Detector:
 
 
 def detector_of(correction: Correction, canvas: Canvas) -> Detector:
-    """The detector with pixels that cannot be used filled in where their neighbours can."""
+    """The detector, unusable pixels interpolated where enough neighbours are usable."""
     good = np.pad(correction.mask, 1)
     index = np.pad(np.arange(correction.mask.size).reshape(correction.mask.shape), 1)
     rows, columns = np.nonzero(~correction.mask)
@@ -135,7 +135,7 @@ def detector_of(correction: Correction, canvas: Canvas) -> Detector:
 
 @dataclass(frozen=True, eq=False)
 class CountBlock:
-    """Rows made of the counts of neighbouring scan positions.
+    """Rows computed from the counts of neighbouring scan positions.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ class CountBlock:
         shape = patterns.shape[:2]
         counts = self.detector.counts(patterns.reshape(-1, *patterns.shape[2:]))
         del patterns
-        # Neighbours are looked at by the blocks that they belong to.
+        # Neighbours are checked by the blocks that they belong to.
         own = counts.reshape(*shape, -1)[inner]
         checked(own.reshape(-1, own.shape[-1]), self.rows.start)
         binned = self.detector.binned(counts, self.corner.reshape(-1, 2))

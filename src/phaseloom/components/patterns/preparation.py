@@ -1,13 +1,14 @@
-"""Patterns of a scan made ready for factorisation: resized, aligned, the direct beam left out."""
+"""Preparation of a scan for factorisation: patterns resized, aligned, direct beam masked."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phaseloom.components.options import PatternOptions, Patterns
 from phaseloom.components.patterns.matrix import Prepared
 from phaseloom.components.patterns.pattern_blocks import (
     Canvas,
@@ -16,17 +17,15 @@ from phaseloom.components.patterns.pattern_blocks import (
     detector_of,
     spot_blocks,
 )
-from phaseloom.compute.checkpoints import Checkpoints
-from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.compute.execution import Execution
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
+from phaseloom.options import takes_options
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from phaseloom.components.patterns.sample import Sample
-
-Preparation = Literal["registered", "raw", "mean", "peaks"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -35,14 +34,14 @@ _FEWEST = 4
 """Positions of a scan."""
 
 _SMALLEST = 11
-"""Rows or columns of a pattern: the window that its likeness to others is seen through."""
+"""Rows or columns of a pattern: the window of its structural similarity (SSIM)."""
 
 _SIGMA = 1.5
 """Of a drawn spot in px of the resized pattern, at least."""
 
 _ERRORS = 5.0
-"""Standard errors of its place that a drawn spot's sigma is at least: two drawings of one spot
-then share 1 − (σ_error/σ)² = 96 % of their energy."""
+"""A drawn spot's sigma is at least so many standard errors of its position: two drawings of one
+spot then share 1 − (σ_error/σ)² = 96 % of their energy."""
 
 _BEAM = 3.0
 """Sigmas of the direct beam, or of its edge beyond the radius of a disc, that are masked."""
@@ -60,49 +59,33 @@ _SHARE, _LEAST = 1 / 2000, 3
 """Share of the positions, and their number, that show a peak at a pixel at least."""
 
 
+@takes_options(preparation=PatternOptions)
 def prepare(
     source: Any,
     *,
-    patterns: Preparation | None = None,
-    size: int = 128,
-    mask_radius: float | None = None,
     seed: int = 0,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    keep: Checkpoints | None = None,
-    progress: Progress = SILENT,
+    preparation: PatternOptions,
+    execution: Execution,
 ) -> Prepared:
-    """The matrix of a scan, one row a position, one column a pixel; never in memory as a whole.
+    """The matrix of a scan, one row per position, one column per pixel, loaded by blocks.
+
+    ``raw`` patterns are the counts as measured. ``mean`` patterns are their mean over 3×3
+    neighbouring positions, at the rim over those there are. ``peaks``: the counts as measured, but
+    only of pixels where at least three positions (and 1 in 2000) have a registered peak.
+    ``registered`` patterns are drawn from the registered peaks, each a Gaussian of at least 1.5 px
+    that holds its integrated counts: no background, no noise between the spots. A scan is
+    registered first, with the defaults of :func:`phaseloom.diffraction.register`.
 
     Parameters
     ----------
     source
         A scan, or whatever :func:`phaseloom.io.as_scan` makes one of; for "registered" also
         :class:`phaseloom.diffraction.Peaks` or a dataset of them (group ``/peaks``).
-    patterns
-        By default "raw", and "registered" of peaks.
-
-        - "registered": drawn from the registered peaks, each a Gaussian of at least 1.5 px that
-          holds its integrated counts: no background, no noise between the spots. A scan is
-          registered first with the defaults of :func:`phaseloom.diffraction.register`.
-        - "raw": the counts as measured.
-        - "mean": their mean over 3×3 neighbouring positions, at the rim over those there are.
-        - "peaks": the counts as measured, but only of pixels where at least three positions (and
-          1 in 2000) have a registered peak.
-    size
-        Pixels of the longer side of the resized patterns; nothing is enlarged.
-    mask_radius
-        Px of the detector around the direct beam that are left out; 0: none, and a drawn pattern
-        has its direct beam then. By default out to where the beam has fallen to 1 % of its
-        height, or to three sizes of a registered spot.
     seed
         Same seed, same result.
-    workers, scheduler
-        Threads, or the address of a dask.distributed cluster, for the registration.
-    keep
-        Where a registration is kept.
-    progress
-        Where long work is reported.
+    **options
+        Of the patterns, and how a registration is carried out. With a ``mask_radius`` of 0
+        nothing is left out, and drawn patterns have their direct beam.
 
     Returns
     -------
@@ -117,30 +100,30 @@ def prepare(
     Raises
     ------
     InputError
-        An option cannot be, the scan has fewer than four positions, its patterns are all empty,
-        flat or the same, or nothing is left of them. Negative intensities and such that are no
-        numbers are found when the blocks are loaded.
+        An option is out of bounds, the scan has fewer than four positions, its patterns are all
+        empty, flat or the same, or nothing is left of them. Intensities that are negative or NaN
+        are found when the blocks are loaded.
 
     Notes
     -----
     Pixels of the resized pattern are squares, ``binning`` detector px wide, whatever that number
     is: a detector pixel on an edge is shared by area. Sums stay counts, so their noise is still
-    Poisson's. Nothing is cropped or padded: the last row and column of the shorter side may see
-    less than a whole pixel.
+    Poisson's. Nothing is enlarged, cropped or padded: the last row and column of the shorter side
+    may see less than a whole pixel.
 
     Where the direct beam moves over the scan by more than half a resized pixel, measured patterns
     are shifted by the plane fitted to it, in the same step (a linear interpolation); pixels that
-    leave the detector, or cross a gap, on the way are not used. Hot and dead pixels are filled in
-    with the mean of their neighbours.
+    leave the detector, or cross a gap, on the way are not used. By default the direct beam is left
+    out as far as it has fallen to 1 % of its height (drawn patterns: to three sizes of a
+    registered spot). Hot and dead pixels are replaced by the mean of their neighbours.
     """
     import xarray as xr
 
     if isinstance(source, xr.Dataset) and "offset" in source:
         source = Peaks(source)
-    if patterns is None:
-        patterns = "registered" if isinstance(source, Peaks) else "raw"
-    _check_options(patterns, size, mask_radius)
-    keep = keep or Checkpoints()
+    size, mask_radius = preparation.size, preparation.mask_radius
+    default: Patterns = "registered" if isinstance(source, Peaks) else "raw"
+    patterns = preparation.patterns or default
     if isinstance(source, Peaks):
         if patterns != "registered":
             raise InputError(
@@ -160,28 +143,12 @@ def prepare(
     if patterns in ("registered", "peaks"):
         from phaseloom.diffraction.registration import register
 
-        data = register(
-            scan, seed=seed, workers=workers, scheduler=scheduler, keep=keep, progress=progress
-        )
-        data.attrs |= _facts(scan)
+        data = register(scan, seed=seed, execution=execution)
+        data.attrs |= _beam_attributes(scan)
         peaks = Peaks(data)
         if patterns == "registered":
             return _drawn(peaks, size, mask_radius)
     return _measured(scan, with_beam(sample, scan, peaks, seed), peaks, patterns, size, mask_radius)
-
-
-def _check_options(patterns: str, size: int, mask_radius: float | None) -> None:
-    if patterns not in get_args(Preparation):
-        known = ", ".join(get_args(Preparation))
-        raise InputError(f"there are no {patterns!r} patterns", f"take {known}")
-    if size < _SMALLEST:
-        raise InputError(
-            f"patterns of {size} px are too small", f"give at least {_SMALLEST}, usually 128"
-        )
-    if mask_radius is not None and not (np.isfinite(mask_radius) and mask_radius >= 0):
-        raise InputError(
-            f"a mask of radius {mask_radius} cannot be", "give it in px of the detector, or 0"
-        )
 
 
 def _check_shape(scan: tuple[int, int], detector: tuple[int, int], size: int) -> None:
@@ -193,7 +160,7 @@ def _check_shape(scan: tuple[int, int], detector: tuple[int, int], size: int) ->
     if min(detector) < _SMALLEST:
         raise InputError(
             f"patterns of {detector[0]}×{detector[1]} px are too small",
-            "see whether the axes of scan and detector are in the right order",
+            "check whether the axes of scan and detector are in the right order",
         )
     rows, columns = canvas_of(detector, size).shape
     if min(rows, columns) < _SMALLEST:
@@ -204,9 +171,10 @@ def _check_shape(scan: tuple[int, int], detector: tuple[int, int], size: int) ->
         )
 
 
-def _facts(scan: xr.Dataset) -> dict[str, float]:
-    known = ("voltage", "precession_angle")
-    return {n: float(scan.attrs[n]) for n in known if scan.attrs.get(n) is not None}
+def _beam_attributes(scan: xr.Dataset) -> dict[str, float]:
+    """Voltage and precession angle, where they are known."""
+    names = ("voltage", "precession_angle")
+    return {name: float(scan.attrs[name]) for name in names if scan.attrs.get(name) is not None}
 
 
 def _drawn(peaks: Peaks, size: int, mask_radius: float | None) -> Prepared:
@@ -225,7 +193,7 @@ def _drawn(peaks: Peaks, size: int, mask_radius: float | None) -> Prepared:
     if not len(spots):
         raise InputError(
             "no pattern has a peak beside the direct beam",
-            "look at the peaks and their threshold, or take raw patterns",
+            "check the peaks and their threshold, or take raw patterns",
         )
     sigma = max(_SIGMA, _ERRORS * _place_error(spots) / canvas.factor)
     calibrated = peaks.units != "px"
@@ -263,7 +231,7 @@ def _measured(
     if not pixels.any():
         raise InputError(
             "no pixel of the patterns is left to use",
-            "look at the peaks and at the radius of the mask, or take raw patterns",
+            "check the peaks and the radius of the mask, or take raw patterns",
         )
     units = {str(scan[axis].attrs.get("units", "px")) for axis in ("ky", "kx")}
     step = abs(float(scan["kx"][-1] - scan["kx"][0])) / (scan.sizes["kx"] - 1)
@@ -286,14 +254,14 @@ def _prepared(
     scan_shape: tuple[int, int],
     attrs: dict[str, Any],
 ) -> Prepared:
-    """Put together with the coordinates; `pixel_size` is in Å⁻¹ per detector px, if known."""
-    known = {} if pixel_size is None else {"pixel_size": pixel_size * canvas.factor}
+    """The matrix with its coordinates; `pixel_size` is in Å⁻¹ per detector px, if known."""
+    scale = {} if pixel_size is None else {"pixel_size": pixel_size * canvas.factor}
     y, x = (
         scan[axis].to_numpy().astype(np.float64) if axis in scan.coords else np.arange(float(n))
         for axis, n in zip(("y", "x"), scan_shape, strict=True)
     )
     ky, kx = (
-        (np.arange(n, dtype=np.float64) - at) * known.get("pixel_size", 1.0)
+        (np.arange(n, dtype=np.float64) - at) * scale.get("pixel_size", 1.0)
         for n, at in zip(canvas.shape, centre, strict=True)
     )
     length = str(scan["y"].attrs.get("units", "px")) if "y" in scan.coords else "px"
@@ -302,13 +270,15 @@ def _prepared(
         "binning": canvas.factor,
         "centre": centre,
         "length_units": length,
-        "reciprocal_units": "Å⁻¹" if known else "px",
+        "reciprocal_units": "Å⁻¹" if scale else "px",
     }
-    return Prepared(blocks, scan_shape, pixels, y, x, ky, kx, attrs | known | _facts(scan))
+    return Prepared(
+        blocks, scan_shape, pixels, y, x, ky, kx, attrs | scale | _beam_attributes(scan)
+    )
 
 
 def _outside(canvas: Canvas, centre: tuple[float, float], radius: float, pixels: Mask) -> Mask:
-    """Those of the pixels that the mask around the direct beam does not touch."""
+    """The pixels outside the mask around the direct beam."""
     if radius == 0:
         return pixels
     rows, columns = np.indices(canvas.shape)
@@ -362,8 +332,8 @@ def _peak_pixels(peaks: Peaks, canvas: Canvas, middle: Array, radius: float) -> 
     beside = away[:, np.hypot(*away) > radius]
     rows, columns = np.rint(canvas.place(middle[:, None] + beside)).astype(np.intp)
     number, shape = np.zeros(canvas.shape, dtype=np.int64), canvas.shape
-    there = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
-    np.add.at(number, (rows[there], columns[there]), 1)
+    inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+    np.add.at(number, (rows[inside], columns[inside]), 1)
     disc, sigma = _spot(peaks)
     reach = max(_NEAR, (disc or 1.5 * sigma) / canvas.factor)
     steps = np.arange(-int(reach), int(reach) + 1)

@@ -1,4 +1,4 @@
-"""What a few patterns tell of a scan before it is prepared: bad pixels, the direct beam."""
+"""Sample of the patterns of a scan: usable pixels, position and radius of the direct beam."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 _FALLEN = 0.01
-"""Part of its height over its surroundings at which the direct beam has ended."""
+"""Part of its height above its surroundings at which the direct beam has ended."""
 
 _WIDEST = 3.0
 """Radii at half maximum beyond which nothing is the direct beam: a Gaussian has ended at 2.6."""
@@ -28,7 +28,7 @@ _WIDEST = 3.0
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Some patterns of a scan.
+    """A sample of the patterns of a scan.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Sample:
     beam_radius: float = math.nan
 
     def beam_extent(self) -> float:
-        """Radius in px at which the mean direct beam has fallen to 1 % over its surroundings.
+        """Radius in px at which the mean direct beam has fallen to 1 % above its surroundings.
 
         0 where it is not seen.
         """
@@ -78,7 +78,7 @@ class Sample:
 
 
 def sample_of(scan: xr.Dataset) -> Sample:
-    """Some patterns of a scan, evenly spread, and the pixels that can be used.
+    """An evenly spread sample of the patterns of a scan, and its usable pixels.
 
     Raises
     ------
@@ -91,13 +91,13 @@ def sample_of(scan: xr.Dataset) -> Sample:
     patterns, positions = sample_patterns(scan, sample_size(scan))
     correction = make_correction(patterns)
     values = corrected(patterns, correction)
-    # What is no count in all patterns marks a pixel that measures nothing.
+    # A pixel that is negative or NaN in all patterns measures nothing.
     mask = correction.mask & (values >= 0).any(axis=0)
     if not mask.any():
-        raise InputError("no pixel of the patterns holds a count", "see how they were stored")
+        raise InputError("no pixel of the patterns holds a count", "check how they were stored")
     seen = values[:, mask]
     if not (np.fmax.reduce(seen, axis=1) > np.fmin.reduce(seen, axis=1)).any():
-        raise InputError("the patterns are empty or flat", "see whether the beam was on")
+        raise InputError("the patterns are empty or flat", "check whether the beam was on")
     if len(seen) > 1 and bool((seen == seen[0]).all()):
         raise InputError(
             "the patterns are all the same", "components need patterns that differ over the scan"
@@ -107,7 +107,7 @@ def sample_of(scan: xr.Dataset) -> Sample:
 
 
 def with_beam(sample: Sample, scan: xr.Dataset, peaks: Peaks | None, seed: int) -> Sample:
-    """The sample with the direct beam: of the registration, if there is one, or looked for."""
+    """The sample with the direct beam, from the registration or found in the sample."""
     if peaks is not None:
         centre = [peaks.data[c].to_numpy().astype(np.float64) for c in ("centre_y", "centre_x")]
         radius = peaks.data.attrs.get("beam_radius")

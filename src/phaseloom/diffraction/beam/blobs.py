@@ -1,4 +1,4 @@
-"""Bright blobs of any width in a series of patterns, and what helps to find them."""
+"""Bright blobs of any width in each pattern: candidates for the direct beam."""
 
 from __future__ import annotations
 

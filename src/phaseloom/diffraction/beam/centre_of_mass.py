@@ -1,4 +1,7 @@
-"""Centres of mass in windows that follow a spot, for many patterns at once."""
+"""Centre of mass of the direct beam in a window that follows it, for many patterns at once.
+
+Also the beam's radius. What the beam's plane over the scan is fitted to in the end.
+"""
 
 from __future__ import annotations
 
@@ -63,14 +66,15 @@ def beam_radius(patterns: Images, centres: Array) -> float:
     away = np.hypot(rows - centres[:, 0, None, None], columns - centres[:, 1, None, None])
     bins = (2 * away).astype(np.intp).ravel()
     number = np.bincount(bins, weight.ravel())
-    there = number > 0
+    filled = number > 0
     profile, radii = (
-        np.bincount(bins, (part * weight).ravel())[there] / number[there] for part in (values, away)
+        np.bincount(bins, (part * weight).ravel())[filled] / number[filled]
+        for part in (values, away)
     )
     core = radii < 1.0
     if not core.any():
         return 1.0
-    top = float(np.average(profile[core], weights=number[there][core]))
+    top = float(np.average(profile[core], weights=number[filled][core]))
     half = (top + float(profile.min())) / 2
     under = np.flatnonzero((profile < half) & (radii > 0.5))
     if under.size == 0 or under[0] == 0:
@@ -131,7 +135,7 @@ def window_values(
 
 
 def _count_of_one(values: Array, rim: Array, ground: Array) -> float:
-    """What one electron counts: variance over mean about the beam, or the smallest value."""
+    """Counts per electron: variance over mean about the beam, or the smallest value."""
     number = np.maximum(rim.sum(axis=(1, 2)), 1e-9)
     variance = ((values - ground[:, None, None]) ** 2 * rim).sum(axis=(1, 2)) / number
     lit = ground > 0

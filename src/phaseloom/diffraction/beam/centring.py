@@ -1,7 +1,8 @@
-"""Where the direct beam is, at every scan position.
+"""Position of the direct beam at every scan position.
 
-The direct beam is in every pattern while reflections come and go; it need not be the brightest
-spot, descan moves it across the detector, and a beam stop may hide it.
+The beam of a sample (:func:`beam_of_sample`) and of all patterns (:func:`beam_plane`). The direct
+beam is in every pattern while reflections come and go; it need not be the brightest spot, descan
+moves it across the detector, and a beam stop may hide it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 from phaseloom.diffraction.beam.blobs import binned, blobs, maxima, smooth
 from phaseloom.diffraction.beam.centre_of_mass import (
     beam_radius,
-    centre_of_mass,
     measured_centres,
     window_values,
 )
@@ -27,9 +27,8 @@ from phaseloom.diffraction.beam.planes import (
     scatter_about,
     search_planes,
 )
+from phaseloom.diffraction.detector.shapes import check_shapes
 from phaseloom.errors import InputError, InputWarning
-
-__all__ = ["Beam", "beam_of_sample", "beam_plane", "centre_of_mass"]
 
 Array = NDArray[np.float64]
 Images = NDArray[np.float32]
@@ -144,11 +143,7 @@ def beam_of_sample(
     """
     values = np.asarray(patterns, dtype=np.float32)
     places = np.asarray(positions, dtype=np.float64)
-    if values.ndim != 3 or places.shape != (len(values), 2):
-        raise InputError(
-            f"patterns {values.shape} and positions {places.shape} do not belong together",
-            "pass (n, rows, columns) and (n, 2)",
-        )
+    check_shapes(values, places, "positions")
     if mask is not None:
         usable = np.asarray(mask, dtype=bool)
         if usable.shape != values.shape[1:]:
@@ -265,12 +260,12 @@ def beam_plane(
         )
     index = np.indices(shape).reshape(2, -1).T.astype(np.float64)
     values = np.stack(flat[:2], axis=1)
-    known = np.asarray(np.isfinite(values).all(axis=1) & np.isfinite(flat[2]))
-    if not known.any():
+    measured = np.asarray(np.isfinite(values).all(axis=1) & np.isfinite(flat[2]))
+    if not measured.any():
         raise InputError("no pattern shows the direct beam", "give its position, or check the mask")
-    plane = _consensus(index[known], values[known], flat[2][known])
+    plane = _consensus(index[measured], values[measured], flat[2][measured])
     away = np.hypot(*(values - plane.at(index)).T)
-    near = np.asarray(known & (away < np.maximum(5 * flat[2], _NEAR)))
+    near = np.asarray(measured & (away < np.maximum(5 * flat[2], _NEAR)))
     if near.mean() < 0.1:
         warnings.warn(
             f"only {near.mean():.1%} of the patterns show a direct beam near the plane fitted to"
@@ -281,8 +276,8 @@ def beam_plane(
     scatter = scatter_about(index[near], values[near], plane)
     centre = plane.at(index)
     if each:
-        kept = near & (away < 5 * np.maximum(flat[2], scatter))
-        centre[kept] = values[kept]
+        trusted = near & (away < 5 * np.maximum(flat[2], scatter))
+        centre[trusted] = values[trusted]
     centre_y, centre_x = centre.T.reshape(2, *shape)
     return centre_y, centre_x, scatter
 
@@ -341,20 +336,20 @@ def _visible(
         seed=seed,
     )
     planes += symmetric[:1]
-    found = []
+    ranked = []
     for plane in planes:
         predicted = plane.at(places)
         away = np.sqrt(((candidates - predicted[:, None]) ** 2).sum(axis=-1))
         on = np.where(away < tolerance, heights, 0).max(axis=1)
         present = float((on > 0).mean())
         worth = 2 * present + float(on.mean()) + 2 * float(symmetry_at(halves, predicted).mean())
-        found.append((worth, present, predicted, plane))
-    if not found:
+        ranked.append((worth, present, predicted, plane))
+    if not ranked:
         return None, 0.0, False
-    worth, share, predicted, plane = max(found, key=lambda entry: entry[0])
+    worth, share, predicted, plane = max(ranked, key=lambda entry: entry[0])
     rivals = [
         worth - other < _MARGIN and np.hypot(*(elsewhere - predicted).T).mean() > 2 * tolerance
-        for other, _, elsewhere, _ in found
+        for other, _, elsewhere, _ in ranked
     ]
     return plane, share, any(rivals)
 
@@ -374,11 +369,11 @@ def _beam_through(
     places: Array, centres: Array, errors: Array, start: Plane, *, radius: float, hidden: bool
 ) -> Beam:
     """The beam on a robust plane through measured centres (NaN: not measured)."""
-    known = np.isfinite(centres).all(axis=1) & np.isfinite(errors)
+    measured = np.isfinite(centres).all(axis=1) & np.isfinite(errors)
     plane, scatter = start, float("nan")
-    if known.any():
-        plane = refine_plane(places[known], centres[known], errors[known], start)
-        scatter = scatter_about(places[known], centres[known], plane)
+    if measured.any():
+        plane = refine_plane(places[measured], centres[measured], errors[measured], start)
+        scatter = scatter_about(places[measured], centres[measured], plane)
     (row, column), *slopes = plane.coefficients.tolist()
     return Beam(row, column, (tuple(slopes[0]), tuple(slopes[1])), float(radius), hidden, scatter)
 

@@ -1,4 +1,4 @@
-"""The centre of a pattern from its point symmetry (Friedel's law).
+"""Centre of symmetry of a pattern (Friedel's law), by correlation with its point reflection.
 
 A pattern p and its reflection through c agree: p(x) = p(2c − x). The correlation of a pattern with
 its own reflection is its convolution with itself, and peaks at s = 2c whether the direct beam is
@@ -84,11 +84,11 @@ def symmetric_centres(halves: tuple[Images, int], predicted: Array) -> Array:
     every = np.arange(n)
     centre = np.empty((n, 2))
     for axis, (before, after) in enumerate((((-1, 0), (1, 0)), ((0, -1), (0, 1)))):
-        low, here, high = (
+        low, middle, high = (
             near[every, top[:, 0] + d[0], top[:, 1] + d[1]].astype(np.float64)
             for d in (before, (0, 0), after)
         )
-        curvature = low - 2 * here + high
+        curvature = low - 2 * middle + high
         part = np.where(curvature < 0, (low - high) / np.minimum(2 * curvature, -1e-12), 0)
         centre[:, axis] = place[:, axis] + top[:, axis] - reach - 1 + np.clip(part, -1, 1)
     return (centre / 2 + 0.5) * factor - 0.5

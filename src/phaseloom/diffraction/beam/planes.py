@@ -1,7 +1,8 @@
-"""A plane over the scan through positions most of which may be wrong.
+"""The descan plane: robust fit of the beam's position as a linear function of the scan index.
 
 Descan is linear in the scan coils' currents to first order, so where the direct beam falls on the
-detector is a plane over the scan indices.
+detector is a plane over the scan indices. Most of the positions it is fitted to may be wrong:
+random samples find it, Tukey's biweight refines it.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ def fit_plane(positions: Array, values: Array, weights: Array) -> Plane:
     scale = max(float(np.abs(positions - middle).max()), 1.0)
     design = np.column_stack([np.ones(len(positions)), (positions - middle) / scale])
     root = np.sqrt(weights)[:, None]
-    found = np.linalg.lstsq(design * root, values * root, rcond=1e-8)[0]
-    slopes = found[1:] / scale
-    return Plane(np.vstack([found[0] - middle @ slopes, slopes]))
+    solution = np.linalg.lstsq(design * root, values * root, rcond=1e-8)[0]
+    slopes = solution[1:] / scale
+    return Plane(np.vstack([solution[0] - middle @ slopes, slopes]))
 
 
 def refine_plane(positions: Array, values: Array, errors: Array, plane: Plane) -> Plane:
@@ -120,13 +121,13 @@ def search_planes(
     """
     rng = np.random.default_rng(seed)
     n, k, _ = candidates.shape
-    there = np.isfinite(candidates[..., 0])
-    chance = there / (1.0 + np.arange(k))
-    able = np.flatnonzero(there.any(axis=1))
+    present = np.isfinite(candidates[..., 0])
+    chance = present / (1.0 + np.arange(k))
+    able = np.flatnonzero(present.any(axis=1))
     if able.size == 0:
         return [], np.zeros(0)
     # level planes through every candidate, tilted ones through three candidates of three patterns
-    level = candidates[there]
+    level = candidates[present]
     trial = np.zeros((len(level), 3, 2))
     trial[:, 0] = level
     if able.size >= 3:

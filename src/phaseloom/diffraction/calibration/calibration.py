@@ -1,4 +1,4 @@
-"""Pixel size, ellipticity and centre from a material whose lattice spacings are known."""
+"""Calibration: pixel size, ellipticity and centre from a crystal of known lattice spacings."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from phaseloom.diffraction.calibration.ring_spots import (
 )
 from phaseloom.diffraction.calibration.rings import (
     Pixels,
+    beam_edge,
     best_scales,
     centre_of_symmetry,
     flattened,
     match_scales,
     measure_sectors,
+    outer_radius,
     radial_profile,
     ring_width,
     sharpest,
@@ -101,15 +103,15 @@ def read_calibration(path: str | PathLike[str]) -> Calibration:
         If the file is not one.
     """
     try:
-        found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         numbers: dict[str, Any] = {
-            name: int(found[name]) if name == "number" else float(found[name])
+            name: int(content[name]) if name == "number" else float(content[name])
             for name in Calibration.__dataclass_fields__
             if name not in ("distortion", "centre", "centre_error")
         }
-        (a, b), (c, d) = found["distortion"]
+        (a, b), (c, d) = content["distortion"]
         for name in ("centre", "centre_error"):
-            row, column = found[name]
+            row, column = content[name]
             numbers[name] = (float(row), float(column))
         distortion = ((float(a), float(b)), (float(c), float(d)))
         return Calibration(distortion=distortion, **numbers)
@@ -179,10 +181,10 @@ def calibrate_rings(
     centre = centre_guess or centre_of_symmetry(contrast)
     row, column = np.nonzero(usable)
     pixels = Pixels(row.astype(float), column.astype(float), image[usable], image.shape)
-    inner = _beam_edge(pixels, np.array([*centre, 0.0, 0.0]))
+    inner = beam_edge(pixels, np.array([*centre, 0.0, 0.0]))
     geometry = sharpest(contrast, (float(centre[0]), float(centre[1])), inner)
 
-    outer = _outer_radius(pixels, geometry)
+    outer = outer_radius(pixels, geometry)
     scale = _scale(contrast, geometry, k, (inner, outer), pixel_size_guess)
     fit: Geometry | None = None
     ring = np.zeros(0, dtype=np.intp)
@@ -322,25 +324,6 @@ def _usable(image: Array, mask: ArrayLike | None) -> NDArray[np.bool_]:
     if not usable.any() or not image[usable].max() > 0:
         raise InputError("the pattern is empty or masked everywhere", "see the mask")
     return np.asarray(usable)
-
-
-def _beam_edge(pixels: Pixels, geometry: Array) -> float:
-    """Radius, px, beyond which the direct beam (or its stop) no longer counts."""
-    radius, profile, _ = radial_profile(pixels, geometry)
-    if radius[0] > 2:
-        return float(radius[0] + 3)
-    half = (profile[radius < radius[0] + 2].mean() + np.median(profile)) / 2
-    under = np.flatnonzero(profile < half)
-    edge = radius[under[0]] if under.size else radius[0]
-    # where there is no beam, the background alone falls slowly
-    return float(max(radius[0] + 3, min(2.5 * edge + 3, 0.15 * max(pixels.shape))))
-
-
-def _outer_radius(pixels: Pixels, geometry: Array) -> float:
-    """Radius, px, up to which at least a third of each circle is on usable pixels."""
-    radius, _, number = radial_profile(pixels, geometry)
-    full = number > 2 * np.pi * radius / 3
-    return float(radius[full].max() if full.any() else radius.max())
 
 
 def _scale(contrast: Array, geometry: Array, k: Array, span: Pair, guess: float | None) -> float:

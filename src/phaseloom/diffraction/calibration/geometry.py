@@ -1,4 +1,4 @@
-"""Centre, ellipse and pixel size through points whose 1/d is known."""
+"""Least-squares fit of centre, ellipse and pixel size to points whose 1/d is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spots on the rings of a known material: how likely, and which ring each."""
+"""Calibration on single spots: each given to a ring of the known crystal; likelihood and fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Powder rings in one pattern: found without a guess, then measured sector by sector."""
+"""Calibration on powder rings: found without a guess, then measured sector by sector."""
 
 from __future__ import annotations
 
@@ -96,13 +96,13 @@ def sharpest(contrast: Array, centre: tuple[float, float], inner: float) -> Arra
     ]
     start = min(starts, key=blur)
     simplex = start + np.vstack([np.zeros(4), np.diag([1.5, 1.5, 0.008, 0.008])])
-    found = minimize(
+    optimum = minimize(
         blur,
         start,
         method="Nelder-Mead",
         options={"initial_simplex": simplex, "xatol": 5e-4, "fatol": 1e-7, "maxfev": 400},
     )
-    return np.asarray(found.x)
+    return np.asarray(optimum.x)
 
 
 def radial_profile(pixels: Pixels, geometry: Array) -> tuple[Array, Array, Array]:
@@ -110,10 +110,29 @@ def radial_profile(pixels: Pixels, geometry: Array) -> tuple[Array, Array, Array
     radius, _ = pixels.polar(geometry)
     bins = radius.astype(np.intp)
     number = np.bincount(bins)
-    there = number > 0
-    mean_radius = np.bincount(bins, radius)[there] / number[there]
-    mean = np.bincount(bins, pixels.value)[there] / number[there]
-    return mean_radius, mean, number[there].astype(np.float64)
+    filled = number > 0
+    mean_radius = np.bincount(bins, radius)[filled] / number[filled]
+    mean = np.bincount(bins, pixels.value)[filled] / number[filled]
+    return mean_radius, mean, number[filled].astype(np.float64)
+
+
+def beam_edge(pixels: Pixels, geometry: Array) -> float:
+    """Radius, px, beyond which the direct beam (or its stop) no longer counts."""
+    radius, profile, _ = radial_profile(pixels, geometry)
+    if radius[0] > 2:
+        return float(radius[0] + 3)
+    half = (profile[radius < radius[0] + 2].mean() + np.median(profile)) / 2
+    under = np.flatnonzero(profile < half)
+    edge = radius[under[0]] if under.size else radius[0]
+    # where there is no beam, the background alone falls slowly
+    return float(max(radius[0] + 3, min(2.5 * edge + 3, 0.15 * max(pixels.shape))))
+
+
+def outer_radius(pixels: Pixels, geometry: Array) -> float:
+    """Radius, px, up to which at least a third of each circle is on usable pixels."""
+    radius, _, number = radial_profile(pixels, geometry)
+    full = number > 2 * np.pi * radius / 3
+    return float(radius[full].max() if full.any() else radius.max())
 
 
 def match_scales(
@@ -260,21 +279,21 @@ def measure_sectors(
         own = sector == number
         bins = radius[own].astype(np.intp)
         count = np.bincount(bins)
-        there = count > 0
-        if there.sum() < 0.3 * (span[1] - span[0]):
+        filled = count > 0
+        if filled.sum() < 0.3 * (span[1] - span[0]):
             continue
-        mean_radius = np.bincount(bins, radius[own])[there] / count[there]
-        profile = np.bincount(bins, value[own])[there] / count[there]
+        mean_radius = np.bincount(bins, radius[own])[filled] / count[filled]
+        profile = np.bincount(bins, value[own])[filled] / count[filled]
         # rings that lose their pixels to the rim or a mask must not be extrapolated
         covered = np.array([(np.abs(mean_radius - r) < 1.5 * width).sum() for r in rings])
         seen = np.flatnonzero(covered >= 2 * width)
         if seen.size == 0:
             continue
         floor = max(float(np.median(profile)) * 0.05, 1e-12)
-        weight = np.sqrt(count[there] / np.maximum(profile, floor))
+        weight = np.sqrt(count[filled] / np.maximum(profile, floor))
         design = _design(mean_radius, rings[seen], width, span, slopes=True)
-        found, misfit, covariance = _solve(design, profile, weight)
-        height, slope = found[: seen.size], found[seen.size : 2 * seen.size]
+        coefficients, misfit, covariance = _solve(design, profile, weight)
+        height, slope = coefficients[: seen.size], coefficients[seen.size : 2 * seen.size]
         variance = np.diag(covariance) * misfit
         height_error = np.sqrt(variance[: seen.size])
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -311,7 +330,7 @@ def _solve(design: Array, profile: Array, weight: Array) -> tuple[Array, float, 
     """Weighted least squares: coefficients, χ² per degree of freedom, covariance for χ² = 1."""
     weighed = design * weight[:, None]
     inverse = np.linalg.pinv(weighed, rcond=1e-8)
-    found = inverse @ (profile * weight)
-    left = profile * weight - weighed @ found
+    coefficients = inverse @ (profile * weight)
+    left = profile * weight - weighed @ coefficients
     freedom = max(len(profile) - design.shape[1], 1)
-    return found, float(left @ left) / freedom, inverse @ inverse.T
+    return coefficients, float(left @ left) / freedom, inverse @ inverse.T

@@ -1,1 +1,7 @@
-"""The detector: correction of counts, unusable pixels, a sample of the patterns."""
+"""The detector: correction of counts, unusable pixels, a sample of the patterns.
+
+- ``correction``: dark, gain, saturation and mask applied; mean over neighbouring positions
+- ``outlying``: dead and hot pixels, and the shadow of a beam stop, found in a sample
+- ``sampling``: patterns evenly spread over the scan, read without reading the scan
+- ``shapes``: check that patterns, mask and positions belong together
+"""

@@ -1,4 +1,4 @@
-"""What the detector did to the counts: dark, gain, saturation, pixels that cannot be used."""
+"""Detector correction: dark, gain, saturation, unusable pixels."""
 
 from __future__ import annotations
 
@@ -121,10 +121,10 @@ def make_correction(
         limit = float(np.iinfo(raw.dtype).max)
     if not limit > 0:
         raise InputError(f"a saturation of {saturation} counts cannot be", "it must be positive")
-    known = Correction(usable, dark, gain, limit)
+    given = Correction(usable, dark, gain, limit)
     _some_left(usable, "the mask, dark and gain images leave no usable pixel")
     if hot or beam_stop:
-        values = corrected(raw, known)
+        values = corrected(raw, given)
         if hot:
             dead, bright = outlying_pixels(values)
             # what is saturated throughout the sample need not be so everywhere

@@ -1,4 +1,4 @@
-"""Detector pixels that do not tell the truth, seen in a sample of patterns."""
+"""Dead and hot pixels, and the shadow of a beam stop, found in a sample of patterns."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def outlying_pixels(patterns: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.
         share = _sum(values[some], seen[some])
         rows, columns = np.nonzero(hot)
         expected = level[rows, columns] / groups
-        found = poisson.sf(np.ceil(share[rows, columns] / gain) - 1, expected) < _GROUP_ALARM
-        hot[rows[~found], columns[~found]] = False
+        persistent = poisson.sf(np.ceil(share[rows, columns] / gain) - 1, expected) < _GROUP_ALARM
+        hot[rows[~persistent], columns[~persistent]] = False
 
     dead = (total < _DEAD_SHARE * lowest) & (lowest > 0.6 * around)
     expected = np.maximum(lowest, 0) / gain

@@ -1,4 +1,4 @@
-"""A few patterns of a scan, evenly spread, read without reading the scan."""
+"""Sample of a scan: a few patterns, evenly spread, read without reading the scan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was found on the detector, as the peak table: vectors from the direct beam, and maps."""
+"""Assembly of the peak table: from positions on the detector to calibrated vectors, and maps."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.diffraction.beam.centring import Beam, beam_plane
+from phaseloom.diffraction.options import PeakSelection
 from phaseloom.errors import InputWarning
 
 if TYPE_CHECKING:
@@ -111,12 +112,12 @@ def vectors(
     )
     peaks = Peaks(data)
     size, anisotropy, units = _pixel(scan)
-    turn = anisotropy if distortion is None else distortion @ anisotropy
-    return peaks.calibrated(size, units=units, distortion=turn)
+    matrix = anisotropy if distortion is None else distortion @ anisotropy
+    return peaks.calibrated(size, units=units, distortion=matrix)
 
 
 def _pixel(scan: xr.Dataset) -> tuple[float, NDArray[np.float64], str]:
-    """Pixel size, what makes pixels square that are not, and the unit."""
+    """Pixel size, matrix that makes the pixels square, and unit."""
     units = [str(scan[axis].attrs.get("units", "px")) for axis in ("ky", "kx")]
     if "px" in units:
         return 1.0, np.eye(2), "px"
@@ -130,19 +131,19 @@ def _pixel(scan: xr.Dataset) -> tuple[float, NDArray[np.float64], str]:
 def finished(
     peaks: Peaks,
     found: dict[str, NDArray[Any]],
-    cut: dict[str, Any],
+    selection: PeakSelection,
     correction: Correction,
     beam: Beam,
     finder: Finder,
     threshold: str,
 ) -> xr.Dataset:
-    """Filtered, with the maps that follow from the peaks, and rounded to what is known."""
+    """The finished table: filtered, with the maps that follow from the peaks, rounded."""
     from phaseloom.diffraction.peaks.filtering import filter_peaks
     from phaseloom.diffraction.peaks.precision import rounded
     from phaseloom.diffraction.peaks.virtual import spot_count, spot_sum
 
-    if any(limit is not None for limit in cut.values()):
-        peaks = filter_peaks(peaks, **cut)
+    if selection != PeakSelection():
+        peaks = filter_peaks(peaks, selection=selection)
     data = peaks.data.copy()
     absent = (found["number"] < 0).reshape(peaks.shape)
     count = np.where(absent, -1, spot_count(peaks).to_numpy()).astype(np.int32)

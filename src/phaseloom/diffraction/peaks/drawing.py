@@ -1,4 +1,4 @@
-"""Spots drawn into patterns at sub-pixel positions: the compiled loops of the renderer.
+"""Compiled drawing of Gaussians and discs into patterns, at sub-pixel positions.
 
 Pixel (i, j) covers the square from (i − ½, j − ½) to (i + ½, j + ½). A pixel gets the part of the
 spot that falls on its square, worked out exactly, so counts are conserved and the centre of

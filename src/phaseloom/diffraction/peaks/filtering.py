@@ -1,4 +1,4 @@
-"""Peaks that are no reflections, found and left out: hot pixels, amorphous rings, weak ones."""
+"""Filters of the peak table: weak peaks, regions, hot pixels, amorphous rings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from phaseloom.diffraction.options import PeakSelection
 from phaseloom.diffraction.peaks.virtual import inside, spot_count, spot_sum
+from phaseloom.options import takes_options
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,17 +28,14 @@ _DENSE = 2.0
 _UNEVEN = 0.1
 
 
+@takes_options(selection=PeakSelection)
 def filter_peaks(
     peaks: Peaks,
     *,
-    k_min: float | None = None,
-    k_max: float | None = None,
-    intensity_min: float | None = None,
-    prominence_min: float | None = None,
-    significance_min: float | None = None,
     keep: Region | None = None,
     remove: Region | None = None,
     hot: bool = False,
+    selection: PeakSelection,
 ) -> Peaks:
     """The peaks that pass all conditions given; without any, all of them.
 
@@ -44,19 +43,12 @@ def filter_peaks(
     ----------
     peaks
         The peak table.
-    k_min, k_max
-        Least and largest length of the vector, in the unit of the table.
-    intensity_min
-        Least integrated counts.
-    prominence_min
-        Least prominence, counts per pixel.
-    significance_min
-        Least intensity in units of its standard error.
     keep, remove
         Regions of reciprocal space, see :func:`phaseloom.diffraction.peaks.virtual.inside`: only
         peaks within the one, and none within the other.
     hot
         Remove the peaks of the hot pixels that :func:`hot_positions` is sure of.
+    **options
 
     Returns
     -------
@@ -69,23 +61,23 @@ def filter_peaks(
     with np.errstate(divide="ignore", invalid="ignore"):
         significance = data["intensity"].to_numpy() / data["intensity_error"].to_numpy()
     for values, least in (
-        (k, k_min),
-        (data["intensity"].to_numpy(), intensity_min),
-        (data["peak_prominence"].to_numpy(), prominence_min),
-        (significance, significance_min),
+        (k, selection.k_min),
+        (data["intensity"].to_numpy(), selection.intensity_min),
+        (data["peak_prominence"].to_numpy(), selection.prominence_min),
+        (significance, selection.significance_min),
     ):
         if least is not None:
             chosen &= values >= least
-    if k_max is not None:
-        chosen &= k <= k_max
+    if selection.k_max is not None:
+        chosen &= k <= selection.k_max
     if keep is not None:
         chosen &= inside(peaks, keep)
     if remove is not None:
         chosen &= ~inside(peaks, remove)
     if hot:
-        found = hot_positions(peaks)
-        found = found.isel(candidate=np.flatnonzero(found["verdict"].to_numpy() == "hot"))
-        chosen &= _window(peaks, found["row"].to_numpy(), found["column"].to_numpy())[0] < 0
+        pixels = hot_positions(peaks)
+        pixels = pixels.isel(candidate=np.flatnonzero(pixels["verdict"].to_numpy() == "hot"))
+        chosen &= _window(peaks, pixels["row"].to_numpy(), pixels["column"].to_numpy())[0] < 0
     left = peaks.select(chosen)
     for name, measure in (("spot_sum", spot_sum), ("spot_count", spot_count)):
         if name in left.data:
@@ -98,7 +90,7 @@ def filter_peaks(
 
 
 def hot_positions(peaks: Peaks) -> xr.Dataset:
-    """Detector pixels where peaks are found far more often than around them, and what they are.
+    """Detector positions with far more peaks than around them: hot pixels or reflections.
 
     Both a hot pixel and a reflection of a single crystal bring peaks at one place of the
     detector again and again. What tells them apart: a hot pixel stays on its pixel while the
@@ -142,7 +134,7 @@ def hot_positions(peaks: Peaks) -> xr.Dataset:
         sharp = data["peak_prominence"] / data["intensity"]
     usual = np.nanmedian(sharp[_aside(peaks)]) if n else np.nan
     error = np.sqrt((data["ky_error"] ** 2 + data["kx_error"] ** 2) / 2) / peaks.pixel_size
-    found = {
+    measures = {
         "count": np.bincount(group, minlength=n),
         "expected": expected,
         "spread": _spread(place, group, n),
@@ -152,26 +144,26 @@ def hot_positions(peaks: Peaks) -> xr.Dataset:
         "sharpness": _medians(sharp[order], group, n) / usual,
     }
     off = [_medians(p - at[group], group, n) for p, at in zip(place, (rows, columns), strict=True)]
-    slack = 0.1 + 1.25 * found["spread"] / np.sqrt(np.maximum(1, found["count"]))
+    slack = 0.1 + 1.25 * measures["spread"] / np.sqrt(np.maximum(1, measures["count"]))
     central = np.maximum(*np.abs(off)) <= slack
-    moves = found["descan"] > 3 * np.maximum(found["error"], 0.05)
-    stays = found["spread"] < 0.5 * found["spread_from_beam"]
-    follows = found["spread_from_beam"] < 0.5 * found["spread"]
-    still = found["spread"] < _STILL * found["error"]
-    perhaps = found["spread"] < _PERHAPS_STILL * found["error"]
-    sharper = found["sharpness"] > _SHARP
+    moves = measures["descan"] > 3 * np.maximum(measures["error"], 0.05)
+    stays = measures["spread"] < 0.5 * measures["spread_from_beam"]
+    follows = measures["spread_from_beam"] < 0.5 * measures["spread"]
+    still = measures["spread"] < _STILL * measures["error"]
+    perhaps = measures["spread"] < _PERHAPS_STILL * measures["error"]
+    sharper = measures["sharpness"] > _SHARP
     verdict = np.select(
         [moves & stays, moves & follows, moves, central & (still | sharper), still | perhaps],
         ["hot", "reflection", "undecided", "hot", "undecided"],
         "reflection",
     )
-    columns_found = {"row": rows, "column": columns} | found | {"verdict": verdict}
-    result = xr.Dataset({c: ("candidate", v) for c, v in columns_found.items()})
-    return result.isel(candidate=np.argsort(-found["count"], kind="stable"))
+    table = {"row": rows, "column": columns} | measures | {"verdict": verdict}
+    result = xr.Dataset({c: ("candidate", v) for c, v in table.items()})
+    return result.isel(candidate=np.argsort(-measures["count"], kind="stable"))
 
 
 def amorphous_ring(peaks: Peaks) -> list[tuple[float, float]]:
-    """Annuli that are full of weak peaks at all azimuths alike: a suggestion, nothing is removed.
+    """Amorphous rings: annuli full of weak peaks at all azimuths alike; nothing is removed.
 
     Of the weaker half of the peaks, the density over annuli of the largest circle on the
     detector is compared with its median, and their counts over 24 sectors with each other: an
@@ -231,8 +223,10 @@ def _crowded(
 
     height, width = peaks.detector_shape
     y, x = peaks.on_detector()
-    there = _aside(peaks) & (y > -0.5) & (y < height - 0.5) & (x > -0.5) & (x < width - 0.5)
-    flat = np.rint(y[there]).astype(np.int64) * width + np.rint(x[there]).astype(np.int64)
+    on_detector = _aside(peaks) & (y > -0.5) & (y < height - 0.5) & (x > -0.5) & (x < width - 0.5)
+    flat = np.rint(y[on_detector]).astype(np.int64) * width + np.rint(x[on_detector]).astype(
+        np.int64
+    )
     counts = np.bincount(flat, minlength=height * width).reshape(height, width).astype(np.float64)
     wide, narrow = (uniform_filter(counts, n, mode="nearest") for n in (7, 3))
     ring = np.maximum((49 * wide - 9 * narrow) / 40, 0)
@@ -253,10 +247,10 @@ def _window(
             owners[rows + 2 + dy, columns + 2 + dx] = np.arange(rows.size)
     # The pixel itself goes to its own candidate, whoever else claims it.
     owners[rows + 2, columns + 2] = np.arange(rows.size)
-    there = _aside(peaks) & np.isfinite(y) & np.isfinite(x)
-    i = np.clip(np.rint(np.where(there, y, -2)) + 2, 0, height + 3).astype(np.int64)
-    j = np.clip(np.rint(np.where(there, x, -2)) + 2, 0, width + 3).astype(np.int64)
-    owner = np.where(there, owners[i, j], -1)
+    placed = _aside(peaks) & np.isfinite(y) & np.isfinite(x)
+    i = np.clip(np.rint(np.where(placed, y, -2)) + 2, 0, height + 3).astype(np.int64)
+    j = np.clip(np.rint(np.where(placed, x, -2)) + 2, 0, width + 3).astype(np.int64)
+    owner = np.where(placed, owners[i, j], -1)
     if rows.size:
         far = (y - rows[owner]) ** 2 + (x - columns[owner]) ** 2 > 1
         owner[far | (owner < 0)] = -1

@@ -1,4 +1,4 @@
-"""The peak table at the precision that its uncertainties deserve, so that it packs tightly.
+"""Rounding of the peak table to its standard errors, so that it packs tightly on disk.
 
 A float32 holds 24 bits, most of them noise here, and noise does not compress. Rounded to a
 tenth of its standard error a value loses nothing that was known, and its last bits become zeros.

@@ -1,4 +1,4 @@
-"""Clean patterns rebuilt from the peak table: every spot where it was found, and nothing else."""
+"""Clean patterns from the peak table: every spot where it was found, and nothing else."""
 
 from __future__ import annotations
 

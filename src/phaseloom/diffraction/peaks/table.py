@@ -1,9 +1,10 @@
-"""The peak table: every spot of every pattern, flat."""
+"""The peak table: every spot of every pattern, in flat columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,7 @@ COLUMNS = (
 _VECTOR = ("ky", "kx", "ky_error", "kx_error")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Peaks:
     """The spots of a scan: columns of equal length and where each pattern's rows begin.
 
@@ -56,6 +57,40 @@ class Peaks:
     def __len__(self) -> int:
         """Number of peaks."""
         return int(self.data.sizes["peak"])
+
+    def __repr__(self) -> str:
+        """One line: peaks, scan, pixel size."""
+        facts = ", ".join(f"{name} {value}" for name, value in self._facts().items())
+        return f"<Peaks: {facts}>"
+
+    def _repr_html_(self) -> str:
+        """Shown by notebooks: size of the table and of the scan, columns with their units."""
+        facts = "".join(_row("th", name, value) for name, value in self._facts().items())
+        columns = "".join(
+            _row("td", name, self.data[name].attrs.get("units", ""), self.data[name].dtype)
+            for name in self.data.data_vars
+            if self.data[name].dims == ("peak",)
+        )
+        return (
+            f"<div><strong>Peaks</strong><table>{facts}</table>"
+            f"<table>{_row('th', 'column', 'unit', 'type')}{columns}</table></div>"
+        )
+
+    def _facts(self) -> dict[str, str]:
+        """Size of the table, of the scan and of a pixel, as text."""
+        rows, columns = self.shape
+        patterns = rows * columns
+        count = np.diff(self.offset)
+        each = f"{count.min()} to {count.max()}, mean {count.mean():.1f}" if patterns else "none"
+        units = self.data["ky"].attrs.get("units", "px")
+        size = self.data.attrs.get("pixel_size", np.nan)
+        return {
+            "peaks": f"{len(self)}",
+            "patterns": f"{patterns}",
+            "scan": f"{rows} × {columns}",
+            "per pattern": each,
+            "pixel size": "unknown" if units == "px" else f"{size:.6g} {units} per px",
+        }
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -159,12 +194,12 @@ class Peaks:
         if not (np.isfinite(pixel_size) and pixel_size > 0):
             raise InputError(f"a pixel size of {pixel_size} cannot be", "it must be positive")
         new = self.distortion if distortion is None else np.asarray(distortion, dtype=np.float64)
-        turn = pixel_size / self.pixel_size * new @ np.linalg.inv(self.distortion)
+        transform = pixel_size / self.pixel_size * new @ np.linalg.inv(self.distortion)
         data = self.data.copy()
         ky, kx = (self.data[c].to_numpy().astype(np.float64) for c in ("ky", "kx"))
         errors = np.stack([self.data[c].to_numpy() for c in ("ky_error", "kx_error")])
-        spread = np.sqrt(turn**2 @ errors.astype(np.float64) ** 2)
-        columns = dict(zip(_VECTOR, (*(turn @ np.stack([ky, kx])), *spread), strict=True))
+        spread = np.sqrt(transform**2 @ errors.astype(np.float64) ** 2)
+        columns = dict(zip(_VECTOR, (*(transform @ np.stack([ky, kx])), *spread), strict=True))
         for name, values in columns.items():
             attrs = {**self.data[name].attrs, "units": units}
             data[name] = ("peak", values.astype(np.float32), attrs)
@@ -181,6 +216,11 @@ class Peaks:
 
         y, x = np.divmod(self.position, self.shape[1])
         return pd.DataFrame({"y": y, "x": x} | {c: self.data[c].to_numpy() for c in COLUMNS})
+
+
+def _row(tag: str, *cells: Any) -> str:
+    """A row of an HTML table; what stands in the cells is text, not markup."""
+    return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
 
 
 def join(parts: Sequence[xr.Dataset]) -> Peaks:

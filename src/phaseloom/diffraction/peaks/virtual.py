@@ -1,4 +1,4 @@
-"""Maps and densities from the peak table alone: no pattern is read again."""
+"""Virtual images and densities from the peak table: dark field, spot count and sum, histograms."""
 
 from __future__ import annotations
 

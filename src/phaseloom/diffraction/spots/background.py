@@ -1,4 +1,4 @@
-"""Compiled background of one pattern, estimated on square cells of a few px.
+"""Compiled background of one pattern, on square cells of a few px.
 
 First, with all spots in the pattern: a clipped profile about the direct beam plus what remains,
 clipped and smoothed. Then, with the spots known: from between them.

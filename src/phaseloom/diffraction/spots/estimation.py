@@ -1,86 +1,55 @@
-"""What the peak finder must know, from a sample of patterns: spots, noise, background."""
+"""The finder for a scan, from a sample of its patterns.
+
+Puts together what others estimate: :mod:`~phaseloom.diffraction.spots.size` the spots' shape,
+:mod:`~phaseloom.diffraction.spots.noise_level` noise and background.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from phaseloom.diffraction.detector.shapes import check_shapes
+from phaseloom.diffraction.options import SpotSearch
 from phaseloom.diffraction.spots.noise_level import background_level, estimate_noise
 from phaseloom.diffraction.spots.shape import SpotShape
 from phaseloom.diffraction.spots.size import estimate_shape
-from phaseloom.errors import InputError
+from phaseloom.options import takes_options
 
 if TYPE_CHECKING:
     from phaseloom.diffraction.spots.finder import Finder
 
-__all__ = ["estimate_background", "estimate_noise", "estimate_shape", "make_finder"]
 
-
-def estimate_background(patterns: ArrayLike, beam: ArrayLike) -> float:
-    """Background where it is low, in counts per px: what the smoothing has to be wide enough for.
-
-    Parameters
-    ----------
-    patterns
-        (n, ky, kx), corrected, NaN where unusable.
-    beam
-        (n, 2), where the direct beam should be, in px.
-
-    Returns
-    -------
-    float
-        Low quartile of the means over squares of 16 px (spots are elsewhere, or in the upper
-        half); 0 where there is nothing, or less.
-    """
-    values = np.asarray(patterns, dtype=np.float32)
-    if values.ndim != 3 or np.shape(beam) != (len(values), 2):
-        raise InputError(
-            f"patterns {values.shape} and beam {np.shape(beam)} do not belong together",
-            "pass (n, rows, columns) and (n, 2)",
-        )
-    return background_level(values)
-
-
+@takes_options(search=SpotSearch)
 def make_finder(
     patterns: ArrayLike,
     beam: ArrayLike,
     *,
     beam_radius: float = math.nan,
-    kind: Literal["auto", "gaussian", "disk"] = "auto",
-    sigma: float | None = None,
-    radius: float | None = None,
-    false_alarms: float = 0.01,
-    max_peaks: int = 500,
+    search: SpotSearch,
 ) -> Finder:
     """The finder for a scan, from a sample of it.
 
     Parameters
     ----------
-    patterns
-        (n, ky, kx), corrected, NaN where unusable.
-    beam
-        (n, 2), where the direct beam should be (row, column), in px.
-    beam_radius
-        Radius at half maximum of the direct beam, in px; NaN where it is hidden.
-    kind
-        "gaussian", "disk", or "auto" to let the spots decide.
-    sigma, radius
-        Of the spots, in px, where known: they are Gaussians with ``sigma``, disks with ``radius``.
-    false_alarms, max_peaks
-        As in :class:`phaseloom.diffraction.spots.finder.Finder`.
+    patterns, beam, beam_radius
+        The sample, where the direct beam should be in it, and its radius, as for
+        :func:`phaseloom.diffraction.spots.size.estimate_shape`.
+    **options
 
     Raises
     ------
     InputError
-        Shapes do not fit, or both or the wrong one of ``sigma`` and ``radius`` are given.
+        Shapes do not fit, or an option is wrong.
     """
     from phaseloom.diffraction.spots.finder import Finder
 
-    level = estimate_background(patterns, beam)
-    shape = _known_shape(patterns, beam, beam_radius, kind, sigma, radius)
+    check_shapes(np.asarray(patterns), np.asarray(beam))
+    level = background_level(patterns)
+    shape = _shape(patterns, beam, beam_radius, search)
     guard = 1.2 * shape.half
     if math.isfinite(beam_radius):
         # A beam with a flat or a clipped top ends as steeply as a spot does.
@@ -90,32 +59,20 @@ def make_finder(
         shape=shape,
         gain=gain,
         floor=floor,
-        false_alarms=false_alarms,
+        false_alarms=search.false_alarms,
         background=level,
         guard=guard,
-        max_peaks=max_peaks,
+        max_peaks=search.max_peaks,
     )
 
 
-def _known_shape(
-    patterns: ArrayLike,
-    beam: ArrayLike,
-    beam_radius: float,
-    kind: Literal["auto", "gaussian", "disk"],
-    sigma: float | None,
-    radius: float | None,
+def _shape(
+    patterns: ArrayLike, beam: ArrayLike, beam_radius: float, search: SpotSearch
 ) -> SpotShape:
     """The shape as far as it is given, the rest from the spots."""
-    if (sigma is not None and (radius is not None or kind == "disk")) or (
-        radius is not None and kind == "gaussian"
-    ):
-        raise InputError(
-            "spots are either Gaussians with a sigma or disks with a radius",
-            "give only one of --sigma and --radius, and the --shape it belongs to",
-        )
-    if sigma is not None:
-        return SpotShape("gaussian", sigma=sigma)
-    if radius is not None:
-        edge = estimate_shape(patterns, beam, beam_radius=radius, kind="disk").edge
-        return SpotShape("disk", radius=radius, edge=min(edge, 0.5 * radius))
-    return estimate_shape(patterns, beam, beam_radius=beam_radius, kind=kind)
+    if search.sigma is not None:
+        return SpotShape("gaussian", sigma=search.sigma)
+    if search.radius is not None:
+        edge = estimate_shape(patterns, beam, beam_radius=search.radius, kind="disk").edge
+        return SpotShape("disk", radius=search.radius, edge=min(edge, 0.5 * search.radius))
+    return estimate_shape(patterns, beam, beam_radius=beam_radius, kind=search.shape)

@@ -1,4 +1,4 @@
-"""What noise can do: the least score a spot must have for a stated rate of false alarms.
+"""Threshold of the search: the least score of a spot for a stated rate of false alarms.
 
 On a flat background b the score of :func:`phaseloom.diffraction.spots.fitting.score` is a weighted
 sum of Poisson counts. Two facts set its threshold:

@@ -1,4 +1,4 @@
-"""Every spot of every pattern: position and intensity with their errors, and nothing else.
+"""The peak finder: position and intensity of every spot of every pattern, with standard errors.
 
 ``find_peaks(patterns, finder, correction, beam)`` is one compiled pass per pattern
 (:mod:`phaseloom.diffraction.spots.kernel` says how); the finder holds what is known beforehand.
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.diffraction.detector.correction import Correction
+from phaseloom.diffraction.detector.shapes import check_shapes
 from phaseloom.diffraction.spots.shape import SpotShape
 from phaseloom.errors import InputError
 
@@ -39,7 +40,7 @@ _KNOWN_TO = 400.0
 
 @dataclass(frozen=True, kw_only=True)
 class Finder:
-    """What is known before the first pattern is looked at.
+    """Settings of the search, known before the first pattern is looked at.
 
     Parameters
     ----------
@@ -144,12 +145,7 @@ def find_peaks(
 
     raw = np.asarray(patterns)
     expected = np.asarray(beam, dtype=np.float64)
-    if raw.ndim != 3 or raw.shape[1:] != correction.mask.shape or expected.shape != (len(raw), 2):
-        raise InputError(
-            f"patterns {raw.shape}, mask {correction.mask.shape} and beam {expected.shape} do not "
-            "belong together",
-            "pass (n, rows, columns), (rows, columns) and (n, 2)",
-        )
+    check_shapes(raw, expected, mask=correction.mask)
     room = _Room(raw.shape[1:], finder, correction)
     number = np.zeros(len(raw), np.int64)
     maps = np.full((len(raw), len(_MAPS)), np.nan)
@@ -173,6 +169,43 @@ def find_peaks(
     return Found(columns, number, dict(zip(_MAPS, maps.T, strict=True)))
 
 
+def with_beam(
+    found: Found,
+    predicted: NDArray[np.float64],
+    centres: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    *,
+    guard: float,
+) -> Found:
+    """Move the direct beam, map and peak, to where it was measured by other means.
+
+    Parameters
+    ----------
+    found
+        Changed in place: the maps of the beam, and the peaks within ``guard`` of where it should
+        be (there is no other than the beam), which get its place.
+    predicted
+        (n, 2), where the beam should be (row, column), in px.
+    centres, errors
+        (n, 2) and (n,), where it is and the standard error, in px; NaN where not measured.
+    guard
+        Of the finder, in px.
+    """
+    measured = (found.number >= 0) & np.isfinite(centres).all(axis=1) & np.isfinite(errors)
+    found.maps["beam_row"][:], found.maps["beam_column"][:] = np.where(
+        measured[:, None], centres, np.nan
+    ).T
+    found.maps["beam_error"][:] = np.where(measured, errors, np.nan)
+    pattern = np.repeat(np.arange(len(centres)), np.maximum(found.number, 0))
+    row, column = found.columns["row"], found.columns["column"]
+    away = np.hypot(row - predicted[pattern, 0], column - predicted[pattern, 1])
+    beam = measured[pattern] & (away < guard)
+    row[beam], column[beam] = centres[pattern[beam]].T
+    for name in ("row_error", "column_error"):
+        found.columns[name][beam] = errors[pattern[beam]]
+    return found
+
+
 def warm_up() -> None:
     """Compile the kernel, which takes half a minute once after installing, or load it."""
     side = 64
@@ -192,7 +225,7 @@ class _Room:
             raise InputError(
                 f"patterns of {height} × {width} px are too small for spots that reach "
                 f"{finder.shape.half} px from their middle",
-                "give the spots' --sigma or --radius if it was taken wrong",
+                "give the spots' sigma or radius if it was taken wrong",
             )
         side = finder.shape.bin_side
         spot = finder.shape.binned(side)

@@ -1,8 +1,8 @@
-"""Compiled fits of spots: templates, one scoring step of the likelihood, errors.
+"""Compiled parts of the fit of one spot: template, one scoring step of the likelihood, errors.
 
 A spot is ``amplitude · p(|r − centre|)`` over the background, p being 1 in its middle. All
-spots of a pattern are fitted together: each in turn on what the others and the background leave
-of the pattern. A step is Fisher scoring of the Poisson likelihood,
+spots of a pattern are fitted together (:mod:`phaseloom.diffraction.spots.joint_fit`): each in turn
+on what the others and the background leave. A step is Fisher scoring of the Poisson likelihood,
 δ = F⁻¹ Jᵀ W (n − μ) with W = 1/(gain·μ + floor) and F = Jᵀ W J, whose fixed point is the maximum
 of the likelihood, and whose F⁻¹ is the Cramér–Rao bound.
 
@@ -260,12 +260,12 @@ def score(image, rest, base, stride, y0, x0, blocks, gain, floor, p, amplitude):
                 i = block * LANES + lane
                 own = height * p[j, i]
                 expected = seen[i] - left[i]
-                there = expected > _PRESENT
+                present = expected > _PRESENT
                 w = np.float32(1.0) / (gain * max(expected - own, _LEAST) + floor)
-                w = w * p[j, i] if there else np.float32(0.0)
+                w = w * p[j, i] if present else np.float32(0.0)
                 signal += w * (left[i] + own)
                 noise += w * p[j, i]
-                share = p[j, i] if there else np.float32(0.0)
+                share = p[j, i] if present else np.float32(0.0)
                 total += share
                 squares += share * share
                 variance = gain * max(expected, _LEAST) + floor

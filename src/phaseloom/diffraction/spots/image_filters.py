@@ -1,4 +1,4 @@
-"""Compiled image operations of the peak finder: blur, bins, background lines, local maxima.
+"""Compiled image operations of the search: convolution, bins, radial profile, local maxima.
 
 Images are flat float32 arrays whose rows lie ``stride`` apart, with a margin between and around
 them, so that one loop serves a whole image and no edge needs a special case. Every function

@@ -1,4 +1,7 @@
-"""Compiled: all spots of a pattern fitted together, each in turn on what the others leave."""
+"""Compiled joint fit of all spots of a pattern: each in turn on what the others leave.
+
+The steps of one spot are those of :mod:`phaseloom.diffraction.spots.fitting`.
+"""
 
 from __future__ import annotations
 
@@ -137,7 +140,7 @@ def fit(image, rest, frame, shape, noise, work, spots, count, rounds, tall):
 
 
 @njit(**COMPILED)
-def close(image, rest, frame, shape, noise, work, spots, count, cells, misfits, side):
+def score_spots(image, rest, frame, shape, noise, work, spots, count, cells, misfits, side):
     """Score and background of all spots, as the last fit left them.
 
     Between the spots the variance may be more than that of counting (``misfits``, on cells of

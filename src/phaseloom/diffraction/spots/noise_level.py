@@ -1,9 +1,10 @@
-"""How noisy the counts are: variance of a pixel = gain · counts + floor.
+"""Noise of the counts: variance of a pixel = gain · counts + floor, from a sample of patterns.
 
-Two levels. From differences of neighbouring pixels, before anything is known of the spots
+Two estimates. From differences of neighbouring pixels, before anything is known of the spots
 (:func:`pixel_noise`). From what the spots and a smooth background leave (:func:`estimate_noise`):
 there, noise that neighbouring pixels share is told from unresolved reflections by its shorter
-correlation length, and counts as much as it does for a spot.
+correlation length, and counts as much as it does for a spot. How noise becomes a threshold says
+:mod:`phaseloom.diffraction.spots.false_alarms`.
 """
 
 from __future__ import annotations
@@ -152,9 +153,9 @@ def _discs(
     y, x = np.arange(size[1])[:, None], np.arange(size[2])
     for n, row, column, reach in zip(pattern, rows, columns, radius, strict=True):
         top, left = max(0, int(row - reach)), max(0, int(column - reach))
-        there = np.s_[top : int(row + reach) + 2, left : int(column + reach) + 2]
-        square = (y[there[0]] - row) ** 2 + (x[there[1]] - column) ** 2
-        inside[n][there] |= square < reach**2
+        box = np.s_[top : int(row + reach) + 2, left : int(column + reach) + 2]
+        square = (y[box[0]] - row) ** 2 + (x[box[1]] - column) ** 2
+        inside[n][box] |= square < reach**2
     return inside
 
 
@@ -191,11 +192,11 @@ def radial_mean(
         ring = r.astype(np.intp)
         number = np.bincount(ring.ravel(), usable[n].ravel())
         total = np.bincount(ring.ravel(), (counts[n] * usable[n]).ravel())
-        known = np.flatnonzero((number > 0) & (3 * np.arange(number.size) >= inner))
-        if known.size == 0:
+        filled = np.flatnonzero((number > 0) & (3 * np.arange(number.size) >= inner))
+        if filled.size == 0:
             out[n] = 0
             continue
-        out[n] = np.interp(r, known + 0.5, total[known] / number[known])
+        out[n] = np.interp(r, filled + 0.5, total[filled] / number[filled])
     return out
 
 
@@ -212,8 +213,8 @@ def _pixel_variance(
     mean = np.bincount(place, counts) / np.maximum(number, 1)
     fourth = np.bincount(place, square**2) / np.maximum(number, 1)
     error = np.sqrt(np.maximum(fourth - variance**2, 0) / np.maximum(number, 1))
-    there = number > 100
-    return _line(mean[there], variance[there], error[there])
+    enough = number > 100
+    return _line(mean[enough], variance[enough], error[enough])
 
 
 def _shared(
@@ -346,7 +347,11 @@ def _blocks(images: Images) -> Images:
 
 
 def background_level(patterns: ArrayLike) -> float:
-    """Low quartile of the local background, in counts per px; see ``estimate_background``."""
+    """Background where it is low, in counts per px: what the smoothing has to be wide enough for.
+
+    Low quartile of the means over squares of 16 px of ``patterns`` as of :func:`pixel_noise` (spots
+    are elsewhere, or in the upper half); 0 where there is nothing, or less.
+    """
     values = np.asarray(patterns, dtype=np.float32)
     squares = _blocks(values)
     full = np.isfinite(squares).sum(axis=2) > 0.3 * squares.shape[2]

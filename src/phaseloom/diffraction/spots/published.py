@@ -2,7 +2,8 @@
 
 F. Folastre et al., *Improved ACOM pattern matching in 4D-STEM through adaptive sub-pixel peak
 detection and image reconstruction*, Sci. Rep. 14 (2024), s41598-024-63060-5. It is here to be
-compared with; :func:`phaseloom.diffraction.spots.finder.find_peaks` is the better finder.
+compared with (``threshold="prominence"``);
+:func:`phaseloom.diffraction.spots.finder.find_peaks` is the better finder.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.diffraction.detector.correction import Correction, corrected
+from phaseloom.diffraction.detector.shapes import check_shapes
 from phaseloom.errors import InputError
 
 if TYPE_CHECKING:
@@ -98,12 +100,7 @@ def find_prominent(
 
     raw = np.asarray(patterns)
     expected = np.ascontiguousarray(beam, dtype=np.float64)
-    if raw.ndim != 3 or raw.shape[1:] != correction.mask.shape or expected.shape != (len(raw), 2):
-        raise InputError(
-            f"patterns {raw.shape}, mask {correction.mask.shape} and beam {expected.shape} do not "
-            "belong together",
-            "pass (n, rows, columns), (rows, columns) and (n, 2)",
-        )
+    check_shapes(raw, expected, mask=correction.mask)
     if min(raw.shape[1:]) < _SMALLEST:
         raise InputError(
             f"patterns of {raw.shape[1]} × {raw.shape[2]} px are too small for windows of 20 px",

@@ -1,4 +1,4 @@
-"""Where spots of unknown size are: maxima over place and scale, in units of the noise."""
+"""Search for spots of yet unknown size: maxima over place and scale, in units of the noise."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def find_blobs(
     step = max(1, -(-max(values.shape[1:]) // 512))
     n = max(1, int(_PIXELS * step**2 // values[0].size))
     index = np.unique(np.linspace(0, len(values) - 1, min(n, len(values))).astype(np.intp))
-    found, most = [], math.inf
+    per_scale, most = [], math.inf
     scale = _FINEST * step
     while scale <= min(_COARSEST * step, min(values.shape[1:]) / 8):
         side = (
@@ -66,15 +66,15 @@ def find_blobs(
         # Within, the direct beam is not taken for background.
         inner = max(3.5 * scale, 3 * beam_radius if math.isfinite(beam_radius) else 0.0)
         one, shared = _at_scale(values[index], beam[index], noise, (scale, inner), side, most)
-        found.append(one)
+        per_scale.append(one)
         # What large spots leave at large scales is not noise.
         most = min(most, shared) if scale > _SHARED_AT * step else most
         scale *= math.sqrt(2)
-    if not found:
+    if not per_scale:
         # Patterns smaller than eight of the finest spots.
         none = np.zeros(0)
         return Spots(none.astype(np.intp), none, none, none, none)
-    spots = Spots._make(map(np.concatenate, zip(*found, strict=True)))
+    spots = Spots._make(map(np.concatenate, zip(*per_scale, strict=True)))
     spots = spots._replace(pattern=index[spots.pattern])
     return _strongest(spots)
 
@@ -100,19 +100,19 @@ def _at_scale(
     usable = np.isfinite(blocks)
     number = usable.sum(axis=(2, 4)).astype(np.float32)
     counts = np.where(usable, blocks, 0).sum(axis=(2, 4)) / np.maximum(number, 1)
-    there = number > 0
+    seen = number > 0
     local = (beam + 0.5) / side - 0.5
     sigma = scale / side
-    ground = radial_mean(counts, there, local, inner / side)
+    ground = radial_mean(counts, seen, local, inner / side)
     spread = np.sqrt((gain * np.maximum(ground, 0) + floor) / side**2)
-    dim = there & (counts < ground + 3 * spread + 2 * gain / side**2)
+    dim = seen & (counts < ground + 3 * spread + 2 * gain / side**2)
     ground = radial_mean(counts, dim, local, inner / side).astype(np.float32)
     level = background_level(values)
     weight = [
-        ndimage.gaussian_filter(there.astype(np.float32), (0, s, s), mode="constant")
+        ndimage.gaussian_filter(seen.astype(np.float32), (0, s, s), mode="constant")
         for s in (sigma, 2 * sigma)
     ]
-    rest = np.where(there, counts - ground, 0)
+    rest = np.where(seen, counts - ground, 0)
     near, far = (
         ndimage.gaussian_filter(rest, (0, s, s), mode="constant") / np.maximum(w, 0.1)
         for s, w in zip((sigma, 2 * sigma), weight, strict=True)
@@ -124,13 +124,13 @@ def _at_scale(
     deviation = np.sqrt((gain * expected + floor) * norm)
     score = contrast / np.maximum(deviation, 1e-6 * gain)
     # Noise that pixels share makes every score larger; the smallest tell, where there are no spots.
-    scores = np.abs(score[there][:: max(1, score.size // 200_000)])
+    scores = np.abs(score[seen][:: max(1, score.size // 200_000)])
     quiet = np.quantile(scores, _QUIET) if scores.size else 0.0
     shared = min(max(1.0, float(quiet) / _QUIET_NORMAL), most)
     score /= shared
     electrons = contrast * (2 * math.pi * scale**2) / 0.3 / gain
     top = (score == ndimage.maximum_filter(score, (1, 3, 3))) & (score > _SCORE)
-    top &= there & (electrons > _LEAST_ELECTRONS) & (weight[0] > 0.6)
+    top &= seen & (electrons > _LEAST_ELECTRONS) & (weight[0] > 0.6)
     pattern, row, column = np.nonzero(top)
     high = score[top].astype(np.float64)
     # Of a pattern, the strongest.

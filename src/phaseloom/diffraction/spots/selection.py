@@ -1,4 +1,4 @@
-"""Compiled: which of the fitted spots count, in which order, and how they stand out."""
+"""Compiled selection among the fitted spots: which count, how they stand out, in which order."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def least_score(background, noise, thresholds):
 
 
 @njit(**COMPILED)
-def keep(spots, count, noise, thresholds, beam, apart):
+def select_spots(spots, count, noise, thresholds, beam, apart):
     """Drop what may be noise, what fell on another spot, and what is part of the direct beam.
 
     Parameters

@@ -1,4 +1,4 @@
-"""What a spot looks like: a Gaussian, or a disk with a soft edge."""
+"""The template of a spot: a Gaussian, or a disk with a soft edge."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from phaseloom.errors import InputError
 
 _ENTRIES_PER_SQUARE = 16
+_HALF_WIDTH = 1.1774100225154747
+"""Radius at half maximum of a Gaussian, over its sigma."""
 _FILTER_OF_DISK = 0.63
 """Sigma of the Gaussian that finds a disk best, over its radius: 90 % of the matched filter."""
 
@@ -39,19 +41,24 @@ class SpotShape:
         if self.kind == "gaussian" and not 0.5 <= self.sigma <= 20:
             raise InputError(
                 f"spots with a sigma of {self.sigma:g} px cannot be registered",
-                "0.5 to 20 px is possible: bin the patterns, or give --sigma",
+                "0.5 to 20 px is possible: bin the patterns, or give sigma",
             )
         if self.kind == "disk" and not (2 <= self.radius <= 60 and 0.2 <= self.edge <= self.radius):
             raise InputError(
                 f"disks of radius {self.radius:g} px with an edge of {self.edge:g} px cannot be "
                 "registered",
-                "a radius of 2 to 60 px is possible: bin the patterns, or give --radius",
+                "a radius of 2 to 60 px is possible: bin the patterns, or give radius",
             )
 
     @property
     def filter_sigma(self) -> float:
         """Sigma of the Gaussian filter that makes the spots stand out most, in px."""
         return self.sigma if self.kind == "gaussian" else _FILTER_OF_DISK * self.radius
+
+    @property
+    def half_maximum(self) -> float:
+        """Radius at half maximum, in px."""
+        return self.radius if self.kind == "disk" else _HALF_WIDTH * self.sigma
 
     @property
     def half(self) -> int:

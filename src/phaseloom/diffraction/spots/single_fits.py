@@ -1,7 +1,8 @@
-"""Many single spots fitted at once, their size free: what tells the spots' common shape.
+"""Fits of single spots with their size free, many windows at once: what tells the common size.
 
 Every window holds one spot, A · p(|r − centre|), on a plane. The parameters of all windows take
-Fisher scoring steps of the Poisson likelihood together; pixels that are NaN do not count.
+Fisher scoring steps of the Poisson likelihood together; pixels that are NaN do not count. Once the
+size is known, :mod:`~phaseloom.diffraction.spots.joint_fit` fits the spots of every pattern.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""How large the spots are, and whether they are disks: from a sample of patterns."""
+"""Size of the spots, and whether they are Gaussians or disks, from a sample of patterns.
+
+Candidates come from :mod:`~phaseloom.diffraction.spots.scale_search`, are fitted each with its own
+size (:mod:`~phaseloom.diffraction.spots.single_fits`), and the sizes' weighted median is taken.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phaseloom.diffraction.detector.shapes import check_shapes
 from phaseloom.diffraction.spots.noise_level import background_level, pixel_noise
 from phaseloom.diffraction.spots.scale_search import Spots, find_blobs
 from phaseloom.diffraction.spots.shape import SpotShape
@@ -73,11 +78,7 @@ def estimate_shape(
     """
     values = np.asarray(patterns, dtype=np.float32)
     centre = np.asarray(beam, dtype=np.float64)
-    if values.ndim != 3 or centre.shape != (len(values), 2):
-        raise InputError(
-            f"patterns {values.shape} and beam {centre.shape} do not belong together",
-            "pass (n, rows, columns) and (n, 2)",
-        )
+    check_shapes(values, centre)
     if kind not in ("auto", "gaussian", "disk"):
         raise InputError(f"there are no spots of kind {kind!r}", "take auto, gaussian or disk")
     values = _without_clipped(values)
@@ -104,18 +105,18 @@ def weighted_median(size: Array, error: Array) -> float:
 
 
 def _fallback(beam_radius: float, kind: Kind) -> SpotShape:
-    """What is said of patterns that show nothing."""
-    known = math.isfinite(beam_radius) and beam_radius > 0
-    sigma = min(max(beam_radius / 1.177, 0.7), 12.0) if known else DEFAULT_SIGMA
+    """The shape where patterns show no spots: from the direct beam, or the default."""
+    beam_seen = math.isfinite(beam_radius) and beam_radius > 0
+    sigma = min(max(beam_radius / 1.177, 0.7), 12.0) if beam_seen else DEFAULT_SIGMA
     warnings.warn(
         "no spot of the sampled patterns tells how large spots are; "
-        + (f"the direct beam's sigma of {sigma:.2g} px" if known else f"{sigma:g} px")
-        + " is taken: give --sigma or --radius if you know better",
+        + (f"the direct beam's sigma of {sigma:.2g} px" if beam_seen else f"{sigma:g} px")
+        + " is taken: give sigma or radius if you know better",
         InputWarning,
         stacklevel=3,
     )
     if kind == "disk":
-        radius = max(beam_radius if known else 2 * DEFAULT_SIGMA, 2.0)
+        radius = max(beam_radius if beam_seen else 2 * DEFAULT_SIGMA, 2.0)
         return SpotShape("disk", radius=radius, edge=max(0.5, 0.1 * radius))
     return SpotShape("gaussian", sigma=sigma)
 

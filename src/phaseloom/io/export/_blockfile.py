@@ -1,54 +1,25 @@
-"""Patterns as NanoMegas block files (``.blo``), which ASTAR indexes.
-
-Little-endian: a header in the first 4096 bytes, the virtual image (y, x) of 8 bits, and from a
-stated offset one record per pattern: AA 55, the number of the pattern (uint32), its pixels.
-"""
+"""Patterns as NanoMegas block files (``.blo``), which ASTAR indexes; see ``io.block_file``."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.block_file import HEADER
+from phaseloom.io.export.pattern_header import Blocks, PatternHeader
+from phaseloom.io.scan_axes import wavelength
 
-if TYPE_CHECKING:
-    from phaseloom.io.export.patterns import PatternHeader
-
-_HEADER = np.dtype(
-    [
-        ("identity", "S6"),
-        ("magic", "<u2"),
-        ("image_offset", "<u4"),
-        ("pattern_offset", "<u4"),
-        ("flags", "<u4"),
-        ("pattern_size", "<u2"),
-        ("pattern_rotation", "<u2"),
-        ("columns", "<u2"),
-        ("rows", "<u2"),
-        ("scan_rotation", "<u2"),
-        ("step_x", "<f8"),
-        ("step_y", "<f8"),
-        ("volts", "<u4"),
-        ("pixels_per_metre", "<u2"),
-        ("camera_length", "<u4"),  # tenths of a millimetre
-        ("time", "<f8"),  # days since 30 December 1899
-        ("centring", "<f8", 8),
-        ("distortion", "<f8", 14),
-    ]
-)
 _IMAGE_OFFSET = 0x1000
 _FLAGS = 131141
 _EPOCH = datetime(1899, 12, 30, tzinfo=UTC)
 _PIXELS_PER_METRE = (3000, 12000)
 
 
-def write(path: Path, blocks: Iterable[tuple[slice, NDArray[Any]]], header: PatternHeader) -> None:
+def write(path: Path, blocks: Blocks, header: PatternHeader) -> None:
     """Write a block file; see :func:`phaseloom.io.export.patterns.write_patterns`."""
     if header.dtype != np.uint8:
         raise InputError(
@@ -80,7 +51,7 @@ def write(path: Path, blocks: Iterable[tuple[slice, NDArray[Any]]], header: Patt
 
 
 def _header(header: PatternHeader, pattern_offset: int) -> bytes:
-    values = np.zeros(1, dtype=_HEADER)
+    values = np.zeros(1, dtype=HEADER)
     pixels_per_metre, camera_length = _calibration(header)
     for name, value in {
         "identity": b"IMGBLO",
@@ -105,7 +76,7 @@ def _header(header: PatternHeader, pattern_offset: int) -> bytes:
         f"Direct beam : row {header.centre[0]:g}, column {header.centre[1]:g}\r\n"
         f"Scan step : {header.step[0]:g} {header.step_units}\r\n"
     )
-    room = _IMAGE_OFFSET - _HEADER.itemsize
+    room = _IMAGE_OFFSET - HEADER.itemsize
     return (values.tobytes() + note.encode("latin1", "replace")[:room]).ljust(_IMAGE_OFFSET, b"\0")
 
 
@@ -115,8 +86,6 @@ def _calibration(header: PatternHeader) -> tuple[int, int]:
     Pixel size = 1 / (pixels per metre · camera length · wavelength); of the whole numbers that
     the header holds, those are taken whose product comes closest. Zero when it is not known.
     """
-    from phaseloom.io.scan_axes import wavelength
-
     if header.units != "Å⁻¹":
         return 0, 0
     if header.voltage is None:

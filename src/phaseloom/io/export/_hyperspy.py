@@ -6,25 +6,21 @@ because the ``.zspy`` writer of version 0.15 needs zarr 2; its reader takes both
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from phaseloom.io.export.patterns import PatternHeader
+from phaseloom.io.export.pattern_header import Blocks, PatternHeader
 
 _LAYOUT = "3.3"
 _CHUNK_BYTES = 4e6
 _PYXEM_UNITS = {"Å⁻¹": "$A^{-1}$"}
 
 
-def write_hspy(
-    path: Path, blocks: Iterable[tuple[slice, NDArray[Any]]], header: PatternHeader
-) -> None:
+def write_hspy(path: Path, blocks: Blocks, header: PatternHeader) -> None:
     """HyperSpy's HDF5, compressed with what every HDF5 library reads."""
     import h5py
 
@@ -44,9 +40,7 @@ def write_hspy(
         _write(file, "HyperSpy", blocks, header, create)
 
 
-def write_zspy(
-    path: Path, blocks: Iterable[tuple[slice, NDArray[Any]]], header: PatternHeader
-) -> None:
+def write_zspy(path: Path, blocks: Blocks, header: PatternHeader) -> None:
     """HyperSpy's zarr folder, of format 2 which old and new zarr libraries read."""
     import zarr
     from numcodecs import Blosc  # type: ignore[import-untyped]
@@ -69,7 +63,7 @@ def write_zspy(
 def _write(
     file: Any,
     layout: str,
-    blocks: Iterable[tuple[slice, NDArray[Any]]],
+    blocks: Blocks,
     header: PatternHeader,
     create: Callable[[Any, tuple[int, ...], tuple[int, ...]], Any],
 ) -> None:

@@ -1,8 +1,7 @@
-"""Maps as pictures of numbers: TIFF stacks that ImageJ opens with names, scale and unit."""
+"""Maps to TIFF stacks that ImageJ opens with names, scale and unit."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from phaseloom.errors import InputError
+from phaseloom.io.export._target import completed, require_folder
 
 _IMAGEJ_UNITS = {"µm": "micron", "px": "pixel", "Å⁻¹": "1/angstrom"}
 
@@ -48,13 +48,11 @@ def write_map_stack(
     from tifffile import imwrite
 
     path = Path(path)
-    if not path.parent.is_dir():
-        raise InputError("its folder does not exist", "create it first", source=path)
+    require_folder(path)
     pages = {name: np.asarray(page, dtype=np.float32) for name, page in maps.items()}
     if len({page.shape for page in pages.values()}) != 1:
         raise InputError("maps of one shape make a stack", "give at least one", source=path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with completed(path) as unfinished:
         imwrite(
             unfinished,
             np.stack(list(pages.values()))[:, None],
@@ -66,7 +64,4 @@ def write_map_stack(
                 "Labels": list(pages),
             },
         )
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ import h5py
 import numpy as np
 
 from phaseloom.errors import InputError
+from phaseloom.io.export._target import completed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -77,7 +77,7 @@ def write_nxdata(
         The file to write; ``.nxs`` is usual. It appears under its name only when it is complete.
     data
         Numbers over labelled dimensions; variables of other types are left out. Axes are its
-        one-dimensional coordinates, names of phases among them.
+        coordinates, names of reference spectra among them.
     default
         The variable that viewers show first.
     title
@@ -115,14 +115,15 @@ def _write_variable(entry: h5py.Group, name: str, variable: xr.DataArray, data: 
     group = _group(entry, name, "NXdata")
     axes = []
     for dim in variable.dims:
-        labels = [
-            c for n, c in data.coords.items() if c.dims == (dim,) and n in (dim, f"{dim}_name")
-        ]
-        axes.append(str(dim) if labels else ".")
-        if labels and labels[0].dtype.kind in "iuf":
-            _numbers(group, str(dim), labels[0], str(labels[0].attrs.get("units", "")))
-        elif labels:
-            group[str(dim)] = [_text(str(label)) for label in labels[0].to_numpy()]
+        if dim not in data.coords:
+            axes.append(".")
+            continue
+        axes.append(str(dim))
+        axis = data.coords[dim]
+        if axis.dtype.kind in "iuf":
+            _numbers(group, str(dim), axis, str(axis.attrs.get("units", "")))
+        else:
+            group[str(dim)] = [_text(str(label)) for label in axis.to_numpy()]
     _describe(group, axes)
     values = variable.to_numpy()
     values = values.astype(np.uint8) if values.dtype.kind == "b" else values
@@ -143,17 +144,13 @@ def _write_variable(entry: h5py.Group, name: str, variable: xr.DataArray, data: 
 @contextmanager
 def _new_file(path: Path) -> Iterator[h5py.File]:
     """A file that gets its name when all is in it."""
-    if not path.parent.is_dir():
-        raise InputError("its folder does not exist", "create it first", source=path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        # With the format of HDF5 1.10 and fletcher32 everything has a checksum: damage is noticed.
-        with h5py.File(unfinished, "w", libver=("v110", "v110")) as file:
-            file.attrs["NX_class"] = _text("NXroot")
-            yield file
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    # With the format of HDF5 1.10 and fletcher32 everything has a checksum: damage is noticed.
+    with (
+        completed(path) as unfinished,
+        h5py.File(unfinished, "w", libver=("v110", "v110")) as file,
+    ):
+        file.attrs["NX_class"] = _text("NXroot")
+        yield file
 
 
 def _require_image_or_stack(measurement: xr.Dataset, path: Path) -> None:

@@ -8,7 +8,6 @@ angles know no difference.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
+from phaseloom.io.export._target import completed
 
 if TYPE_CHECKING:
     from orix.crystal_map import CrystalMap, Phase
@@ -112,24 +112,18 @@ def write_orientations(
             "take one of .ang .ctf .h5",
             source=path,
         )
-    if not path.parent.is_dir():
-        raise InputError("its folder does not exist", "create it first", source=path)
-    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.part{kind}")
-    try:
+    with completed(path, suffix=kind) as unfinished:
         if kind == ".h5":
             from orix.io import save
 
             save(str(unfinished), crystal_map, overwrite=True)
         else:
-            found = _full_map(crystal_map, path)
+            pixels = _full_map(crystal_map, path)
             with unfinished.open("w", encoding="utf-8", newline="\n") as file:
                 if kind == ".ang":
-                    _write_ang(file, found, path, title)
+                    _write_ang(file, pixels, path, title)
                 else:
-                    _write_ctf(file, found, path, title, voltage)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+                    _write_ctf(file, pixels, path, title, voltage)
     return path
 
 
@@ -171,10 +165,10 @@ def _full_map(crystal_map: CrystalMap, path: Path) -> _Map:
     )
 
 
-def _write_ang(file: TextIO, found: _Map, path: Path, title: str) -> None:
-    rows, columns = found.shape
-    euler = _euler_angles(found, path, oxford=False)
-    unindexed = found.phase == 0
+def _write_ang(file: TextIO, pixels: _Map, path: Path, title: str) -> None:
+    rows, columns = pixels.shape
+    euler = _euler_angles(pixels, path, oxford=False)
+    unindexed = pixels.phase == 0
     euler[unindexed] = 4 * np.pi
     head = [
         "TEM_PIXperUM          1.000000",
@@ -185,7 +179,7 @@ def _write_ang(file: TextIO, found: _Map, path: Path, title: str) -> None:
         "",
     ]
     # OIM lists the last phase first.
-    for number, phase in reversed(list(enumerate(found.phases, start=1))):
+    for number, phase in reversed(list(enumerate(pixels.phases, start=1))):
         laue = _laue_number(phase, path)
         along_b = laue == _MONOCLINIC and _has_axis_b(phase)
         name = _one_line(phase.name) or f"phase {number}"
@@ -201,8 +195,8 @@ def _write_ang(file: TextIO, found: _Map, path: Path, title: str) -> None:
         ]
     head += [
         "GRID: SqrGrid",
-        f"XSTEP: {found.step[1]:.9f}",
-        f"YSTEP: {found.step[0]:.9f}",
+        f"XSTEP: {pixels.step[1]:.9f}",
+        f"YSTEP: {pixels.step[0]:.9f}",
         f"NCOLS_ODD: {columns}",
         f"NCOLS_EVEN: {columns}",
         f"NROWS: {rows}",
@@ -215,15 +209,15 @@ def _write_ang(file: TextIO, found: _Map, path: Path, title: str) -> None:
         "",
     ]
     file.writelines(f"# {line}".rstrip() + "\n" for line in head)
-    y, x = _positions(found)
-    quality = found.quality
+    y, x = _positions(pixels)
+    quality = pixels.quality
     table = [
         *euler.T,
         x,
         y,
         quality["correlation"],
         np.where(unindexed, -1.0, quality["probability"]),
-        found.phase,
+        pixels.phase,
         quality["orientation_reliability"],
         np.where(unindexed, 180.0, 0.0),
     ]
@@ -231,10 +225,10 @@ def _write_ang(file: TextIO, found: _Map, path: Path, title: str) -> None:
     np.savetxt(file, np.column_stack(table), fmt=form)
 
 
-def _write_ctf(file: TextIO, found: _Map, path: Path, title: str, voltage: float | None) -> None:
-    rows, columns = found.shape
-    euler = np.degrees(_euler_angles(found, path, oxford=True))
-    unindexed = found.phase == 0
+def _write_ctf(file: TextIO, pixels: _Map, path: Path, title: str, voltage: float | None) -> None:
+    rows, columns = pixels.shape
+    euler = np.degrees(_euler_angles(pixels, path, oxford=True))
+    unindexed = pixels.phase == 0
     euler[unindexed] = 0.0
     head = [
         "Channel Text File",
@@ -243,16 +237,16 @@ def _write_ctf(file: TextIO, found: _Map, path: Path, title: str, voltage: float
         "JobMode\tGrid",
         f"XCells\t{columns}",
         f"YCells\t{rows}",
-        f"XStep\t{found.step[1]:.9f}",
-        f"YStep\t{found.step[0]:.9f}",
+        f"XStep\t{pixels.step[1]:.9f}",
+        f"YStep\t{pixels.step[0]:.9f}",
         "AcqE1\t0",
         "AcqE2\t0",
         "AcqE3\t0",
         "Euler angles refer to Sample Coordinate system (CS0)!\tMag\t0\tCoverage\t100\t"
         f"Device\t0\tKV\t{0 if voltage is None else voltage:g}\tTiltAngle\t0\tTiltAxis\t0",
-        f"Phases\t{len(found.phases)}",
+        f"Phases\t{len(pixels.phases)}",
     ]
-    for number, phase in enumerate(found.phases, start=1):
+    for number, phase in enumerate(pixels.phases, start=1):
         cell = [f"{v:.4f}" for v in _cell(phase)]
         group = 0 if phase.space_group is None else int(phase.space_group.number)
         name = _one_line(phase.name) or f"phase {number}"
@@ -262,16 +256,16 @@ def _write_ctf(file: TextIO, found: _Map, path: Path, title: str, voltage: float
         )
     head.append("Phase\tX\tY\tBands\tError\tEuler1\tEuler2\tEuler3\tMAD\tBC\tBS")
     file.writelines(f"{line}\n" for line in head)
-    y, x = _positions(found)
-    quality = found.quality
+    y, x = _positions(pixels)
+    quality = pixels.quality
     table = [
-        found.phase,
+        pixels.phase,
         x,
         y,
         quality["matched"],
         np.where(unindexed, _NO_SOLUTION, 0),
         *euler.T,
-        np.zeros(found.phase.size),
+        np.zeros(pixels.phase.size),
         np.clip(np.rint(255 * quality["correlation"]), 0, 255),
         np.clip(np.rint(quality["orientation_reliability"]), 0, 255),
     ]
@@ -279,14 +273,14 @@ def _write_ctf(file: TextIO, found: _Map, path: Path, title: str, voltage: float
     np.savetxt(file, np.column_stack(table), fmt=form, delimiter="\t")
 
 
-def _euler_angles(found: _Map, path: Path, *, oxford: bool) -> NDArray[np.float64]:
+def _euler_angles(pixels: _Map, path: Path, *, oxford: bool) -> NDArray[np.float64]:
     """Bunge's angles (pixel, 3) in radians, to the crystal axes of the vendor."""
     from orix.quaternion import Rotation
 
-    euler = np.zeros((found.phase.size, 3))
-    for number, phase in enumerate(found.phases, start=1):
-        of = found.phase == number
-        turned = _vendor_axes(phase, path, oxford=oxford) * Rotation(found.rotation[of])
+    euler = np.zeros((pixels.phase.size, 3))
+    for number, phase in enumerate(pixels.phases, start=1):
+        of = pixels.phase == number
+        turned = _vendor_axes(phase, path, oxford=oxford) * Rotation(pixels.rotation[of])
         euler[of] = turned.to_euler()
     return euler
 
@@ -328,10 +322,10 @@ def _cell(phase: Phase) -> tuple[float, ...]:
     return tuple(float(v) for v in phase.structure.lattice.abcABG())
 
 
-def _positions(found: _Map) -> NDArray[np.float64]:
+def _positions(pixels: _Map) -> NDArray[np.float64]:
     """Y and x of every pixel."""
-    places = np.indices(found.shape, dtype=np.float64).reshape(2, -1)
-    return np.asarray(places * np.array(found.step)[:, None])
+    places = np.indices(pixels.shape, dtype=np.float64).reshape(2, -1)
+    return np.asarray(places * np.array(pixels.step)[:, None])
 
 
 def _one_line(text: str) -> str:

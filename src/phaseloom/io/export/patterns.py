@@ -5,47 +5,18 @@ Patterns come block by block and go to disk at once: a scan need not fit into me
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-
-Blocks = Iterable[tuple[slice, NDArray[Any]]]
-
-
-@dataclass(frozen=True)
-class PatternHeader:
-    """What a file says of its patterns; see :func:`write_patterns`."""
-
-    scan_shape: tuple[int, int]
-    pattern_shape: tuple[int, int]
-    dtype: np.dtype[Any]
-    pixel_size: float
-    units: str
-    centre: tuple[float, float]
-    step: tuple[float, float]
-    step_units: str
-    voltage: float | None
-    title: str
-
-    @property
-    def positions(self) -> int:
-        """Number of patterns."""
-        return self.scan_shape[0] * self.scan_shape[1]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all patterns."""
-        return self.positions * int(np.prod(self.pattern_shape)) * self.dtype.itemsize
+from phaseloom.io.export import _blockfile, _hyperspy
+from phaseloom.io.export._target import completed, require_folder
+from phaseloom.io.export.pattern_header import Blocks, PatternHeader
 
 
 def write_patterns(
@@ -116,8 +87,7 @@ def write_patterns(
     """
     path = Path(path)
     write = _writer(path)
-    if not path.parent.is_dir():
-        raise InputError("its folder does not exist", "create it first", source=path)
+    require_folder(path)
     stream = iter(blocks)
     first = next(stream, None)
     if first is None:
@@ -136,23 +106,13 @@ def write_patterns(
         title,
     )
     _check(header, path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with completed(path) as unfinished:
         write(unfinished, _checked(chain([first], stream), header, path), header)
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        unfinished.replace(path)
-    finally:
-        if unfinished.is_dir():
-            shutil.rmtree(unfinished)
-        unfinished.unlink(missing_ok=True)
     return path
 
 
 def _writer(path: Path) -> Callable[[Path, Blocks, PatternHeader], None]:
     """The function that writes what the extension says."""
-    from phaseloom.io.export import _blockfile, _hyperspy
-
     writers: dict[str, Callable[[Path, Blocks, PatternHeader], None]] = {
         ".blo": _blockfile.write,
         ".hspy": _hyperspy.write_hspy,

@@ -1,8 +1,18 @@
 """One module per file format family; a new format is one module and one line here.
 
 Each module has five names: ``format_name``, ``file_extensions``, ``describe`` (a line for the
-table of formats), ``reads_this(path)`` and ``read(path, *, detector, region, partial)``. The
-first that says it reads a file does: those of one program come before those of any.
+table of formats), ``reads_this(path)`` and ``read(path, choice)``, which takes a
+:class:`phaseloom.io.choice.Choice` (detector, entry, partial) and gives the measurement as
+:func:`phaseloom.io.read` describes it. The first that says it reads a file does: those of one
+program come before those of any. Modules with an underscore are shared parts:
+
+- ``_files``, ``_hdf5``, ``_zarr``, ``_table``: access to files of a kind
+- ``_lazy``, ``_hdf_scan``: patterns as lazy arrays
+- ``_frames``: unmeasured frames of aborted scans
+- ``_nexus``, ``_nxstxm_scan``, ``_als``: parts of ``nxstxm``
+- ``_sdf_structures``, ``_sdf_scan``, ``_sdf_logs``, ``_sdf_frames``: parts of ``sdf``
+- ``_tiff_pages``, ``_tiff_energies``: parts of ``tiff``; ``_axis_stack`` of ``axis_ncb`` and
+  ``axis_stk``; ``_xdi`` of ``spectra``
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What is particular to the NXstxm files of the ALS (software version in `version`).
+"""NXstxm files of the ALS: grid of the scan, binning of fly-scan samples.
 
-Version 2.0 keeps every sample of the fly scan with its measured position in ``counter0`` and the
-grid that was asked for in ``requested_values``; 2.1 keeps the binned counts beside it in
-``binned_values``; before and after (3) the counts are on their grid already.
+The software version stands in `version`. Version 2.0 keeps every sample of the fly scan with its
+measured position in ``counter0`` and the grid that was asked for in ``requested_values``; 2.1
+keeps the binned counts beside it in ``binned_values``; before and after (3) the counts are on
+their grid already.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What aXis2000's two stack formats share: raw frames and the measurement made of them."""
+"""Raw frames and measurement, common to the two stack formats of aXis2000."""
 
 from __future__ import annotations
 
@@ -10,16 +10,10 @@ import xarray as xr
 from numpy.typing import DTypeLike, NDArray
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.images import file_attrs
 
-_CHANNEL = "counts"
-
-
-def check_choice(path: Path, detector: str | None, region: int | None) -> None:
-    """Raise InputError for a detector or region that a format with one of each does not have."""
-    if detector not in (None, _CHANNEL):
-        raise InputError(f"has no detector named '{detector}'", f"it has {_CHANNEL}", source=path)
-    if region not in (None, 1):
-        raise InputError(f"has no region {region}", "it has one region", source=path)
+DETECTOR = "counts"
+"""What the formats have: one detector, one entry."""
 
 
 def read_raw_frames(
@@ -71,6 +65,7 @@ def build_stack(
     path: Path,
     frames: NDArray[np.number],
     *,
+    format_name: str,
     energies: NDArray[np.float64],
     y: NDArray[np.float64],
     x: NDArray[np.float64],
@@ -85,12 +80,21 @@ def build_stack(
         The file, for messages.
     frames
         (energy, y, x), perhaps fewer than energies.
+    format_name
+        Of the reader.
     energies, dwell
         (energy,) in eV and ms.
     y, x
         Positions in µm. All equal: the pixel size is unknown, pixel numbers take their place.
     partial
         Leave frames out that hold no data, with a warning.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``counts`` (energy, y, x), ``dwell`` (energy) in s if known; energy in eV, y and x in
+        µm, all ascending. The file does not say whether its values are counts or have been
+        converted to optical density.
 
     Raises
     ------
@@ -118,10 +122,7 @@ def build_stack(
         },
         attrs={
             "kind": "image" if kept.size == 1 else "stack",
-            "source": path.name,
-            "title": path.stem,
-            "detector": _CHANNEL,
-            "detectors": [_CHANNEL],
+            **file_attrs(path, format_name, DETECTOR),
         },
     )
     # Stacks made by processing carry no dwell times: zeros stand in their place.

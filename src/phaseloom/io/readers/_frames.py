@@ -1,4 +1,4 @@
-"""What an aborted scan leaves behind: frames without counts, found, named and left out."""
+"""Unmeasured frames and lines of aborted scans: detection, removal, warnings."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def arrange(frames: NDArray[Any], order: Sequence[int] | NDArray[np.intp]) -> ND
         if done[start] or full[start] == start:
             continue
         spare = frames[start].copy()
-        here = start
-        while full[here] != start:
-            frames[here] = frames[full[here]]
-            done[here] = True
-            here = full[here]
-        frames[here] = spare
-        done[here] = True
+        place = start
+        while full[place] != start:
+            frames[place] = frames[full[place]]
+            done[place] = True
+            place = full[place]
+        frames[place] = spare
+        done[place] = True
     return frames[: len(kept)]
 
 

@@ -1,4 +1,4 @@
-"""HDF5 files, with their faults turned into sentences.
+"""Access to HDF5 files, with damage and missing blocks reported as InputError.
 
 A damaged file shows itself in h5py as any of half a dozen exceptions, and a file that was never
 finished not at all: HDF5 hands out the fill value (zero) wherever nothing was written. Every
@@ -8,7 +8,7 @@ access to a file goes through the functions here, which name the first and look 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import ceil, prod
 from os import PathLike
@@ -20,24 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
+from phaseloom.io.readers._files import FAULTS
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
-# What h5py raises on damaged files, as found by flipping bytes; KeyError and RuntimeError carry
-# errors of the HDF5 library itself, MemoryError and OverflowError absurd sizes.
-_FAULTS = (
-    OSError,
-    KeyError,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    MemoryError,
-    OverflowError,
-    SystemError,
-)
-
-
+# KeyError and RuntimeError carry errors of the HDF5 library, MemoryError and OverflowError
+# absurd sizes.
+_FAULTS = (*FAULTS, SystemError)
 # More blocks than any scan has: a damaged file may claim any shape.
 _CHUNKS_AT_MOST = 20_000_000
 
@@ -102,6 +91,17 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         ) from fault
     with file:
         yield file
+
+
+def holds(path: Path, test: Callable[[h5py.File], bool]) -> bool:
+    """Whether this is an HDF5 file that can be opened and passes the test."""
+    if not has_signature(path):
+        return False
+    try:
+        with open_hdf5(path) as file:
+            return test(file)
+    except InputError:
+        return False
 
 
 def names(group: h5py.Group) -> list[str]:

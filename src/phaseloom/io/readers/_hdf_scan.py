@@ -1,4 +1,4 @@
-"""Scans in HDF5 files, whichever program laid them out: one dataset, made a lazy array."""
+"""Scans in HDF5 files of any layout: one dataset as a lazy array."""
 
 from __future__ import annotations
 
@@ -70,18 +70,18 @@ def _require_written(item: h5py.Dataset, *, partial: bool, path: Path) -> None:
         if item.is_virtual:
             return
         if item.chunks is None:
-            there, promised = item.id.get_storage_size(), item.nbytes
+            stored, promised = item.id.get_storage_size(), item.nbytes
         else:
-            there = item.id.get_num_chunks()
+            stored = item.id.get_num_chunks()
             promised = prod(ceil(n / c) for n, c in zip(item.shape, item.chunks, strict=True))
-    if there >= promised:
+    if stored >= promised:
         return
-    share = f"only {100 * there / promised:.0f} % of {item.name} was written"
-    if not partial or not there:
+    share = f"only {100 * stored / promised:.0f} % of {item.name} was written"
+    if not partial or not stored:
         raise InputError(
             share,
             "read it with --partial (partial=True), what is missing being zero"
-            if there
+            if stored
             else "the scan was never recorded",
             source=path,
         )

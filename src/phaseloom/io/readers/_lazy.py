@@ -1,4 +1,4 @@
-"""Arrays in files that read what they are asked for and no more.
+"""Lazy arrays in binary and HDF5 files: only the slice asked for is read.
 
 Each is opened anew wherever it is read, so that it can be sent to another process.
 """
@@ -16,11 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.chunking import chunks
 from phaseloom.io.readers import _hdf5 as hdf5
-
-CHUNK = 32 * 2**20
-"""Bytes of a chunk."""
-_STORED_AT_MOST = 4 * CHUNK
 
 
 @dataclass(frozen=True)
@@ -158,32 +155,6 @@ def _state(path: Path) -> tuple[str, int, int]:
     return str(path.absolute()), state.st_size, state.st_mtime_ns
 
 
-def chunks(
-    shape: Sequence[int], itemsize: int, stored: Sequence[int] = (1, 1)
-) -> tuple[int, int, int, int]:
-    """Chunks of whole patterns in scan order, of 32 MB at most where the file allows it.
-
-    Parameters
-    ----------
-    shape
-        (y, x, ky, kx).
-    itemsize
-        Bytes of a number.
-    stored
-        Rows and columns of the scan in a block of the file that can only be read whole.
-    """
-    pattern = max(1, shape[2] * shape[3] * itemsize)
-    rows, columns = (max(1, min(stored[axis], shape[axis])) for axis in (0, 1))
-    if rows * columns * pattern > _STORED_AT_MOST:
-        rows = columns = 1
-    if rows * shape[1] * pattern <= CHUNK:
-        rows *= max(1, CHUNK // (rows * max(1, shape[1]) * pattern))
-        columns = shape[1]
-    else:
-        columns *= max(1, CHUNK // (rows * columns * pattern))
-    return min(rows, shape[0]), min(columns, shape[1]), shape[2], shape[3]
-
-
 def lazily(array: Any, stored: Sequence[int] = (1, 1)) -> Any:
     """A dask array (y, x, ky, kx) of an array in a file."""
     import dask.array as da
@@ -243,7 +214,7 @@ def frames_in_file(
     import dask.array as da
 
     promised = prod(shape)
-    there = max(0, (path.stat().st_size - offset + tail) // max(1, frame.itemsize))
+    stored = max(0, (path.stat().st_size - offset + tail) // max(1, frame.itemsize))
     if min(*shape, frame.itemsize) < 1:
         raise InputError(
             f"claims a scan of {shape[0]}×{shape[1]} patterns of {frame.itemsize} bytes",
@@ -259,13 +230,13 @@ def frames_in_file(
             )
         )  # fmt: skip
 
-    if there >= promised:
+    if stored >= promised:
         return mapped(0, shape)
-    fault = f"holds {there} of the {promised} patterns it promises ({shape[0]}×{shape[1]})"
+    fault = f"holds {stored} of the {promised} patterns it promises ({shape[0]}×{shape[1]})"
     pixels = (frame if field is None else frame[field]).base
-    rows, rest = divmod(there, shape[1])
+    rows, rest = divmod(stored, shape[1])
     # A damaged header may promise anything: a scan that is all but empty is none.
-    readable = there > 0 and promised < 1000 * there
+    readable = stored > 0 and promised < 1000 * stored
     readable = readable and (rows > 0 or shape[0] == 1 or pixels.kind == "f")
     if not partial or not readable:
         raise InputError(
@@ -290,8 +261,8 @@ def frames_in_file(
         data = da.concatenate(parts, axis=0)
         data = data.rechunk(chunks(data.shape, pixels.itemsize))
     elif shape[0] == 1:
-        remedy = f"the scan ends after {there} patterns"
-        data = mapped(0, (1, there))
+        remedy = f"the scan ends after {stored} patterns"
+        data = mapped(0, (1, stored))
     else:
         remedy = f"the scan ends after its {rows} complete rows"
         data = mapped(0, (rows, shape[1]))

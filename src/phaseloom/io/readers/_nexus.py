@@ -1,4 +1,4 @@
-"""What the dialects of NXstxm disagree about: names, units, which dimension is which axis."""
+"""Dialects of NXstxm: names and units of axes, order of dimensions."""
 
 from __future__ import annotations
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import string
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.readers._sdf_scan import Scan
 
+_IMAGE_NAME = re.compile(r"(.+)_([a-z])[0-9]*", re.IGNORECASE)
 _LARGEST_EXACT = 2.0**53
 _NAMED = 12
 
@@ -23,6 +26,14 @@ class Table(NamedTuple):
     values: NDArray[np.float64]
     whole: bool  # written without decimals
     ended: bool  # the last line has a line end
+
+
+class FrameFile(NamedTuple):
+    """The file of one frame, and which of the scan's it is."""
+
+    place: int  # of its energy in the header
+    number: int  # in the file name
+    file: Path
 
 
 class Frames(NamedTuple):
@@ -81,70 +92,116 @@ def read_table(file: Path, shape: tuple[int, int]) -> Table:
     return Table(values.reshape(shape), whole, text[-1:].isspace())
 
 
-def find_frames(
-    path: Path, letter: str, *, count: int, stack: bool, region: int | None, partial: bool
-) -> list[tuple[int, int, Path]]:
-    """Find the frame files of one channel and region.
+def header_of(image: Path) -> tuple[Path, str]:
+    """The header beside one image of a scan, and the letter of its detector channel.
+
+    Raises
+    ------
+    InputError
+        Its name is not that of an image, or there is no such header.
+    """
+    match = _IMAGE_NAME.fullmatch(image.stem)
+    if match is None:
+        raise InputError(
+            "is not named as an image of an SDF scan is (SCAN_a000.xim)",
+            "give the .hdr of the scan",
+            source=image,
+        )
+    for suffix in (".hdr", ".HDR"):
+        header = image.with_name(match[1] + suffix)
+        if header.is_file():
+            return header, match[2].lower()
+    raise InputError(
+        f"is one image of an SDF scan whose header {match[1]}.hdr is missing",
+        "put the header, which has energies and axes, beside it",
+        source=image,
+    )
+
+
+def frames_beside(scan: Scan, region: int) -> dict[int, Path]:
+    """The frame files of the scan's channel beside its header, by the number in their names.
 
     Parameters
     ----------
-    path
-        The header.
-    letter
-        Letter of the detector channel in the file names.
+    scan
+        What the header says.
+    region
+        Index of the region; it counts where file names carry it.
+    """
+    # File names that went through other systems may have changed their case.
+    present = {file.name.lower(): file for file in scan.path.parent.iterdir()}
+    start, end = (re.escape(part.lower()) for part in _frame_name(scan, region))
+    pattern = re.compile(start + ("([0-9]{3,})" if scan.layout == "stack" else "()") + end)
+    matches = [match for key in present if (match := pattern.fullmatch(key))]
+    numbers = sorted(int(match[1] or 0) for match in matches)
+    files = {number: present.get(_name(scan, region, number).lower()) for number in numbers}
+    return {number: file for number, file in files.items() if file is not None}
+
+
+def _frame_name(scan: Scan, region: int) -> tuple[str, str]:
+    """What precedes and what follows the number in the name of a frame file."""
+    letter = string.ascii_lowercase[scan.channel]
+    return f"{scan.path.stem}_{letter}", f"{region if scan.numbered_regions else ''}.xim"
+
+
+def _name(scan: Scan, region: int, number: int) -> str:
+    start, end = _frame_name(scan, region)
+    return f"{start}{f'{number:03d}' if scan.layout == 'stack' else ''}{end}"
+
+
+def pair_frames(frames: Mapping[int, Path], count: int) -> list[FrameFile]:
+    """The frames that belong to the `count` energies of a header.
+
+    They are counted from 0; if not, and there are as many as energies, they follow in order.
+    """
+    within = [number for number in frames if number < count]
+    if len(within) < count and len(frames) == count:
+        return [FrameFile(place, n, file) for place, (n, file) in enumerate(frames.items())]
+    return [FrameFile(number, number, frames[number]) for number in within]
+
+
+def find_frames(scan: Scan, region: int, count: int, *, partial: bool) -> list[FrameFile]:
+    """Find the frame files of one region.
+
+    Parameters
+    ----------
+    scan
+        What the header says.
+    region
+        Index of the region.
     count
         Number of energies in the header.
-    stack
-        Whether the file names carry the number of the energy.
-    region
-        Region in the file names, counted from 0; None if they carry none.
     partial
         Accept missing frames, with a warning.
-
-    Returns
-    -------
-    list of (place, number, file)
-        Place of the energy in the header, number in the file name, file.
 
     Raises
     ------
     InputError
         There is no frame at all, or frames are missing and ``partial`` is False.
     """
-    suffix = "" if region is None else str(region)
+    path = scan.path
+    frames = frames_beside(scan, region)
 
-    def name(number: int) -> str:
-        return f"{path.stem}_{letter}{f'{number:03d}' if stack else ''}{suffix}.xim"
+    def named(numbers: Iterable[int]) -> list[str]:
+        return [_name(scan, region, number) for number in numbers]
 
-    # File names that went through other systems may have changed their case.
-    present = {file.name.lower(): file for file in path.parent.iterdir()}
-    start, end = re.escape(f"{path.stem}_{letter}".lower()), re.escape(f"{suffix}.xim")
-    pattern = re.compile(start + ("([0-9]{3,})" if stack else "()") + end)
-    matches = [match for key in present if (match := pattern.fullmatch(key))]
-    numbers = sorted(int(match[1] or 0) for match in matches)
-    numbers = [number for number in numbers if name(number).lower() in present]
-
-    def pair(places: Sequence[int], chosen: Sequence[int]) -> list[tuple[int, int, Path]]:
-        return [(p, n, present[name(n).lower()]) for p, n in zip(places, chosen, strict=True)]
-
-    expected = [number for number in numbers if number < count]
-    extra = [name(number) for number in numbers if number >= count]
-    if not numbers:
+    if not frames:
         raise InputError(
-            f"the frames are missing: there is no {name(0)} beside the header",
+            f"the frames are missing: there is no {_name(scan, region, 0)} beside the header",
             "put header and frames into one folder",
             source=path,
         )
-    if len(expected) < count and len(numbers) == count:
+    files = pair_frames(frames, count)
+    if len(files) == count and any(image.place != image.number for image in files):
         warnings.warn(
             f"{path}: the frames are not numbered from 000 on; paired in this order with the "
-            f"{count} energies of the header are {listing([name(n) for n in numbers])}",
+            f"{count} energies of the header are {listing(named(frames))}",
             InputWarning,
             stacklevel=2,
         )
-        return pair(range(count), numbers)
-    missing = [name(number) for number in range(count) if number not in set(expected)]
-    if missing and (not partial or not expected):
+        return files
+    missing = named(number for number in range(count) if number not in frames)
+    if missing and (not partial or not files):
         raise InputError(
             f"{len(missing)} of {count} frames are missing: {listing(missing)}",
             "restore them, or allow partial reading to use the others",
@@ -157,6 +214,7 @@ def find_frames(
             InputWarning,
             stacklevel=2,
         )
+    extra = named(number for number in frames if number >= count)
     if extra:
         warnings.warn(
             f"{path}: the header has {count} energies; frames beyond these are left out: "
@@ -164,11 +222,11 @@ def find_frames(
             InputWarning,
             stacklevel=2,
         )
-    return pair(expected, expected)
+    return files
 
 
 def read_frames(
-    path: Path, files: list[tuple[int, int, Path]], shape: tuple[int, int], *, partial: bool
+    path: Path, files: Sequence[FrameFile], shape: tuple[int, int], *, partial: bool
 ) -> Frames:
     """Read frames of one shape (rows, columns).
 
@@ -212,9 +270,9 @@ def read_frames(
             source=first.source,
         )
     if faults:
-        said = [f"{files[k][2].name} {faults[k].fault}" for k in sorted(faults)]
+        described = [f"{files[k][2].name} {faults[k].fault}" for k in sorted(faults)]
         warnings.warn(
-            f"{path}: frames left out with their energies: {listing(said)}",
+            f"{path}: frames left out with their energies: {listing(described)}",
             InputWarning,
             stacklevel=2,
         )

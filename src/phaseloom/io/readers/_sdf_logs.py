@@ -1,4 +1,4 @@
-"""What an SDF header logs beside the scan definition: times, dwell, ring current."""
+"""Logs in an SDF header: start time, dwell times, ring current."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an SDF header defines: the scan's layout, its detectors, regions and axes."""
+"""Scan definition in an SDF header: layout, detectors, regions, axes."""
 
 from __future__ import annotations
 
@@ -42,8 +42,10 @@ class Scan(NamedTuple):
     numbered_regions: bool  # file names carry the region number
 
 
-def read_header(path: Path, *, detector: str | None, partial: bool) -> Scan:
-    """Parse the header and choose the detector channel.
+def read_header(
+    path: Path, *, detector: str | None, letter: str | None = None, partial: bool
+) -> Scan:
+    """Parse the header and choose the detector channel, by its name or the letter of its files.
 
     Raises
     ------
@@ -66,6 +68,15 @@ def read_header(path: Path, *, detector: str | None, partial: bool) -> Scan:
             f"has {found} named '{detector}'", f"it has {', '.join(detectors)}", source=path
         )
     channel = 0 if detector is None else detectors.index(detector)
+    if letter is not None:
+        of_letter = string.ascii_lowercase.index(letter)
+        if of_letter >= len(detectors) or (detector is not None and of_letter != channel):
+            raise InputError(
+                f"images with the letter {letter} are not of the detector wanted",
+                f"its detectors are, from the letter a on, {', '.join(detectors)}",
+                source=path,
+            )
+        channel = of_letter
     if channel >= len(string.ascii_lowercase):
         raise InputError("more than 26 detector channels have no file letter", source=path)
     regions = get_structures(definition, "Regions", source=path)

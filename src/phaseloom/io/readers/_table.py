@@ -1,4 +1,4 @@
-"""A text file taken apart into comments, headings and numbers."""
+"""Text tables: comments, headings and numbers of a file."""
 
 from __future__ import annotations
 

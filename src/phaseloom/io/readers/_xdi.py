@@ -1,4 +1,4 @@
-"""XDI, the XAFS data interchange format: what its header says about the columns.
+"""XDI, the XAFS data interchange format: energy and absorption from its columns.
 
 B. Ravel and M. Newville, "XAFS Data Interchange: a single spectrum XAFS data file format",
 J. Phys. Conf. Ser. 712 (2016) 012148; https://github.com/XraySpectroscopy/XAS-Data-Interchange.

@@ -1,4 +1,4 @@
-"""Zarr stores, folders or zipped, with their faults turned into sentences."""
+"""Access to zarr stores, folders or zipped, with damage reported as InputError."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.io.readers._lazy import chunks
+from phaseloom.io.chunking import chunks
+from phaseloom.io.readers._files import FAULTS
 from phaseloom.io.scan_axes import Axis
 
 _MARKS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 # What zarr 3 raises on metadata and chunks that make no sense.
-_FAULTS = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError,
-    OverflowError, MemoryError, zipfile.BadZipFile,
-)  # fmt: skip
+_FAULTS = (*FAULTS, zipfile.BadZipFile)
 
 
 def is_store(path: Path) -> bool:

@@ -1,8 +1,9 @@
 """Dectris Arina: ``NAME_master.h5``, with ``NAME_data_00000N.h5`` and ``NAME.h5`` beside it.
 
 The master file links the patterns, which are compressed; the numbers are as stored, pixels that
-the detector masks hold the largest value of their type. ``NAME.h5`` has what the microscope said:
-the shape of the scan, its step, the voltage. Without it a square number of patterns is a square.
+the detector masks hold the largest value of their type. ``NAME.h5`` has the settings of the
+microscope: the shape of the scan, its step, the voltage. Without it a square number of patterns is
+a square.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import h5py
 import xarray as xr
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.fingerprint import input_fingerprint
 from phaseloom.io.readers import _hdf5 as hdf5
 from phaseloom.io.readers._hdf_scan import lazy_dataset, scalar
 from phaseloom.io.scan_axes import Axis
-from phaseloom.io.scans import make_scan, with_scan_shape
-from phaseloom.io.stacking import refuse_choice
+from phaseloom.io.scan_calibration import with_scan_shape
+from phaseloom.io.scan_making import make_scan
+from phaseloom.io.tags import number, scaled
 
 format_name = "Arina"
 file_extensions = (".h5", ".hdf5", ".nxs")
@@ -33,35 +36,18 @@ _MICROSCOPE = "STEM Metadata"
 
 def reads_this(path: Path) -> bool:
     """Whether the file is a master file of a Dectris detector."""
-    if not hdf5.has_signature(path):
-        return False
-    try:
-        with hdf5.open_hdf5(path) as file:
-            return hdf5.subgroup(file, f"{_DETECTOR}/detectorSpecific") is not None and bool(
-                _names(file)
-            )
-    except InputError:
-        return False
+    return hdf5.holds(
+        path,
+        lambda file: (
+            hdf5.subgroup(file, f"{_DETECTOR}/detectorSpecific") is not None and bool(_names(file))
+        ),
+    )
 
 
-def read(
-    path: Path, *, detector: str | None = None, region: int | None = None, partial: bool = False
-) -> xr.Dataset:
-    """Read a scan of Arina.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read a scan of Arina from its ``_master.h5``; ``saturation`` as the detector gives it.
 
-    Parameters
-    ----------
-    path
-        The ``_master.h5``.
-    detector, region
-        None: there is one scan.
-    partial
-        Use the data files that are there; the scan ends with its last complete row.
-
-    Returns
-    -------
-    xarray.Dataset
-        A scan; ``saturation`` as the detector gives it.
+    Of an incomplete scan the data files that are there count, to the last complete row.
 
     Raises
     ------
@@ -70,13 +56,13 @@ def read(
     """
     import dask.array as da
 
-    refuse_choice(path, detector=detector, region=region, available="patterns")
+    choice.require_only("patterns", path)
     series = []
     with hdf5.open_hdf5(path) as file:
         names = _names(file)
         files = [path]
         for name in names:
-            data, linked = _part(file, name, partial=partial, path=path)
+            data, linked = _part(file, name, partial=choice.partial, path=path)
             if data is None:
                 break
             series.append(data)
@@ -90,7 +76,7 @@ def read(
     if not series:
         raise InputError("none of its data files is there", "put them beside it", source=path)
     data = da.concatenate(series, axis=1) if len(series) > 1 else series[0]
-    said, shape = _microscope(path)
+    facts, shape = _microscope(path)
     n = data.shape[1]
     if shape is None:
         side = isqrt(max(n, promised))
@@ -98,11 +84,11 @@ def read(
     rows = min(shape[0], n // shape[1])
     if rows < shape[0] or rows * shape[1] != n:
         fault = f"holds {n} patterns, its scan has {shape[0]}×{shape[1]}"
-        if not partial or not rows:
+        if not choice.partial or not rows:
             raise InputError(fault, "read complete rows with --partial (partial=True)", source=path)
         warnings.warn(f"{path}: {fault}; {rows} rows are read", InputWarning, stacklevel=3)
         data = data[:, : rows * shape[1]]
-    step = said.pop("step")
+    step = facts.pop("step", None)
     scan_axis = Axis(units="nm", scale=step, navigate=True) if step else Axis(navigate=True)
     series_scan = make_scan(
         data,
@@ -110,7 +96,7 @@ def read(
         format_name=format_name,
         source=path,
         fingerprint=input_fingerprint(files),
-        facts={**said, "exposure": counting, "saturation": saturation},
+        facts={**facts, "exposure": counting, "saturation": saturation},
     )
     return with_scan_shape(series_scan, (rows, shape[1]))
 
@@ -142,32 +128,23 @@ def _part(file: h5py.File, name: str, *, partial: bool, path: Path) -> tuple[Any
 
 
 def _microscope(path: Path) -> tuple[dict[str, float | None], tuple[int, int] | None]:
-    """What ``NAME.h5`` says, and the shape of the scan (y, x)."""
-    nothing: dict[str, float | None] = {"step": None}
+    """Microscope settings in ``NAME.h5``, and the shape of the scan (y, x)."""
     beside = path.with_name(path.name.replace("_master", ""))
     if beside == path or not beside.is_file():
-        return nothing, None
+        return {}, None
     with hdf5.open_hdf5(beside) as file:
         group = hdf5.subgroup(file, _MICROSCOPE)
         if group is None:
-            return nothing, None
-        said = {name: _number(value) for name, value in hdf5.attributes(group).items()}
-    columns, rows = said.get("NumPixelsX"), said.get("NumPixelsY")
+            return {}, None
+        tags = {name: number(value) for name, value in hdf5.attributes(group).items()}
+    columns, rows = tags.get("NumPixelsX"), tags.get("NumPixelsY")
     shape = (int(rows), int(columns)) if rows and columns else None
-    voltage, length = said.get("High Tension"), said.get("Camera Length")
     return {
-        "voltage": None if voltage is None else voltage * 1e-3,
-        "camera_length": None if length is None else length * 1e3,
-        "scan_rotation": said.get("Rotation"),
-        "step": said.get("Pixel Size"),
+        "voltage": scaled(tags.get("High Tension"), 1e-3),
+        "camera_length": scaled(tags.get("Camera Length"), 1e3),
+        "scan_rotation": tags.get("Rotation"),
+        "step": tags.get("Pixel Size"),
     }, shape
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value[0] if getattr(value, "shape", ()) else value)
-    except (TypeError, ValueError, IndexError):
-        return None
 
 
 def _product(*factors: float | None) -> int:

@@ -15,14 +15,15 @@ import numpy as np
 import xarray as xr
 
 from phaseloom.errors import InputError
+from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.fingerprint import input_fingerprint
 from phaseloom.io.readers import _hdf5 as hdf5
 from phaseloom.io.readers import _zarr
+from phaseloom.io.readers._files import first_bytes
 from phaseloom.io.readers._hdf_scan import choose, lazy_dataset, numeric_datasets
 from phaseloom.io.readers._lazy import MappedArray, frames_in_file, lazily, pattern_type
 from phaseloom.io.scan_axes import DIMS, plain_axes
-from phaseloom.io.scans import make_scan
-from phaseloom.io.stacking import refuse_choice
+from phaseloom.io.scan_making import make_scan
 
 format_name = "array"
 file_extensions = (".npy", ".h5", ".hdf5", ".zarr")
@@ -41,52 +42,26 @@ def reads_this(path: Path) -> bool:
     if path.is_dir():
         return _zarr.is_store(path)
     if hdf5.has_signature(path):
-        try:
-            with hdf5.open_hdf5(path) as file:
-                return bool(numeric_datasets(file, least=3))
-        except InputError:
-            return False
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_NPY)) == _NPY
-    except OSError:
-        return False
+        return hdf5.holds(path, lambda file: bool(numeric_datasets(file, least=3)))
+    return first_bytes(path, len(_NPY)) == _NPY
 
 
-def read(
-    path: Path, *, detector: str | None = None, region: int | None = None, partial: bool = False
-) -> xr.Dataset:
-    """Read an array as a scan.
-
-    Parameters
-    ----------
-    path
-        The file, or the folder of a zarr store.
-    detector
-        Name of the array, where there are several.
-    region
-        None.
-    partial
-        Use an incomplete file as far as it goes.
-
-    Returns
-    -------
-    xarray.Dataset
-        A scan, uncalibrated.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read an array as an uncalibrated scan; the detector is its name among several.
 
     Raises
     ------
     InputError
         The file is damaged or incomplete, or the array has not two to four axes.
     """
-    refuse_choice(path, detector=None, region=region, available="patterns")
+    choice.require_first_entry(path)
     if path.is_dir():
-        data = _from_zarr(path, detector)
+        data = _from_zarr(path, choice.detector)
     elif path.suffix.lower() == ".npy":
-        refuse_choice(path, detector=detector, region=region, available="patterns")
-        data = _from_npy(path, partial=partial)
+        choice.require_only("patterns", path)
+        data = _from_npy(path, partial=choice.partial)
     else:
-        data = _from_hdf5(path, detector, partial=partial)
+        data = _from_hdf5(path, choice.detector, partial=choice.partial)
     return make_scan(
         data,
         plain_axes(4),

@@ -12,7 +12,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
-from phaseloom.io.readers._axis_stack import build_stack, check_choice, read_raw_frames
+from phaseloom.io.choice import FIRST, Choice
+from phaseloom.io.readers._axis_stack import DETECTOR, build_stack, read_raw_frames
+from phaseloom.io.readers._files import first_bytes
 
 format_name = "aXis2000 NCB"
 file_extensions = (".ncb", ".dat")
@@ -87,45 +89,23 @@ def reads_this(path: Path) -> bool:
     """Whether the ``.dat`` file, or the one beside a ``.ncb``, reads as a stack's header."""
     if path.suffix.lower() == ".ncb":
         return path.is_file()
-    try:
-        with path.open("rb") as file:
-            lines = file.read(4096).decode("latin-1").splitlines()
-    except OSError:
-        return False
+    lines = first_bytes(path, 4096).decode("latin-1").splitlines()
     head = [_numbers(line) or [] for line in lines if line.strip()][:4]
     return [len(numbers) for numbers in head] == [3, 2, 2, 1]
 
 
-def read(
-    path: Path,
-    *,
-    detector: str | None = None,
-    region: int | None = None,
-    partial: bool = False,
-) -> xr.Dataset:
-    """Read a stack in two files.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read a stack in two files, given either.
 
     Lines of the ``.dat`` file: columns, rows, scale; first and last x; first and last y;
     number of energies; the energies; for every image name, energy and dwell time (ms).
     Values of the ``.ncb`` file: float32 if the scale is negative, otherwise int16 to be
     divided by the scale; x fastest, then y, then energy.
 
-    Parameters
-    ----------
-    path
-        Either file.
-    detector, region
-        The format has one of each: only ``"counts"`` and 1 are accepted.
-    partial
-        Use the whole frames of a file that breaks off, and leave out frames that are all
-        zeros or not finite; a warning says which.
-
     Returns
     -------
     xarray.Dataset
-        ``counts`` (energy, y, x): int16 at scale 1, else float32; ``dwell`` (energy) in s if
-        known; energy in eV, y and x in µm, all ascending. The file does not say whether its
-        values are counts or have been converted to optical density.
+        As :func:`build_stack` makes it; ``counts`` are int16 at scale 1, else float32.
 
     Raises
     ------
@@ -133,7 +113,7 @@ def read(
         One of the two files is missing, the header is damaged, or the size of the values is
         not what it says.
     """
-    check_choice(path, detector, region)
+    choice.require_only(DETECTOR, path)
     header_file, values_file = _companion(path, ".dat"), _companion(path, ".ncb")
     for file in (header_file, values_file):
         if not file.is_file():
@@ -150,20 +130,20 @@ def read(
         "<f4" if header.scale < 0 else "<i2",
         (header.energies.size, header.rows, header.columns),
         offset=0,
-        partial=partial,
+        partial=choice.partial,
     )
     if header.scale > 0 and header.scale != 1:
         frames = frames.astype(np.float32) / np.float32(header.scale)
-    measurement = build_stack(
+    return build_stack(
         path,
         frames,
+        format_name=format_name,
         energies=header.energies,
         y=header.y,
         x=header.x,
         dwell=_dwell(header, header_file),
-        partial=partial,
+        partial=choice.partial,
     )
-    return measurement.assign_attrs(format=format_name)
 
 
 def _dwell(header: _Header, file: Path) -> NDArray[np.float64] | None:

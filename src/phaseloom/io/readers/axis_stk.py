@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 from phaseloom.errors import InputError
-from phaseloom.io.readers._axis_stack import build_stack, check_choice, read_raw_frames
+from phaseloom.io.choice import FIRST, Choice
+from phaseloom.io.readers._axis_stack import DETECTOR, build_stack, read_raw_frames
 
 format_name = "aXis2000 STK"
 file_extensions = (".stk",)
@@ -35,41 +36,18 @@ def reads_this(path: Path) -> bool:
         return False
 
 
-def read(
-    path: Path,
-    *,
-    detector: str | None = None,
-    region: int | None = None,
-    partial: bool = False,
-) -> xr.Dataset:
-    """Read a ``.stk`` stack.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read a ``.stk`` stack: float32, as :func:`build_stack` makes it.
 
     The file is big-endian: int32 columns, rows, energies; then float32 x, y, energy, dwell
     time (ms) and the values, x fastest, then y, then energy.
-
-    Parameters
-    ----------
-    path
-        The file.
-    detector, region
-        The format has one of each: only ``"counts"`` and 1 are accepted.
-    partial
-        Use the whole frames of a file that breaks off, and leave out frames that are all
-        zeros or not finite; a warning says which.
-
-    Returns
-    -------
-    xarray.Dataset
-        ``counts`` (energy, y, x) float32, ``dwell`` (energy) in s if known; energy in eV, y and
-        x in µm, all ascending. The file does not say whether its values are counts or have
-        been converted to optical density.
 
     Raises
     ------
     InputError
         The file is truncated or longer than its sizes say, or its axes are not usable.
     """
-    check_choice(path, detector, region)
+    choice.require_only(DETECTOR, path)
     sizes = _sizes(path)
     if sizes is None:
         raise InputError("does not begin with the sizes of a stack", source=path)
@@ -84,9 +62,15 @@ def read(
         _VALUES,
         (count, rows, columns),
         offset=3 * _SIZES.itemsize + header.nbytes,
-        partial=partial,
+        partial=choice.partial,
     )
-    measurement = build_stack(
-        path, frames, energies=energies, y=y, x=x, dwell=dwell, partial=partial
+    return build_stack(
+        path,
+        frames,
+        format_name=format_name,
+        energies=energies,
+        y=y,
+        x=x,
+        dwell=dwell,
+        partial=choice.partial,
     )
-    return measurement.assign_attrs(format=format_name)

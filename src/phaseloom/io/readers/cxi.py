@@ -20,7 +20,6 @@ Phase: in radians in (−π, π], not unwrapped; offset and ramp of a reconstruc
 from __future__ import annotations
 
 import re
-import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,9 @@ import numpy as np
 import xarray as xr
 
 from phaseloom.errors import InputError, InputWarning
-from phaseloom.io.stacking import images_to_stack, pixel_axis, refuse_choice
+from phaseloom.io.choice import FIRST, Choice
+from phaseloom.io.images import file_attrs, images_to_stack, pixel_axis
+from phaseloom.io.readers._files import damage_named
 
 format_name = "CXI"
 file_extensions = (".cxi",)
@@ -40,7 +41,6 @@ ELEMENTARY_CHARGE = 1.602176634e-19  # C, exact (SI 2019)
 _ENERGY_WAVELENGTH = 1.239841984  # eV µm, h c / e
 _DETECTOR = "object"
 _ENTRY = re.compile(r"entry_(\d+)")
-_HDF5_FAULTS = (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError, struct.error)
 
 
 def reads_this(path: Path) -> bool:
@@ -52,21 +52,8 @@ def reads_this(path: Path) -> bool:
         return False
 
 
-def read(
-    path: Path, *, detector: str | None = None, region: int | None = None, partial: bool = False
-) -> xr.Dataset:
-    """Read a reconstructed object.
-
-    Parameters
-    ----------
-    path
-        The file.
-    detector
-        ``"object"`` or None.
-    region
-        Number N of ``entry_N``; None for the first, with a warning if there are more.
-    partial
-        Without effect: a reconstruction is one image.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read the reconstructed object of ``entry_N``; it is one image, whole or not at all.
 
     Returns
     -------
@@ -79,27 +66,20 @@ def read(
     InputError
         The file is damaged, holds no complex object, or records no photon energy.
     """
-    del partial
-    try:
-        with h5py.File(path, "r") as file:
-            entries = sorted(int(m[1]) for name in file if (m := _ENTRY.fullmatch(name)))
-            number = _chosen(entries, region, path)
-            refuse_choice(path, detector=detector, region=None, available=_DETECTOR)
-            entry = file[f"entry_{number}"]
-            image = _object(entry, path)
-            energy = _energy(entry, path)
-            pixel_size = _pixel_size(entry, energy, image.shape)
-            title, start = _text(entry, "title"), _text(entry, "start_time")
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError("no such file", "check the path", source=path) from None
-    except _HDF5_FAULTS as fault:
-        raise InputError(
-            f"is a damaged or truncated HDF5 file ({fault})",
-            "copy it again from the beamline",
-            source=path,
-        ) from fault
+    with (
+        damage_named(path, "HDF5 file", "copy it again from the beamline"),
+        h5py.File(path, "r") as file,
+    ):
+        entries = sorted(int(m[1]) for name in file if (m := _ENTRY.fullmatch(name)))
+        if not entries:
+            raise InputError("has no entry_1", "it is no CXI file, or is damaged", source=path)
+        number = choice.entry_among(entries, path)
+        choice.require_detector(_DETECTOR, path)
+        entry = file[f"entry_{number}"]
+        image = _object(entry, path)
+        energy = _energy(entry, path)
+        pixel_size = _pixel_size(entry, energy, image.shape)
+        title, start = _text(entry, "title"), _text(entry, "start_time")
 
     transmission = (image.real.astype(np.float64) ** 2 + image.imag.astype(np.float64) ** 2).astype(
         np.float32
@@ -113,13 +93,7 @@ def read(
             InputWarning,
             stacklevel=2,
         )
-    attrs: dict[str, Any] = {
-        "format": format_name,
-        "source": path.name,
-        "title": title or path.stem,
-        "detector": _DETECTOR,
-        "detectors": [_DETECTOR],
-    }
+    attrs = file_attrs(path, format_name, _DETECTOR, title=title or "")
     if start is not None:
         attrs["start_time"] = start
     upwards = np.s_[None, ::-1]
@@ -133,24 +107,6 @@ def read(
         x=pixel_axis("x", image.shape[1], pixel_size[1], None),
         attrs=attrs,
     )
-
-
-def _chosen(entries: list[int], region: int | None, path: Path) -> int:
-    if not entries:
-        raise InputError("has no entry_1", "it is no CXI file, or is damaged", source=path)
-    if region is None:
-        if len(entries) > 1:
-            warnings.warn(
-                f"{path}: has {len(entries)} entries; entry_{entries[0]} is read",
-                InputWarning,
-                stacklevel=3,
-            )
-        return entries[0]
-    if region not in entries:
-        raise InputError(
-            f"has no region {region}", f"it has {', '.join(map(str, entries))}", source=path
-        )
-    return region
 
 
 def _object(entry: h5py.Group, path: Path) -> Any:

@@ -16,12 +16,14 @@ import numpy as np
 import xarray as xr
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.fingerprint import input_fingerprint
+from phaseloom.io.readers._files import first_bytes
 from phaseloom.io.readers._hdf_scan import choose
 from phaseloom.io.readers._lazy import MappedArray, frames_in_file, lazily, pattern_type
 from phaseloom.io.scan_axes import Axis, is_length, is_reciprocal
-from phaseloom.io.scans import make_scan
-from phaseloom.io.stacking import refuse_choice
+from phaseloom.io.scan_making import make_scan
+from phaseloom.io.tags import number_at, scaled
 
 format_name = "DigitalMicrograph"
 file_extensions = (".dm3", ".dm4")
@@ -30,40 +32,18 @@ describe = "Gatan DigitalMicrograph (.dm3, .dm4)"
 
 def reads_this(path: Path) -> bool:
     """Whether the file begins as version 3 or 4 does."""
-    try:
-        with path.open("rb") as file:
-            return file.read(4) in (b"\0\0\0\3", b"\0\0\0\4")
-    except OSError:
-        return False
+    return first_bytes(path, 4) in (b"\0\0\0\3", b"\0\0\0\4")
 
 
-def read(
-    path: Path, *, detector: str | None = None, region: int | None = None, partial: bool = False
-) -> xr.Dataset:
-    """Read the diffraction patterns of a file.
-
-    Parameters
-    ----------
-    path
-        The file.
-    detector
-        Title of the image, where there are several.
-    region
-        None.
-    partial
-        Use an incomplete file as far as it goes.
-
-    Returns
-    -------
-    xarray.Dataset
-        A scan.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read the diffraction patterns of a file; the detector is the title of an image.
 
     Raises
     ------
     InputError
         The file is damaged, incomplete, or holds no diffraction patterns.
     """
-    refuse_choice(path, detector=None, region=region, available="patterns")
+    choice.require_first_entry(path)
     from rsciio.digitalmicrograph import file_reader
 
     described = []
@@ -87,18 +67,16 @@ def read(
     if len(set(titles)) < len(titles):
         titles = [f"{title} {index + 1}" for index, title in enumerate(titles)]
     _, shape, dtype, place, axes, tags = described[
-        titles.index(choose(titles, detector, path=path, first_is_meant=True))
+        titles.index(choose(titles, choice.detector, path=path, first_is_meant=True))
     ]
     if dtype.kind not in "uif" or min(shape, default=0) < 1:
         raise InputError(f"holds {dtype} of shape {shape}, no patterns", source=path)
     axes = _detector_last(axes, tags, path)
-    data = _lazy(path, shape, dtype, place, axes, partial=partial)
+    data = _lazy(path, shape, dtype, place, axes, partial=choice.partial)
     ordered = [a for a in axes if a.navigate] + [a for a in axes if not a.navigate]
-    voltage = _at(tags, "Microscope Info", "Voltage")
-    length = _at(tags, "Microscope Info", "STEM Camera Length")
-    exposure = _at(tags, "Acquisition", "Parameters", "High Level", "Exposure (s)")
+    exposure = number_at(tags, "Acquisition", "Parameters", "High Level", "Exposure (s)")
     if exposure is None:
-        exposure = _at(tags, "Acquisition", "Parameters", "Detector", "exposure (s)")
+        exposure = number_at(tags, "Acquisition", "Parameters", "Detector", "exposure (s)")
     return make_scan(
         data,
         [Axis(navigate=True)] * (4 - len(ordered)) + ordered,
@@ -107,8 +85,8 @@ def read(
         fingerprint=input_fingerprint(path),
         title=titles[0] if len(titles) == 1 else "",
         facts={
-            "voltage": None if voltage is None else voltage * 1e-3,
-            "camera_length": length,
+            "voltage": scaled(number_at(tags, "Microscope Info", "Voltage"), 1e-3),
+            "camera_length": number_at(tags, "Microscope Info", "STEM Camera Length"),
             "exposure": exposure,
         },
     )
@@ -198,16 +176,3 @@ def _lazy(
         )
     shape = shape if len(shape) == 4 else (*shape[:2], 1, shape[2])
     return lazily(MappedArray(path, place, dtype, shape, axes=(2, 3, 0, 1)))
-
-
-def _at(tags: Mapping[str, Any], *names: str) -> float | None:
-    """The number in a tag, or None."""
-    node: Any = tags
-    for name in names:
-        if not isinstance(node, Mapping) or name not in node:
-            return None
-        node = node[name]
-    try:
-        return float(node)
-    except (TypeError, ValueError):
-        return None

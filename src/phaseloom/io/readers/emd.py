@@ -17,12 +17,13 @@ import numpy as np
 import xarray as xr
 
 from phaseloom.errors import InputError
+from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.fingerprint import input_fingerprint
 from phaseloom.io.readers import _hdf5 as hdf5
 from phaseloom.io.readers._hdf_scan import choose, lazy_dataset, scalar
 from phaseloom.io.scan_axes import Axis, is_length, is_reciprocal
-from phaseloom.io.scans import make_scan
-from phaseloom.io.stacking import refuse_choice
+from phaseloom.io.scan_making import make_scan
+from phaseloom.io.tags import number, scaled
 
 format_name = "EMD"
 file_extensions = (".emd", ".h5", ".hdf5")
@@ -35,55 +36,35 @@ _VELOX = "Data/Image"
 
 def reads_this(path: Path) -> bool:
     """Whether the file has the marks of EMD, or is named as if it had."""
-    if not hdf5.has_signature(path):
-        return False
     if path.suffix.lower() == ".emd":
+        return hdf5.has_signature(path)
+    return hdf5.holds(path, _has_marks)
+
+
+def _has_marks(file: h5py.File) -> bool:
+    if any(hdf5.subgroup(file, root) is not None for root in _ROOTS):
         return True
-    try:
-        with hdf5.open_hdf5(path) as file:
-            if any(hdf5.subgroup(file, root) is not None for root in _ROOTS):
-                return True
-            groups = [file, *(hdf5.subgroup(file, name) for name in hdf5.names(file))]
-            return any(g is not None and "emd_group_type" in hdf5.attributes(g) for g in groups)
-    except InputError:
-        return False
+    groups = [file, *(hdf5.subgroup(file, name) for name in hdf5.names(file))]
+    return any(g is not None and "emd_group_type" in hdf5.attributes(g) for g in groups)
 
 
-def read(
-    path: Path, *, detector: str | None = None, region: int | None = None, partial: bool = False
-) -> xr.Dataset:
-    """Read a data cube or a series of patterns.
-
-    Parameters
-    ----------
-    path
-        The file.
-    detector
-        Name of the data cube, or of the camera of Velox, where there are several.
-    region
-        None.
-    partial
-        Use a file that was not written completely.
-
-    Returns
-    -------
-    xarray.Dataset
-        A scan.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read a data cube or a series of patterns; the detector is a cube or a camera of Velox.
 
     Raises
     ------
     InputError
         The file is damaged or holds no diffraction patterns.
     """
-    refuse_choice(path, detector=None, region=region, available="patterns")
+    choice.require_first_entry(path)
     with hdf5.open_hdf5(path) as file:
         if hdf5.subgroup(file, _VELOX) is not None:
-            name, axes, order, facts = _velox(file, detector, path)
+            name, axes, order, facts = _velox(file, choice.detector, path)
         else:
-            name, axes, order, facts = _cube(file, detector, path)
+            name, axes, order, facts = _cube(file, choice.detector, path)
         item = hdf5.dataset(file, name)
         assert item is not None
-        data, axes = lazy_dataset(item, axes, partial=partial, path=path, order=order)
+        data, axes = lazy_dataset(item, axes, partial=choice.partial, path=path, order=order)
     return make_scan(
         data,
         [Axis(navigate=True)] * (data.ndim - len(axes)) + axes,
@@ -173,34 +154,27 @@ def _direction(axis: Axis) -> str:
 
 
 def _facts(file: h5py.File) -> dict[str, float | None]:
-    """What py4DSTEM and Prismatic say of the microscope."""
+    """Microscope settings that py4DSTEM and Prismatic record."""
     facts: dict[str, float | None] = {}
 
     def look(_: str, item: Any) -> None:
         if not isinstance(item, h5py.Group):
             return
-        said = hdf5.attributes(item)
-        if item.name.endswith("simulation_parameters") and "E" in said:
-            facts["voltage"] = _plain(said["E"])
+        tags = hdf5.attributes(item)
+        if item.name.endswith("simulation_parameters") and "E" in tags:
+            facts["voltage"] = number(tags["E"])
         for name in ("accelerating_voltage", "beam_energy"):
-            value = _plain(said[name]) if name in said else scalar(item, name)
+            value = number(tags[name]) if name in tags else scalar(item, name)
             if value:
                 facts["voltage"] = value * 1e-3 if value > 5000 else value
         for name in ("convergence_semiangle_mrad", "convergence_angle"):
-            value = _plain(said[name]) if name in said else scalar(item, name)
+            value = number(tags[name]) if name in tags else scalar(item, name)
             if value:
                 facts["convergence_angle"] = value
 
     with hdf5.named(file.filename):
         file.visititems(look)
     return facts
-
-
-def _plain(value: Any) -> float | None:
-    try:
-        return float(np.ravel(value)[0])
-    except (TypeError, ValueError, IndexError):
-        return None
 
 
 def _velox(
@@ -214,7 +188,7 @@ def _velox(
         item = hdf5.dataset(images, f"{key}/Data")
         if item is not None and item.ndim == 3 and item.dtype.kind in "uif":
             described[key] = _json(hdf5.dataset(images, f"{key}/Metadata"))
-    patterns = [k for k, said in described.items() if is_reciprocal(_unit(said))]
+    patterns = [k for k, tags in described.items() if is_reciprocal(_unit(tags))]
     if not patterns and described:
         raise InputError(
             "holds images of the sample, not diffraction patterns",
@@ -222,13 +196,12 @@ def _velox(
             source=path,
         )
     key = choose(patterns, detector, path=path, first_is_meant=True)
-    said = described[key]
-    size = said.get("BinaryResult", {}).get("PixelSize", {})
-    optics = said.get("Optics", {})
-    voltage, length = _plain(optics.get("AccelerationVoltage")), _plain(optics.get("CameraLength"))
+    tags = described[key]
+    size = tags.get("BinaryResult", {}).get("PixelSize", {})
+    optics = tags.get("Optics", {})
     axes = [
-        Axis("ky", _unit(said), _plain(size.get("height")) or 0.0),
-        Axis("kx", _unit(said), _plain(size.get("width")) or 0.0),
+        Axis("ky", _unit(tags), number(size.get("height")) or 0.0),
+        Axis("kx", _unit(tags), number(size.get("width")) or 0.0),
         Axis("frame", navigate=True),
     ]
     return (
@@ -236,23 +209,23 @@ def _velox(
         axes,
         [2, 0, 1],
         {
-            "voltage": None if voltage is None else voltage * 1e-3,
-            "camera_length": None if length is None else length * 1e3,
+            "voltage": scaled(number(optics.get("AccelerationVoltage")), 1e-3),
+            "camera_length": scaled(number(optics.get("CameraLength")), 1e3),
         },
     )
 
 
-def _unit(said: dict[str, Any]) -> str:
-    return str(said.get("BinaryResult", {}).get("PixelUnitX", ""))
+def _unit(tags: dict[str, Any]) -> str:
+    return str(tags.get("BinaryResult", {}).get("PixelUnitX", ""))
 
 
 def _json(item: h5py.Dataset | None) -> dict[str, Any]:
-    """What Velox says of the first frame: text as numbers, one column per frame."""
+    """Metadata of Velox for the first frame: text as numbers, one column per frame."""
     if item is None or item.ndim != 2 or item.dtype.kind not in "ui":
         return {}
     text = hdf5.part(item, (slice(None), 0)).astype(np.uint8).tobytes().split(b"\0")[0]
     try:
-        said = json.loads(text)
+        tags = json.loads(text)
     except ValueError:
         return {}
-    return {k: v for k, v in said.items() if isinstance(v, dict)} if isinstance(said, dict) else {}
+    return {k: v for k, v in tags.items() if isinstance(v, dict)} if isinstance(tags, dict) else {}

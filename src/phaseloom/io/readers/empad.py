@@ -16,11 +16,13 @@ import numpy as np
 import xarray as xr
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.fingerprint import input_fingerprint
+from phaseloom.io.readers._files import first_bytes
 from phaseloom.io.readers._lazy import frames_in_file
 from phaseloom.io.scan_axes import Axis, wavelength
-from phaseloom.io.scans import make_scan
-from phaseloom.io.stacking import refuse_choice
+from phaseloom.io.scan_making import make_scan
+from phaseloom.io.tags import scaled
 
 format_name = "EMPAD"
 file_extensions = (".xml",)
@@ -32,38 +34,21 @@ _NAMED_SHAPE = re.compile(r"_x(\d+)_y(\d+)")
 
 def reads_this(path: Path) -> bool:
     """Whether the file is XML that names a raw file."""
-    try:
-        text = path.read_bytes()[: 2**20]
-    except OSError:
-        return False
+    text = first_bytes(path, 2**20)
     return b"<root" in text and b"raw_file" in text
 
 
-def read(
-    path: Path, *, detector: str | None = None, region: int | None = None, partial: bool = False
-) -> xr.Dataset:
-    """Read a scan or a series of EMPAD.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read a scan or a series of EMPAD, float32, given the ``.xml``.
 
-    Parameters
-    ----------
-    path
-        The ``.xml``.
-    detector, region
-        None: there is one scan.
-    partial
-        Use an incomplete ``.raw``; missing patterns are NaN.
-
-    Returns
-    -------
-    xarray.Dataset
-        A scan, float32.
+    Of an incomplete ``.raw`` the missing patterns are NaN.
 
     Raises
     ------
     InputError
         The description is damaged, or the raw file missing or incomplete.
     """
-    refuse_choice(path, detector=detector, region=region, available="patterns")
+    choice.require_only("patterns", path)
     try:
         root = ElementTree.fromstring(path.read_bytes())
     except ElementTree.ParseError as fault:
@@ -77,14 +62,12 @@ def read(
         raise InputError(f"its raw file {name} is missing", "put it beside the .xml", source=path)
     rows, columns, is_series = _shape(root, raw, path)
     data = frames_in_file(
-        raw, offset=0, frame=_FRAME, field="data", shape=(rows, columns), partial=partial
+        raw, offset=0, frame=_FRAME, field="data", shape=(rows, columns), partial=choice.partial
     )
-    voltage = _number(root, "source.get_voltage", "high_voltage")
-    voltage = None if voltage is None else voltage * 1e-3
+    voltage = scaled(_number(root, "source.get_voltage", "high_voltage"), 1e-3)
     step_y, step_x = (None, None) if is_series else _steps(root, rows, columns)
     pixel = _pixel_size(root, voltage, path)
     length = _number(root, "optics.get_cameralength", "nominal_camera_length")
-    exposure = _number(root, "exposure_time")
     return make_scan(
         data,
         [
@@ -98,8 +81,8 @@ def read(
         fingerprint=input_fingerprint([path, raw]),
         facts={
             "voltage": voltage,
-            "camera_length": None if length is None else length * 1e3,
-            "exposure": None if exposure is None else exposure * 1e-3,
+            "camera_length": scaled(length, 1e3),
+            "exposure": scaled(_number(root, "exposure_time"), 1e-3),
             "scan_rotation": _number(root, "column.get_scanrotation", "scan_rotation"),
         },
     )

@@ -13,14 +13,14 @@ from typing import Any
 import xarray as xr
 
 from phaseloom.errors import InputError
+from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.fingerprint import input_fingerprint
 from phaseloom.io.hyperspy_signals import facts_of
 from phaseloom.io.readers import _hdf5 as hdf5
 from phaseloom.io.readers import _zarr
 from phaseloom.io.readers._hdf_scan import choose, lazy_dataset
 from phaseloom.io.scan_axes import Axis, axes_of
-from phaseloom.io.scans import make_scan
-from phaseloom.io.stacking import refuse_choice
+from phaseloom.io.scan_making import make_scan
 
 format_name = "HyperSpy"
 file_extensions = (".hspy", ".zspy", ".hdf5", ".h5")
@@ -33,48 +33,26 @@ def reads_this(path: Path) -> bool:
     """Whether the file holds experiments of HyperSpy, or is named as if it did."""
     if path.suffix.lower() == ".zspy":
         return _zarr.is_store(path)
-    if not hdf5.has_signature(path):
-        return False
     if path.suffix.lower() == ".hspy":
-        return True
-    try:
-        with hdf5.open_hdf5(path) as file:
-            return hdf5.subgroup(file, _EXPERIMENTS) is not None
-    except InputError:
-        return False
+        return hdf5.has_signature(path)
+    return hdf5.holds(path, lambda file: hdf5.subgroup(file, _EXPERIMENTS) is not None)
 
 
-def read(
-    path: Path, *, detector: str | None = None, region: int | None = None, partial: bool = False
-) -> xr.Dataset:
-    """Read the patterns of a signal.
-
-    Parameters
-    ----------
-    path
-        The file, or the folder of a ``.zspy``.
-    detector
-        Name of the experiment, where there are several.
-    region
-        None.
-    partial
-        Use a file that was not written completely.
-
-    Returns
-    -------
-    xarray.Dataset
-        A scan.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read the patterns of a signal; the detector is the name of an experiment.
 
     Raises
     ------
     InputError
         The file is damaged or holds no diffraction patterns.
     """
-    refuse_choice(path, detector=None, region=region, available="patterns")
+    choice.require_first_entry(path)
     if path.suffix.lower() == ".zspy":
-        data, axes, metadata, package, name = _from_zarr(path, detector)
+        data, axes, metadata, package, name = _from_zarr(path, choice.detector)
     else:
-        data, axes, metadata, package, name = _from_hdf5(path, detector, partial=partial)
+        data, axes, metadata, package, name = _from_hdf5(
+            path, choice.detector, partial=choice.partial
+        )
     title = str(dict(metadata.get("General") or {}).get("title") or "")
     return make_scan(
         data,

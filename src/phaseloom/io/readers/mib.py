@@ -20,11 +20,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.fingerprint import input_fingerprint
+from phaseloom.io.readers._files import first_bytes
 from phaseloom.io.readers._lazy import frames_in_file, pattern_type
 from phaseloom.io.scan_axes import plain_axes
-from phaseloom.io.scans import make_scan
-from phaseloom.io.stacking import refuse_choice
+from phaseloom.io.scan_making import make_scan
 
 format_name = "Merlin mib"
 file_extensions = (".mib",)
@@ -39,38 +40,18 @@ _HEADER_AT_MOST = 65536
 
 def reads_this(path: Path) -> bool:
     """Whether the file begins with a Merlin header, or is a zip file under this name."""
-    try:
-        with path.open("rb") as file:
-            return file.read(4) in (b"MQ1,", b"PK\x03\x04")
-    except OSError:
-        return False
+    return first_bytes(path, 4) in (b"MQ1,", b"PK\x03\x04")
 
 
-def read(
-    path: Path, *, detector: str | None = None, region: int | None = None, partial: bool = False
-) -> xr.Dataset:
-    """Read a Merlin file.
-
-    Parameters
-    ----------
-    path
-        The ``.mib``.
-    detector, region
-        None: there is one scan.
-    partial
-        Use the complete rows of an incomplete scan.
-
-    Returns
-    -------
-    xarray.Dataset
-        A scan; uncalibrated, the format has no room for it.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read a Merlin file as an uncalibrated scan; of an incomplete one the complete rows.
 
     Raises
     ------
     InputError
         The file is zipped, raw, damaged or incomplete.
     """
-    refuse_choice(path, detector=detector, region=region, available="patterns")
+    choice.require_only("patterns", path)
     with path.open("rb") as file:
         start = file.read(_HEADER_AT_MOST)
     if start.startswith(b"PK"):
@@ -96,11 +77,17 @@ def read(
     frame = np.dtype(
         [("header", "u1", length), ("data", pattern_type(_TYPES[kind], (height, width), path))]
     )
-    there = path.stat().st_size // frame.itemsize
+    stored = path.stat().st_size // frame.itemsize
     notes = _notes(path)
-    shape = _scan_shape(path, notes, frame, there)
+    shape = _scan_shape(path, notes, frame, stored)
     data = frames_in_file(
-        path, offset=0, frame=frame, field="data", shape=shape, partial=partial, upside_down=True
+        path,
+        offset=0,
+        frame=frame,
+        field="data",
+        shape=shape,
+        partial=choice.partial,
+        upside_down=True,
     )
     time = _TIME.search(start[:length])
     earlier = _EARLIER_TIME.search(start[:length])
@@ -133,25 +120,25 @@ def _notes(path: Path) -> dict[str, int]:
     return found
 
 
-def _scan_shape(path: Path, notes: dict[str, int], frame: np.dtype, there: int) -> tuple[int, int]:
+def _scan_shape(path: Path, notes: dict[str, int], frame: np.dtype, stored: int) -> tuple[int, int]:
     """Scan positions (y, x) which the file should hold."""
-    promised = notes.get("Frames in Acquisition") or there
+    promised = notes.get("Frames in Acquisition") or stored
     columns, rows = notes.get("ScanX", 0), notes.get("ScanY", 0)
     if columns > 0 and rows > 0:
         return rows, columns
     columns = notes.get("Frames per Trigger", 0)
     if columns > 1 and promised % columns == 0:
         return promised // columns, columns
-    if there == promised and there > 1:
-        columns = _row_length(_times(path, frame, there), there)
+    if stored == promised and stored > 1:
+        columns = _row_length(_times(path, frame, stored), stored)
         if columns:
             warnings.warn(
-                f"{path}: no scan shape recorded; {there // columns}×{columns} is taken from the "
+                f"{path}: no scan shape recorded; {stored // columns}×{columns} is taken from the "
                 "pauses between its rows",
                 InputWarning,
                 stacklevel=4,
             )
-            return there // columns, columns
+            return stored // columns, columns
     return 1, max(1, promised)
 
 

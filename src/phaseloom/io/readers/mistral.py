@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.choice import FIRST, Choice
+from phaseloom.io.images import file_attrs
 from phaseloom.io.readers import _frames
 from phaseloom.io.readers import _hdf5 as hdf5
 
@@ -29,32 +31,14 @@ _PLAUSIBLE_PIXEL = (1e-3, 1.0)
 
 def reads_this(path: Path) -> bool:
     """Whether this is an HDF5 file with a normalised stack of MISTRAL."""
-    if not hdf5.has_signature(path):
-        return False
-    try:
-        with hdf5.open_hdf5(path) as file:
-            group = hdf5.subgroup(file, _GROUP)
-            return group is not None and bool(_stacks(group))
-    except InputError:
-        return False
+    return hdf5.holds(path, lambda file: bool(_stacks(hdf5.subgroup(file, _GROUP))))
 
 
-def read(
-    path: Path, *, detector: str | None = None, region: int | None = None, partial: bool = False
-) -> xr.Dataset:
-    """Read a normalised stack, as :func:`phaseloom.io.read` describes.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read a normalised stack.
 
-    Parameters
-    ----------
-    path
-        The file.
-    detector
-        Which stack: ``spectroscopy_normalized`` (the default when the file has it) or
-        ``spectroscopy_normalized_aligned``.
-    region
-        There is but one; anything else than 1 is an error.
-    partial
-        Drop frames that are empty, naming them, instead of refusing the file.
+    The detector is ``spectroscopy_normalized`` (the default when the file has it) or
+    ``spectroscopy_normalized_aligned``.
 
     Returns
     -------
@@ -70,14 +54,13 @@ def read(
     """
     import xarray as xr
 
-    if region not in (None, 1):
-        raise InputError(f"there is no region {region}", "the file has one", source=path)
+    choice.require_first_entry(path)
     with hdf5.open_hdf5(path) as file:
         group = hdf5.subgroup(file, _GROUP)
-        stacks = {} if group is None else _stacks(group)
+        stacks = _stacks(group)
         if group is None or not stacks:
             raise InputError(f"holds no stack in {_GROUP}", "the file is damaged", source=path)
-        name = detector or next(iter(stacks))
+        name = choice.detector or next(iter(stacks))
         if name not in stacks:
             raise InputError(
                 f"there is no stack {name!r}", f"stacks are {', '.join(stacks)}", source=path
@@ -102,7 +85,7 @@ def read(
         bad = np.ones(energy.size, bool)
         # Alignment moves empty lines into view: only wholly empty frames are unmeasured.
         bad[:n] = (zero | absent).all(axis=1) | ~whole[:n]
-        order = _frames.drop_or_raise(energy, bad, partial=partial, source=path)
+        order = _frames.drop_or_raise(energy, bad, partial=choice.partial, source=path)
         n_missing += int(absent[order].sum()) * cube.shape[2]
         _frames.warn_of_missing(n_missing, source=path)
         cube = _frames.arrange(cube, order)
@@ -122,11 +105,7 @@ def read(
         coords={"energy": ("energy", energy[order], {"units": "eV"}), **coordinates},
         attrs={
             "kind": "stack" if order.size > 1 else "image",
-            "format": format_name,
-            "source": path.name,
-            "title": path.stem,
-            "detector": name,
-            "detectors": list(stacks),
+            **file_attrs(path, format_name, name, detectors=list(stacks)),
         },
     )
     for key, (values, unit) in extra.items():
@@ -135,9 +114,11 @@ def read(
     return data
 
 
-def _stacks(group: h5py.Group) -> dict[str, h5py.Dataset]:
-    found = {name: hdf5.dataset(group, name) for name in _STACKS}
-    return {name: item for name, item in found.items() if item is not None}
+def _stacks(group: h5py.Group | None) -> dict[str, h5py.Dataset]:
+    if group is None:
+        return {}
+    stacks = {name: hdf5.dataset(group, name) for name in _STACKS}
+    return {name: item for name, item in stacks.items() if item is not None}
 
 
 def _per_energy(group: h5py.Group, name: str) -> NDArray[np.float64] | None:

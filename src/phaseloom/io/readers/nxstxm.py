@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.choice import FIRST, Choice
+from phaseloom.io.images import file_attrs
 from phaseloom.io.readers import _als, _frames, _nexus
 from phaseloom.io.readers import _hdf5 as hdf5
 from phaseloom.io.readers import _nxstxm_scan as _scan
@@ -43,26 +45,13 @@ def reads_this(path: Path) -> bool:
         return False
     try:
         with hdf5.open_hdf5(path) as file:
-            return bool(_regions(file))
+            return bool(_entries(file))
     except InputError:
         return True
 
 
-def read(
-    path: Path, *, detector: str | None = None, region: int | None = None, partial: bool = False
-) -> xr.Dataset:
-    """Read one spatial region of a NXstxm file, as :func:`phaseloom.io.read` describes.
-
-    Parameters
-    ----------
-    path
-        The file.
-    detector
-        Name of an NXdata group; the first counter by default.
-    region
-        Which NXentry, counted from 1; the first by default, with a warning when there are more.
-    partial
-        Drop frames that an aborted scan left empty, naming them, instead of refusing the file.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read one NXentry; the detector is the name of an NXdata group, by default a counter.
 
     Returns
     -------
@@ -74,32 +63,26 @@ def read(
     ------
     InputError
         The file is damaged or half-written, the scan was aborted, it is a focus, OSA, detector
-        or motor scan, or region or detector do not exist.
+        or motor scan, or entry or detector do not exist.
     """
     with hdf5.open_hdf5(path) as file:
-        regions = _regions(file)
-        if not regions:
+        entries = _entries(file)
+        if not entries:
             raise InputError("holds no NXentry with STXM data", source=path)
-        number = _chosen_region(len(regions), region, path)
-        entry = regions[number - 1]
+        number = choice.entry_among(range(1, len(entries) + 1), path)
+        entry = entries[number - 1]
         detectors = _detectors(entry)
-        name = _chosen_detector(detectors, detector, path)
-        measurement = _measurement(entry, detectors[name], partial=partial, path=path)
-        measurement.attrs.update(
-            format=format_name,
-            source=path.name,
-            title=hdf5.dataset_text(entry, "title"),
-            detector=name,
-            detectors=list(detectors),
-            region=number,
-            regions=len(regions),
-        )
+        name = _chosen_detector(detectors, choice.detector, path)
+        measurement = _measurement(entry, detectors[name], partial=choice.partial, path=path)
+        attrs = file_attrs(path, format_name, name, detectors=list(detectors))
+        attrs["title"] = hdf5.dataset_text(entry, "title")
+        measurement.attrs.update(attrs, entry=number, entries=len(entries))
         if start := hdf5.dataset_text(entry, "start_time"):
             measurement.attrs["start_time"] = start
         return measurement
 
 
-def _regions(file: h5py.File) -> list[h5py.Group]:
+def _entries(file: h5py.File) -> list[h5py.Group]:
     groups = [hdf5.subgroup(file, name) for name in hdf5.names(file)]
     return [g for g in groups if g is not None and _nexus.nx_class(g) == "NXentry" and _is_scan(g)]
 
@@ -126,22 +109,6 @@ def _detectors(entry: h5py.Group) -> dict[str, h5py.Group]:
         n for n in found if n == _FIRST_AT_ALS
     ]
     return {n: found[n] for n in [*leading, *(n for n in found if n not in leading)]}
-
-
-def _chosen_region(n_regions: int, region: int | None, path: Path) -> int:
-    if region is None:
-        if n_regions > 1:
-            warnings.warn(
-                f"{path}: holds {n_regions} spatial regions; the first is read",
-                InputWarning,
-                stacklevel=4,
-            )
-        return 1
-    if not 1 <= region <= n_regions:
-        raise InputError(
-            f"there is no region {region}", f"regions are 1 to {n_regions}", source=path
-        )
-    return region
 
 
 def _chosen_detector(detectors: dict[str, h5py.Group], wanted: str | None, path: Path) -> str:

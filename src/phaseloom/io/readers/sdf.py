@@ -8,8 +8,8 @@ spectra); further detector channels have the letters b, c, ….
 
 from __future__ import annotations
 
-import string
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,17 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.choice import FIRST, Choice
+from phaseloom.io.images import file_attrs
+from phaseloom.io.readers._files import first_bytes
 from phaseloom.io.readers._sdf_frames import (
+    FrameFile,
     Table,
     find_frames,
+    frames_beside,
+    header_of,
     listing,
+    pair_frames,
     read_alignment,
     read_frames,
     read_table,
@@ -36,40 +43,21 @@ from phaseloom.io.readers._sdf_scan import (
 from phaseloom.io.readers._sdf_structures import get_axis, get_number, get_text
 
 format_name = "SDF"
-file_extensions = (".hdr",)
-describe = "ALS / SDF scan: .hdr header with .xim frames or .xsp spectra beside it"
+file_extensions = (".hdr", ".xim")
+describe = "ALS / SDF scan: .hdr header with .xim frames or .xsp spectra beside it; one .xim"
 
 
 def reads_this(path: Path) -> bool:
-    """Whether the file is an SDF header."""
-    try:
-        with path.open("rb") as file:
-            return b"ScanDefinition" in file.read(4096)
-    except OSError:
-        return False
+    """Whether the file is an SDF header, or an image of a scan by its name."""
+    return path.suffix.lower() == ".xim" or b"ScanDefinition" in first_bytes(path, 4096)
 
 
-def read(
-    path: Path,
-    *,
-    detector: str | None = None,
-    region: int | None = None,
-    partial: bool = False,
-) -> xr.Dataset:
-    """Read an SDF scan.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read an SDF scan, given its header; given one ``.xim``, that image of the scan.
 
-    Parameters
-    ----------
-    path
-        The ``.hdr`` file; its frame files lie beside it.
-    detector
-        Name of the detector channel; the first one by default.
-    region
-        Spatial region, counted from 1; the first by default, with a warning when there are
-        more. For point spectra all points by default.
-    partial
-        Leave out frames that are missing, incomplete, empty or damaged, with a warning that
-        names them; likewise the rest of a header that is damaged behind the scan definition.
+    Entries are its spatial regions; all points by default for point spectra. Partial reading
+    leaves out frames that are missing, incomplete, empty or damaged, with a warning that names
+    them; likewise the rest of a header that is damaged behind the scan definition.
 
     Returns
     -------
@@ -85,61 +73,65 @@ def read(
     ------
     InputError
         The header or a frame is missing, damaged or incomplete, header and frames disagree, the
-        detector or region does not exist, or the scan holds no map or spectrum (OSA, focus,
+        detector or entry does not exist, or the scan holds no map or spectrum (OSA, focus,
         detector and motor scans).
     """
-    scan = read_header(path, detector=detector, partial=partial)
+    header, letter = path, None
+    if path.suffix.lower() == ".xim":
+        header, letter = header_of(path)
+    scan = read_header(header, detector=choice.detector, letter=letter, partial=choice.partial)
     if scan.layout == "points":
-        measurement = _read_points(scan, region, partial=partial)
+        if letter is not None:
+            raise InputError(f"{header.name} describes point spectra, not images", source=path)
+        measurement = _read_points(scan, choice)
     else:
-        index = _region_index(scan, region)
-        if scan.layout == "line":
-            measurement = _read_line_scan(scan, index, partial=partial)
+        if letter is not None:
+            index, image = _image(path, scan, choice)
         else:
-            measurement = _read_maps(scan, index, partial=partial)
-    attributes = {
-        "format": format_name,
-        "source": path.name,
-        "title": get_text(scan.definition, "Label") or path.stem,
-        "detector": scan.detectors[scan.channel],
-        "detectors": scan.detectors,
-        "scan_type": get_text(scan.definition, "Type"),
-    }
+            index, image = choice.entry_among(_entries(scan), path) - 1, None
+        read_images = _read_line_scan if scan.layout == "line" else _read_maps
+        measurement = read_images(scan, index, image, partial=choice.partial)
+    attributes = file_attrs(
+        path,
+        format_name,
+        scan.detectors[scan.channel],
+        title=get_text(scan.definition, "Label"),
+        detectors=scan.detectors,
+    )
+    attributes["scan_type"] = get_text(scan.definition, "Type")
     if began := start_time(scan.header):
         attributes["start_time"] = began
     return measurement.assign_attrs(attributes)
 
 
-def _region_index(scan: Scan, region: int | None) -> int:
-    count = len(scan.regions)
-    if region is None and count > 1:
-        warnings.warn(
-            f"{scan.path}: the first of {count} regions is read; choose with region=1…{count}",
-            InputWarning,
-            stacklevel=3,
-        )
-    index = 0 if region is None else region - 1
-    if not 0 <= index < count:
-        raise InputError(f"has no region {region}", f"it has 1 to {count}", source=scan.path)
-    return index
+def _entries(scan: Scan) -> Sequence[int]:
+    return range(1, len(scan.regions) + 1)
 
 
-def _read_maps(scan: Scan, index: int, *, partial: bool) -> xr.Dataset:
-    """An image or an image stack: counts (energy, y, x)."""
+def _image(path: Path, scan: Scan, choice: Choice) -> tuple[int, FrameFile]:
+    """Index of the region which one image shows, and the image with its place in the scan."""
+    count = 1 if scan.layout == "line" else stack_energies(scan).size
+    for index in range(len(scan.regions)):
+        for image in pair_frames(frames_beside(scan, index), count):
+            if image.file.name == path.name:
+                choice.entry_among([index + 1], path)
+                return index, image
+    raise InputError(
+        f"is none of the images that {scan.path.name} describes ({count} energies)",
+        "correct the energies in the header",
+        source=path,
+    )
+
+
+def _read_maps(scan: Scan, index: int, image: FrameFile | None, *, partial: bool) -> xr.Dataset:
+    """The images of a region, or just one of them: counts (energy, y, x)."""
     path = scan.path
     energies = stack_energies(scan)
     p_axis = get_axis(scan.regions[index], "PAxis", source=path)
     q_axis = get_axis(scan.regions[index], "QAxis", source=path)
     across = length_axis(p_axis, "PAxis", path)
     down = length_axis(q_axis, "QAxis", path)
-    files = find_frames(
-        path,
-        string.ascii_lowercase[scan.channel],
-        count=energies.size,
-        stack=scan.layout == "stack",
-        region=index if scan.numbered_regions else None,
-        partial=partial,
-    )
+    files = [image] if image else find_frames(scan, index, energies.size, partial=partial)
     _check_pairing(scan, files, energies, index)
     frames = read_frames(path, files, (down.size, across.size), partial=partial)
     used = energies[frames.places]
@@ -166,7 +158,7 @@ def _read_maps(scan: Scan, index: int, *, partial: bool) -> xr.Dataset:
             sign = -1.0 if filed[0] > filed[-1] else 1.0
             measurement[f"alignment_{name}"] = ("energy", sign * values, {"units": "px"})
     if scan.numbered_regions:
-        measurement.attrs["region"] = index + 1
+        measurement.attrs["entry"] = index + 1
     return _ascending(measurement, "y", "x")
 
 
@@ -183,10 +175,10 @@ def _add_dwell(measurement: xr.Dataset, scan: Scan, places: NDArray[np.intp], co
 
 
 def _check_pairing(
-    scan: Scan, files: list[tuple[int, int, Path]], energies: NDArray[np.float64], index: int
+    scan: Scan, files: Sequence[FrameFile], energies: NDArray[np.float64], index: int
 ) -> None:
     """Frames whose numbers are not their places: their logged energies must bear them out."""
-    if all(place == number for place, number, _ in files):
+    if all(image.place == image.number for image in files):
         return
     logs = image_logs(scan.header)
     gaps = np.diff(np.unique(energies))
@@ -203,19 +195,14 @@ def _check_pairing(
             )
 
 
-def _read_line_scan(scan: Scan, index: int, *, partial: bool) -> xr.Dataset:
+def _read_line_scan(
+    scan: Scan, index: int, image: FrameFile | None, *, partial: bool
+) -> xr.Dataset:
     """A line scan over energy: counts (energy, position)."""
     path = scan.path
     energies = energies_of(get_axis(scan.regions[index], "PAxis", source=path), "PAxis", path)
     position = length_axis(get_axis(scan.regions[index], "QAxis", source=path), "QAxis", path)
-    files = find_frames(
-        path,
-        string.ascii_lowercase[scan.channel],
-        count=1,
-        stack=False,
-        region=index if scan.numbered_regions else None,
-        partial=partial,
-    )
+    files = [image] if image else find_frames(scan, index, 1, partial=partial)
     frames = read_frames(path, files, (position.size, energies.size), partial=partial)
     measurement = xr.Dataset(
         {"counts": (("position", "energy"), frames.counts[0], {"units": scan.units})},
@@ -229,27 +216,30 @@ def _read_line_scan(scan: Scan, index: int, *, partial: bool) -> xr.Dataset:
     return _ascending(measurement, "position")
 
 
-def _read_points(scan: Scan, region: int | None, *, partial: bool) -> xr.Dataset:
+def _read_points(scan: Scan, choice: Choice) -> xr.Dataset:
     """Spectra at points, one region and one ``.xsp`` each: counts (energy, point)."""
     path = scan.path
-    chosen = range(len(scan.regions)) if region is None else [_region_index(scan, region)]
+    entries = _entries(scan)
+    if choice.entry is not None:
+        entries = [choice.entry_among(entries, path)]
     axes = [
-        energies_of(get_axis(scan.regions[k], "PAxis", source=path), "PAxis", path) for k in chosen
+        energies_of(get_axis(scan.regions[k - 1], "PAxis", source=path), "PAxis", path)
+        for k in entries
     ]
     energies = axes[0]
     if any(not np.array_equal(energies, axis) for axis in axes):
         raise InputError(
             "the points were measured at different energies",
-            "read them one by one with region=1, 2, …",
+            "read them one by one with --entry (entry=1, 2, …)",
             source=path,
         )
     spectra: dict[int, Table] = {}
     faults: list[str] = []
-    for k in chosen:
+    for k in entries:
         try:
-            spectra[k + 1] = _read_spectrum(scan, k, energies)
+            spectra[k] = _read_spectrum(scan, k - 1, energies)
         except InputError as fault:
-            if not partial:
+            if not choice.partial:
                 raise
             faults.append(str(fault))
     if not spectra:
@@ -274,7 +264,7 @@ def _read_spectrum(scan: Scan, index: int, energies: NDArray[np.float64]) -> Tab
     if not file.is_file():
         raise InputError(
             f"the spectrum {file.name} is missing beside the header",
-            "restore it, or choose another point with region=",
+            "restore it, or choose another point with --entry (entry=)",
             source=scan.path,
         )
     table = read_table(file, (energies.size, 1 + len(scan.detectors)))

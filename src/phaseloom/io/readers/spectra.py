@@ -25,9 +25,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.choice import FIRST, Choice
+from phaseloom.io.images import file_attrs
 from phaseloom.io.readers._table import NUMBER, Table, is_table, read_table, read_text
 from phaseloom.io.readers._xdi import is_xdi, xdi_absorption
-from phaseloom.io.stacking import refuse_choice
 
 format_name = "spectra"
 file_extensions = (".xas", ".csv", ".xdi", ".t", ".r", ".xsp", ".txt", ".dat")
@@ -52,21 +53,8 @@ def reads_this(path: Path) -> bool:
         return False
 
 
-def read(
-    path: Path, *, detector: str | None = None, region: int | None = None, partial: bool = False
-) -> xr.Dataset:
-    """Read spectra from a text file.
-
-    Parameters
-    ----------
-    path
-        The file.
-    detector
-        ``"absorption"`` or None.
-    region
-        1 or None.
-    partial
-        Without effect: whether rows are missing at the end of a text file cannot be seen.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read spectra from a text file; whether rows are missing at its end cannot be seen.
 
     Returns
     -------
@@ -82,18 +70,10 @@ def read(
         The file is no table of numbers, an energy is repeated with another value, or the first
         column is no energy.
     """
-    del partial
-    refuse_choice(path, detector=detector, region=region, available=_DETECTOR)
+    choice.require_only(_DETECTOR, path)
     text = read_text(path)
     table = read_table(text, path)
-    attrs: dict[str, Any] = {
-        "kind": "spectra",
-        "format": format_name,
-        "source": path.name,
-        "title": path.stem,
-        "detector": _DETECTOR,
-        "detectors": [_DETECTOR],
-    }
+    attrs = {"kind": "spectra", **file_attrs(path, format_name, _DETECTOR)}
     if is_xdi(text):
         energy, absorption, extra = xdi_absorption(table.comments, table.numbers, path)
         columns, labels = absorption[:, None], [str(extra.pop("label", "")) or path.stem]

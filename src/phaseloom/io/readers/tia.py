@@ -2,7 +2,7 @@
 
 The ``.ser`` has a header, places of the patterns, and each pattern behind a short header of its
 own; little-endian (layout after C. B. Boothroyd's description, as documented by RosettaSciIO).
-Rows are stored from the bottom. The ``.emi`` holds XML with what the microscope said.
+Rows are stored from the bottom. The ``.emi`` holds XML with the settings of the microscope.
 
 A pixel has a size in m or in m⁻¹, without saying which; the two differ by more than ten orders
 of magnitude.
@@ -20,12 +20,14 @@ import numpy as np
 import xarray as xr
 
 from phaseloom.errors import InputError
+from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.fingerprint import input_fingerprint
+from phaseloom.io.readers._files import first_bytes
 from phaseloom.io.readers._hdf_scan import choose
 from phaseloom.io.readers._lazy import frames_in_file, pattern_type
 from phaseloom.io.scan_axes import Axis
-from phaseloom.io.scans import make_scan
-from phaseloom.io.stacking import refuse_choice
+from phaseloom.io.scan_making import make_scan
+from phaseloom.io.tags import number, scaled
 
 format_name = "TIA"
 file_extensions = (".ser", ".emi")
@@ -41,34 +43,14 @@ _OBJECT = re.compile(rb"<ObjectInfo>.*?</ObjectInfo>", re.DOTALL)
 
 def reads_this(path: Path) -> bool:
     """Whether the file is a series, or an ``.emi`` with descriptions."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(4)
-    except OSError:
-        return False
-    return path.suffix.lower() == ".emi" or start == b"II\x97\x01"
+    return path.suffix.lower() == ".emi" or first_bytes(path, 4) == b"II\x97\x01"
 
 
-def read(
-    path: Path, *, detector: str | None = None, region: int | None = None, partial: bool = False
-) -> xr.Dataset:
-    """Read a series of patterns.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read a series of patterns, given its ``.ser`` or the ``.emi`` that belongs to it.
 
-    Parameters
-    ----------
-    path
-        A ``.ser``, or the ``.emi`` that belongs to it.
-    detector
-        Which ``.ser`` of several beside an ``.emi`` (its number or name).
-    region
-        None.
-    partial
-        Use the complete patterns of an incomplete series.
-
-    Returns
-    -------
-    xarray.Dataset
-        A scan.
+    The detector is one ``.ser`` of several beside an ``.emi`` (its number or name). Of an
+    incomplete series the complete patterns are read.
 
     Raises
     ------
@@ -77,20 +59,21 @@ def read(
     """
     described = path if path.suffix.lower() == ".emi" else _description(path)
     if path.suffix.lower() == ".emi":
-        refuse_choice(path, detector=None, region=region, available="patterns")
+        choice.require_first_entry(path)
         several = sorted(path.parent.glob(f"{_plain(path.stem)}_*.ser"))
         several = [file for file in several if file.stem[len(path.stem) + 1 :].isdigit()]
         if not several:
             raise InputError(f"no {path.stem}_1.ser beside it", "put the .ser there", source=path)
-        if detector is not None and detector.isdigit():
-            detector = f"{path.stem}_{detector}.ser"
+        wanted = choice.detector
+        if wanted is not None and wanted.isdigit():
+            wanted = f"{path.stem}_{wanted}.ser"
         path = path.with_name(
-            choose([file.name for file in several], detector, path=path, first_is_meant=True)
+            choose([file.name for file in several], wanted, path=path, first_is_meant=True)
         )
     else:
-        refuse_choice(path, detector=detector, region=region, available="patterns")
+        choice.require_only("patterns", path)
     try:
-        data, axes = _series(path, partial=partial)
+        data, axes = _series(path, partial=choice.partial)
     except (struct.error, OSError) as fault:  # a place outside the file
         raise InputError("is truncated or damaged", "copy it again", source=path) from fault
     return make_scan(
@@ -204,28 +187,20 @@ def _description(path: Path) -> Path | None:
 
 def _facts(described: Path, path: Path) -> dict[str, float | None]:
     objects = _OBJECT.findall(described.read_bytes())
-    number = path.stem.rpartition("_")[2]
-    index = int(number) - 1 if number.isdigit() else 0
+    suffix = path.stem.rpartition("_")[2]
+    index = int(suffix) - 1 if suffix.isdigit() else 0
     if not 0 <= index < len(objects):
         return {}
     try:
         root = ElementTree.fromstring(objects[index])
     except ElementTree.ParseError:
         return {}
-    said = {
-        item.findtext("Label", ""): _number(item.findtext("Value"))
+    tags = {
+        item.findtext("Label", ""): number(item.findtext("Value"))
         for item in root.iterfind(".//ExperimentalDescription/Root/Data")
     }
-    length = said.get("Camera length")
     return {
-        "voltage": said.get("High tension"),
-        "camera_length": None if length is None else length * 1e3,
-        "exposure": _number(root.findtext(".//AcquireInfo/DwellTimePath")),
+        "voltage": tags.get("High tension"),
+        "camera_length": scaled(tags.get("Camera length"), 1e3),
+        "exposure": number(root.findtext(".//AcquireInfo/DwellTimePath")),
     }
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return float(text or "")
-    except ValueError:
-        return None

@@ -1,4 +1,4 @@
-"""TIFF stacks: one page per energy, energies from a list beside the file or from its metadata.
+"""TIFF: stacks of one page per energy, images without energies, diffraction patterns.
 
 Conventions
 -----------
@@ -15,38 +15,47 @@ Energies, from the first of these that is there, in eV, one per page:
 
 Pixel size: ImageJ ``unit``, OME ``PhysicalSizeX`` or a resolution in pixels per centimetre.
 A resolution per inch is a setting of printers and says nothing about the sample.
+
+Pages without energies are no stack: they are described for what they are, patterns if their unit
+is a reciprocal length, otherwise images.
 """
 
 from __future__ import annotations
 
-import json
-import re
-import struct
 import warnings
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 import xarray as xr
-from numpy.typing import NDArray
 
-from phaseloom.errors import InputError, InputWarning
-from phaseloom.io.stacking import energy_in_name, images_to_stack, pixel_axis, refuse_choice
+from phaseloom.errors import InputWarning
+from phaseloom.io.choice import FIRST, Choice
+from phaseloom.io.fingerprint import input_fingerprint
+from phaseloom.io.images import file_attrs, images_to_stack, pixel_axis
+from phaseloom.io.readers._files import first_bytes
+from phaseloom.io.readers._tiff_energies import (
+    SIDECARS,
+    energies_in_description,
+    energies_in_labels,
+    page_energies,
+)
+from phaseloom.io.readers._tiff_pages import (
+    complete_pages,
+    grey_pages,
+    lazy_pages,
+    ome_tree,
+    opened,
+)
+from phaseloom.io.scan_axes import ANGSTROM, per_angstrom, plain_axes
+from phaseloom.io.scan_making import make_scan
 
 format_name = "TIFF"
 file_extensions = (".tif", ".tiff")
 describe = "TIFF stack, one page per energy, with a list of energies beside it or in its labels"
 
 _DETECTOR = "image"
-_SIDECARS = ("{}.csv", "{}.txt", "{}_energies.txt", "{}.energies")
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_FIRST_NUMBER = re.compile(rf"\s*({_NUMBER})(?=[\s,;]|$)")
-_LABELLED_ENERGY = re.compile(rf"({_NUMBER})[ _]?eV(?![A-Za-z])")
 _MICROMETRES = {
     "nm": 1e-3,
     "µm": 1.0,
@@ -58,292 +67,118 @@ _MICROMETRES = {
     "mm": 1e3,
     "cm": 1e4,
 }
-# What tifffile raises on headers and strips that make no sense.
-_TIFF_FAULTS = (
-    tifffile.TiffFileError,
-    OSError,
-    ValueError,
-    IndexError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    AssertionError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    ZeroDivisionError,
-)
 
 
 def reads_this(path: Path) -> bool:
     """Whether the file starts as TIFF or BigTIFF does."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(4)
-    except OSError:
-        return False
-    return start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    return first_bytes(path, 4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def read(
-    path: Path, *, detector: str | None = None, region: int | None = None, partial: bool = False
-) -> xr.Dataset:
-    """Read a TIFF stack and its energies.
-
-    Parameters
-    ----------
-    path
-        The file.
-    detector
-        ``"image"`` or None.
-    region
-        1 or None.
-    partial
-        Use the pages of a truncated file that are complete.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read a TIFF stack and its energies, or pages without energies as what they are.
 
     Returns
     -------
     xarray.Dataset
         ``counts`` (energy, y, x), dtype as stored. TIFF does not say what its numbers are: they
         are called counts whatever they are. x and y in µm from 0, or in px (see the module).
+        Without energies, with a warning that says what to do: ``counts`` (frame, y, x), kind
+        "images_without_energy"; or (frame, ky, kx) in Å⁻¹ from 0, kind "patterns", row 0 the
+        top. These are lazy.
 
     Raises
     ------
     InputError
-        The file is truncated or damaged, is no stack of grey images, or there is no list of
-        energies of the right length.
+        The file is truncated or damaged, holds no grey images, or the list of energies is not
+        of the right length.
     """
-    refuse_choice(path, detector=detector, region=region, available=_DETECTOR)
-    with _opened(path) as file:
-        pages = _grey_pages(file, path)
-        kept = _complete_pages(pages, path=path, partial=partial)
+    choice.require_only(_DETECTOR, path)
+    with opened(path) as file:
+        pages = grey_pages(file, path)
+        kept = complete_pages(pages, path=path, partial=choice.partial)
+        labelled, described = energies_in_labels(file, pages), energies_in_description(file)
+        energy = page_energies(path, len(pages), labelled, described)
+        if energy is None:
+            return _without_energies(path, file, lazy_pages(path, pages, kept))
         images = np.stack([pages[index].asarray() for index in kept])
-        labels = _labels(file, pages)
-        listed = _listed_energies(file)
         pixel_size = _pixel_size(file)
-    energy = _energies(path, len(pages), labels, listed)[kept]
     return images_to_stack(
         {"counts": (images[:, ::-1].astype(images.dtype.newbyteorder("=")), "counts")},
-        energy=energy,
+        energy=energy[kept],
         y=pixel_axis("y", images.shape[1], pixel_size[0], None),
         x=pixel_axis("x", images.shape[2], pixel_size[1], None),
-        attrs={
-            "format": format_name,
-            "source": path.name,
-            "title": path.stem,
-            "detector": _DETECTOR,
-            "detectors": [_DETECTOR],
-        },
+        attrs=file_attrs(path, format_name, _DETECTOR),
     )
 
 
-def grey_pages(
-    path: Path, *, partial: bool = False
-) -> tuple[tuple[int, int], np.dtype[Any], list[int]]:
-    """Shape and type of the pages, and which of them are complete: for series of patterns.
+def read_patterns(path: Path, *, partial: bool = False) -> xr.Dataset:
+    """The pages of a TIFF file as a series of patterns, the first row on top.
+
+    Parameters
+    ----------
+    path
+        The file.
+    partial
+        Leave out incomplete pages.
+
+    Returns
+    -------
+    xarray.Dataset
+        A scan (1, pages, ky, kx), uncalibrated.
 
     Raises
     ------
     InputError
-        As :func:`read`, energies aside.
+        The file is damaged or holds no grey images.
     """
-    with _opened(path) as file:
-        pages = _grey_pages(file, path)
-        kept = _complete_pages(pages, path=path, partial=partial)
-        return pages[0].shape, pages[0].dtype.newbyteorder("="), kept
+    with opened(path) as file:
+        pages = grey_pages(file, path)
+        kept = complete_pages(pages, path=path, partial=partial)
+        patterns = lazy_pages(path, pages, kept)
+    return make_scan(
+        patterns[None],
+        plain_axes(4),
+        format_name=format_name,
+        source=path,
+        fingerprint=input_fingerprint(path),
+    )
 
 
-def read_pages(path: Path, indices: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Some pages as they are stored, (page, row, column)."""
-    with _opened(path) as file:
-        return np.stack([file.pages[i].asarray() for i in indices]).astype(dtype)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
-    """The file, its faults turned into sentences."""
-    try:
-        with tifffile.TiffFile(path) as file:
-            yield file
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError("no such file", "check the path", source=path) from None
-    except _TIFF_FAULTS as fault:
-        raise InputError(
-            f"is a damaged or truncated TIFF file ({fault})", "write it again", source=path
-        ) from fault
-
-
-def _grey_pages(file: tifffile.TiffFile, path: Path) -> list[Any]:
-    """All pages, which must be grey images of one shape and type."""
-    pages = [page.aspage() for page in file.pages]
-    if not pages:
-        raise InputError("holds no image", source=path)
-    first = pages[0]
-    for index, page in enumerate(pages):
-        if (
-            len(page.shape) != 2
-            or min(page.shape) < 1
-            or page.dtype is None
-            or page.dtype.kind not in "uif"
-        ):
-            raise InputError(
-                f"page {index + 1} is no grey image (shape {page.shape}, type {page.dtype})",
-                "save the stack as grey, not as colour or palette images",
-                source=path,
-            )
-        if page.shape != first.shape or page.dtype != first.dtype:
-            raise InputError(
-                f"page {index + 1} has shape {page.shape} and type {page.dtype}, page 1 has "
-                f"{first.shape} and {first.dtype}",
-                "a stack needs equal pages",
-                source=path,
-            )
-    described = sum(int(np.prod(series.shape)) for series in file.series)
-    if described > len(pages) * int(np.prod(first.shape)):
-        raise InputError(
-            f"its description promises {described} pixels, its {len(pages)} pages hold fewer",
-            "save it as a plain multi-page TIFF",
-            source=path,
-        )
-    return pages
-
-
-def _complete_pages(pages: Sequence[Any], *, path: Path, partial: bool) -> list[int]:
-    """Pages all of whose strips lie inside the file; tifffile fills missing strips with zeros."""
-    size = path.stat().st_size
-    complete = []
-    for index, page in enumerate(pages):
-        offsets, counts = page.dataoffsets, page.databytecounts
-        needed = int(np.prod(page.chunked))
-        whole = len(offsets) == len(counts) == needed and all(
-            offset > 0 and count > 0 and offset + count <= size
-            for offset, count in zip(offsets, counts, strict=True)
-        )
-        if whole and page.compression == 1:
-            whole = sum(counts) >= page.nbytes
-        if whole:
-            complete.append(index)
-    if len(complete) < len(pages):
-        missing = next(index for index in range(len(pages)) if index not in complete) + 1
-        fault = f"page {missing} of {len(pages)} is not complete in the file"
-        if not partial or not complete:
-            raise InputError(
-                fault,
-                "use the complete pages with --partial (partial=True)" if complete else None,
-                source=path,
-            )
-        warnings.warn(
-            f"{path}: {fault}; {len(pages) - len(complete)} pages are dropped",
-            InputWarning,
-            stacklevel=3,
-        )
-    return complete
-
-
-def _labels(file: tifffile.TiffFile, pages: Sequence[Any]) -> list[str]:
-    """One text per page, where the file has as many."""
-    imagej = file.imagej_metadata or {}
-    candidates: list[list[str]] = []
-    labels = imagej.get("Labels")
-    if isinstance(labels, list):
-        candidates.append([str(label) for label in labels])
-    root = _ome(file)
-    if root is not None:
-        candidates.append([str(c.get("Name", "")) for c in root.iterfind(".//{*}Channel")])
-    candidates.append([str(page.description) for page in pages])
-    for candidate in candidates:
-        if len(candidate) == len(pages) and all(map(_LABELLED_ENERGY.search, candidate)):
-            return candidate
-    return []
-
-
-def _ome(file: tifffile.TiffFile) -> ElementTree.Element | None:
-    if not file.is_ome or file.ome_metadata is None:
-        return None
-    try:
-        return ElementTree.fromstring(file.ome_metadata)
-    except ElementTree.ParseError:
-        return None
-
-
-def _listed_energies(file: tifffile.TiffFile) -> list[float]:
-    """The list ``energy`` of a JSON description, as tifffile writes from ``metadata=``."""
-    try:
-        description = json.loads(file.pages.first.description)
-        return [float(energy) for energy in description["energy"]]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return []
-
-
-def _energies(
-    path: Path, n_pages: int, labels: Sequence[str], listed: Sequence[float]
-) -> NDArray[np.float64]:
-    """Energy of every page in eV, from the first source that has them."""
-    named = energy_in_name(path) if n_pages == 1 else None
-    sidecars = [path.with_name(pattern.format(path.stem)) for pattern in _SIDECARS]
-    for sidecar in sidecars:
-        if sidecar.is_file():
-            origin, energies = sidecar.name, _numbers(sidecar)
-            break
+def _without_energies(path: Path, file: tifffile.TiffFile, pages: Any) -> xr.Dataset:
+    """The pages as images, or as patterns if their unit is a reciprocal length."""
+    pages_named = f"each of its {len(pages)} pages" if len(pages) > 1 else "its page"
+    warnings.warn(
+        f"{path}: says nothing about photon energies; if it is of X-rays, put "
+        f"{SIDECARS[2].format(path.stem)} beside it, with one energy in eV per line for "
+        f"{pages_named}; diffraction patterns are taken as they are by peaks, index, cluster and "
+        "calibrate (read_scan)",
+        InputWarning,
+        stacklevel=3,
+    )
+    factor = per_angstrom(str((file.imagej_metadata or {}).get("unit", "")))
+    resolution = _resolution(file)
+    if factor is not None and np.isfinite(resolution).all():
+        kind, dims = "patterns", ("ky", "kx")
+        axes = [
+            xr.Variable((dim,), np.arange(n) * (factor / pixels), {"units": ANGSTROM})
+            for dim, n, pixels in zip(dims, pages.shape[1:], resolution, strict=True)
+        ]
     else:
-        if labels:
-            origin = "the labels of its pages"
-            energies = [float(_LABELLED_ENERGY.findall(label)[-1]) for label in labels]
-        elif listed:
-            origin, energies = "its description", list(listed)
-        elif named is not None:
-            origin, energies = "its name", [named]
-            warnings.warn(
-                f"{path}: no energy recorded; {named:g} eV is taken from the file name",
-                InputWarning,
-                stacklevel=3,
-            )
-        else:
-            raise InputError(
-                "says nothing about its photon energies",
-                f"put {sidecars[2].name} beside it, with one energy in eV per line for each of "
-                f"its {n_pages} pages",
-                source=path,
-            )
-    if len(energies) != n_pages:
-        raise InputError(
-            f"has {n_pages} pages but {origin} lists {len(energies)} energies",
-            "give one energy in eV per page, in the order of the pages",
-            source=path,
-        )
-    energy = np.array(energies, dtype=np.float64)
-    if not np.all((energy > 0) & (energy < 1e6)):
-        raise InputError(
-            f"{origin} gives energies from {energy.min():g} to {energy.max():g} eV",
-            "photon energies lie between 0 and 1e6 eV",
-            source=path,
-        )
-    return energy
-
-
-def _numbers(sidecar: Path) -> list[float]:
-    """First number of each line; lines before the first number are headers."""
-    numbers: list[float] = []
-    for index, line in enumerate(sidecar.read_text("utf-8-sig", errors="replace").splitlines()):
-        match = _FIRST_NUMBER.match(line)
-        if match:
-            numbers.append(float(match[1]))
-        elif numbers and line.strip() and not line.lstrip().startswith(("#", "*")):
-            raise InputError(
-                f"line {index + 1} starts with no number: {line.strip()[:40]!r}",
-                "the energy list has one energy in eV per line",
-                source=sidecar,
-            )
-    return numbers
+        kind, dims, pages = "images_without_energy", ("y", "x"), pages[:, ::-1]
+        axes = [
+            pixel_axis(dim, n, size, None)
+            for dim, n, size in zip(dims, pages.shape[1:], _pixel_size(file), strict=True)
+        ]
+    return xr.Dataset(
+        {"counts": (("frame", *dims), pages, {"units": "counts"})},
+        {"frame": np.arange(len(pages)), **dict(zip(dims, axes, strict=True))},
+        {"kind": kind, **file_attrs(path, format_name, _DETECTOR)},
+    )
 
 
 def _pixel_size(file: tifffile.TiffFile) -> tuple[float | None, float | None]:
     """Pixel size (y, x) in µm, None where the file does not say."""
-    root = _ome(file)
+    root = ome_tree(file)
     pixels = None if root is None else root.find(".//{*}Pixels")
     if pixels is not None:
         sizes = [
@@ -352,14 +187,13 @@ def _pixel_size(file: tifffile.TiffFile) -> tuple[float | None, float | None]:
             for axis in "YX"
         ]
     else:
-        tags = file.pages.first.tags
         unit = (file.imagej_metadata or {}).get("unit")
         scale = np.nan
         if isinstance(unit, str):
             scale = _MICROMETRES.get(unit.strip().lower(), np.nan)
-        elif tags.valueof("ResolutionUnit", 2) == 3:
+        elif file.pages.first.tags.valueof("ResolutionUnit", 2) == 3:
             scale = 1e4
-        sizes = [scale / _rational(tags.valueof(f"{axis}Resolution")) for axis in "YX"]
+        sizes = [scale / resolution for resolution in _resolution(file)]
     # 1 pixel per centimetre is what writers put who know nothing.
     plausible = [size if 1e-6 < size < 1e3 else None for size in sizes]
     return plausible[0], plausible[1]
@@ -371,6 +205,12 @@ def _positive(text: str | None) -> float:
     except ValueError:
         return float("nan")
     return value if value > 0 else float("nan")
+
+
+def _resolution(file: tifffile.TiffFile) -> list[float]:
+    """Pixels per unit along y and x, NaN where the file does not say."""
+    tags = file.pages.first.tags
+    return [_rational(tags.valueof(f"{axis}Resolution")) for axis in "YX"]
 
 
 def _rational(value: Any) -> float:

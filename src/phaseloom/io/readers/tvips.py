@@ -15,11 +15,12 @@ import numpy as np
 import xarray as xr
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.fingerprint import input_fingerprint
+from phaseloom.io.readers._files import first_bytes
 from phaseloom.io.readers._lazy import frames_in_file, pattern_type
 from phaseloom.io.scan_axes import plain_axes
-from phaseloom.io.scans import make_scan
-from phaseloom.io.stacking import refuse_choice
+from phaseloom.io.scan_making import make_scan
 
 format_name = "TVIPS"
 file_extensions = (".tvips",)
@@ -41,11 +42,7 @@ _PART = re.compile(r"(.*_)(\d{3})(\.tvips)", re.IGNORECASE)
 
 def reads_this(path: Path) -> bool:
     """Whether the header could be one of this format."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(_HEADER.itemsize)
-    except OSError:
-        return False
+    start = first_bytes(path, _HEADER.itemsize)
     if _PART.fullmatch(path.name) is None or len(start) < _HEADER.itemsize:
         return len(start) == _HEADER.itemsize and _sensible(np.frombuffer(start, _HEADER)[0])
     return True  # the parts after the first have no header
@@ -62,24 +59,10 @@ def _sensible(header: np.void) -> bool:
     )
 
 
-def read(
-    path: Path, *, detector: str | None = None, region: int | None = None, partial: bool = False
-) -> xr.Dataset:
-    """Read a stream with all its parts.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read a stream with all its parts, given the first: a scan (1, N, ky, kx), uncalibrated.
 
-    Parameters
-    ----------
-    path
-        Its first part.
-    detector, region
-        None: there is one series.
-    partial
-        Leave out an incomplete last pattern.
-
-    Returns
-    -------
-    xarray.Dataset
-        A scan (1, N, ky, kx), uncalibrated.
+    Partial reading leaves out an incomplete last pattern.
 
     Raises
     ------
@@ -88,7 +71,7 @@ def read(
     """
     import dask.array as da
 
-    refuse_choice(path, detector=detector, region=region, available="patterns")
+    choice.require_only("patterns", path)
     named = _PART.fullmatch(path.name)
     if named and int(named[2]) != 0:
         raise InputError(
@@ -135,7 +118,7 @@ def read(
             series.append(
                 frames_in_file(
                     part, offset=offset, frame=frame, field="data", shape=(1, promised),
-                    partial=partial,
+                    partial=choice.partial,
                 )
             )  # fmt: skip
     if not series:

@@ -18,7 +18,6 @@ Energies: as recorded (32-bit, hence 8249.9365 eV); from the file name where abs
 from __future__ import annotations
 
 import re
-import struct
 import warnings
 from datetime import datetime
 from pathlib import Path
@@ -30,7 +29,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
-from phaseloom.io.stacking import energy_in_name, images_to_stack, pixel_axis, refuse_choice
+from phaseloom.io.choice import FIRST, Choice
+from phaseloom.io.images import energy_in_name, file_attrs, images_to_stack, pixel_axis
+from phaseloom.io.readers._files import damage_named, first_bytes
 
 format_name = "Xradia"
 file_extensions = (".xrm", ".txrm")
@@ -40,47 +41,17 @@ _MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _DATA_TYPES: dict[int, np.dtype[Any]] = {5: np.dtype("<u2"), 10: np.dtype("<f4")}
 _DETECTOR = "camera"
 _FRAME_STREAM = re.compile(r"ImageData(\d+)/Image(\d+)", re.IGNORECASE)
-# What olefile 0.47 raises on directories and sector tables that make no sense.
-_OLE_FAULTS = (
-    OSError,
-    ValueError,
-    IndexError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-    MemoryError,
-    struct.error,
-)
 # Angles that differ by less than this (degrees) are one angle with the jitter of the stage.
 _ANGLE_JITTER = 0.1
 
 
 def reads_this(path: Path) -> bool:
     """Whether the file is an OLE2 container."""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_MAGIC)) == _MAGIC
-    except OSError:
-        return False
+    return first_bytes(path, len(_MAGIC)) == _MAGIC
 
 
-def read(
-    path: Path, *, detector: str | None = None, region: int | None = None, partial: bool = False
-) -> xr.Dataset:
-    """Read an ``.xrm`` image or a ``.txrm`` series.
-
-    Parameters
-    ----------
-    path
-        The file.
-    detector
-        ``"camera"`` or None.
-    region
-        1 or None.
-    partial
-        Use the frames of an aborted series that can be read.
+def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
+    """Read an ``.xrm`` image or a ``.txrm`` series; of an aborted one what can be read.
 
     Returns
     -------
@@ -96,12 +67,12 @@ def read(
     InputError
         The file is truncated or damaged, frames are missing, or the energy is unknown.
     """
-    refuse_choice(path, detector=detector, region=region, available=_DETECTOR)
+    choice.require_only(_DETECTOR, path)
     streams = _read_streams(path)
     height = _integer(streams, "ImageInfo/ImageHeight", path)
     width = _integer(streams, "ImageInfo/ImageWidth", path)
     dtype = _data_type(_integer(streams, "ImageInfo/DataType", path), path)
-    counts, kept = _frames(streams, (height, width), dtype, path=path, partial=partial)
+    counts, kept = _frames(streams, (height, width), dtype, path=path, partial=choice.partial)
     taken = int(kept[-1]) + 1
 
     angle = _per_frame(streams, "ImageInfo/Angles", taken)[kept]
@@ -120,13 +91,8 @@ def read(
             ("x", width, "ImageInfo/XPosition"),
         )
     )
-    attrs: dict[str, Any] = {
-        "format": format_name,
-        "source": path.name,
-        "title": _text(streams, "SampleInfo/SampleID") or path.stem,
-        "detector": _DETECTOR,
-        "detectors": [_DETECTOR],
-    }
+    title = _text(streams, "SampleInfo/SampleID")
+    attrs = file_attrs(path, format_name, _DETECTOR, title=title)
     start = _start_time(streams)
     if start is not None:
         attrs["start_time"] = start
@@ -169,25 +135,17 @@ def _read_streams(path: Path) -> dict[str, bytes]:
     """
     wanted = ("ImageInfo/", "ImageData", "ReferenceData/", "SampleInfo/SampleID")
     streams = {}
-    try:
-        with olefile.OleFileIO(path, raise_defects=olefile.DEFECT_INCORRECT) as container:
-            for entry in container.listdir():
-                name = "/".join(entry)
-                if name.startswith(wanted):
-                    data = container.openstream(entry).read()
-                    if len(data) != container.get_size(entry):
-                        raise InputError(f"stream {name} is cut off", source=path)
-                    streams[name] = data
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError("no such file", "check the path", source=path) from None
-    except _OLE_FAULTS as fault:
-        raise InputError(
-            f"is a damaged or truncated OLE2 file ({fault})",
-            "copy it again from the instrument",
-            source=path,
-        ) from fault
+    with (
+        damage_named(path, "OLE2 file", "copy it again from the instrument"),
+        olefile.OleFileIO(path, raise_defects=olefile.DEFECT_INCORRECT) as container,
+    ):
+        for entry in container.listdir():
+            name = "/".join(entry)
+            if name.startswith(wanted):
+                data = container.openstream(entry).read()
+                if len(data) != container.get_size(entry):
+                    raise InputError(f"stream {name} is cut off", source=path)
+                streams[name] = data
     return streams
 
 

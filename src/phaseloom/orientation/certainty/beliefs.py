@@ -1,4 +1,4 @@
-"""Compiled belief propagation on a map whose pixels have lists of their own to choose from.
+"""Belief propagation (compiled) on a map in which every pixel has its own list of solutions.
 
 Tree-reweighted belief propagation (M. J. Wainwright, T. S. Jaakkola and A. S. Willsky, IEEE
 Trans. Inf. Theory 51, 2313 (2005)) with every edge in half of the trees, which is right for a
@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-from phaseloom.orientation.refinement.quaternions import COMPILED, nearest_copy
+from phaseloom.orientation.quaternions import COMPILED, nearest_copy
 
 LEFT, ABOVE, RIGHT, BELOW = 0, 1, 2, 3
 """Neighbours of a pixel, by their numbers."""
@@ -99,17 +99,17 @@ def find_strangers(
 
 
 @njit(**COMPILED)
-def _send(belief, message, partner, y, x, side, v, u, gain, room, said):
+def _send(belief, message, partner, y, x, side, v, u, gain, cavity, incoming):
     """The message from (y, x) to its neighbour (v, u) on a side, and what that believes then."""
     n = belief.shape[2] - 1
     back = (side + 2) % 4
     total = np.float32(0.0)
     strange = np.float32(0.0)
     for k in range(n + 1):
-        room[k] = belief[y, x, k] / (message[y, x, side, k] * message[y, x, side, k])
-        total += room[k]
+        cavity[k] = belief[y, x, k] / (message[y, x, side, k] * message[y, x, side, k])
+        total += cavity[k]
         if k == n or partner[y, x, side, k] == 0:
-            strange += room[k]
+            strange += cavity[k]
     # An orientation that is not in the list may be whichever the neighbour has of its own.
     norm = np.float32(0.0)
     largest = np.float32(0.0)
@@ -119,16 +119,16 @@ def _send(belief, message, partner, y, x, side, v, u, gain, room, said):
         with_it = strange
         if m < n:
             mates = partner[v, u, back, m]
-            with_it = room[n] if mates == 0 else np.float32(0.0)
+            with_it = cavity[n] if mates == 0 else np.float32(0.0)
             for k in range(n):
                 if mates >> k & 1:
-                    with_it += room[k]
-        said[m] = math.sqrt(total + gain * with_it)
-        largest = max(largest, said[m])
+                    with_it += cavity[k]
+        incoming[m] = math.sqrt(total + gain * with_it)
+        largest = max(largest, incoming[m])
     for m in range(n + 1):
         if belief[v, u, m] == 0.0:
             continue
-        new = said[m] / largest
+        new = incoming[m] / largest
         belief[v, u, m] *= new / message[v, u, back, m]
         message[v, u, back, m] = new
         norm += belief[v, u, m]
@@ -162,23 +162,23 @@ def propagate(prior, partner, coupling, sweeps, settled, message):
     """
     rows, columns, states = prior.shape
     belief = prior.copy()
-    room = np.empty(states, dtype=np.float32)
-    said = np.empty(states, dtype=np.float32)
+    cavity = np.empty(states, dtype=np.float32)
+    incoming = np.empty(states, dtype=np.float32)
     gain = np.float32(math.exp(2.0 * coupling) - 1.0)
     for _ in range(sweeps):
         before = belief.copy()
         for y in range(rows):
             for x in range(columns):
                 if x + 1 < columns:
-                    _send(belief, message, partner, y, x, RIGHT, y, x + 1, gain, room, said)
+                    _send(belief, message, partner, y, x, RIGHT, y, x + 1, gain, cavity, incoming)
                 if y + 1 < rows:
-                    _send(belief, message, partner, y, x, BELOW, y + 1, x, gain, room, said)
+                    _send(belief, message, partner, y, x, BELOW, y + 1, x, gain, cavity, incoming)
         for y in range(rows - 1, -1, -1):
             for x in range(columns - 1, -1, -1):
                 if x > 0:
-                    _send(belief, message, partner, y, x, LEFT, y, x - 1, gain, room, said)
+                    _send(belief, message, partner, y, x, LEFT, y, x - 1, gain, cavity, incoming)
                 if y > 0:
-                    _send(belief, message, partner, y, x, ABOVE, y - 1, x, gain, room, said)
+                    _send(belief, message, partner, y, x, ABOVE, y - 1, x, gain, cavity, incoming)
         if np.abs(belief - before).max() < settled:
             break
     return belief

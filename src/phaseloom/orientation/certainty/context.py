@@ -1,4 +1,4 @@
-"""What the neighbours say about the orientation of a pixel.
+"""Context: probabilities of the solutions of a pixel, given those of its neighbours.
 
 Pixels of a grain share an orientation. Where a pattern leaves two of them open, as half a turn
 round a zone axis does, the patterns around may tell; where a pixel contradicts its grain for no
@@ -28,7 +28,7 @@ from phaseloom.errors import InputError
 
 if TYPE_CHECKING:
     from phaseloom.orientation.matching.library import Library
-    from phaseloom.orientation.matching.matching import Solutions
+    from phaseloom.orientation.refinement.solutions import Solutions
 
 _FLOOR = 0.01
 """Likelihood, by the best solution's, of one that the neighbours support: models err."""
@@ -132,20 +132,20 @@ def with_context(
         0.5 * math.log1p(kappa * agreement / (1 - agreement)), 0.25 * math.log(kappa / _LONELY)
     )
 
-    there = crystals >= 0
-    floored = np.where(there, np.maximum(alone, _FLOOR), 0.0)
+    exists = crystals >= 0
+    floored = np.where(exists, np.maximum(alone, _FLOOR), 0.0)
     counted = _INDEPENDENT / (_INDEPENDENT - 1 + _grain_sizes(alone, partner))
     lacking = _LACKING / kappa
     prior = np.full((*crystals.shape[:2], crystals.shape[2] + 1), lacking, dtype=np.float32)
-    prior[..., :-1] = np.where(there, floored ** counted[..., None], 0.0)
+    prior[..., :-1] = np.where(exists, floored ** counted[..., None], 0.0)
     prior /= prior.sum(axis=-1, keepdims=True)
     message = np.ones((*crystals.shape[:2], 4, crystals.shape[2] + 1), dtype=np.float32)
     belief = propagate(prior, partner, coupling, _SWEEPS, _SETTLED, message)
-    probability = _conclusion(alone, there, belief, message, lacking)
-    best = np.where(there, probability, -1.0).argmax(axis=-1)
+    probability = _conclusion(alone, exists, belief, message, lacking)
+    best = np.where(exists, probability, -1.0).argmax(axis=-1)
     return Context(
-        np.where(there, probability, np.nan),
-        np.where(there.any(axis=-1), best, -1).astype(np.int16),
+        np.where(exists, probability, np.nan),
+        np.where(exists.any(axis=-1), best, -1).astype(np.int16),
         agreement,
     )
 
@@ -196,11 +196,11 @@ def lacking_orientations(
     )  # fmt: skip
     y, x, side = np.nonzero(strangers >= 0)
     v, u = y + (side == 3) - (side == 1), x + (side == 2) - (side == 0)
-    found = np.full((*strangers.shape, 4), np.nan)
-    of = np.full(strangers.shape, -1, dtype=np.int64)
-    found[y, x, side] = rotations[v, u, best[v, u]]
-    of[y, x, side] = crystals[v, u, best[v, u]]
-    return found, of
+    lacking = np.full((*strangers.shape, 4), np.nan)
+    lacking_crystal = np.full(strangers.shape, -1, dtype=np.int64)
+    lacking[y, x, side] = rotations[v, u, best[v, u]]
+    lacking_crystal[y, x, side] = crystals[v, u, best[v, u]]
+    return lacking, lacking_crystal
 
 
 class _Turns(NamedTuple):
@@ -270,42 +270,42 @@ def settled(
     symmetries = [each.laue_rotations for each in library.crystals]
     # What exceeds the range of floats has no chance.
     logarithm = np.log(np.maximum(maps[2], 1e-300))
-    seen = with_context(maps[0], crystal, logarithm, symmetries)
-    new = seen.probability.reshape(probability.shape) * (1.0 - nothing)[:, None]
-    changed = np.where(shows, new, probability)
-    there = solutions.crystal >= 0
-    order = np.argsort(-np.where(there, changed, -1.0), axis=1, kind="stable")
-    return np.where(there, changed, 0.0), nothing, order
+    context = with_context(maps[0], crystal, logarithm, symmetries)
+    weighed = context.probability.reshape(probability.shape) * (1.0 - nothing)[:, None]
+    changed = np.where(shows, weighed, probability)
+    exists = solutions.crystal >= 0
+    order = np.argsort(-np.where(exists, changed, -1.0), axis=1, kind="stable")
+    return np.where(exists, changed, 0.0), nothing, order
 
 
 def _checked(
-    rotation: ArrayLike, crystal: ArrayLike, log_likelihood: ArrayLike, known: int
+    rotation: ArrayLike, crystal: ArrayLike, log_likelihood: ArrayLike, n_symmetries: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
     """Rotations, crystals and the probabilities of the pixels alone (0: no solution)."""
     rotations = np.ascontiguousarray(rotation, dtype=np.float64)
     crystals = np.ascontiguousarray(crystal, dtype=np.int64)
-    given = np.asarray(log_likelihood, dtype=np.float64)
+    likelihoods = np.asarray(log_likelihood, dtype=np.float64)
     if (
         crystals.ndim != 3
         or rotations.shape != (*crystals.shape, 4)
-        or given.shape != crystals.shape
+        or likelihoods.shape != crystals.shape
         or 0 in crystals.shape
     ):
         raise InputError(
             f"solutions {rotations.shape}, crystals {crystals.shape} and likelihoods "
-            f"{given.shape} are not of one map",
+            f"{likelihoods.shape} are not of one map",
             "give (y, x, n, 4), (y, x, n) and (y, x, n)",
         )
     if crystals.shape[2] > _MOST:
         raise InputError(f"{crystals.shape[2]} solutions are too many", f"give {_MOST} at most")
-    if crystals.max() >= known:
+    if crystals.max() >= n_symmetries:
         raise InputError(
             f"crystal {int(crystals.max())} has no symmetry", "give the rotations of all crystals"
         )
-    there = crystals >= 0
-    if not (np.isfinite(given[there]).all() and np.isfinite(rotations[there]).all()):
+    exists = crystals >= 0
+    if not (np.isfinite(likelihoods[exists]).all() and np.isfinite(rotations[exists]).all()):
         raise InputError("a solution is not finite", "set its crystal to −1")
-    values = np.where(there, given, -np.inf)
+    values = np.where(exists, likelihoods, -np.inf)
     highest = values.max(axis=-1, keepdims=True)
     weight = np.exp(values - np.where(np.isfinite(highest), highest, 0.0))
     return rotations, crystals, weight / np.maximum(weight.sum(axis=-1, keepdims=True), 1e-300)
@@ -317,10 +317,10 @@ def _agreement(
     """Part of the pairs of neighbours that are one crystal."""
     weighted = alone * odds
     ratios = []
-    for here, there, side in _NEIGHBOURS:
-        ratio = np.zeros(alone[here].shape[:2])
-        for m, mates in _mates(partner[here][:, :, side]):
-            ratio += (weighted[here] * mates).sum(axis=-1) * alone[there][..., m]
+    for own, neighbour, side in _NEIGHBOURS:
+        ratio = np.zeros(alone[own].shape[:2])
+        for m, mates in _mates(partner[own][:, :, side]):
+            ratio += (weighted[own] * mates).sum(axis=-1) * alone[neighbour][..., m]
         ratios.append(ratio.ravel())
     ratio = np.concatenate(ratios)
     share = 0.5
@@ -342,11 +342,11 @@ def _grain_sizes(alone: NDArray[np.float64], partner: NDArray[np.int32]) -> NDAr
     number = np.arange(alone.size).reshape(alone.shape)
     likely = alone >= _OPEN
     pairs = []
-    for here, there, side in _NEIGHBOURS:
-        for m, mates in _mates(partner[here][:, :, side]):
-            both = mates & likely[here] & likely[there][..., m : m + 1]
-            other = np.broadcast_to(number[there][..., m : m + 1], both.shape)
-            pairs.append(np.stack([number[here][both], other[both]]))
+    for own, neighbour, side in _NEIGHBOURS:
+        for m, mates in _mates(partner[own][:, :, side]):
+            both = mates & likely[own] & likely[neighbour][..., m : m + 1]
+            other = np.broadcast_to(number[neighbour][..., m : m + 1], both.shape)
+            pairs.append(np.stack([number[own][both], other[both]]))
     rows, columns = np.concatenate(pairs, axis=1)
     graph = coo_array((np.ones(rows.size, dtype=np.int8), (rows, columns)), shape=(alone.size,) * 2)
     _, component = connected_components(graph, directed=False)
@@ -355,14 +355,14 @@ def _grain_sizes(alone: NDArray[np.float64], partner: NDArray[np.int32]) -> NDAr
 
 
 def _mates(bits: NDArray[np.int32]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """For every solution of a neighbour, which of one's own are its orientation."""
+    """For every solution of a neighbour, which of a pixel's own are the same orientation."""
     for m in range(bits.shape[-1]):
         yield m, (bits >> m & 1).astype(bool)
 
 
 def _conclusion(
     alone: NDArray[np.float64],
-    there: NDArray[np.bool_],
+    exists: NDArray[np.bool_],
     belief: NDArray[np.float32],
     message: NDArray[np.float32],
     lacking: float,
@@ -373,13 +373,13 @@ def _conclusion(
     and the pixel's own ones all that the pixel says.
     """
     # Of each message, what it says of orientations that the neighbour does not have.
-    listed = np.concatenate([there, np.ones_like(there[..., :1])], axis=-1)[:, :, None]
+    listed = np.concatenate([exists, np.ones_like(exists[..., :1])], axis=-1)[:, :, None]
     least = np.where(listed, message, np.float32(np.inf)).min(axis=-1)
     support = (message / least[..., None]).prod(axis=2, dtype=np.float64)
     absent = lacking * support[..., -1:]
     support = support[..., :-1]
-    shared = np.where(there, 1.0 - 1.0 / support, 0.0)
-    weight = np.where(there, alone * np.minimum(support, 1.0 / _LONELY), 0.0)
+    shared = np.where(exists, 1.0 - 1.0 / support, 0.0)
+    weight = np.where(exists, alone * np.minimum(support, 1.0 / _LONELY), 0.0)
     together = (shared * weight).sum(axis=-1, keepdims=True)
     split = shared * belief[..., :-1]
     total = split.sum(axis=-1, keepdims=True)

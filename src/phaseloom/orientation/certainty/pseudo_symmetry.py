@@ -1,4 +1,4 @@
-"""Which orientations are mistaken for each other: the frequent pairs of a map, by name."""
+"""Pseudo-symmetry: misorientations by which the first two solutions of a map often differ."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from phaseloom.crystals import Crystal
 from phaseloom.orientation.matching.library import Library
-from phaseloom.orientation.matching.matching import Solutions
+from phaseloom.orientation.refinement.solutions import Solutions
 
 _RIVAL = 0.05
 """Second solutions with at least so much probability are counted."""
 
 _MOST = 12
-"""Kinds that are told."""
+"""Kinds that are listed."""
 
 _ALIKE = 1.0
 """Degrees: misorientations that differ by less from the middle of a kind are of it."""
@@ -97,7 +97,7 @@ def _named(
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Smallest angles (degrees) between pairs (n, 2, 4) and the numbers of their axes.
 
-    Where several axes have this angle, the one that is nearest to a simple direction is told.
+    Where several axes have this angle, the one that is nearest to a simple direction is taken.
     """
     from phaseloom.maps.misorientation import angles, as_quaternions, between, multiply
 

@@ -1,4 +1,4 @@
-"""How sure: probabilities of the solutions, and the reliabilities that ASTAR defined."""
+"""Probabilities of the solutions, and the reliabilities that ASTAR defined."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.orientation.matching.library import Library
-from phaseloom.orientation.matching.matching import Solutions
 from phaseloom.orientation.refinement.likelihood import Physics
+from phaseloom.orientation.refinement.solutions import Solutions
 
 WITHIN = 3.0
 """Degrees: an orientation is called right if it is so close to the true one."""
@@ -19,7 +19,7 @@ _DISTINCT = 5.0
 
 
 class Reliability(NamedTuple):
-    """What is said of the solutions of every pattern.
+    """Probabilities and reliabilities of the solutions of every pattern.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ def posterior(
     nothing : NDArray
         (patterns,).
     """
-    found = solutions.crystal >= 0
-    weight = np.where(found, solutions.fact("log_likelihood"), -np.inf)
+    exists = solutions.crystal >= 0
+    weight = np.where(exists, solutions.fact("log_likelihood"), -np.inf)
     orientations = 2.0 * library.n_zones * library.n_angles
     none = peaks * physics.unexplained + np.log(orientations)
     top = np.maximum(weight.max(axis=1), none)
@@ -85,7 +85,7 @@ def reliability(
     nothing: NDArray[np.float64],
     library: Library,
 ) -> Reliability:
-    """Sum up what the solutions say of the first of them.
+    """Probability and reliability of the first solution of every pattern, from all of them.
 
     Orientation reliability is 100 (1 − Q₂/Q₁), Q₂ the correlation index of the best distinct
     solution of the same crystal; phase reliability 100 (1 − Q_other/Q₁) with the best solution of
@@ -103,27 +103,44 @@ def reliability(
     library
         The crystals.
     """
-    found = solutions.crystal >= 0
+    exists = solutions.crystal >= 0
     angle = angles_to_first(solutions, library)
-    same = found & (solutions.crystal == solutions.crystal[:, :1])
-    quality = np.where(found, solutions.fact("correlation"), 0.0)
+    same = exists & (solutions.crystal == solutions.crystal[:, :1])
+    quality = np.where(exists, solutions.fact("correlation"), 0.0)
     first = np.where(quality[:, 0] > 0, quality[:, 0], 1.0)
 
     def margin(rivals: NDArray[np.bool_]) -> NDArray[np.float64]:
         best = np.where(rivals, quality, 0.0).max(axis=1)
-        return np.where(found[:, 0], 100.0 * np.maximum(1.0 - best / first, 0.0), np.nan)
+        return np.where(exists[:, 0], 100.0 * np.maximum(1.0 - best / first, 0.0), np.nan)
 
-    def sure(those: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return np.where(found[:, 0], np.where(those, probabilities, 0.0).sum(axis=1), np.nan)
+    def summed(those: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return np.where(exists[:, 0], np.where(those, probabilities, 0.0).sum(axis=1), np.nan)
 
     return Reliability(
         posterior=probabilities,
         nothing=nothing,
-        probability=sure(same & (angle <= WITHIN)),
-        phase_probability=sure(same),
+        probability=summed(same & (angle <= WITHIN)),
+        phase_probability=summed(same),
         orientation_reliability=margin(same & (angle > _DISTINCT)),
-        phase_reliability=margin(found & ~same),
+        phase_reliability=margin(exists & ~same),
     )
+
+
+def correlation_reliability(solutions: Solutions, library: Library) -> Reliability:
+    """Orientation and phase reliability of solutions of which only the correlation is known.
+
+    The definitions are those of :func:`reliability`; of probabilities a correlation says nothing:
+    they are NaN.
+
+    Parameters
+    ----------
+    solutions
+        From :func:`phaseloom.orientation.refinement.solutions.ranked`.
+    library
+        What they were found with.
+    """
+    unknown = np.full(solutions.crystal.shape, np.nan)
+    return reliability(solutions, unknown, unknown[:, 0], library)
 
 
 def angles_to_first(solutions: Solutions, library: Library) -> NDArray[np.float64]:

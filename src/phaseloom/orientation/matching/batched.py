@@ -18,8 +18,8 @@ import torch
 
 from phaseloom.compute.device import torch_device
 from phaseloom.orientation.matching.library import BINS, Library
-from phaseloom.orientation.matching.matching import APART, LEAST, PART, STARTS, Starts
 from phaseloom.orientation.matching.patterns import Patterns
+from phaseloom.orientation.matching.starts import APART, LEAST, PART, STARTS, Starts
 from phaseloom.orientation.matching.voting import _NARROW, LIST, TOLERANCE
 
 _MOST_PEAKS = 250
@@ -78,19 +78,14 @@ class _Best(NamedTuple):
 def match(
     patterns: Patterns, library: Library, *, device: str = "cuda", starts: int = STARTS
 ) -> Starts:
-    """Compare every pattern with all templates, see
-    :func:`phaseloom.orientation.matching.matching.match`.
+    """Compare every pattern with all templates.
 
     Parameters
     ----------
-    patterns
-        Peaks.
-    library
-        Templates of all crystals.
+    patterns, library, starts
+        As for :func:`phaseloom.orientation.matching.matching.match`.
     device
         ``auto``, ``cpu`` or ``cuda``.
-    starts
-        Distinct solutions (2° apart) per crystal.
 
     Raises
     ------
@@ -98,8 +93,7 @@ def match(
         ``cuda`` was asked for and there is none.
     """
     where = torch_device(device)
-    shape = len(patterns), len(library.crystals), starts
-    found = Starts(np.full((*shape, 4), np.nan), np.full(shape, np.nan))
+    proposed = Starts.none(len(patterns), len(library.crystals), starts)
     memory = _MEMORY
     if where.type == "cuda":
         memory = int(_SHARE * torch.cuda.mem_get_info(where)[0])
@@ -108,9 +102,9 @@ def match(
         for rows, polar in _batches(patterns, library, memory, len(zones.rotation), where):
             best = _vote(polar, zones, library, memory)
             rotation, correlation = _joined(best, zones, library.n_angles, starts)
-            found.rotation[rows, c] = rotation.cpu().numpy()
-            found.correlation[rows, c] = correlation.cpu().numpy()
-    return found
+            proposed.rotation[rows, c] = rotation.cpu().numpy()
+            proposed.correlation[rows, c] = correlation.cpu().numpy()
+    return proposed
 
 
 def _zones(library: Library, c: int, where: torch.device) -> _Zones:
@@ -126,7 +120,7 @@ def _zones(library: Library, c: int, where: torch.device) -> _Zones:
     edge = (cells * np.arange(n))[:, None] + np.arange(cells)
     first = np.searchsorted(cells * zone + np.minimum(cell, cells - 1), edge)
     first = np.concatenate([first, offset[1:, None] - offset[0]], axis=1)
-    width = min(_window(), cells)
+    width = min(_cells_in_tolerance(), cells)
     return _Zones(
         radius=torch.from_numpy(templates.radius[spots]).to(where),
         angle=torch.from_numpy(templates.angle[spots]).to(where),
@@ -139,7 +133,7 @@ def _zones(library: Library, c: int, where: torch.device) -> _Zones:
     )
 
 
-def _window() -> int:
+def _cells_in_tolerance() -> int:
     """Cells that hold all radii within the tolerance of a peak's."""
     return int(np.ceil(2.0 * TOLERANCE / _CELL)) + 1
 
@@ -237,7 +231,7 @@ def _histograms(
     peaks = polar.weight.shape[1]
     end = zones.first.shape[1] - 1
     low = torch.floor((polar.radius - TOLERANCE) / _CELL).long().clamp(0, end)
-    high = (low + _window()).clamp(max=end)
+    high = (low + _cells_in_tolerance()).clamp(max=end)
     # An empty place of the table has no partners.
     high = torch.where(polar.weight > 0, high, low)
     begin = zones.first[zone[:, None], low[pattern]].flatten()

@@ -1,4 +1,4 @@
-"""Compiled matching of images: the pattern is read where the spots of a template would be.
+"""Template matching of images (compiled): the image is read where a template has its spots.
 
 The image is resampled in polar form, its angles sorted so that all in-plane angles of a template
 are neighbours in memory: a template is then compared at all of them by one sum of short rows per
@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from phaseloom.orientation.matching.voting import best_angles, join
-from phaseloom.orientation.refinement.quaternions import COMPILED
+from phaseloom.orientation.quaternions import COMPILED
 
 FINE = 4
 """The image is read at so many angles per in-plane step."""

@@ -1,8 +1,8 @@
-"""Matching of images, as ASTAR does it, to compare with what is found from peaks.
+"""Template matching of images, as ASTAR does it, to compare with what is found from peaks.
 
-It needs no peaks: the image itself is correlated with every template. All solutions, their
-correlation index and the reliabilities follow the published definitions, so that patterns which
-were prepared in different ways can be compared by them.
+It needs no peaks: the image itself is correlated with every template. The solutions and their
+correlation index follow the published definitions, so that patterns which were prepared in
+different ways can be compared by them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.orientation.certainty.reliability import Reliability, reliability
 from phaseloom.orientation.matching.library import EXPONENT, Library
-from phaseloom.orientation.matching.matching import Solutions
+from phaseloom.orientation.matching.starts import Starts
 
 _APART = 5.0
 """Degrees between distinct solutions: those that the orientation reliability tells apart."""
@@ -43,7 +42,7 @@ def match_images(
     spot_sigma: float,
     exponent: float = 1.0,
     solutions: int = 5,
-) -> Solutions:
+) -> Starts:
     """Correlate images with all templates, at all in-plane angles, each as it is and mirrored.
 
     The correlation index is Q = Σ P·T / √(ΣP² ΣT²) over the pixels between ``k_min`` and the
@@ -76,9 +75,11 @@ def match_images(
 
     Returns
     -------
-    Solutions
-        (n, crystals · ``solutions``), those of all crystals, the highest Q first; of the facts
-        only ``correlation`` is known.
+    Starts
+        Distinct solutions of every image for every crystal, the highest Q first.
+        :func:`phaseloom.orientation.refinement.solutions.ranked` puts those of all crystals in one
+        list, :func:`phaseloom.orientation.certainty.reliability.correlation_reliability` gives
+        their reliabilities.
 
     Raises
     ------
@@ -116,9 +117,7 @@ def match_images(
     bins = library.n_angles
     norm = np.zeros(library.n_zones)
     template_norms(spots.offset, spots.radius, spots.angle, spots.intensity, bins, spot_sigma, norm)
-    n, crystals = len(images), len(library.crystals)
-    rotation = np.full((n, crystals, solutions, 4), np.nan)
-    correlation = np.full((n, crystals, solutions), np.nan)
+    proposed = Starts.none(len(images), len(library.crystals), solutions)
     blurred, norms = _convolved(
         images, centre, k_min / pixel_size, library.k_max / pixel_size, spot_sigma, exponent
     )
@@ -127,57 +126,9 @@ def match_images(
         np.rint(spots.angle * FINE).astype(np.int64) % (FINE * bins), spots.intensity, norm,
         library.templates.crystal_offset, library.templates.rotation,
         library.lattices.symmetry_offset, library.lattices.symmetry,
-        int(library.k_max / pixel_size) + 2, bins, np.radians(_APART), rotation, correlation,
+        int(library.k_max / pixel_size) + 2, bins, np.radians(_APART), *proposed,
     )  # fmt: skip
-    return ranked(rotation, correlation)
-
-
-def ranked(rotation: NDArray[np.float64], correlation: NDArray[np.float64]) -> Solutions:
-    """Solutions of all crystals in one list, the highest correlation first.
-
-    Parameters
-    ----------
-    rotation, correlation
-        (n, crystals, solutions, 4) and (n, crystals, solutions), NaN where there are fewer; also
-        those of :class:`phaseloom.orientation.matching.matching.Starts`.
-
-    Returns
-    -------
-    Solutions
-        (n, crystals · solutions); of the facts only ``correlation`` is known.
-    """
-    from phaseloom.orientation.refinement.search import FACTS
-
-    n, _, solutions = correlation.shape
-    row = np.arange(n)[:, None]
-    flat = np.where(np.isnan(correlation), -np.inf, correlation).reshape(n, -1)
-    order = np.argsort(-flat, axis=1, kind="stable")
-    quality = flat[row, order]
-    there = np.isfinite(quality)
-    facts = np.full((*order.shape, len(FACTS)), np.nan)
-    facts[..., FACTS.index("correlation")] = np.where(there, quality, np.nan)
-    return Solutions(
-        rotation=rotation.reshape(n, -1, 4)[row, order],
-        crystal=np.where(there, order // solutions, -1),
-        facts=facts,
-    )
-
-
-def correlation_reliability(solutions: Solutions, library: Library) -> Reliability:
-    """Orientation and phase reliability of solutions of which only the correlation is known.
-
-    The definitions are those of :func:`phaseloom.orientation.certainty.reliability.reliability`; of
-    probabilities a correlation says nothing: they are NaN.
-
-    Parameters
-    ----------
-    solutions
-        From :func:`match_images` or :func:`ranked`.
-    library
-        What they were found with.
-    """
-    unknown = np.full(solutions.crystal.shape, np.nan)
-    return reliability(solutions, unknown, unknown[:, 0], library)
+    return proposed
 
 
 def _spots(library: Library, pixel_size: float, k_min: float, exponent: float) -> _Spots:

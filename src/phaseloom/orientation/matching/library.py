@@ -1,4 +1,4 @@
-"""The template library: what every zone axis of every crystal would show, in polar form."""
+"""Template library: the kinematic pattern of every zone axis of every crystal, in polar form."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ _MOST_SPOTS = 250
 
 _MOST_REFLECTIONS = 20_000
 """Of a crystal, the strongest: bounds time and memory for very large cells."""
-
 
 _EXTINCT = 1e-10
 """|F|² in Å²: what is less is rounding."""
@@ -252,8 +251,8 @@ def _zones(
 def _lattices(crystals: Sequence[Crystal], k_max: float) -> Lattices:
     vectors, strengths, turns, axes = [], [], [], []
     for crystal in crystals:
-        found = reflections(crystal, k_max)
-        strength = np.abs(found.structure_factor) ** 2
+        scattering = reflections(crystal, k_max)
+        strength = np.abs(scattering.structure_factor) ** 2
         if strength.max(initial=0.0) < _EXTINCT:
             raise InputError(
                 f"all reflections of {crystal.name} lie outside the patterns, which end at "
@@ -262,7 +261,7 @@ def _lattices(crystals: Sequence[Crystal], k_max: float) -> Lattices:
             )
         order = np.argsort(-strength, kind="stable")[:_MOST_REFLECTIONS]
         order = order[strength[order] > 1e-5 * strength.max()]
-        vectors.append(found.vectors[order])
+        vectors.append(scattering.vectors[order])
         strengths.append(strength[order] / strength.max())
         turns.append(_quaternions(crystal.laue_rotations))
         axes.append(_low_index_axes(crystal))

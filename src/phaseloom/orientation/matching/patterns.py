@@ -1,4 +1,4 @@
-"""The peaks of many patterns as plain arrays, the way the compiled kernels want them."""
+"""Peaks of many patterns as plain arrays, with errors and limits of detection."""
 
 from __future__ import annotations
 
@@ -51,30 +51,26 @@ class Patterns(NamedTuple):
     def part(self, start: int, stop: int) -> Patterns:
         """Patterns ``start`` to ``stop``."""
         first, last = self.offset[start], self.offset[stop]
-        return Patterns(
-            self.offset[start : stop + 1] - first,
-            self.ky[first:last],
-            self.kx[first:last],
-            self.intensity[first:last],
-            self.place[first:last],
-            self.loose[first:last],
-            self.limit[start:stop],
-        )
+        offset = self.offset[start : stop + 1] - first
+        return self.of(slice(first, last), offset, self.limit[start:stop])
 
     def take(self, chosen: NDArray[np.intp]) -> Patterns:
         """Some of the patterns."""
         counts = np.diff(self.offset)[chosen]
         offset = np.concatenate([[0], np.cumsum(counts)])
         rows = np.repeat(self.offset[chosen] - offset[:-1], counts) + np.arange(offset[-1])
-        return Patterns(
-            offset,
-            self.ky[rows],
-            self.kx[rows],
-            self.intensity[rows],
-            self.place[rows],
-            self.loose[rows],
-            self.limit[chosen],
-        )
+        return self.of(rows, offset, self.limit[chosen])
+
+    def of(
+        self,
+        rows: slice | NDArray[np.intp] | NDArray[np.bool_],
+        offset: NDArray[np.int64],
+        limit: NDArray[np.float64],
+    ) -> Patterns:
+        """Patterns of some of the peaks, with offsets and limits of their own."""
+        columns = (self.ky, self.kx, self.intensity, self.place, self.loose)
+        ky, kx, intensity, place, loose = (column[rows] for column in columns)
+        return Patterns(offset, ky, kx, intensity, place, loose, limit)
 
 
 def direct_beam_radius(peaks: Peaks) -> float:
@@ -109,7 +105,7 @@ def patterns_of(peaks: Peaks, *, k_min: float, k_max: float) -> Patterns:
     offset = np.concatenate([[0], np.cumsum(np.bincount(position, minlength=peaks.count.size))])
     ky, kx, intensity = ky[kept], kx[kept], intensity[kept]
     y_error, x_error, error = (
-        _known(peaks, name)[kept] for name in ("ky_error", "kx_error", "intensity_error")
+        _errors(peaks, name)[kept] for name in ("ky_error", "kx_error", "intensity_error")
     )
     return Patterns(
         offset=offset,
@@ -122,8 +118,8 @@ def patterns_of(peaks: Peaks, *, k_min: float, k_max: float) -> Patterns:
     )
 
 
-def _known(peaks: Peaks, name: str) -> NDArray[np.float64]:
-    """A column of errors, 0 where it is not known."""
+def _errors(peaks: Peaks, name: str) -> NDArray[np.float64]:
+    """A column of errors, 0 where they are unknown."""
     if name not in peaks.data:
         return np.zeros(len(peaks))
     values = peaks.data[name].to_numpy().astype(np.float64)
@@ -148,5 +144,5 @@ def _limits(
     counts = np.diff(offset)
     # The lowest tenth, one at least: a single odd error shall not decide.
     at = offset[:-1] + (0.1 * np.maximum(counts - 1, 0)).astype(np.int64)
-    found = weakest[order][np.minimum(at, max(len(order) - 1, 0))] if len(order) else at * 1.0
-    return np.where(counts > 0, found, 1.0)
+    limits = weakest[order][np.minimum(at, max(len(order) - 1, 0))] if len(order) else at * 1.0
+    return np.where(counts > 0, limits, 1.0)

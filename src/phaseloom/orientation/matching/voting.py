@@ -1,4 +1,4 @@
-"""Compiled template matching of peak lists by sparse voting.
+"""Template matching of peak lists by sparse voting (compiled), one pattern after the other.
 
 A peak at radius r and angle θ and a template spot at the same radius and angle ϑ agree if the
 template is turned by θ − ϑ, or mirrored and turned by θ + ϑ. So every pair of about equal radius
@@ -16,7 +16,7 @@ import math
 import numpy as np
 from numba import njit
 
-from phaseloom.orientation.refinement.quaternions import COMPILED, nearest_copy, product
+from phaseloom.orientation.quaternions import COMPILED, nearest_copy, product
 
 _FINITE = {**COMPILED, "fastmath": True, "boundscheck": False, "error_model": "numpy"}
 """For loops that see finite numbers only: maxima of them become vector instructions."""
@@ -93,10 +93,10 @@ def least_of_best(score, n):
     scale = 255.0 / max(top, np.float32(1e-12))
     for value in score:
         count[int(max(value, np.float32(0.0)) * scale)] += 1
-    at, found = 255, count[255]
-    while found < n and at > 0:
+    at, reached = 255, count[255]
+    while reached < n and at > 0:
         at -= 1
-        found += count[at]
+        reached += count[at]
     return at / scale
 
 
@@ -277,8 +277,8 @@ def match_patterns(
         for c in range(crystals):
             first, last = templates.crystal_offset[c], templates.crystal_offset[c + 1]
             rank_zones(r, w, templates.signature, first, last, k_max, score)
-            wanted = max(least, int(part * (last - first)))
-            limit = least_of_best(score[first:last], wanted)
+            voted_on = max(least, int(part * (last - first)))
+            limit = least_of_best(score[first:last], voted_on)
             best[:] = 0.0
             for z in range(first, last):
                 if score[z] < limit:

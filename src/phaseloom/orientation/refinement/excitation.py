@@ -1,4 +1,4 @@
-"""Compiled excitation profile of a wedge with precession, and the tails of distributions."""
+"""Excitation profile (compiled) of a wedge with precession; logarithm of the normal tail."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from numba import njit
 
-from phaseloom.orientation.refinement.quaternions import COMPILED
+from phaseloom.orientation.quaternions import COMPILED
 
 
 @njit(**COMPILED)

@@ -1,4 +1,4 @@
-"""Compiled refinement of one orientation: the steps towards the greatest likelihood.
+"""Fit of one orientation (compiled): steps towards the greatest likelihood.
 
 In-plane angle and centre come from the places of the peaks, the tilt from their intensities:
 tilting by ω changes the excitation error of a reflection at k by −ωx ky + ωy kx. Far from the
@@ -14,9 +14,9 @@ import math
 import numpy as np
 from numba import njit
 
+from phaseloom.orientation.quaternions import COMPILED, turned
 from phaseloom.orientation.refinement.excitation import log_below
 from phaseloom.orientation.refinement.likelihood import FADING, log_likelihood, predict
-from phaseloom.orientation.refinement.quaternions import COMPILED, turned
 
 _BLURS = (0.02, 0.008)
 """Sines of the angles by which the first steps widen the excitation."""

@@ -1,4 +1,4 @@
-"""Compiled likelihood of a pattern's peaks, given a crystal's orientation.
+"""Likelihood (compiled): of a pattern's peaks, given a crystal and its orientation.
 
 What a peak list says for and against an orientation:
 
@@ -21,11 +21,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from phaseloom.orientation.quaternions import COMPILED, to_matrix
 from phaseloom.orientation.refinement.excitation import log_below, profile
-from phaseloom.orientation.refinement.quaternions import COMPILED, to_matrix
 
 CELL = 0.02
 """Å⁻¹: the map that finds the peak near a place has cells of this size."""
+
+_HALF_DIAGONAL = 0.015
+"""Å⁻¹, of such a cell: what is within reach of a peak may lie in a cell whose middle is not."""
 
 _RANGE = 9.0
 """A pattern shows reflections down to exp(−9) of what its strongest would be at s = 0."""
@@ -41,7 +44,7 @@ FADING = math.exp(-2.5)
 
 
 class Physics(NamedTuple):
-    """What one must know of the instrument and the sample to predict a pattern.
+    """Instrument and sample, as far as the prediction of a pattern depends on them.
 
     Parameters
     ----------
@@ -108,6 +111,24 @@ class Pattern(NamedTuple):
     place: Any
     loose: Any
     limit: float
+
+
+@njit(**COMPILED)
+def pattern_at(p, offset, ky, kx, intensity, log_intensity, place, loose, limit):
+    """Peaks of pattern ``p`` of :class:`phaseloom.orientation.matching.patterns.Patterns`."""
+    own = slice(offset[p], offset[p + 1])
+    return Pattern(
+        ky[own], kx[own], intensity[own], log_intensity[own], place[own], loose[own], limit[p]
+    )
+
+
+@njit(**COMPILED)
+def most_peaks(offset):
+    """Peaks of the pattern that has most, at least 1."""
+    most = 1
+    for p in range(offset.size - 1):
+        most = max(most, offset[p + 1] - offset[p])
+    return most
 
 
 class Room(NamedTuple):
@@ -184,14 +205,24 @@ def _cell(k, half):
 
 
 @njit(**COMPILED)
+def _cells_near(ky, kx, reach, where):
+    """First and last row and column of the map's cells that may lie within reach of a place."""
+    half = where.shape[0] // 2
+    r = math.ceil((reach + _HALF_DIAGONAL) / CELL)
+    y, x = _cell(ky, half), _cell(kx, half)
+    return (
+        max(0, y - r), min(where.shape[0], y + r + 1), max(0, x - r), min(where.shape[1], x + r + 1)
+    )  # fmt: skip
+
+
+@njit(**COMPILED)
 def stamp(pattern, reach, where):
     """Enter the number of the nearest peak (from 1) into all cells within reach of one."""
     half = where.shape[0] // 2
-    r = math.ceil(reach / CELL)
     for i in range(pattern.ky.size):
-        y, x = _cell(pattern.ky[i], half), _cell(pattern.kx[i], half)
-        for v in range(max(0, y - r), min(where.shape[0], y + r + 1)):
-            for h in range(max(0, x - r), min(where.shape[1], x + r + 1)):
+        top, bottom, left, right = _cells_near(pattern.ky[i], pattern.kx[i], reach, where)
+        for v in range(top, bottom):
+            for h in range(left, right):
                 cy, cx = (v - half) * CELL, (h - half) * CELL
                 o = where[v, h] - 1
                 if o >= 0:
@@ -205,13 +236,9 @@ def stamp(pattern, reach, where):
 @njit(**COMPILED)
 def wipe(pattern, reach, where):
     """Undo :func:`stamp`."""
-    half = where.shape[0] // 2
-    r = math.ceil(reach / CELL)
     for i in range(pattern.ky.size):
-        y, x = _cell(pattern.ky[i], half), _cell(pattern.kx[i], half)
-        for v in range(max(0, y - r), min(where.shape[0], y + r + 1)):
-            for h in range(max(0, x - r), min(where.shape[1], x + r + 1)):
-                where[v, h] = 0
+        top, bottom, left, right = _cells_near(pattern.ky[i], pattern.kx[i], reach, where)
+        where[top:bottom, left:right] = 0
 
 
 @njit(**COMPILED)

@@ -1,4 +1,4 @@
-"""What a sample of patterns says of thickness, intensities, errors and unexplained peaks."""
+"""Estimation of the physics from a sample of patterns: thickness, spread, errors, rates."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import numpy as np
 from phaseloom.crystals import wavelength
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.orientation.matching.library import Library
-from phaseloom.orientation.matching.matching import Solutions, match, solve
+from phaseloom.orientation.matching.matching import match
 from phaseloom.orientation.matching.patterns import Patterns
 from phaseloom.orientation.refinement.likelihood import Physics
+from phaseloom.orientation.refinement.solutions import Solutions
+from phaseloom.orientation.refinement.solving import solve
 
 SAMPLE = 240
 """Patterns that are looked at."""
@@ -29,7 +31,7 @@ _MEAN_OF_T = 1.0
 def first_physics(
     peaks: Peaks, library: Library, *, k_min: float, thickness: float | None
 ) -> Physics:
-    """What is known before anything is fitted.
+    """The physics before anything is fitted, from the peak table and the library.
 
     Parameters
     ----------
@@ -106,9 +108,9 @@ def estimate(
 
         def score(t: float) -> float:
             if t not in tried:
-                found = solved(first._replace(thickness=t)).fact("log_likelihood")[:, 0]
+                likelihood = solved(first._replace(thickness=t)).fact("log_likelihood")[:, 0]
                 # What no orientation explains says nothing of the thickness.
-                tried[t] = float(np.where(np.isfinite(found), found, 0.0).sum())
+                tried[t] = float(np.where(np.isfinite(likelihood), likelihood, 0.0).sum())
             return tried[t]
 
         best = max(_THICKNESSES, key=score)
@@ -120,9 +122,9 @@ def estimate(
     return physics
 
 
-def _adjusted(found: Solutions, sample: Patterns, physics: Physics) -> Physics:
+def _adjusted(refined: Solutions, sample: Patterns, physics: Physics) -> Physics:
     """Errors and rates as all but the worst quarter of the solutions show them."""
-    likelihood = found.fact("log_likelihood")[:, 0]
+    likelihood = refined.fact("log_likelihood")[:, 0]
     peaks = np.diff(sample.offset)
     per_peak = np.where(np.isfinite(likelihood), likelihood, -np.inf) / peaks
     good = np.isfinite(per_peak) & (per_peak >= np.quantile(per_peak, 0.25, method="lower"))
@@ -130,14 +132,15 @@ def _adjusted(found: Solutions, sample: Patterns, physics: Physics) -> Physics:
         return physics
 
     def total(name: str) -> float:
-        return float(found.fact(name)[good, 0].sum())
+        return float(refined.fact(name)[good, 0].sum())
 
     paired = total("matched")
     own = float(np.median(sample.loose))
-    deviation = float((found.fact("deviation")[:, 0] * found.fact("matched")[:, 0])[good].sum())
+    matched = refined.fact("matched")[:, 0]
+    deviation = float((refined.fact("deviation")[:, 0] * matched)[good].sum())
     # Two tilts and the scale were fitted to these intensities.
     deviation /= max(paired - 3.0 * good.sum(), 0.3 * paired) * _MEAN_OF_T
-    square = float((found.fact("residual")[:, 0] ** 2 * found.fact("matched")[:, 0])[good].sum())
+    square = float((refined.fact("residual")[:, 0] ** 2 * matched)[good].sum())
     place = 0.5 * square / paired - float(np.median(sample.place))
     lost = (total("missed") + 1.0) / (total("expected") + 20.0)
     unexplained = (peaks[good].sum() - paired + 0.1 * good.sum()) / good.sum()

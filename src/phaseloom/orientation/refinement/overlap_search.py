@@ -1,4 +1,4 @@
-"""Compiled evaluation of two crystals in one pattern.
+"""Search for overlaps (compiled): two crystals in one pattern, refined in turn.
 
 Where both have a reflection, intensities add and the peak lies at their centre of mass. They are
 refined in turn: each on what the other leaves of the peaks. What is left of a peak of intensity I
@@ -13,17 +13,20 @@ import math
 import numpy as np
 from numba import njit
 
+from phaseloom.orientation.quaternions import COMPILED, nearest_copy
 from phaseloom.orientation.refinement.fitting import refine
 from phaseloom.orientation.refinement.likelihood import (
     Pattern,
     Room,
     log_likelihood,
     make_room,
+    most_peaks,
+    pattern_at,
     shortlist,
     stamp,
     wipe,
 )
-from phaseloom.orientation.refinement.quaternions import COMPILED, nearest_copy
+from phaseloom.orientation.refinement.search import SAME, symmetry_of
 
 _LEAST_LEFT = 0.3
 """Of a peak at least so many standard deviations of the other crystal's part are left."""
@@ -40,11 +43,8 @@ _ENOUGH = 0.1
 _HOPELESS = 20.0
 """A pair so much less likely (in ln) than the best after a round is left."""
 
-_SAME = math.cos(math.radians(1.0))
-"""Cosine of half the angle: orientations closer than 2° are one."""
-
 _NEAR = math.cos(math.radians(2.5))
-"""Likewise 5°: the other crystal may have pulled a first solution so far from its place."""
+"""Cosine of half of 5°: so far the other crystal may have pulled a first solution away."""
 
 
 @njit(**COMPILED)
@@ -130,14 +130,13 @@ def _closeness(q, c, r, d, lattices):
     """Cosine of half the angle between two crystals, −1 between different ones."""
     if c != d:
         return -1.0
-    symmetry = lattices.symmetry[lattices.symmetry_offset[c] : lattices.symmetry_offset[c + 1]]
-    return nearest_copy(q, r, symmetry)[1]
+    return nearest_copy(q, r, symmetry_of(lattices, c))[1]
 
 
 @njit(**COMPILED)
 def _alike(q, c, r, d, lattices):
     """Are two crystals within 2° of each other?"""
-    return _closeness(q, c, r, d, lattices) > _SAME
+    return _closeness(q, c, r, d, lattices) > SAME
 
 
 @njit(**COMPILED)
@@ -159,34 +158,22 @@ def leftovers(
         Outputs: places from the direct beam as the crystal shows it, intensity, variances of
         place and ln intensity.
     """
-    room = make_room(lattices, physics, _largest(offset))
+    room = make_room(lattices, physics, most_peaks(offset))
     log_intensity = np.log(intensity)
     log_left = np.empty_like(log_intensity)
     q, state = np.empty(4), np.zeros(3)
     for p in range(offset.size - 1):
         own = slice(offset[p], offset[p + 1])
-        pattern = Pattern(
-            ky[own], kx[own], intensity[own], log_intensity[own], place[own], loose[own], limit[p]
-        )
-        rest = Pattern(
-            ky[own], kx[own], left[own], log_left[own], left_place[own], left_loose[own], limit[p]
-        )
-        stamp(pattern, physics.reach + 0.015, room.where)
+        pattern = pattern_at(p, offset, ky, kx, intensity, log_intensity, place, loose, limit)
+        rest = pattern_at(p, offset, ky, kx, left, log_left, left_place, left_loose, limit)
+        stamp(pattern, physics.reach, room.where)
         q[:] = rotation[p]
         state[:2], state[2] = 0.0, np.nan
         _fit(q, state, _STEPS, crystal[p], pattern, lattices, physics, room)
         _leave(pattern, room, physics, rest)
         left_ky[own] = pattern.ky - state[0]
         left_kx[own] = pattern.kx - state[1]
-        wipe(pattern, physics.reach + 0.015, room.where)
-
-
-@njit(**COMPILED)
-def _largest(offset):
-    largest = 1
-    for p in range(offset.size - 1):
-        largest = max(largest, offset[p + 1] - offset[p])
-    return largest
+        wipe(pattern, physics.reach, room.where)
 
 
 @njit(**COMPILED)
@@ -210,7 +197,7 @@ def fit_pairs(
         Outputs (patterns, n, 2, 4) and (patterns, n): both rotations, ln likelihood, part of the
         second in the intensity of the paired peaks. Left alone where there is none.
     """
-    size = _largest(offset)
+    size = most_peaks(offset)
     room = make_room(lattices, physics, size)
     other, both = _second_room(room), _second_room(room)
     log_intensity = np.log(intensity)
@@ -221,15 +208,13 @@ def fit_pairs(
     own_state, state, its_state = np.empty(3), np.empty(3), np.empty(3)
     for p in range(offset.size - 1):
         own = slice(offset[p], offset[p + 1])
-        pattern = Pattern(
-            ky[own], kx[own], intensity[own], log_intensity[own], place[own], loose[own], limit[p]
-        )
+        pattern = pattern_at(p, offset, ky, kx, intensity, log_intensity, place, loose, limit)
         peaks = pattern.ky.size
         left = Pattern(
             ky[own], kx[own], space.intensity[:peaks], space.log_intensity[:peaks],
             space.place[:peaks], space.loose[:peaks], limit[p],
         )  # fmt: skip
-        stamp(pattern, physics.reach + 0.015, room.where)
+        stamp(pattern, physics.reach, room.where)
         own_q[:] = first[p]
         own_state[:2], own_state[2] = 0.0, np.nan
         a, top = first_crystal[p], -np.inf
@@ -238,14 +223,16 @@ def fit_pairs(
             b = second_crystal[p, i]
             if b < 0 or start < 0:
                 continue
-            known = _alike(own_q, a, second[p, i], b, lattices)
+            repeated = _alike(own_q, a, second[p, i], b, lattices)
             for j in range(i):
                 if value[p, j] > -np.inf:
-                    known |= _alike(second[p, j], second_crystal[p, j], second[p, i], b, lattices)
-                    known |= _alike(
+                    repeated |= _alike(
+                        second[p, j], second_crystal[p, j], second[p, i], b, lattices
+                    )
+                    repeated |= _alike(
                         rotation[p, j, 1], second_crystal[p, j], second[p, i], b, lattices
                     )
-            if known:
+            if repeated:
                 continue
             q[:], state[:] = own_q, own_state
             r[:] = second[p, i]
@@ -270,7 +257,7 @@ def fit_pairs(
                     value[p, i], weight[p, i] = now, share
                 if gain < _ENOUGH or now < top - _HOPELESS:
                     break
-        wipe(pattern, physics.reach + 0.015, room.where)
+        wipe(pattern, physics.reach, room.where)
 
 
 @njit(**COMPILED)
@@ -316,7 +303,7 @@ def weigh_pairs(
             i = order[at]
             if not value[p, i] > top - 30.0:
                 break
-            known = False
+            repeated = False
             for before in range(at):
                 j = order[before]
                 for s in range(2):
@@ -324,7 +311,7 @@ def weigh_pairs(
                               crystal[p, j, s], lattices) and _alike(
                               rotation[p, i, 1], crystal[p, i, 1], rotation[p, j, 1 - s],
                               crystal[p, j, 1 - s], lattices):  # fmt: skip
-                        known = True
+                        repeated = True
             # The same second beside another first is no alternative to it.
             beside = False
             for s in range(2):
@@ -332,7 +319,7 @@ def weigh_pairs(
                     rotation[p, best, 1], crystal[p, best, 1], rotation[p, i, s],
                     crystal[p, i, s], lattices,
                 )  # fmt: skip
-            if not (known or beside):
+            if not (repeated or beside):
                 total += math.exp(value[p, i] - top)
         probability[p] = math.exp(value[p, best] - top) / total
 
@@ -356,10 +343,10 @@ def not_held(rotation, crystal, value, fixed, fixed_crystal, lattices, following
         if not value[p] > -np.inf:
             continue
         for s in range(2):
-            known = False
+            was_fixed = False
             for i in range(fixed_crystal.shape[1]):
-                known |= _alike(rotation[p, s], crystal[p, s], fixed[p, i], fixed_crystal[p, i],
+                was_fixed |= _alike(rotation[p, s], crystal[p, s], fixed[p, i], fixed_crystal[p, i],
                                 lattices)  # fmt: skip
-            if not known:
+            if not was_fixed:
                 following[p], its_crystal[p] = rotation[p, s], crystal[p, s]
                 break

@@ -1,4 +1,4 @@
-"""Second crystals: patterns in which two crystals lie over each other."""
+"""Overlaps: a second crystal in patterns in which two lie over each other."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.orientation.matching.library import Library
-from phaseloom.orientation.matching.matching import Solutions, match, solve
+from phaseloom.orientation.matching.matching import match
 from phaseloom.orientation.matching.patterns import Patterns
 from phaseloom.orientation.refinement.likelihood import Physics
+from phaseloom.orientation.refinement.solutions import Solutions
+from phaseloom.orientation.refinement.solving import solve
 
 _LEAST_UNPAIRED = 3
 """Peaks that the first crystal must leave, for an orientation needs so many."""
@@ -22,7 +24,7 @@ _ROUNDS = 4
 """Crystals of a pattern that are held, one after the other, while partners are sought."""
 
 _DECIDED = 30.0
-"""A partner of the first solution so much likelier (in ln) than any other is not questioned."""
+"""A partner of the first solution so much likelier (in ln) than any other is final."""
 
 _SURE_LEFT = 0.25
 """Variance of ln intensity: peaks whose rest is surer are matched."""
@@ -66,7 +68,7 @@ class _Pairs(NamedTuple):
 
 
 def second_crystals(
-    patterns: Patterns, found: Solutions, library: Library, physics: Physics
+    patterns: Patterns, solutions: Solutions, library: Library, physics: Physics
 ) -> dict[str, tuple[tuple[str, ...], NDArray[Any]]]:
     """Look for a second crystal in every pattern whose first leaves three peaks or more.
 
@@ -83,7 +85,7 @@ def second_crystals(
     ----------
     patterns
         Peaks.
-    found
+    solutions
         Of every pattern, likeliest first.
     library, physics
         What they were found with.
@@ -102,23 +104,24 @@ def second_crystals(
     n = len(patterns)
     crystal, rotation = np.full(n, -1, dtype=np.int16), np.full((n, 4), np.nan)
     weight, probability = np.zeros(n), np.zeros(n)
-    left = np.diff(patterns.offset) - np.nan_to_num(found.fact("matched")[:, 0])
-    asked = np.flatnonzero((found.crystal[:, 0] >= 0) & (left >= _LEAST_UNPAIRED))
-    if asked.size:
-        known = _some(found, asked)
-        pairs = _pairs(patterns.take(asked), known, library, physics)
+    unpaired = np.diff(patterns.offset) - np.nan_to_num(solutions.fact("matched")[:, 0])
+    candidates = np.flatnonzero((solutions.crystal[:, 0] >= 0) & (unpaired >= _LEAST_UNPAIRED))
+    if candidates.size:
+        first = solutions.take(candidates)
+        pairs = _pairs(patterns.take(candidates), first, library, physics)
         orientations = 2.0 * library.n_zones * library.n_angles
-        alone = known.fact("log_likelihood")[:, 0] + np.log(orientations) + _FINER
-        best = np.empty(asked.size, dtype=np.int64)
-        chance = np.empty(asked.size)
+        alone = first.fact("log_likelihood")[:, 0] + np.log(orientations) + _FINER
+        best = np.empty(candidates.size, dtype=np.int64)
+        partner_probability = np.empty(candidates.size)
         weigh_pairs(
-            *pairs, known.rotation[:, 0], known.crystal[:, 0], alone, library.lattices,
-            best, chance,
+            *pairs, first.rotation[:, 0], first.crystal[:, 0], alone, library.lattices,
+            best, partner_probability,
         )  # fmt: skip
         row = np.flatnonzero(best >= 0)
         at = row, best[row]
-        crystal[asked[row]], rotation[asked[row]] = pairs.crystal[*at, 1], pairs.rotation[*at, 1]
-        weight[asked[row]], probability[asked[row]] = pairs.weight[at], chance[row]
+        chosen = candidates[row]
+        crystal[chosen], rotation[chosen] = pairs.crystal[*at, 1], pairs.rotation[*at, 1]
+        weight[chosen], probability[chosen] = pairs.weight[at], partner_probability[row]
     return {
         "overlap_crystal": (("pattern",), crystal),
         "overlap_rotation": (("pattern", "quaternion"), rotation),
@@ -127,7 +130,7 @@ def second_crystals(
     }
 
 
-def _pairs(patterns: Patterns, found: Solutions, library: Library, physics: Physics) -> _Pairs:
+def _pairs(patterns: Patterns, solutions: Solutions, library: Library, physics: Physics) -> _Pairs:
     """Pairs with the first solution, with its likeliest partner, and with what either became."""
     from phaseloom.orientation.refinement.overlap_search import not_held
 
@@ -135,18 +138,18 @@ def _pairs(patterns: Patterns, found: Solutions, library: Library, physics: Phys
     every = np.arange(n)
     held = np.full((n, _ROUNDS, 4), np.nan)
     held_crystal = np.full((n, _ROUNDS), -1, dtype=np.int64)
-    rotation, crystal = found.rotation[:, 0].copy(), found.crystal[:, 0].copy()
+    rotation, crystal = solutions.rotation[:, 0].copy(), solutions.crystal[:, 0].copy()
     pairs = _Pairs.none(n, 0)
     for turn in range(_ROUNDS):
-        asked = np.flatnonzero(crystal >= 0)
-        held[asked, turn], held_crystal[asked, turn] = rotation[asked], crystal[asked]
-        some = _some(found, asked)
+        present = np.flatnonzero(crystal >= 0)
+        held[present, turn], held_crystal[present, turn] = rotation[present], crystal[present]
+        some = solutions.take(present)
         more = _Pairs.none(n, 2 * _TRIED)
         tried = _partners(
-            patterns.take(asked), rotation[asked], crystal[asked], some, library, physics
+            patterns.take(present), rotation[present], crystal[present], some, library, physics
         )
         for whole, part in zip(more, tried, strict=True):
-            whole[asked] = part
+            whole[present] = part
         pairs = pairs.joined(more)
         if turn == 0:
             second_best, likeliest = np.partition(pairs.value, -2, axis=1)[:, -2:].T
@@ -173,7 +176,7 @@ def _partners(
     patterns: Patterns,
     rotation: NDArray[np.float64],
     crystal: NDArray[np.int64],
-    found: Solutions,
+    of_whole: Solutions,
     library: Library,
     physics: Physics,
 ) -> _Pairs:
@@ -186,10 +189,10 @@ def _partners(
     )
     rest = Patterns(patterns.offset, ky, kx, intensity, place, loose, patterns.limit)
     starts = match(_only(rest, rest.loose < _SURE_LEFT), library)
-    more = solve(rest, starts, library, physics, solutions=_TRIED)
+    of_rest = solve(rest, starts, library, physics, solutions=_TRIED)
     second = np.full((len(patterns), 2 * _TRIED, 4), np.nan)
     second_crystal = np.full((len(patterns), 2 * _TRIED), -1, dtype=np.int64)
-    for first, solutions in ((0, more), (_TRIED, found)):
+    for first, solutions in ((0, of_rest), (_TRIED, of_whole)):
         last = first + min(solutions.crystal.shape[1], _TRIED)
         second[:, first:last] = solutions.rotation[:, : last - first]
         second_crystal[:, first:last] = solutions.crystal[:, : last - first]
@@ -217,13 +220,7 @@ def _fitted(
     return pairs
 
 
-def _some(found: Solutions, asked: NDArray[np.intp]) -> Solutions:
-    """Those of some patterns."""
-    return Solutions(found.rotation[asked], found.crystal[asked], found.facts[asked])
-
-
 def _only(patterns: Patterns, kept: NDArray[np.bool_]) -> Patterns:
     """The patterns with some of their peaks."""
     number = np.concatenate([[0], np.cumsum(kept)])
-    ky, kx, intensity, place, loose = (column[kept] for column in patterns[1:6])
-    return Patterns(number[patterns.offset], ky, kx, intensity, place, loose, patterns.limit)
+    return patterns.of(kept, number[patterns.offset], patterns.limit)

@@ -1,8 +1,8 @@
-"""Compiled search for the orientations that explain a pattern: refine, weigh, question, refine.
+"""Search (compiled): refinement of all starts, half turns about zone axes, the likeliest ones.
 
-Every start is refined a few steps; the likeliest go on to the end. Then the best are questioned:
-a crystal turned half round a zone axis [uvw] shows the same reflections of that zone, at the same
-places and with the same excitation errors, so where they are (nearly) all that is seen, that
+Every start is refined a few steps; the likeliest go on to the end. Of the best, half turns are
+tried: a crystal turned half round a zone axis [uvw] shows the same reflections of that zone, at the
+same places and with the same excitation errors, so where they are (nearly) all that is seen, that
 orientation is as likely and has to be among the solutions.
 """
 
@@ -13,9 +13,17 @@ import math
 import numpy as np
 from numba import njit
 
+from phaseloom.orientation.quaternions import COMPILED, nearest_copy, product, to_matrix
 from phaseloom.orientation.refinement.fitting import refine
-from phaseloom.orientation.refinement.likelihood import Pattern, make_room, shortlist, stamp, wipe
-from phaseloom.orientation.refinement.quaternions import COMPILED, nearest_copy, product, to_matrix
+from phaseloom.orientation.refinement.likelihood import (
+    make_room,
+    most_peaks,
+    pattern_at,
+    shortlist,
+    stamp,
+    wipe,
+)
+from phaseloom.orientation.refinement.solutions import FACTS
 
 _LEAST_STARTS = 6
 _PEAKS_TIMES_STARTS = 500
@@ -30,14 +38,14 @@ _EARLY = 4
 _LATE = 8
 """Further steps of the finalists."""
 
-_ASKED = 2
-"""Solutions that are questioned."""
+_TURNED = 2
+"""Solutions of which half turns are tried."""
 
 _RIVAL = 20.0
 """Half turns that lose more ln likelihood are not refined."""
 
 _AXES = 3
-"""Zones of a solution that are questioned, those that hold most."""
+"""Zone axes of a solution round which they are tried, those whose zones hold most peaks."""
 
 _NEAR_BEAM = math.cos(math.radians(25.0))
 """Zone axes further from the beam show no zone."""
@@ -45,17 +53,8 @@ _NEAR_BEAM = math.cos(math.radians(25.0))
 _IN_ZONE = 0.6
 """Least part of the paired peaks (by the root of their intensity) that a zone must hold."""
 
-_SAME = math.cos(math.radians(1.0))
+SAME = math.cos(math.radians(1.0))
 """Cosine of half the angle: solutions of one crystal closer than 2° are one."""
-
-FACTS = (
-    "log_likelihood", "correlation", "matched", "explained", "residual", "deviation",
-    "expected", "missed", "zone_share",
-)  # fmt: skip
-"""What is said of a solution: ln likelihood; correlation index; paired peaks; part of the
-intensity in them; rms distance in Å⁻¹; mean deviation of ln intensities; reflections that should
-have been found easily, and how many of them were not; part of the peaks' weight in the zone round
-whose axis half a turn led here (0: found by matching)."""
 
 _ZONE_SHARE = len(FACTS) - 1
 
@@ -64,7 +63,7 @@ _EASY = 5.0
 
 
 @njit(**COMPILED)
-def _questioned(q, pattern, axis, room, chosen, share):
+def _zones_in_view(q, pattern, axis, room, chosen, share):
     """Zone axes round which half a turn could not be told; how many.
 
     ``chosen`` receives their numbers and ``share`` the part of the peaks' weight in each zone.
@@ -152,17 +151,18 @@ def _run(q, state, fact, steps, early, c, pattern, lattices, physics, room):
 
 
 @njit(**COMPILED)
-def _known(q, c, fact, least, rotation, of, n, symmetry):
+def _is_among(q, c, fact, least, rotation, of, n, symmetry):
     """Is a solution at least so likely among the first ``n``?"""
     for i in range(n):
         likely = of[i] == c and fact[i, 0] > least
-        if likely and nearest_copy(q, rotation[i], symmetry)[1] > _SAME:
+        if likely and nearest_copy(q, rotation[i], symmetry)[1] > SAME:
             return True
     return False
 
 
 @njit(**COMPILED)
-def _symmetry(lattices, c):
+def symmetry_of(lattices, c):
+    """Proper rotations of the Laue class of crystal ``c``, (n, 4)."""
     return lattices.symmetry[lattices.symmetry_offset[c] : lattices.symmetry_offset[c + 1]]
 
 
@@ -192,27 +192,21 @@ def solve_patterns(
         by falling likelihood; NaN, −1, NaN at the start.
     """
     crystals, starts = start.shape[1], start.shape[2]
-    most = crystals * starts + _ASKED * _AXES
-    largest = 1
-    for p in range(offset.size - 1):
-        largest = max(largest, offset[p + 1] - offset[p])
-    room = make_room(lattices, physics, largest)
+    most = crystals * starts + _TURNED * _AXES
+    room = make_room(lattices, physics, most_peaks(offset))
     q = np.empty((most, 4))
     state = np.empty((most, 3))
     fact = np.empty((most, facts.shape[2]))
     of = np.empty(most, dtype=np.int64)
     axes = np.empty(_AXES, dtype=np.int64)
     share = np.empty(_AXES)
-    reach = physics.reach + 0.015
     log_intensity = np.log(intensity)
     for p in range(offset.size - 1):
         a, b = offset[p], offset[p + 1]
         if b - a < 3:
             continue
-        pattern = Pattern(
-            ky[a:b], kx[a:b], intensity[a:b], log_intensity[a:b], place[a:b], loose[a:b], limit[p]
-        )
-        stamp(pattern, reach, room.where)
+        pattern = pattern_at(p, offset, ky, kx, intensity, log_intensity, place, loose, limit)
+        stamp(pattern, physics.reach, room.where)
         n = 0
         fact[:] = np.nan
         for c in range(crystals):
@@ -230,18 +224,18 @@ def solve_patterns(
             if fact[i, 0] > -np.inf:
                 _run(q[i], state[i], fact[i], _LATE, 0, of[i], pattern, lattices, physics, room)
         order = np.argsort(-fact[:n, 0])
-        for i in order[:_ASKED]:
+        for i in order[:_TURNED]:
             if not fact[i, 0] > fact[order[0], 0] - 10.0:
                 continue
             c = of[i]
             zones = lattices.axis[lattices.axis_offset[c] : lattices.axis_offset[c + 1]]
             # The room holds the spots of another solution: once more those of this one.
             _run(q[i], state[i], fact[i], 0, 0, c, pattern, lattices, physics, room)
-            found = _questioned(q[i], pattern, zones, room, axes, share)
-            for k in range(found):
+            n_zones = _zones_in_view(q[i], pattern, zones, room, axes, share)
+            for k in range(n_zones):
                 u = zones[axes[k]]
                 product(np.array([0.0, u[0], u[1], u[2]]), q[i], q[n])
-                if _known(q[n], c, fact, fact[i, 0] - 1.0, q, of, n, _symmetry(lattices, c)):
+                if _is_among(q[n], c, fact, fact[i, 0] - 1.0, q, of, n, symmetry_of(lattices, c)):
                     continue
                 of[n] = c
                 state[n] = state[i]
@@ -251,14 +245,14 @@ def solve_patterns(
                 if fact[n, 0] > fact[i, 0] - _RIVAL:
                     _run(q[n], state[n], fact[n], 4, 0, c, pattern, lattices, physics, room)
                 n += 1
-        wipe(pattern, reach, room.where)
-        held = 0
+        wipe(pattern, physics.reach, room.where)
+        kept = 0
         for i in np.argsort(-fact[:n, 0]):
-            if held == crystal.shape[1] or not fact[i, 0] > -np.inf:
+            if kept == crystal.shape[1] or not fact[i, 0] > -np.inf:
                 break
             c = of[i]
-            if _known(q[i], c, facts[p], -np.inf, rotation[p], crystal[p], held,
-                      _symmetry(lattices, c)):  # fmt: skip
+            if _is_among(q[i], c, facts[p], -np.inf, rotation[p], crystal[p], kept,
+                      symmetry_of(lattices, c)):  # fmt: skip
                 continue
-            rotation[p, held], crystal[p, held], facts[p, held] = q[i], c, fact[i]
-            held += 1
+            rotation[p, kept], crystal[p, kept], facts[p, kept] = q[i], c, fact[i]
+            kept += 1

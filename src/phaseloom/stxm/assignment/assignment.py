@@ -1,4 +1,4 @@
-"""What the spectra of prepared stacks say, and which phase each pixel gets.
+"""Assignment of a phase to every pixel, and all maps of a stack.
 
 :func:`judge` looks at one stack alone, :func:`in_latent_space` at all together,
 :func:`complete` turns the assignment into the maps of the results contract.
@@ -15,13 +15,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.compute.execution import Execution
 from phaseloom.errors import InputWarning
 from phaseloom.maps.regions import label_particles
 from phaseloom.stxm.assignment import pixels
 from phaseloom.stxm.assignment.evidence import stands_out
 from phaseloom.stxm.assignment.likelihood import likelihood
 from phaseloom.stxm.assignment.neighbourhood import smooth as smooth_posterior
+from phaseloom.stxm.options import PhaseMapping
 from phaseloom.stxm.preparation.preparation import incident_counts, variance
 from phaseloom.stxm.references.correlation import correlate
 from phaseloom.stxm.references.energy_shift import fit_energy_shift
@@ -64,9 +65,10 @@ def judge(
     Returns
     -------
     xarray.Dataset
-        What :func:`correlate` returns; ``likelihood`` (phase, y, x), the posterior of the
-        count-weighted fits, ``abundance``, ``chi2``; ``reference`` (phase, energy);
-        ``energy_shift_trial``, ``energy_shift_trial_chi2``; attrs ``energy_shift`` …
+        What :func:`correlate` returns; ``likelihood`` (reference, y, x), the posterior of the
+        count-weighted fits, ``abundance``, ``chi2``;
+        ``reference_spectrum`` (reference, energy); ``energy_shift_trial``,
+        ``energy_shift_trial_chi2``; attrs ``energy_shift`` …
     """
     density = prepared["optical_density"]
     mask = prepared["mask"]
@@ -93,7 +95,7 @@ def judge(
         likelihood=fits["posterior"],
         abundance=fits["abundance"],
         chi2=fits["chi2"],
-        reference=sampled,
+        reference_spectrum=sampled,
         energy_shift_trial=("trial", fitted.curve["shift"].to_numpy(), {"units": "eV"}),
         energy_shift_trial_chi2=("trial", fitted.curve.to_numpy()),
     ).assign_coords(phase_value=sampled["phase_value"])
@@ -134,12 +136,10 @@ def in_latent_space(
     prepared: Mapping[str, xr.Dataset],
     judged: Mapping[str, xr.Dataset],
     references: Sequence[xr.DataArray],
+    mapping: PhaseMapping,
     *,
-    latent_dims: int = 3,
-    covariance: Literal["noise", "pooled"] = "noise",
-    seed: int = 0,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    progress: Progress = SILENT,
+    seed: int,
+    execution: Execution,
 ) -> tuple[dict[str, xr.Dataset], xr.Dataset]:
     """Phases of all stacks' pixels from one latent space.
 
@@ -149,9 +149,9 @@ def in_latent_space(
         By name of the stack: ``phase``, ``posterior``, ``false_assignment``, ``transition``,
         ``latent`` as maps.
     components : xarray.Dataset
-        The shared latent space: ``component_mean`` (phase, latent), ``component_covariance``
-        (phase, latent, other_latent), NaN for phases that have no cluster;
-        ``cluster_spectrum`` (phase, energy), centred and scaled.
+        The shared latent space: ``component_mean`` (reference, latent), ``component_covariance``
+        (reference, latent, other_latent), NaN for phases that have no cluster;
+        ``cluster_spectrum`` (reference, energy), centred and scaled.
     """
     from phaseloom.stxm.assignment.resolution import resolve
 
@@ -164,21 +164,21 @@ def in_latent_space(
         _of_pixels(prepared, judged, "phase_pearson"),
         _of_pixels(prepared, judged, "ambiguous"),
         variance=pixels.counting_variance(prepared, judged, spectra),
-        phase_names=[str(label) for label in first["phase_name"].to_numpy()],
+        phase_names=[str(label) for label in first["reference"].to_numpy()],
         references=sample_references(
-            references, first["reference"]["energy"].to_numpy(), shift=mean_shift
+            references, first["energy"].to_numpy(), shift=mean_shift
         ).to_numpy(),
-        latent_dims=latent_dims,
-        covariance=covariance,
+        latent_dims=mapping.latent_dims,
+        covariance=mapping.covariance,
         seed=seed,
-        device=device,
-        progress=progress,
+        device=execution.device,
+        progress=execution.progress,
     )
     maps = {
         name: _as_maps(resolution, place, prepared[name]["mask"].to_numpy())
         for name, place in places.items()
     }
-    return maps, _components(resolution, first["phase_name"])
+    return maps, _components(resolution, first["reference"])
 
 
 def by_argmax(judged: xr.Dataset, by: Literal["likelihood", "pearson"]) -> xr.Dataset:
@@ -191,18 +191,20 @@ def by_argmax(judged: xr.Dataset, by: Literal["likelihood", "pearson"]) -> xr.Da
     """
     posterior = judged["likelihood"]
     first = judged["phase_pearson"].to_numpy()
-    chances = posterior.to_numpy()
-    known = (first >= 0) & np.isfinite(chances).all(axis=0)
-    of_first = np.take_along_axis(chances, np.maximum(first, 0)[None].astype(np.intp), 0)[0]
-    contradicted = known & (of_first < 0.05) & ~judged["ambiguous"].to_numpy()
+    probability = posterior.to_numpy()
+    assignable = (first >= 0) & np.isfinite(probability).all(axis=0)
+    of_first = np.take_along_axis(probability, np.maximum(first, 0)[None].astype(np.intp), 0)[0]
+    contradicted = assignable & (of_first < 0.05) & ~judged["ambiguous"].to_numpy()
     with np.errstate(invalid="ignore"):
-        mixed = known & (judged["abundance"].to_numpy().max(axis=0) < 0.8)
+        mixed = assignable & (judged["abundance"].to_numpy().max(axis=0) < 0.8)
     if by == "pearson":
         phase = first
     else:
-        phase = np.where(known, np.argmax(np.nan_to_num(chances), axis=0), first)
-        chi2 = judged["chi2"].to_numpy()[known]
-        phase[known] = np.where(stands_out(chi2) & (chi2 > _UNEXPLAINED), -2, phase[known])
+        phase = np.where(assignable, np.argmax(np.nan_to_num(probability), axis=0), first)
+        chi2 = judged["chi2"].to_numpy()[assignable]
+        phase[assignable] = np.where(
+            stands_out(chi2) & (chi2 > _UNEXPLAINED), -2, phase[assignable]
+        )
     return xr.Dataset(
         {
             "phase": (("y", "x"), phase.astype(np.int8)),
@@ -240,7 +242,7 @@ def complete(
     value = np.where(labels >= 0, values[np.maximum(labels, 0)], np.float32(np.nan))
     mean = _mean_value(values, result["abundance"].to_numpy())
     result = result.assign(
-        phase=(("y", "x"), labels, _flags(result["phase_name"])),
+        phase=(("y", "x"), labels, _flags(result["reference"])),
         value=(("y", "x"), value.astype(np.float32), {"long_name": value_name}),
         value_mean=(
             ("y", "x"),
@@ -269,9 +271,9 @@ def _smoothed(result: xr.Dataset, mask: xr.DataArray, strength: float) -> xr.Dat
 
 def _mean_value(values: NDArray[np.float32], abundance: NDArray[np.float32]) -> NDArray[np.float32]:
     """Σ value·abundance (y, x); NaN where phases without a value hold more than a hundredth."""
-    known = np.isfinite(values)
-    mean = np.tensordot(np.where(known, values, 0.0), abundance, axes=1)
-    mean[abundance[~known].sum(axis=0) > 0.01] = np.nan
+    has_value = np.isfinite(values)
+    mean = np.tensordot(np.where(has_value, values, 0.0), abundance, axes=1)
+    mean[abundance[~has_value].sum(axis=0) > 0.01] = np.nan
     return np.asarray(mean, dtype=np.float32)
 
 
@@ -295,8 +297,8 @@ def _as_maps(resolution: Resolution, place: slice, inside: NDArray[np.bool_]) ->
     return xr.Dataset(
         {
             "phase": (("y", "x"), painted(resolution.phase, -1)),
-            "posterior": (("phase", "y", "x"), painted(resolution.posterior, np.nan)),
-            "abundance": (("phase", "y", "x"), painted(resolution.abundance, np.nan)),
+            "posterior": (("reference", "y", "x"), painted(resolution.posterior, np.nan)),
+            "abundance": (("reference", "y", "x"), painted(resolution.abundance, np.nan)),
             "false_assignment": (("y", "x"), painted(resolution.false_assignment, False)),
             "transition": (("y", "x"), painted(resolution.transition, False)),
             "latent": (("latent", "y", "x"), painted(resolution.latent, np.nan)),
@@ -311,11 +313,11 @@ def _components(resolution: Resolution, names: xr.DataArray) -> xr.Dataset:
     means[resolution.present], covariances[resolution.present] = centre, covariance
     return xr.Dataset(
         {
-            "component_mean": (("phase", "latent"), means),
-            "component_covariance": (("phase", "latent", "other_latent"), covariances),
-            "cluster_spectrum": (("phase", "energy"), resolution.cluster),
+            "component_mean": (("reference", "latent"), means),
+            "component_covariance": (("reference", "latent", "other_latent"), covariances),
+            "cluster_spectrum": (("reference", "energy"), resolution.cluster),
         },
-        coords={"phase_name": ("phase", names.to_numpy())},
+        coords={"reference": names.to_numpy()},
         attrs={
             "noise_scale": resolution.noise_scale,
             "restarts": resolution.model.restarts,

@@ -1,4 +1,4 @@
-"""Evidence of one phase and of pairs of phases in a spectrum, in closed form.
+"""Bayesian evidence of one phase and of pairs of phases in a spectrum, in closed form.
 
 A spectrum is modelled as a·r_p + b·r_q + offset with a, b ≥ 0. All sums over energy are matrix
 products; what is left per pixel and pair is a 2×2 system.
@@ -46,17 +46,17 @@ class Model:
 
     @classmethod
     def of(cls, data: xr.DataArray, references: xr.DataArray, mixed: float) -> Model:
-        """The model of references (phase, energy) for a stack (energy, y, x).
+        """The model of references (reference, energy) for a stack (energy, y, x).
 
         Raises
         ------
         InputError
             Energies differ or are too few, a reference is constant, not finite or given twice.
         """
-        if set(references.dims) != {"phase", "energy"}:
+        if set(references.dims) != {"reference", "energy"}:
             raise InputError(
                 f"the references have dimensions {references.dims}",
-                "give one array over (phase, energy)",
+                "give one array over (reference, energy)",
                 source="references",
             )
         energy = data["energy"].to_numpy()
@@ -75,7 +75,7 @@ class Model:
             )
         if not 0.0 < mixed < 1.0:
             raise InputError(f"the share of mixed pixels is {mixed}", "give it between 0 and 1")
-        spectra = references.transpose("phase", "energy").to_numpy().astype(np.float64)
+        spectra = references.transpose("reference", "energy").to_numpy().astype(np.float64)
         if not np.isfinite(spectra).all():
             raise InputError(
                 "a reference is not finite on the stack's energies", source="references"

@@ -1,4 +1,4 @@
-"""Which phase, how sure, and how much of two: count-weighted fits of every pixel spectrum.
+"""Count-weighted fits of every pixel spectrum: posterior, abundance, reduced χ².
 
 A pixel is modelled as optical density = a·r_p + b·r_q + offset with a, b ≥ 0: one phase, or two
 that share the pixel, as at a grain boundary. The variance of an optical density is
@@ -57,7 +57,7 @@ def likelihood(
     optical_density
         (energy, y, x), numpy- or dask-backed; NaN or infinite readings are left out of the fit.
     references
-        (phase, energy) on the same energies, in any common scale per phase.
+        (reference, energy) on the same energies, in any common scale per phase.
     i0
         (energy) incident intensity; sets the weights i0·exp(−optical density).
     baseline
@@ -79,9 +79,9 @@ def likelihood(
     -------
     xarray.Dataset
         float32, NaN outside the mask and where fewer than four readings are usable,
-        with the references' coordinates on ``phase`` (an index named ``phase`` left out):
-        ``posterior`` (phase, y, x), probability that the phase has the largest share;
-        ``abundance`` (phase, y, x), posterior-mean share, sums to 1;
+        with the references' coordinates on ``reference``:
+        ``posterior`` (reference, y, x), probability that the phase has the largest share;
+        ``abundance`` (reference, y, x), posterior-mean share, sums to 1;
         ``chi2`` (y, x), reduced χ² of the best fit with at most two phases (not tempered).
         ``attrs["noise_scale"]``: factor put on the variance (1 with "counts").
 
@@ -98,32 +98,32 @@ def likelihood(
     scale = _residual_scale(data, readings, model, inside) if noise == "residuals" else 1.0
 
     shape = inside.shape
-    n_phases = references.sizes["phase"]
+    n_phases = references.sizes["reference"]
     maps = {
         name: np.full((n_phases, *shape), np.nan, dtype=np.float32)
         for name in ("posterior", "abundance")
     }
     chi2 = np.full(shape, np.nan, dtype=np.float32)
     for rows, _ in progress.track(list(slabs(inside)), "likelihood"):
-        here = inside[rows]
-        density = _block(data[:, rows], here)
-        sums = sums_over_energy(density, readings.weights(density, rows, here) / scale, model)
+        in_slab = inside[rows]
+        density = _block(data[:, rows], in_slab)
+        sums = sums_over_energy(density, readings.weights(density, rows, in_slab) / scale, model)
         with np.errstate(invalid="ignore", divide="ignore"):  # NaN of pixels short of readings
-            *per_phase, chi2[rows][here] = judge(sums, model)
-        for values, found in zip(maps.values(), per_phase, strict=True):
-            values[:, rows][:, here] = found
+            *per_phase, chi2[rows][in_slab] = judge(sums, model)
+        for values, block in zip(maps.values(), per_phase, strict=True):
+            values[:, rows][:, in_slab] = block
 
-    phase_coordinates = {
-        str(name): ("phase", c.to_numpy())
+    of_references = {
+        str(name): ("reference", c.to_numpy())
         for name, c in references.coords.items()
-        if c.dims == ("phase",) and name != "phase"
+        if c.dims == ("reference",)
     }
     return xr.Dataset(
         {
-            **{name: (("phase", "y", "x"), values) for name, values in maps.items()},
+            **{name: (("reference", "y", "x"), values) for name, values in maps.items()},
             "chi2": (("y", "x"), chi2, {"units": "1", "long_name": "reduced chi-square"}),
         },
-        coords={"y": data["y"], "x": data["x"], **phase_coordinates},
+        coords={"y": data["y"], "x": data["x"], **of_references},
         attrs={"noise_scale": scale, "mixed": mixed},
     )
 
@@ -136,11 +136,11 @@ class _Noise:
     baseline: Array
     variance: xr.DataArray | None
 
-    def weights(self, density: Array, rows: slice, here: NDArray[np.bool_]) -> Array:
+    def weights(self, density: Array, rows: slice, in_slab: NDArray[np.bool_]) -> Array:
         """Inverse variance (energy, pixel) of a block of optical density."""
         if self.variance is not None:
-            return 1.0 / _block(self.variance[:, rows], here)
-        return np.asarray(self.i0[:, None] * np.exp(-density - self.baseline[rows][here]))
+            return 1.0 / _block(self.variance[:, rows], in_slab)
+        return np.asarray(self.i0[:, None] * np.exp(-density - self.baseline[rows][in_slab]))
 
     @classmethod
     def of(
@@ -185,14 +185,14 @@ def _residual_scale(
 ) -> float:
     """Median reduced χ² of the best fits, over slabs spread through the map."""
     all_rows = [rows for rows, _ in slabs(inside)]
-    found = []
+    blocks = []
     for rows in all_rows[:: max(1, len(all_rows) // 8)]:
-        here = inside[rows]
-        density = _block(data[:, rows], here)
-        sums = sums_over_energy(density, readings.weights(density, rows, here), model)
+        in_slab = inside[rows]
+        density = _block(data[:, rows], in_slab)
+        sums = sums_over_energy(density, readings.weights(density, rows, in_slab), model)
         best = fit(sums, model).best(sums.cross, sums.square)
-        found.append(best / (sums.readings - PARAMETERS))
-    reduced = np.concatenate(found)
+        blocks.append(best / (sums.readings - PARAMETERS))
+    reduced = np.concatenate(blocks)
     reduced = reduced[np.isfinite(reduced)]
     if not reduced.size or not np.median(reduced) > 0:
         raise InputError(
@@ -202,9 +202,9 @@ def _residual_scale(
     return float(np.median(reduced))
 
 
-def _block(slab: xr.DataArray, here: NDArray[np.bool_]) -> Array:
+def _block(slab: xr.DataArray, in_slab: NDArray[np.bool_]) -> Array:
     """Pixels of a slab of rows, (energy, pixel)."""
-    return np.asarray(slab.to_numpy()[:, here], dtype=np.float64)
+    return np.asarray(slab.to_numpy()[:, in_slab], dtype=np.float64)
 
 
 def _on_energy_y_x(optical_density: xr.DataArray) -> xr.DataArray:

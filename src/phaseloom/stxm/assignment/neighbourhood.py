@@ -1,10 +1,10 @@
-"""Neighbours speak for each other: a Potts field on the phase posteriors that keeps thin layers.
+"""Spatial prior: a Potts field on the phase posteriors that keeps thin layers.
 
 Grains are larger than pixels, so a pixel's neighbours tell about it. A Potts field (Besag 1986,
 *J. R. Stat. Soc. B* 48, 259) adds to each phase's log posterior ``strength`` times the
 neighbours in that phase. Counting all eight neighbours erases a layer one pixel wide (two
 neighbours against six) and rounds corners. Here only the *two best* neighbours of each phase
-count: an isolated pixel has no one to speak for it (0 against 2), the end of a one-pixel line
+count: an isolated pixel has no support (0 against 2), the end of a one-pixel line
 is one short (1 against 2), and a pixel within such a line or at an edge lacks nothing
 (2 against 2). What the spectra say clearly stays; what they leave open follows the neighbours.
 """
@@ -41,7 +41,7 @@ def smooth(
     Parameters
     ----------
     posterior
-        (phase, y, x) from the spectra alone. Pixels with NaN count as outside.
+        (reference, y, x) from the spectra alone. Pixels with NaN count as outside.
     mask
         (y, x), true where there is sample; all pixels with a posterior when left out.
     strength
@@ -54,7 +54,7 @@ def smooth(
     Returns
     -------
     xarray.Dataset
-        ``posterior`` (phase, y, x) float32, NaN outside; ``phase`` (y, x) int8, −1 outside.
+        ``posterior`` (reference, y, x) float32, NaN outside; ``phase`` (y, x) int8, −1 outside.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def smooth(
     """
     if strength < 0:
         raise InputError(f"the smoothing strength is {strength}", "give 0 or more")
-    ordered = posterior.transpose("phase", "y", "x")
+    ordered = posterior.transpose("reference", "y", "x")
     values = ordered.to_numpy().astype(np.float32)
     inside: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=0))
     if mask is not None:
@@ -87,13 +87,12 @@ def smooth(
 
     result = field[:, 1:-1, 1:-1]
     phase = np.where(inside, result.argmax(axis=0), -1).astype(np.int8)
-    kept = {name: c for name, c in ordered.coords.items() if name != "phase"}
     return xr.Dataset(
         {
-            "posterior": (("phase", "y", "x"), np.where(inside, result, np.float32(np.nan))),
+            "posterior": (("reference", "y", "x"), np.where(inside, result, np.float32(np.nan))),
             "phase": (("y", "x"), phase),
         },
-        coords=kept,
+        coords=ordered.coords,
     )
 
 
@@ -107,12 +106,12 @@ def _update(
     """One set of pixels given all others, in place; the largest change of a probability."""
     y, x = corner
     rows, columns = inside.shape
-    own = (slice(None), slice(1 + y, 1 + rows, 2), slice(1 + x, 1 + columns, 2))
+    pixels = (slice(None), slice(1 + y, 1 + rows, 2), slice(1 + x, 1 + columns, 2))
     support = np.stack([_two_best(layer, inside.shape, corner) for layer in field])
     new = softmax(evidence[:, y::2, x::2] + np.float32(strength) * support, axis=0)
     new *= inside[y::2, x::2]
-    moved = float(np.abs(new - field[own]).max(initial=0.0))
-    field[own] = new
+    moved = float(np.abs(new - field[pixels]).max(initial=0.0))
+    field[pixels] = new
     return moved
 
 

@@ -1,4 +1,4 @@
-"""Spectra of the particles' pixels, of several stacks in one table."""
+"""Spectra of the particle pixels of several stacks as one table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LARGE_SHIFT = 0.03
 
 
 def places(prepared: Mapping[str, xr.Dataset]) -> dict[str, slice]:
-    """Where each stack's particle pixels stand in the table, one stack after the other."""
+    """Rows of the table that hold each stack's particle pixels."""
     sizes = [int(np.count_nonzero(data["mask"])) for data in prepared.values()]
     ends = np.cumsum(sizes).tolist()
     return {
@@ -59,14 +59,14 @@ def common_spectra(
         abundance = judged[name]["abundance"].to_numpy()
         effective = data["energy"].to_numpy() - judged[name].attrs["energy_shift"]
         moves = np.abs(effective - (common - shift)).max() > _LARGE_SHIFT
-        own = spectra[place[name]]
+        of_stack = spectra[place[name]]
         for rows, chosen in slabs(inside):
             block = density[:, rows][:, inside[rows]]
             if moves:
                 shares = abundance[:, rows][:, inside[rows]]
-                mixture, scale = _fitted(block, shares, judged[name]["reference"])
+                mixture, scale = _fitted(block, shares, judged[name]["reference_spectrum"])
                 block += scale * (moved.T @ shares - mixture)
-            own[chosen] = block.T
+            of_stack[chosen] = block.T
     return spectra
 
 
@@ -82,8 +82,8 @@ def counting_variance(
     removed = np.empty((n, 1), dtype=np.float32)
     stack = np.empty(n, dtype=np.intp)
     # Where counts are not known the noise's scale is that of one count in the empty beam.
-    known = [data["i0"].fillna(1.0).to_numpy() for data in prepared.values()]
-    incident = np.stack(known).astype(np.float32)
+    incident_counts = [data["i0"].fillna(1.0).to_numpy() for data in prepared.values()]
+    incident = np.stack(incident_counts).astype(np.float32)
     for index, (name, data) in enumerate(prepared.items()):
         removed[place[name], 0] = data["baseline"].to_numpy()[data["mask"].to_numpy()]
         incident[index] /= np.float32(judged[name].attrs["noise_scale"])
@@ -106,11 +106,13 @@ def residual(prepared: xr.Dataset, judged: xr.Dataset) -> float:
     total, readings = 0.0, 0
     for rows, _ in slabs(inside):
         spectra = density[:, rows][:, inside[rows]]
-        mixture, scale = _fitted(spectra, abundance[:, rows][:, inside[rows]], judged["reference"])
+        mixture, scale = _fitted(
+            spectra, abundance[:, rows][:, inside[rows]], judged["reference_spectrum"]
+        )
         rest = spectra - spectra.mean(axis=0) - scale * (mixture - mixture.mean(axis=0))
-        known = rest[np.isfinite(rest)].astype(np.float64)
-        total += float(known @ known)
-        readings += known.size
+        finite = rest[np.isfinite(rest)].astype(np.float64)
+        total += float(finite @ finite)
+        readings += finite.size
     return float(np.sqrt(total / readings)) if readings else float("nan")
 
 

@@ -1,4 +1,4 @@
-"""Spectra centred and scaled, with their noise, worked out for the rows asked for.
+"""Spectra centred and scaled, with their noise, computed for blocks of rows.
 
 A stack of 2048² pixels and 120 energies is 2 GB: neither its scaled spectra nor their variance are
 held for all pixels at once.
@@ -99,8 +99,8 @@ def estimated_variance(spectra: NDArray[np.floating], n_phases: int) -> Variance
     part = (weak**2).sum(axis=1)
     level = left.mean(axis=0) / np.maximum(part, 1e-3)
     # Where the phases themselves take nearly all there is left, the other energies speak.
-    known = part >= min(0.5, float(np.median(part)))
-    level[~known] = np.median(level[known])
+    trusted = part >= min(0.5, float(np.median(part)))
+    level[~trusted] = np.median(level[trusted])
     return lambda rows: level * np.exp(spectra[rows])
 
 

@@ -1,4 +1,4 @@
-"""From latent space to phases: ambiguous pixels resolved, false assignments found.
+"""Ambiguous pixels resolved and false assignments found in the latent space.
 
 References are registered to the data, a Gaussian-mixture variational autoencoder is trained from
 the clusters found (:mod:`phaseloom.latent`), and every pixel is weighed against the phases and
@@ -61,7 +61,7 @@ _MISSED = 0.06
 
 @dataclass
 class Resolution:
-    """What the latent space says of each pixel.
+    """Phase, posterior and flags of each pixel from the latent space.
 
     Attributes
     ----------
@@ -171,18 +171,18 @@ def resolve(
     expected, contrast = centred_and_scaled(references)
 
     noise_part = np.concatenate([points[rows][1].mean(axis=1) for rows in blocks(n)])
-    heard = np.flatnonzero(noise_part <= _CLEAR)
-    if heard.size < MIN_PIXELS:
+    above_noise = np.flatnonzero(noise_part <= _CLEAR)
+    if above_noise.size < MIN_PIXELS:
         raise InputError(
-            f"only {heard.size} of {n} spectra stand out of the noise",
+            f"only {above_noise.size} of {n} spectra stand out of the noise",
             "bin the pixels, or check the incident intensity",
         )
-    sample = rng.choice(heard, min(heard.size, _REGISTERED), replace=False)
+    sample = rng.choice(above_noise, min(above_noise.size, _REGISTERED), replace=False)
     seeds = register(*points[sample], expected)
     kept = np.flatnonzero(seeds.present)
     _warn_of_absent(labels, ambiguous, seeds, phase_names)
     likely, confident = _confident(points, seeds)
-    chosen = heard[_balanced(likely[heard], rng)]
+    chosen = above_noise[_balanced(likely[above_noise], rng)]
     trained, their_variance = points[chosen]
     model = fit(
         trained,
@@ -260,7 +260,7 @@ def _warn_of_absent(
     seeds: Seeds,
     names: Sequence[str],
 ) -> None:
-    """Say so when a phase that Pearson sees is judged to have no cluster of its own."""
+    """Warn when a phase that Pearson correlation finds has no cluster of its own."""
     share = np.bincount(labels[~ambiguous], minlength=len(names)) / len(labels)
     for phase in np.flatnonzero(~seeds.present & (share > _SEEN)):
         warnings.warn(

@@ -1,4 +1,4 @@
-"""From detector counts to optical density, and the pixels that can be trusted.
+"""Optical density from counts: incident intensity, thickness, particle mask, baseline.
 
 Optical density is −ln(I / I0): I0 the incident intensity per energy, from the empty part of the
 field, a region of it or a file. All functions work frame by frame, so that the memory needed on
@@ -89,16 +89,16 @@ def incident_from_spectrum(spectrum: xr.DataArray, energy: xr.DataArray) -> NDAr
         The spectrum does not reach over all energies of the stack, or is not positive.
     """
     grid = spectrum["energy"].to_numpy()
-    wanted = energy.to_numpy()
+    energies = energy.to_numpy()
     tolerance = 1e-3
-    if wanted.min() < grid[0] - tolerance or wanted.max() > grid[-1] + tolerance:
+    if energies.min() < grid[0] - tolerance or energies.max() > grid[-1] + tolerance:
         raise InputError(
             f"I0 spectrum covers {grid[0]:g}–{grid[-1]:g} eV but the stack needs "
-            f"{wanted.min():g}–{wanted.max():g} eV",
+            f"{energies.min():g}–{energies.max():g} eV",
             "give an I0 that covers the stack",
             source=spectrum.attrs.get("source"),
         )
-    intensity: NDArray[np.float64] = np.interp(wanted, grid, spectrum.to_numpy().astype(float))
+    intensity: NDArray[np.float64] = np.interp(energies, grid, spectrum.to_numpy().astype(float))
     check_incident(intensity)
     return intensity
 
@@ -120,7 +120,7 @@ def to_optical_density(
 def relative_thickness(
     optical_density: NDArray[np.float32], intensity: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How much absorbs in each pixel, against the median particle, and its noise, (y, x) each.
+    """Thickness of each pixel relative to the median particle, and its noise, (y, x) each.
 
     The projection of a pixel's spectrum on the mean spectrum of the absorbing part of the field,
     both centred, so that what has no edge (membrane, an I0 off by a factor) does not count. 1 is
@@ -162,8 +162,8 @@ def relative_thickness(
             variance += w**2 * np.exp(np.minimum(frame, 20.0)) / max(float(i0), 1e-12)
         noise = np.sqrt(variance)
     with np.errstate(invalid="ignore"):
-        seen = projection > 3.0 * noise
-    scale = float(np.median(projection[seen])) if np.any(seen) else 1.0
+        absorbs = projection > 3.0 * noise
+    scale = float(np.median(projection[absorbs])) if np.any(absorbs) else 1.0
     return projection / scale, noise / scale
 
 
@@ -175,7 +175,7 @@ def particle_mask(
     thin: float = 0.1,
     thick: float = 3.0,
 ) -> NDArray[np.int8]:
-    """Why each pixel is, or is not, mapped (``mask_reason``).
+    """Particle mask, with the reason why a pixel is left out (``mask_reason``).
 
     Parameters
     ----------

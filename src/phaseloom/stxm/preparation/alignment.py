@@ -1,4 +1,4 @@
-"""Drift of a stack: how far each image moved, and the stack without that."""
+"""Drift correction of a stack: estimate of the drift, resampling in the common frame."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def estimate_drift(
     reference: int | None = None,
     progress: Progress = SILENT,
 ) -> xr.Dataset:
-    """Find how far the sample moved between the images of a stack.
+    """Estimate the drift between the images of a stack.
 
     Parameters
     ----------
@@ -87,11 +87,14 @@ def estimate_drift(
     shift, error = np.full((n, 2), np.nan), np.full(n, np.nan)
     quality = np.full(n, np.nan)
     if kept.size >= 2:
-        found = register(images[kept], None if valid is None else valid[kept], progress=progress)
-        good = found.found
+        registered = register(
+            images[kept], None if valid is None else valid[kept], progress=progress
+        )
+        good = registered.located
         kept = kept[good]
-        shift[kept], error[kept] = found.shift[good] * binning, found.error[good] * binning
-        quality[kept] = found.correlation[good]
+        shift[kept] = registered.shift[good] * binning
+        error[kept] = registered.error[good] * binning
+        quality[kept] = registered.correlation[good]
     if kept.size < 2:
         raise InputError(
             "no two images share any structure, so their drift cannot be found",

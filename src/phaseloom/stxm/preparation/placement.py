@@ -1,4 +1,4 @@
-"""Where the images of a stack lie to each other, to a quarter of a pixel, from nothing known.
+"""Coarse image registration: shifts to a quarter of a pixel, without a starting value.
 
 Many pairs of images are correlated and all offsets solved together by robust least squares, so
 that a few wrong pairs do no harm. :mod:`phaseloom.stxm.preparation.registration` refines the
@@ -153,17 +153,17 @@ def _solve_graph(
     difference[first.size + ties, ties + 1], difference[first.size + ties, ties] = 1.0, -1.0
     difference[-1] = 1.0
     target = np.concatenate([offset, np.zeros((n, 2))])
-    given = np.concatenate(
+    prior_weight = np.concatenate(
         [np.maximum(strength - _NOISE_PEAK, 0.05) ** 2, np.full(n - 1, 1e-3), [1.0]]
     )
-    weight = given
+    weight = prior_weight
     shift = np.zeros((n, 2))
     for scale in (8.0, 4.0, 2.0, *[1.0] * 6, *[0.5] * 6):
         root = np.sqrt(weight)[:, None]
         shift = np.linalg.lstsq(difference * root, target * root, rcond=None)[0]
         residual = np.hypot(*(target - difference @ shift).T)
-        weight = given / (1.0 + (residual / scale) ** 2) ** 2
-        weight[-n:] = given[-n:]
+        weight = prior_weight / (1.0 + (residual / scale) ** 2) ** 2
+        weight[-n:] = prior_weight[-n:]
     return np.asarray(shift - shift.mean(axis=0))
 
 

@@ -1,4 +1,4 @@
-"""One stack made ready for mapping: dark level, spikes, drift, I0, optical density, mask."""
+"""Preparation of one stack: dark level, spikes, drift, I0, optical density, mask."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.compute.progress import Progress, shown_progress
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.options import takes_options
+from phaseloom.stxm.options import Preparation
 from phaseloom.stxm.preparation import absorption, readings
 from phaseloom.stxm.preparation.alignment import align as align_frames
 from phaseloom.stxm.preparation.alignment import estimate_drift
@@ -27,18 +29,14 @@ _FEWEST_COUNTS = 20.0
 """A stack without a brighter reading holds no counts."""
 
 
+@takes_options(preparation=Preparation)
 def prepare(
     measurement: xr.Dataset,
     *,
     i0: Literal["auto"] | Region | xr.DataArray = "auto",
-    dark: float = 0.0,
-    despike: bool = True,
-    align: bool = True,
-    baseline: bool = True,
-    thin: float = 0.1,
-    thick: float = 3.0,
     name: str | None = None,
-    progress: Progress = SILENT,
+    preparation: Preparation,
+    progress: bool | Progress = False,
 ) -> xr.Dataset:
     """Optical density and particle mask of a stack.
 
@@ -51,18 +49,14 @@ def prepare(
         Incident intensity: "auto" takes it from the file when it carries one, else from the
         empty area of the field; or a region; or a spectrum (energy,). A spectrum, and what the
         file carries, is taken as read by the same detector: the dark level is in it too.
-    dark
-        Detector counts without beam.
-    despike
-        Replace single wild readings.
-    align
-        Remove drift between the energies and crop to the common field.
-    baseline
-        Take each pixel's mean pre-edge optical density off, where there are pre-edge energies.
-    thin, thick
-        See :func:`phaseloom.stxm.preparation.absorption.particle_mask`.
     name
         How messages call this stack.
+    preparation
+        Instead of single options: all of them.
+    progress
+        Where long work is reported; True shows it.
+    **options
+        See :class:`phaseloom.stxm.options.Preparation`.
 
     Returns
     -------
@@ -85,6 +79,7 @@ def prepare(
         not look empty.
     """
     name = name or str(measurement.attrs.get("source", "stack"))
+    progress = shown_progress(progress)
     attributes: dict[str, float | int | str] = {"source": name, "spikes": 0}
     shifts = None
     with _about(name):
@@ -93,29 +88,33 @@ def prepare(
         readings.check_frames(values, stack["energy"].to_numpy(), name)
         if quantity == "counts":
             _check_counts(values)
-            readings.subtract_dark(values, dark)
-            if despike:
+            readings.subtract_dark(values, preparation.dark)
+            if preparation.despike:
                 attributes["spikes"] = readings.despike(values, progress=progress)
-        if align:
+        if preparation.align:
             shifts = estimate_drift(stack, progress=progress)
             stack = align_frames(stack, shifts, in_place=True, progress=progress)
             values = stack.to_numpy()
 
         intensity, area = None, None
         if quantity == "counts":
-            intensity, area = _incident(stack, measurement, i0, dark)
+            intensity, area = _incident(stack, measurement, i0, preparation.dark)
             absorption.to_optical_density(values, intensity, progress=progress)
         else:
-            _warn_of_unused(quantity, i0, dark)
+            _warn_of_unused(quantity, i0, preparation.dark)
         if quantity == "transmission":
             absorption.to_optical_density(values, np.ones(len(values)), progress=progress)
         thickness, noise = absorption.relative_thickness(values, intensity)
-        reason = absorption.particle_mask(values, thickness, noise, thin=thin, thick=thick)
+        reason = absorption.particle_mask(
+            values, thickness, noise, thin=preparation.thin, thick=preparation.thick
+        )
         mask = reason == absorption.PARTICLE
         mean = _mean_spectrum(values, mask)
         if intensity is not None and area is not None:
             absorption.warn_if_not_empty(intensity, mean, name)
-        before = absorption.pre_edge(mean) if baseline else np.zeros(len(values), dtype=bool)
+        before = (
+            absorption.pre_edge(mean) if preparation.baseline else np.zeros(len(values), dtype=bool)
+        )
         subtracted = absorption.subtract_baseline(values, before)
 
     attributes.update(
@@ -188,11 +187,12 @@ def mean_spectrum(
     else:
         chosen = _within(rows, region[0])[:, None] & _within(columns, region[1])[None, :]
         chosen &= np.isfinite(density).all(axis=0)
-        asked = (region[0].stop - region[0].start) * (region[1].stop - region[1].start)
-        if 0 < np.count_nonzero(chosen) < asked:
+        pixels_of_region = (region[0].stop - region[0].start) * (region[1].stop - region[1].start)
+        if 0 < np.count_nonzero(chosen) < pixels_of_region:
             warnings.warn(
-                f"{prepared.attrs.get('source')}: {np.count_nonzero(chosen)} of the {asked} pixels "
-                "of the region are in the field common to all energies and have readings; "
+                f"{prepared.attrs.get('source')}: {np.count_nonzero(chosen)} of the "
+                f"{pixels_of_region} pixels of the region are in the field common to all energies "
+                "and have readings; "
                 "the mean is theirs",
                 InputWarning,
                 stacklevel=2,
@@ -257,7 +257,7 @@ def _about(name: str) -> Iterator[None]:
         text = str(warning.message)
         if issubclass(warning.category, InputWarning) and not text.startswith(name):
             text = f"{name}: {text}"
-        warnings.warn(text, warning.category, stacklevel=4)
+        warnings.warn(text, warning.category, stacklevel=5)
 
 
 def _stack(measurement: xr.Dataset) -> tuple[xr.DataArray, str]:

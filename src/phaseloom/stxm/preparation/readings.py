@@ -1,4 +1,4 @@
-"""Detector readings before anything is made of them: dark level, spikes, empty frames.
+"""Detector readings: dark level, spikes, empty frames.
 
 All functions work frame by frame and in place, so that the memory needed on top of the stack is
 a few frames.

@@ -1,4 +1,4 @@
-"""Relative shifts of the images of a stack to a few hundredths of a pixel, on plain arrays.
+"""Fine image registration: shifts to a few hundredths of a pixel, on plain arrays.
 
 Starts from rough shifts (:mod:`phaseloom.stxm.preparation.placement`), then each image against a
 template made from all the *other* images, by Gauss–Newton.
@@ -65,7 +65,7 @@ class Shifts:
     significance: NDArray[np.float64]
 
     @property
-    def found(self) -> NDArray[np.bool_]:
+    def located(self) -> NDArray[np.bool_]:
         """Which images show structure enough to be placed to half a pixel."""
         return (self.error < 0.5) & (self.significance > 5.0)
 
@@ -73,7 +73,7 @@ class Shifts:
 def register(
     images: Images, valid: NDArray[np.bool_] | None = None, *, progress: Progress = SILENT
 ) -> Shifts:
-    """Shifts of images of which nothing is known: coarse on small images, then fine on all.
+    """Shifts of images: coarse on small images, then fine on all.
 
     Parameters
     ----------
@@ -115,22 +115,24 @@ def _with_faint(
     progress: Progress = SILENT,
 ) -> Shifts:
     """Fine shifts by edges; images too faint for that by intensity, from where neighbours are."""
-    found = refine_shifts(images, start, valid, progress=progress)
-    faint = ~found.found
+    fine = refine_shifts(images, start, valid, progress=progress)
+    faint = ~fine.located
     if not faint.any() or faint.sum() > len(faint) - 2:
-        return found
-    begin = interpolated(found.shift, ~faint)
-    again = refine_shifts(images, begin, valid, faint=True, iterations=8)
+        return fine
+    guess = interpolated(fine.shift, ~faint)
+    by_intensity = refine_shifts(images, guess, valid, faint=True, iterations=8)
     # both have their own mean; what the sure images say ties them
-    offset = np.mean((found.shift - again.shift)[~faint], axis=0)
+    offset = np.mean((fine.shift - by_intensity.shift)[~faint], axis=0)
     shift = np.where(
-        faint[:, None], np.where(again.found[:, None], again.shift + offset, begin), found.shift
+        faint[:, None],
+        np.where(by_intensity.located[:, None], by_intensity.shift + offset, guess),
+        fine.shift,
     )
     return Shifts(
         shift,
-        np.where(faint, again.error, found.error),
-        np.where(faint, again.correlation, found.correlation),
-        np.where(faint, again.significance, found.significance),
+        np.where(faint, by_intensity.error, fine.error),
+        np.where(faint, by_intensity.correlation, fine.correlation),
+        np.where(faint, by_intensity.significance, fine.significance),
     )
 
 
@@ -200,7 +202,7 @@ def refine_shifts(
                 "check that they show the same place, or go on with --no-align",
             )
         state, step = _gauss_newton(spectra, state.shift, transmission, field, shape, valid, faint)
-        if state.found.any() and np.abs(step[state.found]).max() < 0.01:
+        if state.located.any() and np.abs(step[state.located]).max() < 0.01:
             break
     return state
 

@@ -91,7 +91,7 @@ def correlate(
     optical_density
         (energy, y, x).
     references
-        (phase, energy), at the same energies (see ``references.sample_references``).
+        (reference, energy), at the same energies (see ``references.sample_references``).
     mask
         (y, x), true on the particles.
     margin
@@ -103,17 +103,17 @@ def correlate(
     Returns
     -------
     xarray.Dataset
-        ``correlation`` (phase, y, x), ``phase_pearson`` (y, x) int8 with −1 outside the mask,
+        ``correlation`` (reference, y, x), ``phase_pearson`` (y, x) int8 with −1 outside the mask,
         ``ambiguous`` (y, x).
     """
     inside = mask.to_numpy()
     spectra_of_references = references.to_numpy()
-    maps = np.full((references.sizes["phase"], *inside.shape), np.nan, dtype=np.float32)
+    maps = np.full((references.sizes["reference"], *inside.shape), np.nan, dtype=np.float32)
     first = np.full(inside.shape, -1, dtype=np.int8)
     ambiguous = np.zeros(inside.shape, dtype=bool)
     for rows, chosen in slabs(inside):
-        here = inside[rows]
-        spectra = optical_density[:, rows].to_numpy()[:, here]
+        in_slab = inside[rows]
+        spectra = optical_density[:, rows].to_numpy()[:, in_slab]
         coefficients = pearson(spectra, spectra_of_references)
         limit: NDArray[np.float32] | float
         if margin != "noise":
@@ -123,19 +123,19 @@ def correlate(
         else:
             limit = noise_margin(spectra, spectra_of_references, coefficients, variance[:, chosen])
         ordered = np.sort(coefficients, axis=0)
-        maps[:, rows][:, here] = coefficients
-        first[rows][here] = np.argmax(coefficients, axis=0)
-        ambiguous[rows][here] = ordered[-1] - ordered[-2] <= limit
+        maps[:, rows][:, in_slab] = coefficients
+        first[rows][in_slab] = np.argmax(coefficients, axis=0)
+        ambiguous[rows][in_slab] = ordered[-1] - ordered[-2] <= limit
     return xr.Dataset(
         {
-            "correlation": (("phase", "y", "x"), maps, {"long_name": "Pearson correlation"}),
+            "correlation": (("reference", "y", "x"), maps, {"long_name": "Pearson correlation"}),
             "phase_pearson": (("y", "x"), first),
             "ambiguous": (("y", "x"), ambiguous),
         },
         coords={
             "y": optical_density["y"],
             "x": optical_density["x"],
-            "phase_name": references["phase_name"],
+            "reference": references["reference"],
         },
         attrs={"margin": "noise" if margin == "noise" else float(margin)},
     )

@@ -1,4 +1,4 @@
-"""How far a stack's energy axis is off that of its references.
+"""Fit of the energy shift between a stack and its references.
 
 An error of 0.15 eV costs a phase map a third of its pixels, so the shift is fitted before
 anything is compared, with an uncertainty and a χ² that say whether to believe it.

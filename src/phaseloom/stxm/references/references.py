@@ -1,4 +1,4 @@
-"""Reference spectra: checked, sampled on a stack's energies, with their values attached.
+"""Reference spectra: checks, sampling on a stack's energies, values.
 
 A reference is a one-dimensional :class:`xarray.DataArray` over ``energy`` (eV, its own grid,
 ascending), named by its phase; ``attrs["value"]`` is optional (the sodium content, say).
@@ -50,9 +50,9 @@ def sample_references(
     Returns
     -------
     xarray.DataArray
-        (phase, energy) float64 in the units of the references. Coordinates ``energy``,
-        ``phase_name`` (phase) and ``phase_value`` (phase), NaN where a reference has no
-        ``attrs["value"]``.
+        ``reference_spectrum`` (reference, energy) float64 in the units of the references.
+        Coordinates ``energy``, ``reference`` (the names) and ``phase_value`` (reference), NaN
+        where a reference has no ``attrs["value"]``.
 
     Raises
     ------
@@ -76,16 +76,16 @@ def sample_references(
     for reference in references:
         _covers(reference, energy)
     unshifted = interpolate(energy)
-    _told_apart([str(r.name) for r in references], unshifted)
+    _check_distinct([str(r.name) for r in references], unshifted)
     return xr.DataArray(
         interpolate(energy - shift) if shift else unshifted,
-        dims=("phase", "energy"),
+        dims=("reference", "energy"),
         coords={
             "energy": ("energy", energy, {"units": "eV"}),
-            "phase_name": ("phase", [str(r.name) for r in references]),
-            "phase_value": ("phase", [_value(r) for r in references]),
+            "reference": ("reference", [str(r.name) for r in references]),
+            "phase_value": ("reference", [_value(r) for r in references]),
         },
-        name="reference",
+        name="reference_spectrum",
     )
 
 
@@ -111,12 +111,12 @@ def attach_values(
     InputError
         A label that no reference has, or a value that is not a finite number.
     """
-    known = [str(reference.name) for reference in references]
+    labels = [str(reference.name) for reference in references]
     for label, value in values.items():
-        if label not in known:
+        if label not in labels:
             raise InputError(
                 f"a value is given for {label!r}, which is no reference",
-                f"the references are {', '.join(known)}",
+                f"the references are {', '.join(labels)}",
             )
         if not np.isfinite(value):
             raise InputError(f"the value of reference {label!r} is {value}", "give a number")
@@ -198,7 +198,7 @@ def _covers(reference: xr.DataArray, energy: NDArray[np.float64]) -> None:
         )
 
 
-def _told_apart(labels: Sequence[str], spectra: NDArray[np.float64]) -> None:
+def _check_distinct(labels: Sequence[str], spectra: NDArray[np.float64]) -> None:
     """Raise unless the sampled spectra (phase, energy) vary and differ from each other."""
     for label, spectrum in zip(labels, spectra, strict=True):
         if _flat(spectrum):

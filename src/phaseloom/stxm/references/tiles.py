@@ -1,4 +1,4 @@
-"""Tiles of a stack: averaged spectra, and the mixtures of references that fit them.
+"""Tiles of a stack: averaged spectra, and mixtures of references fitted to them.
 
 A tile is a square of neighbouring pixels, chosen without a look at their spectra, so that no
 noise is selected. It is a mixture of at most three references with non-negative weights (a tile

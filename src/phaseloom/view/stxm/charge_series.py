@@ -1,4 +1,4 @@
-"""Figures of several stacks together: maps side by side, phase fractions along a charge."""
+"""Figures of a charge series: maps side by side, phase fractions against the charge."""
 
 from __future__ import annotations
 
@@ -64,8 +64,7 @@ def comparison_figure(tree: xr.DataTree) -> Figure:
     InputError
         When the tree holds no stack.
     """
-    stacks = _some_stacks(tree)
-    names = phase_names(next(iter(stacks.values())))
+    stacks, names = _some_stacks(tree)
     with publication():
         aspect = min(map_aspect(dataset) for dataset in stacks.values())
         columns = min(max(3, len(stacks)), map_columns(aspect) + 1)
@@ -145,12 +144,11 @@ def fractions_figure(tree: xr.DataTree, table: pd.DataFrame | None = None) -> Fi
     InputError
         When the tree holds no stack.
     """
-    stacks = _some_stacks(tree)
-    names = phase_names(next(iter(stacks.values())))
+    stacks, names = _some_stacks(tree)
     charges = [state_of_charge(dataset) for dataset in stacks.values()]
-    known = [charge for charge in charges if charge is not None]
-    by_charge = len(known) == len(charges)
-    place = np.array(known) if by_charge else np.arange(len(stacks), dtype=float)
+    known_charges = [charge for charge in charges if charge is not None]
+    by_charge = len(known_charges) == len(charges)
+    place = np.array(known_charges) if by_charge else np.arange(len(stacks), dtype=float)
     with publication():
         figure, axes = page(
             [Row(boxes=((0.5, 3.3),), height=2.2, above=0.12, below=0.4 if by_charge else 0.7)],
@@ -187,11 +185,12 @@ def fractions_figure(tree: xr.DataTree, table: pd.DataFrame | None = None) -> Fi
         return figure
 
 
-def _some_stacks(tree: xr.DataTree) -> dict[str, xr.Dataset]:
+def _some_stacks(tree: xr.DataTree) -> tuple[dict[str, xr.Dataset], list[str]]:
+    """Stacks by name, and the names of their phases."""
     stacks = stxm_stacks(tree)
     if not stacks:
         raise InputError("the result holds no STXM phase map", "map at least one stack first")
-    return stacks
+    return stacks, phase_names(next(iter(stacks.values())))
 
 
 def _title(name: str, dataset: xr.Dataset) -> str:

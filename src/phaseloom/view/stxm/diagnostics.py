@@ -1,4 +1,4 @@
-"""Figures that let a reader judge one map: drift, energy shift, I0, spectra, quality."""
+"""Diagnostic figures of one stack: drift, energy shift, incident intensity, spectra."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def energy_shift_figure(dataset: xr.Dataset) -> Figure:
     _need(dataset, "energy_shift_trial", "energy_shift_trial_chi2")
     if not has_energy_shift_curve(dataset):
         raise InputError(f"there is no curve to draw: the energy shift was {NOT_FITTED}")
-    found, error, _ = energy_shift(dataset)
+    fitted, error, _ = energy_shift(dataset)
     with publication():
         figure, axes = page([Row(boxes=((0.5, 2.9),), height=1.9, below=0.36)], width=3.5)
         panel = axes[0][0]
@@ -101,11 +101,11 @@ def energy_shift_figure(dataset: xr.Dataset) -> Figure:
             dataset["energy_shift_trial"], dataset["energy_shift_trial_chi2"], color="#0072B2"
         )
         panel.axvline(0.0, color="#BBBBBB", linewidth=0.6, zorder=0)
-        if np.isfinite(found):
-            panel.axvline(found, color="#D55E00", linewidth=0.9)
+        if np.isfinite(fitted):
+            panel.axvline(fitted, color="#D55E00", linewidth=0.9)
             if np.isfinite(error):
                 panel.axvspan(
-                    found - error, found + error, color="#D55E00", alpha=0.25, linewidth=0
+                    fitted - error, fitted + error, color="#D55E00", alpha=0.25, linewidth=0
                 )
         panel.set_title(f"Energy shift {energy_shift_text(dataset)}", loc="left")
         panel.set_xlabel("Trial shift (eV)")
@@ -157,7 +157,11 @@ def spectra_figure(dataset: xr.Dataset, *, seed: int = 0) -> Figure:
             panel.set_title(f"{names[phase]}, {total[phase]:,} pixels", loc="left")
             if chosen.shape[1]:
                 _draw_spectrum(
-                    panel, energy, chosen, dataset["reference"].to_numpy()[phase], colours[phase]
+                    panel,
+                    energy,
+                    chosen,
+                    dataset["reference_spectrum"].to_numpy()[phase],
+                    colours[phase],
                 )
             if index + columns >= len(panels):
                 panel.set_xlabel("Energy (eV)")

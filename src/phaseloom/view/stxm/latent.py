@@ -1,4 +1,4 @@
-"""Drawing of the latent space: points by phase, ambiguous points, ellipses of the components."""
+"""Panels of the latent space: points by phase, ambiguous points, ellipses of the components."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def latent_view(
     confident, ambiguous = _sample(inside & ~unsure, rng), _sample(unsure, rng)
     if confident.size == 0:
         return None
-    n_phases = dataset.sizes["phase"]
+    n_phases = dataset.sizes["reference"]
     points = coordinates[:, confident].T.astype(float)
     centre, plane = _plane(points, first[confident], n_phases)
     axis_names = ("latent 1", "latent 2")

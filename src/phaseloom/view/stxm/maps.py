@@ -1,4 +1,4 @@
-"""Figures of one STXM phase map: the workflow from optical density to the final map."""
+"""Workflow figure of one phase map: from optical density to the final map."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def workflow_figure(
     *,
     references: Sequence[xr.DataArray] = (),
 ) -> Figure:
-    """The whole way of one stack: optical density, correlation, ambiguity, latent space, map.
+    """All steps of one stack: optical density, correlation, ambiguity, latent space, map.
 
     Panels whose variables are absent are left out (no latent space when the ambiguous pixels
     were resolved another way, no value map when no reference has a value).
@@ -168,7 +168,7 @@ def _draw_references(axes: Axes, dataset: xr.Dataset, references: Sequence[xr.Da
     """References one above the other, each scaled to its range on the stack's energies."""
     energy = dataset["energy"].to_numpy()
     _, _, shift = energy_shift(dataset)
-    sampled = dataset["reference"].to_numpy()
+    sampled = dataset["reference_spectrum"].to_numpy()
     names = phase_names(dataset)
     step = 0.45
     dots = len(energy) <= 60

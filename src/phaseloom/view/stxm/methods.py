@@ -1,4 +1,4 @@
-"""What was done to the stacks of a result, in words fit for the methods section of a paper."""
+"""Methods paragraph of phase maps, and the works it cites."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def citations(tree: xr.DataTree) -> tuple[str, ...]:
 
 
 def methods_paragraph(tree: xr.DataTree) -> str:
-    """What was done, in words fit for the methods section of a paper.
+    """Describe the steps of a result for the methods section of a paper.
 
     Parameters
     ----------
     tree
         Result with a group per stack under ``/stxm``. What neither its variables and attributes
-        nor its recipe tell is not said.
+        nor its recipe tell is left out.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def methods_paragraph(tree: xr.DataTree) -> str:
     stacks = stxm_stacks(tree)
     recipe = stated_recipe(tree)
     version = facts(tree, "versions").get("phaseloom")
-    said = [
+    sentences = [
         f"Phase maps were made with phaseloom{f' {version}' if version else ''} following "
         "Adrar et al. [1].",
         *_preparation(stacks, recipe),
@@ -61,43 +61,43 @@ def methods_paragraph(tree: xr.DataTree) -> str:
         *_ambiguous(stacks),
         *_resolution(tree, stacks, recipe),
     ]
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def _preparation(stacks: Stacks, recipe: Mapping[str, Any]) -> list[str]:
     """From what was recorded to optical density and mask."""
-    said = []
+    sentences = []
     options = recipe.get("preparation", {})
     dark = float(options.get("dark", 0.0))
     if dark > 0:
-        said.append(f"The dark level of {dark:g} counts was subtracted.")
+        sentences.append(f"The dark level of {dark:g} counts was subtracted.")
     spikes = _total(stacks, "spikes")
     if spikes:
-        said.append(
+        sentences.append(
             f"{spikes:,} single wild readings (spikes, beyond 8 standard deviations of their 3×3 "
             "neighbourhood) were replaced by its median."
         )
     if all("shift_y" in dataset for dataset in stacks.values()):
         squared = [(d["shift_y"] ** 2 + d["shift_x"] ** 2).to_numpy() for d in stacks.values()]
         rms = float(np.sqrt(np.nanmean(np.concatenate(squared))))
-        said.append(
+        sentences.append(
             "The frames were aligned by the drift found between them and cropped to their common "
             f"field (drift {rms:.2f} px rms)."
         )
     else:
-        said.append("The frames were not aligned.")
-    said.append(_density(stacks))
+        sentences.append("The frames were not aligned.")
+    sentences.append(_density(stacks))
     incident = _incident(stacks, recipe)
     if incident:
-        said.append(incident)
+        sentences.append(incident)
     before = [int(d.attrs.get("pre_edge_energies", 0)) for d in stacks.values()]
     if max(before) > 0:
-        said.append(
+        sentences.append(
             f"Each pixel's mean optical density before the edge ({_counted(before)}) was "
             "subtracted as baseline."
         )
     elif all("pre_edge_energies" in d.attrs for d in stacks.values()):
-        said.append("No pre-edge baseline was subtracted.")
+        sentences.append("No pre-edge baseline was subtracted.")
     if all("mask_reason" in dataset for dataset in stacks.values()):
         reasons = np.concatenate([np.ravel(d["mask_reason"]) for d in stacks.values()])
         mapped, thin, saturated, invalid = np.bincount(reasons, minlength=4)[:4]
@@ -108,12 +108,12 @@ def _preparation(stacks: Stacks, recipe: Mapping[str, Any]) -> list[str]:
             f"above an optical density of {options['thick']:g}" if "thick" in options else "",
         ]
         thinner, denser = (f" ({limit})" if limit else "" for limit in limits)
-        said.append(
+        sentences.append(
             f"{mapped:,} particle pixels were mapped; {thin:,} empty or too thin{thinner}, "
             f"{saturated:,} saturated{denser} and {invalid:,} without a valid reading were left "
             "out."
         )
-    return said
+    return sentences
 
 
 def _density(stacks: Stacks) -> str:
@@ -136,18 +136,18 @@ def _incident(stacks: Stacks, recipe: Mapping[str, Any]) -> str:
     for name, dataset in stacks.items():
         if dataset.attrs.get("quantity", "counts") != "counts" or "i0" not in dataset:
             continue
-        given = stated.get(name)
+        i0 = stated.get(name)
         if "i0_area" in dataset:
             number = f"{int(dataset['i0_area'].sum()):,} pixels"
             source = {
                 None: f"{number} of the field",
                 "auto": f"the empty area of the field ({number}, found automatically)",
-            }.get(given, f"the region {given} (rows, columns; {number}) of the field")
+            }.get(i0, f"the region {i0} (rows, columns; {number}) of the field")
         else:
             source = {
                 None: "a recorded spectrum",
                 "auto": "the record in the measurement's own file",
-            }.get(given, "a separately recorded spectrum")
+            }.get(i0, "a separately recorded spectrum")
         sources.setdefault(source, []).append(name)
     if not sources:
         return ""
@@ -165,40 +165,40 @@ def _energies(stacks: Stacks) -> list[str]:
     for name, dataset in stacks.items():
         if "energy_shift" not in dataset.attrs:
             continue
-        found, error, applied = energy_shift(dataset)
+        fitted, error, applied = energy_shift(dataset)
         of = f" for {name}" if len(stacks) > 1 else ""
         sure = f" (standard error {error:.3f} eV)" if np.isfinite(error) else ""
-        if applied != 0.0 and abs(applied - found) < 5e-4:
+        if applied != 0.0 and abs(applied - fitted) < 5e-4:
             removed.append(f"{applied:+.3f} eV{sure}{of}")
         elif applied != 0.0:
-            other = f"fitted {found:+.3f} eV{sure}" if np.isfinite(found) else NOT_FITTED
+            other = f"fitted {fitted:+.3f} eV{sure}" if np.isfinite(fitted) else NOT_FITTED
             removed.append(f"{applied:+.3f} eV as given ({other}){of}")
-        elif np.isfinite(found):
-            left.append(f"{found:+.3f} eV{sure}{of}")
+        elif np.isfinite(fitted):
+            left.append(f"{fitted:+.3f} eV{sure}{of}")
         else:
             unfitted.append(of)
     axis = "shift of the energy axis against the references"
-    said = []
+    sentences = []
     if removed:
-        said.append(f"The {axis} was removed: {', '.join(removed)}.")
+        sentences.append(f"The {axis} was removed: {', '.join(removed)}.")
     if left:
-        said.append(f"The fitted {axis} was not removed: {', '.join(left)}.")
+        sentences.append(f"The fitted {axis} was not removed: {', '.join(left)}.")
     if unfitted:
-        said.append(f"The {axis} was {NOT_FITTED}{','.join(unfitted)}.")
-    return said
+        sentences.append(f"The {axis} was {NOT_FITTED}{','.join(unfitted)}.")
+    return sentences
 
 
 def _ambiguous(stacks: Stacks) -> list[str]:
     """Pearson correlation and what it leaves open."""
     dataset = next(iter(stacks.values()))
     phases = ", ".join(phase_names(dataset))
-    said = [
+    sentences = [
         "The spectra were correlated (Pearson) with reference spectra of "
-        f"{dataset.sizes['phase']} phases ({phases})."
+        f"{dataset.sizes['reference']} phases ({phases})."
     ]
     margin = dataset.attrs.get("margin")
     if margin is None or any("ambiguous" not in d for d in stacks.values()):
-        return said
+        return sentences
     limit = (
         f"{margin:g}"
         if isinstance(margin, int | float)
@@ -206,11 +206,11 @@ def _ambiguous(stacks: Stacks) -> list[str]:
     )
     inside = sum(int(d["mask"].sum()) for d in stacks.values())
     ambiguous = sum(int((d["ambiguous"] & d["mask"]).sum()) for d in stacks.values())
-    said.append(
+    sentences.append(
         f"Pixels whose two highest correlations differ by no more than {limit} were ambiguous "
         f"({100 * ambiguous / max(1, inside):.1f} %)."
     )
-    return said
+    return sentences
 
 
 def _resolution(tree: xr.DataTree, stacks: Stacks, recipe: Mapping[str, Any]) -> list[str]:
@@ -227,7 +227,7 @@ def _resolution(tree: xr.DataTree, stacks: Stacks, recipe: Mapping[str, Any]) ->
     evidence = (
         f"fits of one and of two phases to each pixel's spectrum, {weights} (Bayesian evidence)"
     )
-    said = []
+    sentences = []
     if method == "gmvae":
         dims = next((d.sizes["latent"] for d in stacks.values() if "latent" in d), None)
         space = f"{dims}-dimensional latent space" if dims else "latent space"
@@ -235,7 +235,7 @@ def _resolution(tree: xr.DataTree, stacks: Stacks, recipe: Mapping[str, Any]) ->
             "noise": ", under the covariance of each pixel's noise carried into the latent space",
             "pooled": ", under the pooled covariance within the classes",
         }.get(str(recipe.get("mapping", {}).get("covariance")), "")
-        said += [
+        sentences += [
             f"They were resolved in the {space} of a Gaussian-mixture variational autoencoder of "
             "the VaDE type [2] trained on the pixel spectra, by their Mahalanobis distances to "
             f"the phases and to two-phase mixtures{covariance}.",
@@ -244,14 +244,14 @@ def _resolution(tree: xr.DataTree, stacks: Stacks, recipe: Mapping[str, Any]) ->
             f"assignments, {false:,} pixels).",
         ]
     elif method == "likelihood":
-        said += [
+        sentences += [
             "Every pixel was given the phase most likely to hold its largest share, by "
             f"{evidence}.",
             "Confident Pearson labels with a probability below 5 % count as false assignments "
             f"({false:,} pixels).",
         ]
     elif method == "pearson":
-        said += [
+        sentences += [
             "Every pixel was given the phase of highest correlation; posterior probabilities are "
             f"from {evidence}.",
             "Confident labels with a probability below 5 % were kept and flagged as false "
@@ -259,13 +259,15 @@ def _resolution(tree: xr.DataTree, stacks: Stacks, recipe: Mapping[str, Any]) ->
         ]
     smooth = [float(d.attrs.get("smooth", 0.0)) for d in stacks.values()]
     if max(smooth) > 0:
-        said.append(
+        sentences.append(
             f"A spatial prior (Potts field of strength {max(smooth):g}) was laid on the posterior "
             "of neighbouring pixels."
         )
     if method in ("gmvae", "likelihood") or unknown:
-        said.append(f"Pixels that no phase or mixture explains are left unknown ({unknown:,}).")
-    return said
+        sentences.append(
+            f"Pixels that no phase or mixture explains are left unknown ({unknown:,})."
+        )
+    return sentences
 
 
 def _total(stacks: Stacks, attribute: str) -> int:

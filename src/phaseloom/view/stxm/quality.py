@@ -1,4 +1,4 @@
-"""The figure of how far a map can be trusted: residual, confidence, flags, mask."""
+"""Quality figure of one phase map: residual, confidence, flags, mask."""
 
 from __future__ import annotations
 

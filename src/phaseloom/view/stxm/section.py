@@ -1,4 +1,4 @@
-"""STXM phase maps in figures and report."""
+"""Report section of phase maps: figures, captions, numbers."""
 
 from __future__ import annotations
 
@@ -140,12 +140,12 @@ def headline(tree: xr.DataTree) -> str:
     sentence = f"{number}, {len(names)} phases: {shares}"
     if all("ambiguous" in dataset for dataset in datasets):
         ambiguous = sum(int((d["ambiguous"] & d["mask"]).sum()) for d in datasets)
-        how = {
+        treatment = {
             "gmvae": "resolved in the latent space",
             "likelihood": "resolved by their likelihood",
             "pearson": "given the better correlation",
         }.get(resolution_method(tree) or "", "each given a phase")
-        sentence += f"; {percent(ambiguous / total)} of the pixels were ambiguous, {how}"
+        sentence += f"; {percent(ambiguous / total)} of the pixels were ambiguous, {treatment}"
     return f"{sentence}; {percent(unknown / total)} unknown."
 
 

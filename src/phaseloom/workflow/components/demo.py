@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.compute.execution import Execution
 from phaseloom.workflow.components.recipe import ComponentsRecipe
-from phaseloom.workflow.components.run import run_components
 from phaseloom.workflow.demo_scan import write_demo_scan
 from phaseloom.workflow.orientation import demo as orientation_demo
 from phaseloom.workflow.orientation.recipe import CrystalFile
 from phaseloom.workflow.outcome import Outcome
+from phaseloom.workflow.run import run_recipe
 
 _GRAINS = 8
 """Grains of the scan, whatever its size."""
@@ -28,15 +28,7 @@ _SPREAD = 0.2
 
 
 def demo_cluster(
-    folder: Path,
-    *,
-    size: int = 48,
-    seed: int = 0,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    workers: int | None = None,
-    scheduler: str | None = None,
-    fresh: bool = False,
-    progress: Progress = SILENT,
+    folder: Path, *, size: int, seed: int, execution: Execution, overwrite: bool = False
 ) -> tuple[Outcome, dict[str, Any]]:
     """Simulate a scan's file, find its components as a user would, index and score them.
 
@@ -50,8 +42,8 @@ def demo_cluster(
         Gets ``scan.npy``, the CIFs and the results.
     size
         Rows of the scan; it has five columns for every six of them.
-    seed, device, workers, scheduler, fresh, progress
-        As for recipes and :func:`phaseloom.workflow.components.run.run_components`.
+    seed, execution, overwrite
+        As for recipes and :func:`phaseloom.workflow.run.run_recipe`.
 
     Returns
     -------
@@ -66,20 +58,18 @@ def demo_cluster(
     shape = size, 5 * size // 6
     scan, truth = write_demo_scan(
         folder, shape, grain=shape[0] * shape[1] // _GRAINS, overlap_width=_OVERLAP,
-        spread=_SPREAD, intensity_spread=0.0, seed=seed, progress=progress,
+        spread=_SPREAD, intensity_spread=0.0, seed=seed, progress=execution.progress,
     )  # fmt: skip
     crystals = [lithium_iron_phosphate(), iron_phosphate()]
     files = [orientation_demo.write_cif(folder / f"{c.name}.cif", c) for c in crystals]
     recipe = ComponentsRecipe(
         out=folder,
         seed=seed,
-        device=device,
+        device=execution.device,
         scan=scan,
         crystal=tuple(CrystalFile(file=file) for file in files),
     )
-    outcome = run_components(
-        recipe, fresh=fresh, workers=workers, scheduler=scheduler, truth=truth, progress=progress
-    )
+    outcome = run_recipe(recipe, execution, overwrite=overwrite, truth=truth)
     scores = score(outcome.results["components"].to_dataset(), truth)
     return outcome, scores | {"orientation": orientation_demo.score(outcome.results, truth)}
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from phaseloom.compute.checkpoints import Checkpoints
+from phaseloom.compute.execution import Execution
 from phaseloom.diffraction.peaks.table import Peaks
-from phaseloom.errors import InputError, InputWarning
+from phaseloom.errors import InputError
 from phaseloom.workflow.components.recipe import ComponentsRecipe
 from phaseloom.workflow.peaks.input import (
     beam_of_scan,
-    is_registered,
     peaks_of_folder,
     peaks_of_scan,
     refuse_registering,
 )
-from phaseloom.workflow.peaks.scan import scan_of
+from phaseloom.workflow.peaks.recipe import is_registered
+from phaseloom.workflow.peaks.scan import scan_of, warn_of_pixels
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,7 +52,7 @@ _STRAIGHT = [1.0, 0.0, 0.0, 1.0]
 
 
 def source_of(
-    recipe: ComponentsRecipe, crystals: Sequence[Crystal], *, keep: Checkpoints, **how: Any
+    recipe: ComponentsRecipe, crystals: Sequence[Crystal], execution: Execution
 ) -> Source:
     """Read what a recipe names, and register it where its preparation asks for that.
 
@@ -63,10 +62,8 @@ def source_of(
         What to do.
     crystals
         That the components are to be indexed with: what this needs must be known. May be none.
-    keep
-        Of ``recipe.out``.
-    **how
-        ``fresh``, ``workers``, ``scheduler``, ``progress``.
+    execution
+        How; its checkpoints are those of the results' folder.
 
     Raises
     ------
@@ -83,8 +80,8 @@ def source_of(
     if is_registered(file):
         found = peaks_of_folder(recipe, crystals)
     else:
-        found = peaks_of_scan(recipe, crystals, keep=keep, **how)
-    _tell_units(recipe, found.peaks.units)
+        found = peaks_of_scan(recipe, crystals, execution=execution)
+    warn_of_pixels(file, found.peaks.units, "patterns")
     return Source(
         found.peaks, found.voltage, found.precession, _STRAIGHT, found.groups, found.inputs
     )
@@ -102,7 +99,7 @@ def _as_measured(recipe: ComponentsRecipe, crystals: Sequence[Crystal], patterns
         raise InputError(
             "components of pixels with peaks alone cannot be indexed: spots are told from what is "
             "around them",
-            "leave --index out, or give --patterns raw or registered",
+            "leave --phase out, or give --patterns raw or registered",
             source=file,
         )
     refuse_registering(
@@ -113,17 +110,7 @@ def _as_measured(recipe: ComponentsRecipe, crystals: Sequence[Crystal], patterns
     )
     scan, calibration = scan_of(recipe.scan)
     voltage, precession = beam_of_scan(recipe, scan, crystals)
-    _tell_units(recipe, str(scan["ky"].attrs.get("units", "px")))
+    warn_of_pixels(file, str(scan["ky"].attrs.get("units", "px")), "patterns")
     distortion = _STRAIGHT if calibration is None else np.ravel(calibration.distortion).tolist()
     inputs = {"scan": str(scan.attrs["input_fingerprint"])}
     return Source(scan, voltage, precession, distortion, {}, inputs)
-
-
-def _tell_units(recipe: ComponentsRecipe, units: str) -> None:
-    if units == "px":
-        warnings.warn(
-            f"{recipe.scan.file}: the pixel size is not known, so patterns are in px; "
-            "--pixel-size or --calibration gives it",
-            InputWarning,
-            stacklevel=3,
-        )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.compute.execution import Execution
 from phaseloom.workflow.components.input import Source
 from phaseloom.workflow.components.recipe import ComponentsRecipe
 
@@ -19,20 +20,18 @@ _DECIDING = {"seed", "compare", "preparation", "correction", "centring", "peaks"
 
 
 def other_methods(
-    found: Source, data: xr.Dataset, recipe: ComponentsRecipe, keep: Checkpoints, **how: Any
+    source: Source, data: xr.Dataset, recipe: ComponentsRecipe, execution: Execution
 ) -> tuple[xr.Dataset, dict[str, xr.Dataset]]:
     """Part the scan by the methods that a recipe compares with.
 
     Parameters
     ----------
-    found
+    source
         What the components were found in.
     data
         Group ``/components``.
-    recipe, keep
-        As for :func:`phaseloom.workflow.components.run.run_components`.
-    **how
-        ``workers``, ``scheduler``, ``progress``.
+    recipe, execution
+        As for :func:`phaseloom.workflow.components.run.compute_components`.
 
     Returns
     -------
@@ -43,13 +42,13 @@ def other_methods(
         ``label`` (y, x) by method.
     """
     label = data["label"]
-    made: dict[str, np.ndarray] = {}
+    found: dict[str, np.ndarray] = {}
 
     def labels() -> dict[str, np.ndarray]:
         # Only when they are not kept from an earlier run, and once for all.
-        if recipe.compare and not made:
-            made.update(_other_labels(found, int(data.attrs["k"]), recipe, keep, **how))
-        return made
+        if recipe.compare and not found:
+            found.update(_other_labels(source, int(data.attrs["k"]), recipe, execution))
+        return found
 
     def agreement() -> xr.Dataset:
         from phaseloom.components.choice.alternatives import agreement_matrix
@@ -70,18 +69,20 @@ def other_methods(
         )
 
     key = fingerprint(
-        found.inputs, recipe.model_dump(mode="json", include=_DECIDING), label.to_numpy()
+        source.inputs, recipe.model_dump(mode="json", include=_DECIDING), label.to_numpy()
     )
-    alike = keep.stage(_GROUP, "agreement", key, agreement)
+    alike = execution.checkpoints.stage(_GROUP, "agreement", key, agreement)
     names = [str(n) for n in alike["method"].to_numpy()[1:]] if "method" in alike.dims else []
     return alike, {
-        name: keep.stage(f"{_GROUP}/{name}", "label", key, partial(labelled, name), first=True)
+        name: execution.checkpoints.stage(
+            f"{_GROUP}/{name}", "label", key, partial(labelled, name), first=True
+        )
         for name in names
     }
 
 
 def _other_labels(
-    found: Source, k: int, recipe: ComponentsRecipe, keep: Checkpoints, **how: Any
+    source: Source, k: int, recipe: ComponentsRecipe, execution: Execution
 ) -> dict[str, np.ndarray]:
     from phaseloom.components.choice.alternatives import other_labels
     from phaseloom.components.factors.compression import compress
@@ -89,11 +90,11 @@ def _other_labels(
 
     preparation = recipe.preparation
     options = preparation.model_dump(exclude={"scaling"})
-    # What this run has made itself is not kept from an earlier one.
-    again = Checkpoints(keep.store)
-    prepared = prepare(found.patterns, **options, seed=recipe.seed, keep=again, **how)
+    # What this run has computed itself counts as kept, also with --fresh.
+    again = replace(execution, checkpoints=Checkpoints(execution.checkpoints.store))
+    prepared = prepare(source.patterns, **options, seed=recipe.seed, execution=again)
     compressed = compress(
-        prepared, scaling=preparation.scaling, seed=recipe.seed, device=recipe.device, **how
+        prepared, scaling=preparation.scaling, seed=recipe.seed, execution=execution
     )
     return dict(
         other_labels(

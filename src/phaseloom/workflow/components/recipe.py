@@ -3,64 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from phaseloom.workflow.orientation.recipe import CrystalFile, distinct
+from phaseloom.components.options import Factorisation, Overlaps, Preparation
+from phaseloom.options import option
+from phaseloom.workflow.orientation.recipe import (
+    CrystalFile,
+    crystals_option,
+    distinct,
+    example_crystals,
+)
 from phaseloom.workflow.peaks.recipe import Scan, ScanRecipe
-from phaseloom.workflow.recipe import Part
-
-
-class Preparation(Part):
-    """Which patterns are factorised, and how they are made ready."""
-
-    patterns: Literal["raw", "registered", "mean", "peaks"] | None = Field(
-        None,
-        description='"raw" (default), "registered": rebuilt from peaks (default of a folder of '
-        'them), "mean": of 3×3, "peaks": only their pixels',
-    )
-    size: int = Field(128, description="pixels along a side of a pattern", ge=11, le=1024)
-    mask_radius: float | None = Field(
-        None, description="of the direct beam that is left out, detector px (else found)", ge=0
-    )
-    scaling: Literal["poisson", "none"] = Field(
-        "poisson", description="so that counting noise weighs equally everywhere, or as it is"
-    )
-
-
-class Factorisation(Part):
-    """How many components, and how they are found."""
-
-    k: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = Field(
-        "auto", description='number of components, background included, or "auto"'
-    )
-    k_max: int = Field(20, description="largest number that is tried (k = auto)", ge=3, le=256)
-    choose: Literal["sound", "published"] = Field(
-        "sound",
-        description="by redundancy, stability and held-out counts, or by the published votes",
-    )
-    loss: Literal["frobenius", "kl"] = Field(
-        "frobenius", description="squared differences, or Kullback-Leibler's divergence"
-    )
-    start: Literal["pure", "nndsvd", "random"] = Field("pure", description="where fits begin")
-    sparsity: float = Field(0.0, description="penalty on weights (0: none)", ge=0)
-    smoothness: float = Field(0.0, description="penalty on steps of the weight maps", ge=0)
-    seeds: int = Field(5, description="starts at each number of components", ge=1, le=100)
-
-
-class Overlaps(Part):
-    """When a position belongs to two components."""
-
-    background: Literal["auto", "none"] | Annotated[int, Field(ge=0)] = Field(
-        "auto", description='component that is no grain: found ("auto"), "none", or its number'
-    )
-    background_ratio: float = Field(
-        0.65, description="second weight over the background's that makes a grain (T)", gt=0, le=1
-    )
-    overlap_ratio: float = Field(
-        0.75, description="second weight over the first that makes an overlap (s)", gt=0, le=1
-    )
 
 
 class ComponentsRecipe(ScanRecipe):
@@ -69,17 +24,16 @@ class ComponentsRecipe(ScanRecipe):
     ``scan.file`` may be a folder of registered peaks: then nothing is said of how to register.
     """
 
-    method: Literal["cluster"] = Field("cluster", description="")
-    out: Path = Field(Path("phaseloom-cluster"), description="folder of the results")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where torch computes")
-    compare: tuple[Literal["kmeans", "mixture", "hdbscan", "gmvae"], ...] = Field(
-        (), description='other methods beside it: "kmeans", "mixture", "hdbscan", "gmvae"'
+    method: Literal["cluster"] = option("cluster")
+    device: Literal["auto", "cpu", "cuda"] = option("auto", "where torch computes")
+    compare: tuple[Literal["kmeans", "mixture", "hdbscan", "gmvae"], ...] = option(
+        (), "other clusterers whose labels are compared"
     )
     preparation: Preparation = Field(default_factory=Preparation)
     factorisation: Factorisation = Field(default_factory=Factorisation)
     overlaps: Overlaps = Field(default_factory=Overlaps)
-    crystal: tuple[CrystalFile, ...] = Field(
-        (), description="crystals that the components are indexed with: tables [[crystal]]"
+    crystal: tuple[CrystalFile, ...] = crystals_option(
+        "crystals that the components are indexed with; their orientations become a map"
     )
 
     @model_validator(mode="after")
@@ -94,7 +48,8 @@ class ComponentsRecipe(ScanRecipe):
 def example() -> ComponentsRecipe:
     """The recipe that ``phaseloom new cluster`` prints."""
     return ComponentsRecipe(
-        out=Path("results"),
-        scan=Scan(file=Path("scan.blo")),
-        crystal=(CrystalFile(file=Path("LiFePO4.cif")), CrystalFile(file=Path("FePO4.cif"))),
+        out=Path("results"), scan=Scan(file=Path("scan.blo")), crystal=example_crystals()
     )
+
+
+RECIPE = ComponentsRecipe

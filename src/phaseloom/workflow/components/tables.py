@@ -4,15 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from phaseloom.workflow.orientation.tables import orientation_tables
+from phaseloom.workflow.peaks.tables import peaks_tables
+
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+    from phaseloom.workflow.components.recipe import ComponentsRecipe
 
 _BY_K = ("loss", "held_out", "held_out_error", "stability", "redundancy", "found")
 _BY_METRIC = ("quality", "votes")
 
 
-def components_tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
+def components_tables(results: xr.DataTree, recipe: ComponentsRecipe) -> dict[str, pd.DataFrame]:
+    """Tables of components, and of their orientations and the peaks where they are there.
+
+    Parameters
+    ----------
+    results
+        With ``/components``.
+    recipe
+        Its seed is that of the bootstrap.
+    """
+    tables = group_tables(results["components"].to_dataset())
+    if "orientation" in results.children:
+        return tables | orientation_tables(results, recipe)
+    return tables | peaks_tables(results)
+
+
+def group_tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Tables of components; lengths in the unit of the scan's axes.
 
     Parameters

@@ -20,6 +20,6 @@ def crystals_of(entries: Sequence[CrystalFile]) -> list[Crystal]:
     InputError
         A file cannot be read, or has no atoms.
     """
-    from phaseloom.crystals import read_crystal
+    from phaseloom.crystals import named_crystal
 
-    return [replace(read_crystal(entry.file), name=entry.label) for entry in entries]
+    return [replace(named_crystal(str(entry.file)), name=entry.label) for entry in entries]

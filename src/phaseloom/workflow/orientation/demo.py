@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.compute.execution import Execution
+from phaseloom.orientation.options import Matching
 from phaseloom.workflow.demo_scan import write_demo_scan
-from phaseloom.workflow.orientation.recipe import CrystalFile, Matching, OrientationRecipe
-from phaseloom.workflow.orientation.run import run_orientation
+from phaseloom.workflow.orientation.recipe import CrystalFile, OrientationRecipe
 from phaseloom.workflow.outcome import Outcome
+from phaseloom.workflow.run import run_recipe
 
 if TYPE_CHECKING:
     from phaseloom.crystals import Crystal
@@ -30,15 +31,7 @@ _CLASSES = 10
 
 
 def demo_index(
-    folder: Path,
-    *,
-    size: int = 48,
-    seed: int = 0,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    workers: int | None = None,
-    scheduler: str | None = None,
-    fresh: bool = False,
-    progress: Progress = SILENT,
+    folder: Path, *, size: int, seed: int, execution: Execution, overwrite: bool = False
 ) -> tuple[Outcome, dict[str, Any]]:
     """Simulate a scan's file and the CIFs of its crystals, map it as a user would, and score it.
 
@@ -50,8 +43,8 @@ def demo_index(
         Gets ``scan.npy``, the CIFs and the results.
     size
         Rows of the scan; it has five columns for every six of them.
-    seed, device, workers, scheduler, fresh, progress
-        As for recipes and :func:`phaseloom.workflow.orientation.run.run_orientation`.
+    seed, execution, overwrite
+        As for recipes and :func:`phaseloom.workflow.run.run_recipe`.
 
     Returns
     -------
@@ -63,20 +56,20 @@ def demo_index(
     from phaseloom.crystals import iron_phosphate, lithium_iron_phosphate
 
     shape = size, 5 * size // 6
-    scan, truth = write_demo_scan(folder, shape, grain=_GRAIN, seed=seed, progress=progress)
+    scan, truth = write_demo_scan(
+        folder, shape, grain=_GRAIN, seed=seed, progress=execution.progress
+    )
     crystals = [lithium_iron_phosphate(), iron_phosphate()]
     files = [write_cif(folder / f"{crystal.name}.cif", crystal) for crystal in crystals]
     recipe = OrientationRecipe(
         out=folder,
         seed=seed,
-        device=device,
+        device=execution.device,
         scan=scan,
         matching=Matching(overlaps=True, context=True),
         crystal=tuple(CrystalFile(file=file) for file in files),
     )
-    outcome = run_orientation(
-        recipe, fresh=fresh, workers=workers, scheduler=scheduler, truth=truth, progress=progress
-    )
+    outcome = run_recipe(recipe, execution, overwrite=overwrite, truth=truth)
     return outcome, score(outcome.results, truth)
 
 

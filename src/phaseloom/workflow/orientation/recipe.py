@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from phaseloom.options import Options, option
+from phaseloom.orientation.options import Matching
 from phaseloom.workflow.peaks.recipe import Scan, ScanRecipe
-from phaseloom.workflow.recipe import InputFile, Part
+from phaseloom.workflow.recipe import InputFile
 
 
-class CrystalFile(Part):
+class CrystalFile(Options):
     """A phase that the sample may hold."""
 
-    file: InputFile = Field(description="its structure: a CIF file with symmetry and atoms")
-    name: str | None = Field(
-        None, description="its name in maps (the file's stem by default)", min_length=1
+    file: InputFile = option(
+        description="its structure: a CIF file with symmetry and atoms, or the name of a built-in "
+        "crystal (Au)"
     )
+    name: str | None = option(None, "its name in maps (the file's stem by default)", min_length=1)
 
     @property
     def label(self) -> str:
         """What maps call the phase."""
         return self.name or self.file.stem
 
+    def moved(self, move: Callable[[Path], Path]) -> Self:
+        """The same with its path moved; the name of a built-in crystal stays as it is."""
+        from phaseloom.crystals import builtin_names
 
-class Matching(Part):
-    """How orientations are searched."""
+        file = move(self.file)
+        if str(self.file) in builtin_names() and not file.exists():
+            return self
+        return self.model_copy(update={"file": file})
 
-    zone_step: float = Field(2.0, description="between zone axes, in degrees", ge=0.5, le=10)
-    in_plane_step: float = Field(2.0, description="about the beam, in degrees", ge=0.5, le=10)
-    k_max: float | None = Field(
-        None, description="largest 1/d that counts, Å⁻¹ (where the peaks end by default)", gt=0
+
+def crystals_option(description: str, **bounds: Any) -> tuple[CrystalFile, ...]:
+    """The crystals of a recipe, given as ``-p [NAME=]FILE.cif``."""
+    given: tuple[CrystalFile, ...] = option(
+        ... if bounds else (),
+        description,
+        form="[NAME=]FILE.cif|Au",
+        flag="phase",
+        short="p",
+        key="name",
+        **bounds,
     )
-    thickness: float | None = Field(
-        None, description="of the crystals in Å (fitted by default)", gt=0
-    )
-    solutions: int = Field(5, description="distinct solutions kept per pixel", ge=1, le=20)
-    overlaps: bool = Field(False, description="look for a second crystal under the first")
-    context: bool = Field(
-        False, description="neighbours decide between solutions of an ambiguous pixel"
-    )
+    return given
 
 
 class OrientationRecipe(ScanRecipe):
@@ -50,14 +58,15 @@ class OrientationRecipe(ScanRecipe):
     ``scan.file`` may be a folder of registered peaks: then nothing is said of how to register.
     """
 
-    method: Literal["index"] = Field("index", description="")
-    out: Path = Field(Path("phaseloom-index"), description="folder of the results")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where patterns are matched")
-    export: tuple[Literal["ang", "ctf", "h5"], ...] = Field(
-        (), description='files for other programs: "ang", "ctf", "h5"'
+    method: Literal["index"] = option("index")
+    device: Literal["auto", "cpu", "cuda"] = option("auto", "where patterns are matched")
+    export: tuple[Literal["ang", "ctf", "h5"], ...] = option(
+        (), "files for other programs that are written, too", flag="to"
     )
     matching: Matching = Field(default_factory=Matching)
-    crystal: tuple[CrystalFile, ...] = Field(min_length=1)
+    crystal: tuple[CrystalFile, ...] = crystals_option(
+        "crystals that the sample may hold", min_length=1
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -73,13 +82,16 @@ def distinct(crystals: Sequence[CrystalFile]) -> None:
         raise ValueError(f"two crystals are called {twice[0]!r}: give them names (NAME=FILE.cif)")
 
 
+def example_crystals() -> tuple[CrystalFile, ...]:
+    """The crystals of example recipes."""
+    return CrystalFile(file=Path("LiFePO4.cif")), CrystalFile(file=Path("FePO4.cif"))
+
+
 def example() -> OrientationRecipe:
     """The recipe that ``phaseloom new index`` prints."""
     return OrientationRecipe(
-        out=Path("results"),
-        scan=Scan(file=Path("scan.blo")),
-        crystal=(
-            CrystalFile(file=Path("LiFePO4.cif")),
-            CrystalFile(file=Path("FePO4.cif")),
-        ),
+        out=Path("results"), scan=Scan(file=Path("scan.blo")), crystal=example_crystals()
     )
+
+
+RECIPE = OrientationRecipe

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from phaseloom.crystals.records import crystals_from_json
+from phaseloom.workflow.peaks.tables import peaks_tables
+
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
     from phaseloom.crystals import Crystal
+    from phaseloom.workflow.peaks.recipe import ScanRecipe
 
 THRESHOLD = 5.0
 """Degrees between neighbours of one grain, at most."""
@@ -52,7 +56,24 @@ def grains_of(
     )
 
 
-def orientation_tables(
+def orientation_tables(results: xr.DataTree, recipe: ScanRecipe) -> dict[str, pd.DataFrame]:
+    """Tables of an orientation map, and of the peaks it comes from where they are there.
+
+    Parameters
+    ----------
+    results
+        With ``/orientation`` and ``/orientation/grains``.
+    recipe
+        Its seed is that of the bootstrap.
+    """
+    data = results["orientation"].to_dataset()
+    grains = results["orientation/grains"].to_dataset()
+    crystals = crystals_from_json(str(data.attrs["crystals"]))
+    tables = map_tables(data, grains, crystals, seed=recipe.seed)
+    return tables | peaks_tables(results)
+
+
+def map_tables(
     data: xr.Dataset, grains: xr.Dataset, crystals: Sequence[Crystal], *, seed: int = 0
 ) -> dict[str, pd.DataFrame]:
     """Tables of an orientation map; lengths in the unit of its axes.

@@ -15,38 +15,24 @@ from phaseloom.diffraction.calibration.calibration import (
     read_calibration,
 )
 from phaseloom.errors import InputError
+from phaseloom.workflow.folder import check_folder_of
+from phaseloom.workflow.peaks.recipe import CalibrationRequest
 from phaseloom.workflow.peaks.reconstruct import read_peaks
 
 if TYPE_CHECKING:
     from phaseloom.crystals import Crystal
 
-_ELEMENTS = {"au": "gold", "ag": "silver"}
 _K_MAX = 2.5
 """Å⁻¹; rings beyond are too weak and too close to calibrate with."""
 
 
-def write_calibration(
-    measured: Path,
-    crystal: str,
-    target: Path,
-    *,
-    pixel_size: float | None = None,
-    detector: str | None = None,
-) -> dict[str, Any]:
+def write_calibration(request: CalibrationRequest) -> dict[str, Any]:
     """Calibrate on rings in the mean of a file's patterns, or on the spots of a registered scan.
 
     Parameters
     ----------
-    measured
-        A file of patterns with rings, or a folder that ``phaseloom peaks`` wrote.
-    crystal
-        A CIF file, "Au" or "Ag".
-    target
-        The file to write, for ``phaseloom peaks --calibration``.
-    pixel_size
-        About how many Å⁻¹ a pixel has; by default what the file says, or unknown.
-    detector
-        Which data set of the file.
+    request
+        Patterns, crystal, and the file to write, for ``phaseloom peaks --calibration``.
 
     Returns
     -------
@@ -60,14 +46,16 @@ def write_calibration(
     InputError
         A file cannot be read, or nothing in the patterns fits the crystal.
     """
-    if not target.parent.is_dir():
-        raise InputError("its folder does not exist", "create it first", source=target)
-    known = _crystal(crystal)
+    from phaseloom.crystals import named_crystal
+
+    target, measured = request.out, request.pattern
+    check_folder_of(target)
+    crystal = named_crystal(request.crystal)
     try:
         if measured.is_dir():
-            found, shape = _from_spots(measured, known, pixel_size)
+            found, shape = _from_spots(measured, crystal, request.pixel_size)
         else:
-            found, shape = _from_rings(measured, known, pixel_size, detector)
+            found, shape = _from_rings(measured, crystal, request.pixel_size, request.detector)
     except InputError as error:
         if error.source is not None:
             raise
@@ -84,7 +72,7 @@ def write_calibration(
         "centre": list(found.centre),
         "residual": found.residual,
         "number": found.number,
-        "crystal": known.name,
+        "crystal": crystal.name,
     }
 
 
@@ -105,16 +93,6 @@ def calibration_for(path: Path, shape: tuple[int, int]) -> Calibration:
             source=path,
         )
     return found
-
-
-def _crystal(name: str) -> Crystal:
-    from phaseloom import crystals
-
-    house = _ELEMENTS.get(name.lower())
-    if house is not None and not Path(name).exists():
-        made: Crystal = getattr(crystals, house)()
-        return made
-    return crystals.read_crystal(name)
 
 
 def _from_rings(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.compute.execution import Execution
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.workflow.demo_scan import write_demo_scan
 from phaseloom.workflow.outcome import Outcome
 from phaseloom.workflow.peaks.recipe import PeaksRecipe
-from phaseloom.workflow.peaks.run import run_peaks
+from phaseloom.workflow.run import run_recipe
 
 _RADIUS = 3.0
 """A peak belongs to a spot within so many px."""
@@ -25,15 +26,8 @@ Points = NDArray[np.float64]
 
 
 def demo_peaks(
-    folder: Path,
-    *,
-    size: int = 24,
-    seed: int = 0,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    fresh: bool = False,
-    progress: Progress = SILENT,
-) -> tuple[Outcome, dict[str, float]]:
+    folder: Path, *, size: int, seed: int, execution: Execution, overwrite: bool = False
+) -> tuple[Outcome, dict[str, Any]]:
     """Simulate a scan's file, register it as a user would, and score the peaks.
 
     The scan is that of :func:`phaseloom.workflow.demo_scan.write_demo_scan`.
@@ -44,8 +38,8 @@ def demo_peaks(
         Gets the file ``scan.npy`` and the results.
     size
         Scan positions along a side.
-    seed, workers, scheduler, fresh, progress
-        As for :func:`phaseloom.workflow.peaks.run.run_peaks`.
+    seed, execution, overwrite
+        As for recipes and :func:`phaseloom.workflow.run.run_recipe`.
 
     Returns
     -------
@@ -54,11 +48,11 @@ def demo_peaks(
     scores : dict
         See :func:`score`.
     """
-    scan, truth = write_demo_scan(folder, (size, size), grain=_GRAIN, seed=seed, progress=progress)
-    recipe = PeaksRecipe(out=folder, seed=seed, scan=scan)
-    outcome = run_peaks(
-        recipe, fresh=fresh, workers=workers, scheduler=scheduler, progress=progress
+    scan, truth = write_demo_scan(
+        folder, (size, size), grain=_GRAIN, seed=seed, progress=execution.progress
     )
+    recipe = PeaksRecipe(out=folder, seed=seed, scan=scan)
+    outcome = run_recipe(recipe, execution, overwrite=overwrite)
     return outcome, score(outcome.results["peaks"].to_dataset(), truth)
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from phaseloom.compute.checkpoints import Checkpoints, fingerprint
+from phaseloom.compute.checkpoints import fingerprint
+from phaseloom.compute.execution import Execution
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
 from phaseloom.workflow.outcome import STATED
 from phaseloom.workflow.peaks.recipe import Scan, ScanRecipe
 from phaseloom.workflow.peaks.reconstruct import read_peaks
-from phaseloom.workflow.peaks.run import TOLD, register_scan
+from phaseloom.workflow.peaks.run import RUN_ATTRIBUTES, finish_peaks, register_scan
 from phaseloom.workflow.peaks.scan import scan_of
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from phaseloom.crystals import Crystal
-
-_STORES = (".zarr", ".zspy")
-"""Folders of these names are files of patterns."""
 
 _SOME = 1.0
 """Å⁻¹ up to which every crystal has reflections."""
@@ -47,18 +45,12 @@ class Found(NamedTuple):
     inputs: dict[str, str]
 
 
-def is_registered(file: Path) -> bool:
-    """Whether a recipe's scan is a folder of peaks."""
-    return file.is_dir() and file.suffix.lower() not in _STORES
-
-
 def peaks_of_scan(
     recipe: ScanRecipe,
     crystals: Sequence[Crystal],
     *,
+    execution: Execution,
     k_max: float | None = None,
-    keep: Checkpoints,
-    **how: Any,
 ) -> Found:
     """Read a scan and register it, as ``phaseloom peaks`` does; what is kept is shared with it.
 
@@ -68,12 +60,10 @@ def peaks_of_scan(
         What to do.
     crystals
         The phases, to be told in time that they have nothing on the detector; may be none.
+    execution
+        How; its checkpoints are those of the results' folder.
     k_max
         Largest 1/d of them that counts, Å⁻¹.
-    keep
-        Of ``recipe.out``.
-    **how
-        ``fresh``, ``workers``, ``scheduler``, ``progress``.
 
     Raises
     ------
@@ -83,13 +73,14 @@ def peaks_of_scan(
     """
     scan, calibration = scan_of(recipe.scan)
     voltage, precession = beam_of_scan(recipe, scan, crystals, k_max=k_max)
-    registered = register_scan(scan, recipe, calibration, keep=keep, **how)
+    registered = register_scan(scan, recipe, calibration, execution)
+    registered = finish_peaks(registered, recipe, execution)
     return Found(
         Peaks(_plain(registered.groups["/peaks"])),
         voltage,
         precession,
         registered.groups,
-        json.loads(registered.facts["inputs"]),
+        registered.inputs,
     )
 
 
@@ -176,7 +167,7 @@ def peaks_of_folder(
         peaks,
         np.nan if voltage is None else float(voltage),
         float(precession or 0.0),
-        _groups(folder, kept.data) if recipe.out.resolve() == folder.resolve() else {},
+        _groups(folder, kept.data) if recipe.beside else {},
         {"scan": known or fingerprint(peaks.data)},
     )
 
@@ -187,7 +178,7 @@ def _plain(data: xr.Dataset) -> xr.Dataset:
     plain.attrs = {
         name: value
         for name, value in data.attrs.items()
-        if name not in (*TOLD, *STATED) and not str(name).startswith("finished_")
+        if name not in (*RUN_ATTRIBUTES, *STATED) and not str(name).startswith("finished_")
     }
     return plain
 
@@ -255,7 +246,7 @@ def _check_reach(
         # All crystals have reflections up to there: absent ones are known beside others.
         first = reflections(crystal, max(reach, _SOME)).k[0]
         if first > reach:
-            beyond = "--k-max" if reach < corner else "the corner of the detector"
+            beyond = "--match-k-max" if reach < corner else "the corner of the detector"
             raise InputError(
                 f"no reflection of {crystal.name} can be seen: the first, at {first:.3g} Å⁻¹, "
                 f"lies beyond {beyond} at {reach:.3g} Å⁻¹",

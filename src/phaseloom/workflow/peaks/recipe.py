@@ -2,51 +2,55 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from phaseloom.workflow.recipe import InputFile, Part, Recipe
+from phaseloom.diffraction.options import (
+    Centring,
+    DetectorCorrection,
+    PeakSelection,
+    SpotSearch,
+    pair,
+)
+from phaseloom.options import Options, option
+from phaseloom.workflow.recipe import InputFile, Recipe
 
-
-def _pair(text: Any) -> Any:
-    """Two numbers from "a,b" or "a×b", as a command line or a recipe has them."""
-    if isinstance(text, str) and text != "auto":
-        parts = re.split(r"\s*[,x×]\s*", text.strip())
-        try:
-            numbers = tuple(float(p) for p in parts)
-        except ValueError:
-            numbers = ()
-        if len(numbers) != 2:
-            raise ValueError(f"{text!r} is not of the form ROWS,COLUMNS")
-        return tuple(int(n) if n.is_integer() else n for n in numbers)
-    return tuple(text) if isinstance(text, list) else text
-
+_STORES = (".zarr", ".zspy")
+"""Folders of these names are files of patterns."""
 
 Positive = Annotated[int, Field(ge=1)]
 
 
-class Scan(Part):
+class Scan(Options):
     """The scan, and what its file does not say or says wrongly."""
 
-    file: InputFile = Field(description="the scan: .blo .mib .tvips .dm4 .hspy .zspy .emd .h5 …")
-    detector: str | None = Field(None, description="which data set of the file (else the first)")
-    partial: bool = Field(False, description="use a truncated file as far as it goes")
-    scan_shape: Annotated[tuple[Positive, Positive] | None, BeforeValidator(_pair)] = Field(
-        None, description='rows and columns of the scan: "rows,columns"'
+    file: InputFile = option(
+        description="a file of patterns: .blo .mib .tvips .dm4 .hspy .zspy .emd .h5 …, for index "
+        "and cluster also a folder of phaseloom peaks",
+        form="SCAN",
+        argument=True,
     )
-    pixel_size: float | None = Field(None, description="Å⁻¹ per detector pixel (k = 1/d)", gt=0)
-    calibration: InputFile | None = Field(
-        None, description="file of phaseloom calibrate: pixel size and ellipticity"
+    pixel_size: float | None = option(
+        None, "of a detector pixel in the pattern (k = 1/d, no 2π)", unit="Å⁻¹", gt=0
     )
-    step: float | None = Field(None, description="nm between scan positions", gt=0)
-    voltage: float | None = Field(None, description="kV", gt=0)
-    precession: float | None = Field(None, description="precession angle in degrees", ge=0)
-    scan_rotation: float | None = Field(
-        None, description="from scan to diffraction pattern, in degrees"
+    calibration: InputFile | None = option(
+        None, "pixel size and ellipticity, from phaseloom calibrate", form="FILE.toml"
     )
+    step: float | None = option(None, "between scan positions", unit="nm", gt=0)
+    voltage: float | None = option(None, "acceleration voltage", unit="kV", gt=0)
+    precession: float | None = option(None, "precession angle", unit="degrees", ge=0)
+    scan_shape: Annotated[tuple[Positive, Positive] | None, BeforeValidator(pair)] = option(
+        None, "rows and columns of the scan, where the file has only a series", form="ROWS,COLUMNS"
+    )
+    scan_rotation: float | None = option(
+        None, "rotation from scan to diffraction pattern", unit="degrees", expert=True
+    )
+    detector: str | None = option(
+        None, "data set of the file (the first by default)", form="NAME", expert=True
+    )
+    partial: bool = option(False, "use a truncated file as far as it goes", expert=True)
 
     @model_validator(mode="after")
     def _one_pixel_size(self) -> Self:
@@ -55,79 +59,16 @@ class Scan(Part):
         return self
 
 
-class Correction(Part):
+class Correction(DetectorCorrection):
     """From raw to corrected counts: (raw − dark) · gain, where a pixel is usable."""
 
-    dark: InputFile | None = Field(None, description="image without beam, or several: their mean")
-    gain: InputFile | None = Field(None, description="image that multiplies")
-    mask: InputFile | None = Field(None, description="image: not zero where a pixel is usable")
-    saturation: float | None = Field(
-        None, description="raw value from which a pixel is saturated (the file's by default)", gt=0
+    dark: InputFile | None = option(
+        None, "image without beam, or several: their mean", form="FILE", expert=True
     )
-    hot: bool = Field(True, description="find dead and hot pixels")
-    beam_stop: bool = Field(False, description="find the shadow of a beam stop")
-    scan_mean: bool = Field(False, description="mean over 3×3 scan positions first")
-
-
-class Centring(Part):
-    """Where the direct beam is."""
-
-    centre: Annotated[Literal["auto"] | tuple[float, float], BeforeValidator(_pair)] = Field(
-        "auto", description='direct beam in the mean pattern: "auto" or "row,column" in px'
+    gain: InputFile | None = option(None, "image that multiplies", form="FILE", expert=True)
+    mask: InputFile | None = option(
+        None, "image: not zero where a pixel is usable", form="FILE", expert=True
     )
-    descan: Literal["plane", "each", "none"] = Field(
-        "plane",
-        description='the beam moves over the scan like a plane, in "each" pattern as found, or not',
-    )
-
-
-class Search(Part):
-    """Which maxima are spots, and of which shape."""
-
-    threshold: Literal["counts", "prominence"] = Field(
-        "counts", description='stands out of counting noise, or by "prominence" as published'
-    )
-    false_alarms: float = Field(
-        0.01, description="expected false spots per pattern (threshold = counts)", gt=0
-    )
-    shape: Literal["auto", "gaussian", "disk"] = Field("auto", description="of a spot")
-    sigma: float | None = Field(
-        None, description="of a Gaussian spot, px (from the data by default)", gt=0
-    )
-    radius: float | None = Field(
-        None, description="of a disk, px (from the direct beam by default)", gt=0
-    )
-    max_peaks: int = Field(500, description="most spots of a pattern, the strongest", ge=1)
-
-    @model_validator(mode="after")
-    def _one_shape(self) -> Self:
-        if self.sigma is not None and (self.radius is not None or self.shape == "disk"):
-            raise ValueError("sigma is of a Gaussian spot: leave it out for disks")
-        if self.radius is not None and self.shape == "gaussian":
-            raise ValueError("radius is of a disk: leave it out for Gaussian spots")
-        return self
-
-
-class Selection(Part):
-    """Which of the spots found are kept."""
-
-    k_min: float | None = Field(
-        None, description="least distance from the direct beam, Å⁻¹ (px without a pixel size)", ge=0
-    )
-    k_max: float | None = Field(None, description="largest distance", gt=0)
-    intensity_min: float | None = Field(None, description="least intensity, counts", ge=0)
-    prominence_min: float | None = Field(
-        None, description="least prominence, counts per pixel", ge=0
-    )
-    significance_min: float | None = Field(
-        None, description="least intensity in units of its standard error", ge=0
-    )
-
-    @model_validator(mode="after")
-    def _something_left(self) -> Self:
-        if self.k_max is not None and self.k_max <= (self.k_min or 0.0):
-            raise ValueError(f"no spot lies between k_min {self.k_min} and k_max {self.k_max}")
-        return self
 
 
 class ScanRecipe(Recipe):
@@ -136,17 +77,88 @@ class ScanRecipe(Recipe):
     scan: Scan
     correction: Correction = Field(default_factory=Correction)
     centring: Centring = Field(default_factory=Centring)
-    peaks: Search = Field(default_factory=Search)
-    filter: Selection = Field(default_factory=Selection)
+    peaks: SpotSearch = Field(default_factory=SpotSearch)
+    filter: PeakSelection = Field(default_factory=PeakSelection)
+
+    @property
+    def input_name(self) -> str:
+        """The name of the scan's file, without extension."""
+        return self.scan.file.resolve().stem
+
+    @property
+    def inputs(self) -> dict[str, Path]:
+        """The scan's file, or the folder of peaks."""
+        return {"scan": self.scan.file}
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the results: ``out``, the folder of peaks, or one in the scan's name."""
+        if self.out is None and self.method != "peaks" and is_registered(self.scan.file):
+            return self.scan.file
+        return super().folder
+
+    @property
+    def beside(self) -> bool:
+        """Whether the results join the peaks of the folder that is the input."""
+        file = self.scan.file
+        return is_registered(file) and self.folder.resolve() == file.resolve()
 
 
 class PeaksRecipe(ScanRecipe):
     """Every spot of every diffraction pattern of a scan."""
 
-    method: Literal["peaks"] = Field("peaks", description="")
-    out: Path = Field(Path("phaseloom-peaks"), description="folder of the results")
+    method: Literal["peaks"] = option("peaks")
+
+
+class ReconstructionRequest(Options):
+    """Clean patterns from registered peaks: ``phaseloom reconstruct``."""
+
+    folder: InputFile = option(
+        description="folder that phaseloom peaks wrote", form="DIR", argument=True
+    )
+    to: Literal["blo", "hspy", "zspy", "tif"] = option(
+        description="format: 8 bits (blo), float32 (hspy, zspy), 16 bits (tif)"
+    )
+    out: Path | None = option(
+        None, "the file to write (clean.FORMAT in the folder by default)", form="FILE"
+    )
+    size: int | None = option(None, "along a side (as on the detector by default)", unit="px", ge=2)
+    k_max: float | None = option(
+        None, "half the width of the new patterns (as on the detector by default)", unit="Å⁻¹"
+    )
+    sigma: float | None = option(None, "draw Gaussians of this width (1.5 by default)", unit="px")
+    radius: float | None = option(None, "draw disks of this radius instead", unit="px")
+    intensity: Literal["integrated", "root"] = option(
+        "integrated", "of the spots: counts, or their square root"
+    )
+
+
+class CalibrationRequest(Options):
+    """A calibration from the patterns of a known crystal: ``phaseloom calibrate``."""
+
+    pattern: InputFile = option(
+        description="patterns of a known crystal, or a folder that phaseloom peaks wrote",
+        form="PATTERN",
+        argument=True,
+    )
+    crystal: str = option(
+        description="the crystal in the patterns", flag="phase", short="p", form="FILE.cif|Au"
+    )
+    pixel_size: float | None = option(
+        None, "about how large a pixel is; else from the file, or searched for", unit="Å⁻¹"
+    )
+    out: Path = option(Path("calibration.toml"), "the file to write", form="FILE.toml")
+    detector: str | None = option(None, "data set of the file", form="NAME", expert=True)
+
+
+def is_registered(file: Path) -> bool:
+    """Whether a recipe's scan is a folder of peaks."""
+    return file.is_dir() and file.suffix.lower() not in _STORES
 
 
 def example() -> PeaksRecipe:
     """The recipe that ``phaseloom new peaks`` prints."""
     return PeaksRecipe(out=Path("results"), scan=Scan(file=Path("scan.blo")))
+
+
+RECIPE = PeaksRecipe

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
+from phaseloom.workflow.folder import add_files
+from phaseloom.workflow.peaks.recipe import ReconstructionRequest
+
+_DTYPES = {"blo": np.uint8, "tif": np.uint16}
+"""Of formats that hold whole numbers."""
 
 
 def read_peaks(folder: Path) -> Peaks:
@@ -36,26 +41,15 @@ def read_peaks(folder: Path) -> Peaks:
 
 
 def write_reconstruction(
-    folder: Path,
-    target: Path,
-    *,
-    size: int | None = None,
-    k_max: float | None = None,
-    sigma: float | None = None,
-    radius: float | None = None,
-    intensity: Literal["integrated", "root"] = "integrated",
-    progress: Progress = SILENT,
+    request: ReconstructionRequest, *, progress: Progress = SILENT
 ) -> dict[str, Any]:
     """Draw the registered peaks of a folder as patterns, and write them.
 
     Parameters
     ----------
-    folder
-        As :func:`phaseloom.workflow.peaks.run.run_peaks` leaves it.
-    target
-        ``.blo`` (8 bits), ``.hspy``, ``.zspy`` (float32), ``.tif`` (16 bits).
-    size, k_max, sigma, radius, intensity
-        ``shape`` and the others of :func:`phaseloom.diffraction.peaks.rendering.render`.
+    request
+        Folder, format and file, and how spots are drawn, see
+        :func:`phaseloom.diffraction.peaks.rendering.render`.
     progress
         Counts blocks of patterns.
 
@@ -72,12 +66,22 @@ def write_reconstruction(
     from phaseloom.diffraction.peaks.rendering import render
     from phaseloom.io.export.patterns import write_patterns
 
-    peaks = read_peaks(folder)
-    dtype = {".blo": np.uint8, ".tif": np.uint16, ".tiff": np.uint16}.get(
-        target.suffix.lower(), np.float32
-    )
+    target = request.out or request.folder / f"clean.{request.to}"
+    if target.suffix.lower() != f".{request.to}":
+        raise InputError(
+            f"is not the name of a .{request.to} file",
+            f"let it end in .{request.to}",
+            source=target,
+        )
+    peaks = read_peaks(request.folder)
     drawn = render(
-        peaks, shape=size, k_max=k_max, sigma=sigma, radius=radius, intensity=intensity, dtype=dtype
+        peaks,
+        shape=request.size,
+        k_max=request.k_max,
+        sigma=request.sigma,
+        radius=request.radius,
+        intensity=request.intensity,
+        dtype=_DTYPES.get(request.to, np.float32),
     )
     data = peaks.data
     step = [_step(data[a].to_numpy()) for a in ("y", "x")]
@@ -95,6 +99,7 @@ def write_reconstruction(
         title=str(data.attrs.get("title", "")),
     )
     files = [target] if target.is_file() else [f for f in target.rglob("*") if f.is_file()]
+    add_files(request.folder, files)
     return {
         "file": str(target),
         "patterns": drawn.scan_shape[0] * drawn.scan_shape[1],

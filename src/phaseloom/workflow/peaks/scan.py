@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseloom.errors import InputError
+from phaseloom.errors import InputError, InputWarning
 from phaseloom.workflow.peaks.recipe import Correction, Scan
 
 if TYPE_CHECKING:
@@ -46,6 +47,17 @@ def scan_of(entry: Scan) -> tuple[xr.Dataset, Calibration | None]:
         scan_rotation=entry.scan_rotation,
     )
     return scan, calibration
+
+
+def warn_of_pixels(file: Path, units: str, shown: str) -> None:
+    """Warn where the pixel size is not known, so that what is shown is in px."""
+    if units == "px":
+        warnings.warn(
+            f"{file}: the pixel size is not known, so {shown} are in px; "
+            "--pixel-size or --calibration gives it",
+            InputWarning,
+            stacklevel=3,
+        )
 
 
 def detector_images(entry: Correction, scan: xr.Dataset) -> dict[str, Image | None]:

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.compute.execution import Execution
 from phaseloom.simulate.beamtime import write_beamtime
+from phaseloom.stxm.options import PhaseMapping
 from phaseloom.workflow.outcome import Outcome
-from phaseloom.workflow.stxm.recipe import Mapping, Reference, Stack, StxmRecipe
-from phaseloom.workflow.stxm.references import reference_from_stack
-from phaseloom.workflow.stxm.run import run_stxm
+from phaseloom.workflow.run import run_recipe
+from phaseloom.workflow.stxm.recipe import Reference, SpectrumRequest, Stack, StackFile, StxmRecipe
+from phaseloom.workflow.stxm.references import write_spectrum
 
 
 def demo_stxm(
-    folder: Path,
-    *,
-    size: int = 256,
-    seed: int = 0,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    fresh: bool = False,
-    progress: Progress = SILENT,
-) -> tuple[Outcome, dict[str, dict[str, float]]]:
+    folder: Path, *, size: int, seed: int, execution: Execution, overwrite: bool = False
+) -> tuple[Outcome, dict[str, Any]]:
     """Simulate a beamtime's files, map them as a user would, and score the maps.
 
     The references come from pure areas of the dense stacks, the maps from the sparse stacks,
@@ -38,32 +33,34 @@ def demo_stxm(
     scores : dict
         Per stack: see :func:`score`.
     """
-    beamtime = write_beamtime(folder / "beamtime", size=size, seed=seed, progress=progress)
+    beamtime = write_beamtime(
+        folder / "beamtime", size=size, seed=seed, progress=execution.progress
+    )
     references = []
     for area in beamtime.pure_areas:
         target = folder / "references" / f"{area.label}.csv"
         target.parent.mkdir(exist_ok=True)
-        reference_from_stack(
-            Stack(file=area.file),
-            target,
+        request = SpectrumRequest(
+            stack=StackFile(file=area.file),
             region=area.region,
             label=area.label,
             value=area.value,
-            progress=progress,
+            out=target,
         )
+        write_spectrum(request, progress=execution.progress)
         references.append(Reference(file=target, label=area.label))
     recipe = StxmRecipe(
         out=folder,
         seed=seed,
-        device=device,
+        device=execution.device,
         stack=tuple(
             Stack(file=file, name=name, state_of_charge=beamtime.state_of_charge[name])
             for name, file in beamtime.sparse.items()
         ),
         reference=tuple(references),
-        mapping=Mapping(value_name="sodium content x"),
+        mapping=PhaseMapping(value_name="sodium content x"),
     )
-    outcome = run_stxm(recipe, fresh=fresh, progress=progress)
+    outcome = run_recipe(recipe, execution, overwrite=overwrite)
     scores = {
         name: score(outcome.results[f"stxm/{name}"].to_dataset(), truth)
         for name, truth in beamtime.truth.items()

@@ -4,31 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from phaseloom.workflow.recipe import InputFile, Part, Recipe
+from phaseloom.options import Options, option
+from phaseloom.stxm.options import PhaseMapping, Preparation
+from phaseloom.workflow.recipe import InputFile, Recipe
 
 _NAME = r"^([^./\\_]|_[^_/\\])[^/\\]*$"
 """Names of stacks become names of groups and files."""
 
 
-class Stack(Part):
+class StackFile(Options):
+    """A stack of X-ray images, and how its file is read."""
+
+    file: InputFile = option(
+        description="the stack: NXstxm, SDF .hdr, aXis2000, .txrm, TIFF …",
+        form="STACK",
+        argument=True,
+    )
+    i0: str = option(
+        "auto",
+        "incident intensity: from the empty area, a file, or a region in pixels as read",
+        form="auto|FILE|y0:y1,x0:x1",
+    )
+    quantity: Literal["counts", "transmission", "optical_density"] | None = option(
+        None, "what the numbers are, where the file does not say"
+    )
+    detector: str | None = option(
+        None, "detector channel (the first by default)", form="NAME", expert=True
+    )
+    entry: int | None = option(
+        None, "spatial region of the file, from 1", form="N", expert=True, ge=1
+    )
+    partial: bool = option(False, "use an aborted scan as far as it goes", expert=True)
+
+    def moved(self, move: Callable[[Path], Path]) -> Self:
+        """The same with every path in it moved: I0 may be one, too."""
+        i0 = self.i0 if self.i0 == "auto" or ":" in self.i0 else move(Path(self.i0)).as_posix()
+        return self.model_copy(update={"file": move(self.file), "i0": i0})
+
+
+class Stack(StackFile):
     """One stack of X-ray images."""
 
-    file: InputFile = Field(description="the stack: NXstxm, SDF .hdr, aXis2000, .txrm, TIFF …")
-    name: str = Field(
-        "", description="its name in the results (the file's stem by default)", pattern=_NAME
+    name: str = option("", "its name in the results (the file's stem by default)", pattern=_NAME)
+    state_of_charge: float | None = option(
+        None, "state of charge, in any unit", form="NAME=NUMBER", each=True
     )
-    i0: str = Field("auto", description='incident intensity: "auto", a file, or "y0:y1,x0:x1"')
-    detector: str | None = Field(None, description="detector channel (the first by default)")
-    region: int | None = Field(None, description="spatial region of the file, from 1", ge=1)
-    quantity: Literal["counts", "transmission", "optical_density"] | None = Field(
-        None, description="what the numbers are, where the file does not say"
-    )
-    partial: bool = Field(False, description="use an aborted scan as far as it goes")
-    state_of_charge: float | None = Field(None, description="state of charge, in any unit")
 
     @model_validator(mode="before")
     @classmethod
@@ -39,69 +63,52 @@ class Stack(Part):
                 return {**data, "name": Path(file).stem}
         return data
 
-    def moved(self, move: Callable[[Path], Path]) -> Self:
-        """The same with every path in it moved: I0 may be one, too."""
-        i0 = self.i0 if self.i0 == "auto" or ":" in self.i0 else move(Path(self.i0)).as_posix()
-        return super().moved(move).model_copy(update={"i0": i0})
 
-
-class Reference(Part):
+class Reference(Options):
     """A reference spectrum, several in one file, or a stack of one material."""
 
-    file: InputFile = Field(
+    file: InputFile = option(
         description="spectra (.csv .xas .xdi two-column text), or a dense stack"
     )
-    label: str | None = Field(None, description="name of the phase (from the file by default)")
-
-
-class Preparation(Part):
-    """From counts to optical density."""
-
-    dark: float = Field(0.0, description="detector counts without beam", ge=0)
-    despike: bool = Field(True, description="replace single wild readings")
-    align: bool = Field(True, description="remove drift between the energies")
-    baseline: bool = Field(True, description="take the pre-edge optical density off")
-    thin: float = Field(
-        0.1, description="pixels below this part of the median thickness are left out", ge=0
-    )
-    thick: float = Field(
-        3.0, description="pixels above this optical density are saturated, left out", gt=0
-    )
-
-
-class Mapping(Part):
-    """From optical density to phases."""
-
-    shift: Literal["auto"] | float = Field(
-        "auto", description='energy the stack reads too high, eV; "auto": fitted'
-    )
-    margin: Literal["noise"] | Annotated[float, Field(ge=0)] = Field(
-        0.005, description='ambiguous when the two best correlations are closer; or "noise"'
-    )
-    resolve: Literal["gmvae", "likelihood", "pearson"] = Field(
-        "gmvae", description="how ambiguous pixels get their phase"
-    )
-    latent_dims: int = Field(3, description="dimensions of the latent space", ge=2, le=16)
-    covariance: Literal["noise", "pooled"] = Field(
-        "noise", description="covariance of the Mahalanobis distance"
-    )
-    value_name: str = Field("value", description="what the phases' numbers are")
-    smooth: float = Field(0.0, description="strength of the spatial prior (Potts); 0: none", ge=0)
+    label: str | None = option(None, "name of the phase (from the file by default)")
 
 
 class StxmRecipe(Recipe):
     """Phase maps from stacks of X-ray images and reference spectra."""
 
-    method: Literal["stxm"] = Field("stxm", description="")
-    out: Path = Field(Path("phaseloom-stxm"), description="folder of the results")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where torch computes")
+    uses_scheduler = False
+
+    method: Literal["stxm"] = option("stxm")
+    device: Literal["auto", "cpu", "cuda"] = option("auto", "where torch computes")
     preparation: Preparation = Field(default_factory=Preparation)
-    mapping: Mapping = Field(default_factory=Mapping)
-    values: dict[str, float] = Field(
-        default_factory=dict, description="number of each phase, such as its sodium content"
+    mapping: PhaseMapping = Field(default_factory=PhaseMapping)
+    values: dict[str, float] = option(
+        {}, "number of each phase, such as its sodium content", form="LABEL=NUMBER", flag="value"
     )
-    stack: tuple[Stack, ...] = Field(min_length=1)
-    reference: tuple[Reference, ...] = Field(min_length=1)
+    stack: tuple[Stack, ...] = option(
+        description="a stack, or several that share a latent space",
+        form="[NAME=]STACK...",
+        argument=True,
+        key="name",
+        min_length=1,
+    )
+    reference: tuple[Reference, ...] = option(
+        description="reference spectra, or a dense stack of one phase",
+        form="[LABEL=]FILE",
+        short="r",
+        key="label",
+        min_length=1,
+    )
+
+    @property
+    def input_name(self) -> str:
+        """The name of the first stack: a series keeps its folder when a stack is added."""
+        return self.stack[0].name
+
+    @property
+    def inputs(self) -> dict[str, Path]:
+        """The files of the stacks, by their names in the results."""
+        return {stack.name: stack.file for stack in self.stack}
 
     @model_validator(mode="after")
     def _distinct(self) -> StxmRecipe:
@@ -110,6 +117,19 @@ class StxmRecipe(Recipe):
         if twice:
             raise ValueError(f"two stacks are called {twice[0]!r}: give them names")
         return self
+
+
+class SpectrumRequest(Options):
+    """A reference spectrum from a stack: ``phaseloom spectra``."""
+
+    stack: StackFile
+    region: str | None = option(None, "in pixels as read; else the particles", form="y0:y1,x0:x1")
+    label: str | None = option(
+        None, "name of the phase (that of the stack by default)", form="NAME"
+    )
+    value: float | None = option(None, "its number: the sodium content, say", form="NUMBER")
+    out: Path | None = option(None, "the file to write (LABEL.csv by default)", form="FILE.csv")
+    preparation: Preparation = Field(default_factory=Preparation)
 
 
 def example() -> StxmRecipe:
@@ -123,3 +143,6 @@ def example() -> StxmRecipe:
         ),
         values={"reduced": 1.0, "oxidised": 0.0},
     )
+
+
+RECIPE = StxmRecipe

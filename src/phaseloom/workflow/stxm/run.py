@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import xarray as xr
 
 import phaseloom
-from phaseloom.compute.checkpoints import Checkpoints, fingerprint
-from phaseloom.compute.progress import SILENT, Progress
+from phaseloom.compute.checkpoints import fingerprint
+from phaseloom.compute.execution import Execution
 from phaseloom.errors import InputError
-from phaseloom.workflow.outcome import Outcome, collected, make_folder, publish, stated
-from phaseloom.workflow.stxm.recipe import Reference, Stack, StxmRecipe
+from phaseloom.workflow.method import Computed
+from phaseloom.workflow.stxm.recipe import Reference, Stack, StackFile, StxmRecipe
 
 if TYPE_CHECKING:
     from phaseloom.stxm.preparation.preparation import Region
@@ -22,95 +22,62 @@ _OWNED = ("stxm", "dense", "references", "latent")
 """Groups of the results that belong to this method."""
 
 
-def run_stxm(recipe: StxmRecipe, *, fresh: bool = False, progress: Progress = SILENT) -> Outcome:
-    """Phase maps of all stacks of a recipe.
+def compute_maps(
+    recipe: StxmRecipe, execution: Execution, truth: xr.Dataset | None = None
+) -> Computed:
+    """Phase maps of all stacks of a recipe, groups ``/stxm/NAME`` and those they rest on.
 
     Parameters
     ----------
     recipe
         What to do.
-    fresh
-        Compute everything again, also what an earlier run finished.
-    progress
-        Where long work is reported.
-
-    Returns
-    -------
-    Outcome
-        Results as written to ``recipe.out``.
+    execution
+        How; its checkpoints are those of the results' folder.
+    truth
+        Not kept beside phase maps.
 
     Raises
     ------
     InputError
         A file or a value is at fault.
     """
+    del truth
     from phaseloom.stxm.phasemap import map_phases
     from phaseloom.stxm.references.references import attach_values
-    from phaseloom.workflow.stxm.tables import stxm_tables, write_tables
 
-    folder = recipe.out
-    make_folder(folder)
-    keep = Checkpoints(folder / "results.zarr", fresh=fresh)
-    with collected() as notes:
-        references = [
-            r for entry in recipe.reference for r in _references(entry, recipe, keep, progress)
-        ]
-        references = attach_values(references, recipe.values)
-        stacks = _Stacks(recipe.stack)
-        results = map_phases(
-            stacks,
-            references,
-            i0={s.name: incident(s.i0) for s in recipe.stack},
-            **recipe.preparation.model_dump(),
-            **recipe.mapping.model_dump(),
-            seed=recipe.seed,
-            device=recipe.device,
-            keep=keep,
-            progress=progress,
-        )
-        for s in recipe.stack:
-            if s.state_of_charge is not None:
-                results["stxm"][s.name].attrs["state_of_charge"] = s.state_of_charge
-        facts = stated(
-            recipe,
-            {n: results["stxm"][n].attrs["input_fingerprint"] for n in stacks}
-            | {"references": fingerprint(references)},
-        )
-        of_stacks = {
-            f"stxm/{s.name}": {
-                "state_of_charge": s.state_of_charge,
-                "input_fingerprint": results["stxm"][s.name].attrs["input_fingerprint"],
-            }
-            for s in recipe.stack
+    references = [
+        reference
+        for entry in recipe.reference
+        for reference in _references(entry, recipe, execution)
+    ]
+    references = attach_values(references, recipe.values)
+    stacks = _Stacks(recipe.stack)
+    results = map_phases(
+        stacks,
+        references,
+        i0={stack.name: incident(stack.i0) for stack in recipe.stack},
+        preparation=recipe.preparation,
+        mapping=recipe.mapping,
+        seed=recipe.seed,
+        execution=execution,
+    )
+    inputs = {name: results["stxm"][name].attrs["input_fingerprint"] for name in stacks}
+    attributes = {
+        f"stxm/{stack.name}": {
+            "state_of_charge": stack.state_of_charge,
+            "input_fingerprint": inputs[stack.name],
         }
-        keep.finish({"": facts, **of_stacks}, owned=_OWNED)
-        results.attrs.update(facts)
-        tables = stxm_tables(results, seed=recipe.seed)
-        write_tables(folder / "tables", tables, results)
-        publish(recipe, results, tables, notes)
-    return Outcome(folder, results, tables, _facts(results), notes, keep.reused)
-
-
-def _facts(results: xr.DataTree) -> dict[str, Any]:
-    """Per stack: fractions of the phases, energy shift, residual."""
-    stacks = {}
-    for name, node in results["stxm"].children.items():
-        data = node.to_dataset()
-        phase = data["phase"].to_numpy()
-        inside = data["mask"].to_numpy()
-        stacks[name] = {
-            "fractions": {
-                str(label): float((phase[inside] == p).mean())
-                for p, label in enumerate(data["phase_name"].to_numpy())
-            },
-            "unknown": float((phase[inside] == -2).mean()),
-            "ambiguous": float(data["ambiguous"].to_numpy()[inside].mean()),
-            "energy_shift": data.attrs["energy_shift"],
-            "energy_shift_fitted": data.attrs["energy_shift_fitted"],
-            "energy_shift_error": data.attrs["energy_shift_error"],
-            "residual": data.attrs["residual"],
-        }
-    return {"method": "stxm", "stacks": stacks}
+        for stack in recipe.stack
+    }
+    groups = {
+        node.path: node.to_dataset(inherit=False) for node in results.subtree if node.has_data
+    }
+    return Computed(
+        groups,
+        inputs | {"references": fingerprint(references)},
+        attributes=attributes,
+        owned=_OWNED,
+    )
 
 
 def incident(text: str) -> Literal["auto"] | Region | xr.DataArray:
@@ -144,7 +111,7 @@ def region(text: str) -> Region:
     return slice(y0, y1), slice(x0, x1)
 
 
-def read_stack(entry: Stack) -> xr.Dataset:
+def read_stack(entry: StackFile) -> xr.Dataset:
     """The stack of a recipe's entry, named in messages by its path as given there.
 
     Raises
@@ -153,7 +120,7 @@ def read_stack(entry: Stack) -> xr.Dataset:
         The file cannot be read, or holds something other than a stack.
     """
     stack = phaseloom.read(
-        entry.file, detector=entry.detector, region=entry.region, partial=entry.partial
+        entry.file, detector=entry.detector, entry=entry.entry, partial=entry.partial
     ).assign_attrs(source=str(entry.file))
     if stack.attrs["kind"] != "stack":
         raise InputError(
@@ -182,9 +149,7 @@ class _Stacks(Mapping[str, xr.Dataset]):
         return len(self._entries)
 
 
-def _references(
-    entry: Reference, recipe: StxmRecipe, keep: Checkpoints, progress: Progress
-) -> list[xr.DataArray]:
+def _references(entry: Reference, recipe: StxmRecipe, execution: Execution) -> list[xr.DataArray]:
     """The reference spectra of one file: as they are, or the mean of a dense stack."""
     from phaseloom.io.spectra import read_references
     from phaseloom.stxm.preparation.preparation import mean_spectrum, prepare
@@ -193,11 +158,11 @@ def _references(
     if measurement.attrs["kind"] == "spectra":
         return read_references(entry.file, label=entry.label)
     label = entry.label or entry.file.stem
-    options = recipe.preparation.model_dump()
 
     def mean() -> xr.Dataset:
-        prepared = prepare(measurement, **options, progress=progress)
+        prepared = prepare(measurement, preparation=recipe.preparation, progress=execution.progress)
         return mean_spectrum(prepared, label=label).isel(spectrum=0, drop=True)
 
-    kept = keep.stage(f"dense/{label}", "mean", fingerprint(measurement, options), mean, first=True)
-    return [kept["absorption"].rename(label)]
+    key = fingerprint(measurement, recipe.preparation.model_dump())
+    spectrum = execution.checkpoints.stage(f"dense/{label}", "mean", key, mean, first=True)
+    return [spectrum["absorption"].rename(label)]

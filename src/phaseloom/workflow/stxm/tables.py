@@ -1,4 +1,4 @@
-"""Results as tables: phase fractions, particles, interfaces, spectra per phase."""
+"""Tables of phase maps: phase fractions, particles, interfaces, spectra per phase."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from phaseloom.io.export.spectra import write_spectra
 from phaseloom.maps.boundaries import interface_lengths
 from phaseloom.maps.regions import particle_table
 from phaseloom.maps.statistics import phase_fractions, spectra_per_phase
+from phaseloom.workflow.stxm.recipe import StxmRecipe
 
 
-def stxm_tables(results: xr.DataTree, *, seed: int = 0) -> dict[str, pd.DataFrame]:
+def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFrame]:
     """Tables of all stacks.
 
     Parameters
     ----------
     results
         From :func:`phaseloom.stxm.map_phases`.
-    seed
-        Of the bootstrap behind the confidence intervals.
+    recipe
+        Its seed is that of the bootstrap behind the confidence intervals.
 
     Returns
     -------
@@ -33,7 +34,7 @@ def stxm_tables(results: xr.DataTree, *, seed: int = 0) -> dict[str, pd.DataFram
     fractions, particles, interfaces = [], [], []
     for name, node in results["stxm"].children.items():
         data = node.to_dataset()
-        names = [str(n) for n in data["phase_name"].to_numpy()]
+        names = [str(n) for n in data["reference"].to_numpy()]
         phase = data["phase"].to_numpy()
         area = float(data.attrs["pixel_area"])
         table = phase_fractions(
@@ -43,7 +44,7 @@ def stxm_tables(results: xr.DataTree, *, seed: int = 0) -> dict[str, pd.DataFram
             posterior=data["posterior"].to_numpy(),
             ambiguous=data["ambiguous"].to_numpy(),
             mask=data["mask"].to_numpy(),
-            seed=seed,
+            seed=recipe.seed,
         )
         fractions.append(_with_stack(table.rename_axis("phase").reset_index(), name, data))
         table = particle_table(
@@ -72,23 +73,21 @@ def stxm_tables(results: xr.DataTree, *, seed: int = 0) -> dict[str, pd.DataFram
     }
 
 
-def write_tables(folder: Path, tables: dict[str, pd.DataFrame], results: xr.DataTree) -> None:
-    """Write the tables as CSV, and each stack's spectra per phase in the form that -r reads."""
-    folder.mkdir(exist_ok=True)
-    for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False)
+def write_phase_spectra(recipe: StxmRecipe, results: xr.DataTree) -> list[Path]:
+    """Write each stack's spectra per phase in the form that -r reads; the files written."""
+    files = []
     for name, node in results["stxm"].children.items():
         data = node.to_dataset()
-        names = [str(n) for n in data["phase_name"].to_numpy()]
+        names = [str(n) for n in data["reference"].to_numpy()]
         means = spectra_per_phase(data["optical_density"], data["phase"].to_numpy(), names=names)
-        present = means.isel(phase=means["pixels"].to_numpy() > 0)
+        present = means.isel(reference=means["pixels"].to_numpy() > 0)
         spectra = xr.Dataset(
             {
                 "absorption": (("spectrum", "energy"), present["mean"].to_numpy()),
                 "spread": (("spectrum", "energy"), present["sd"].to_numpy()),
             },
             coords={
-                "spectrum": [str(n) for n in present["phase_name"].to_numpy()],
+                "spectrum": [str(n) for n in present["reference"].to_numpy()],
                 "energy": data["energy"],
                 "value": (
                     "spectrum",
@@ -97,7 +96,9 @@ def write_tables(folder: Path, tables: dict[str, pd.DataFrame], results: xr.Data
             },
         )
         if spectra.sizes["spectrum"]:
-            write_spectra(folder / f"{name}_spectra.csv", spectra)
+            files.append(recipe.folder / "tables" / f"{name}_spectra.csv")
+            write_spectra(files[-1], spectra)
+    return files
 
 
 def _with_stack(table: pd.DataFrame, name: str, data: xr.Dataset) -> pd.DataFrame:

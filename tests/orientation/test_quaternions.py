@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from phaseloom.crystals import gold, lithium_iron_phosphate
 from phaseloom.maps.misorientation import as_quaternions, misorientation_angles
-from phaseloom.orientation.refinement.quaternions import nearest_copy, product, to_matrix, turned
+from phaseloom.orientation.quaternions import nearest_copy, product, to_matrix, turned
 
 
 def random_pair(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,8 @@
-"""Crystals the house keeps, typed in from the papers that published them."""
+"""Built-in crystals: gold, silver, LiFePO4 and FePO4, as published."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -47,6 +49,20 @@ def iron_phosphate() -> Crystal:
         oxygen=((0.1215, 0.25, 0.7085), (0.4390, 0.25, 0.1595), (0.1663, 0.0448, 0.2507)),
         lithium=False,
     )
+
+
+BUILTIN: dict[str, Callable[[], Crystal]] = {
+    "Ag": silver,
+    "Au": gold,
+    "FePO4": iron_phosphate,
+    "LiFePO4": lithium_iron_phosphate,
+}
+"""Built-in crystals by chemical formula, which is also their name."""
+
+
+def builtin_names() -> tuple[str, ...]:
+    """Names of the built-in crystals: their chemical formulas."""
+    return tuple(BUILTIN)
 
 
 def _cubic_close_packed(element: str, a: float, b_iso: float) -> Crystal:

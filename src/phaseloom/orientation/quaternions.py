@@ -1,4 +1,4 @@
-"""Compiled quaternion algebra, scalar first; products follow those of the matrices."""
+"""Quaternion algebra (compiled), scalar first; products follow those of the matrices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from numba import njit
 
 COMPILED = {"nogil": True, "cache": True, "fastmath": {"contract", "arcp", "nsz", "reassoc"}}
-"""How kernels of this room are compiled: sums may be reordered, NaN and infinity are respected."""
+"""How kernels of this hall are compiled: sums may be reordered, NaN and infinity are respected."""
 
 
 @njit(**COMPILED)

@@ -53,7 +53,7 @@ def test_workflow_shows_every_step_legibly(
     share = 100 * dataset["ambiguous"].sum().item() / dataset["mask"].sum().item()
     assert f"Ambiguous: {share:.1f} %" in shown
     (legend,) = figure.legends
-    names = [str(name) for name in dataset["phase_name"].to_numpy()]
+    names = [str(name) for name in dataset["reference"].to_numpy()]
     assert [text.get_text() for text in legend.get_texts()][:n_phases] == names
     correlation = [
         image
@@ -68,7 +68,7 @@ def test_workflow_leaves_out_what_is_absent(make_result: Make) -> None:
     dataset = make_result().drop_vars(["latent", "value_mean", "posterior"])
     dataset["value"] = dataset["value"] * np.nan
     dataset = dataset.assign_coords(
-        phase_value=("phase", np.full(5, np.nan)),
+        phase_value=("reference", np.full(5, np.nan)),
         x=("x", np.arange(48.0), {"units": "px"}),
         y=("y", np.arange(48.0), {"units": "px"}),
     )
@@ -83,8 +83,8 @@ def test_references_are_drawn_with_the_energies_of_the_stack(make_result: Make) 
     dataset = make_result().copy()
     # The references as used were sampled at the stack's energies less the shift.
     shift = dataset.attrs["energy_shift"]
-    dataset["reference"] = (
-        ("phase", "energy"),
+    dataset["reference_spectrum"] = (
+        ("reference", "energy"),
         [np.interp(dataset["energy"] - shift, r["energy"], r) for r in nvpf_references()],
     )
     figure = draw.workflow_figure(dataset, references=nvpf_references())
@@ -115,7 +115,7 @@ def test_latent_points_are_few_the_same_each_time_and_of_the_right_pixels() -> N
             "ambiguous": (("y", "x"), np.indices((side, side))[1] < 20),
             "phase_pearson": (("y", "x"), labels),
             "phase": (("y", "x"), (labels + 1) % 3),
-            "correlation": (("phase", "y", "x"), np.zeros((3, side, side))),
+            "correlation": (("reference", "y", "x"), np.zeros((3, side, side))),
         }
     )
     view, again = latent_view(dataset), latent_view(dataset)
@@ -134,8 +134,11 @@ def test_ellipses_lie_at_two_standard_deviations(make_result: Make) -> None:
     dataset = make_result()
     latent = xr.Dataset(
         {
-            "component_mean": (("phase", "latent"), np.tile([1.0, -2.0], (5, 1))),
-            "component_covariance": (("phase", "a", "b"), np.tile(np.diag([4.0, 0.25]), (5, 1, 1))),
+            "component_mean": (("reference", "latent"), np.tile([1.0, -2.0], (5, 1))),
+            "component_covariance": (
+                ("reference", "a", "b"),
+                np.tile(np.diag([4.0, 0.25]), (5, 1, 1)),
+            ),
         }
     )
     view = latent_view(dataset, latent)

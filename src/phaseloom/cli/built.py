@@ -1,0 +1,186 @@
+"""Commands made of the options of a recipe, when they are first needed.
+
+``phaseloom --help`` knows their names and first lines only; the models of the options, and what
+checks them, are imported when one of the commands is called or completed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from phaseloom.cli import options
+from phaseloom.methods import METHODS
+
+_HOW = {
+    "out": (options.Out, None),
+    "overwrite": (options.Overwrite, False),
+    "fresh": (options.Fresh, False),
+    "workers": (options.Workers, None),
+    "scheduler": (options.Scheduler, None),
+    "device": (options.Device, None),
+    "seed": (options.Seed, None),
+    "quiet": (options.Quiet, False),
+    "verbose": (options.Verbose, False),
+    "as_json": (options.AsJson, False),
+}
+_SHORT = ("quiet", "as_json")
+"""What commands have that end at once."""
+
+
+class LazyCommand(TyperCommand):
+    """A command whose parameters are made of a recipe when somebody asks for them."""
+
+    @property
+    def params(self) -> Any:
+        """The parameters."""
+        return self._built.params
+
+    @params.setter
+    def params(self, _: Any) -> None:
+        """The stub has none."""
+
+    @property
+    def callback(self) -> Any:
+        """What runs the command."""
+        return self._built.callback
+
+    @callback.setter
+    def callback(self, _: Any) -> None:
+        """The stub does nothing."""
+
+    @cached_property
+    def _built(self) -> Any:
+        import typer
+
+        app = typer.Typer(add_completion=False)
+        app.command(self.name, help=self.help)(function_of(str(self.name)))
+        made = typer.main.get_command(app)
+        return made.commands[str(self.name)] if isinstance(made, TyperGroup) else made
+
+
+def function_of(command: str) -> Callable[..., None]:
+    """The function behind a command, with the signature that makes its flags."""
+    if command in METHODS:
+        return _run_function(command)
+    from phaseloom.workflow.peaks.recipe import CalibrationRequest, ReconstructionRequest
+    from phaseloom.workflow.stxm.recipe import SpectrumRequest
+
+    requests = {
+        "spectra": (SpectrumRequest, _spectra),
+        "reconstruct": (ReconstructionRequest, _reconstruct),
+        "calibrate": (CalibrationRequest, _calibrate),
+    }
+    return _request_function(command, *requests[command])
+
+
+def _run_function(method: str) -> Callable[..., None]:
+    """A command that runs a method on one input, or on several one after the other."""
+    from phaseloom.cli.flags import parameters, recipe_data, spelled_at
+    from phaseloom.options import validated
+    from phaseloom.workflow.method import recipe_class
+
+    model = recipe_class(method)
+    how = [_parameter(name) for name in _HOW if _applies(name, model)]
+
+    def command(**arguments: Any) -> None:
+        from phaseloom.cli.running import run_and_answer
+
+        files = arguments.get("file") or [None]
+        given = {n: arguments[n] for n in ("device", "seed") if arguments.get(n) is not None}
+        recipes = []
+        for file in files:
+            data = recipe_data(model, arguments | ({} if file is None else {"file": file})) | given
+            recipe = validated(model, data, named=lambda place: spelled_at(model, place))
+            recipes.append(recipe.model_copy(update={"out": arguments["out"]}))
+        run_and_answer(method, placed(recipes, arguments["out"]), arguments)
+
+    return _signed(command, parameters(model, how, several=method != "stxm"))
+
+
+def placed(recipes: list[Any], out: Path | None) -> list[Any]:
+    """Recipes of one command with their folders: ``--out``, or one below it for each of several."""
+    if len(recipes) == 1 or out is None:
+        return recipes
+    inside = [recipe.model_copy(update={"out": None}) for recipe in recipes]
+    return [recipe.model_copy(update={"out": out / recipe.folder.name}) for recipe in inside]
+
+
+def _request_function(
+    name: str, model: Any, answered: Callable[[Any, dict[str, Any]], tuple[dict[str, Any], str]]
+) -> Callable[..., None]:
+    """A command that writes one file, and answers with facts and a sentence."""
+    from phaseloom.cli.flags import parameters, recipe_data, spelled_at
+    from phaseloom.cli.running import answer, say
+    from phaseloom.options import validated
+    from phaseloom.workflow.outcome import collected
+
+    def command(**arguments: Any) -> None:
+        data = recipe_data(model, arguments)
+        request = validated(model, data, named=lambda place: spelled_at(model, place))
+        with collected() as notes:
+            facts, text = answered(request, arguments)
+        written = {"files": [facts["file"]], "notes": notes}
+        answer(name, facts | written, arguments, lambda: say(text))
+
+    return _signed(command, parameters(model, [_parameter(name) for name in _SHORT]))
+
+
+def _spectra(request: Any, arguments: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    from phaseloom.cli.running import running
+    from phaseloom.workflow.stxm.references import write_spectrum
+
+    with running(arguments) as execution:
+        facts = write_spectrum(request, progress=execution.progress)
+    return facts, (
+        f"{facts['label']}: mean of {facts['pixels']} pixels at {facts['energies']} energies "
+        f"→ {facts['file']}"
+    )
+
+
+def _reconstruct(request: Any, arguments: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    from phaseloom.cli.running import running
+    from phaseloom.workflow.peaks.reconstruct import write_reconstruction
+
+    with running(arguments) as execution:
+        facts = write_reconstruction(request, progress=execution.progress)
+    rows, columns = facts["pattern_shape"]
+    return facts, (
+        f"{facts['patterns']} patterns of {rows}×{columns} px, {facts['pixel_size']:.5g} "
+        f"{facts['units']} per px → {facts['file']}"
+    )
+
+
+def _calibrate(request: Any, _: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    from phaseloom.workflow.peaks.calibrate import write_calibration
+
+    facts = write_calibration(request)
+    return facts, (
+        f"{facts['pixel_size']:.6g} ± {facts['pixel_size_error']:.1g} Å⁻¹ per px, "
+        f"ellipticity {facts['ellipticity']:.4f} → {facts['file']}"
+    )
+
+
+def _applies(name: str, model: Any) -> bool:
+    """Whether a way of running concerns recipes of a class."""
+    if name == "device":
+        return "device" in model.model_fields
+    return name != "scheduler" or bool(model.uses_scheduler)
+
+
+def _parameter(name: str) -> inspect.Parameter:
+    annotation, default = _HOW[name]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def _signed(command: Callable[..., None], made: list[inspect.Parameter]) -> Callable[..., None]:
+    """The function with a signature, which typer reads."""
+    command.__signature__ = inspect.Signature(made)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in made}
+    return command

@@ -1,0 +1,134 @@
+"""Commands whose flags are few and their own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+from phaseloom.cli import options
+from phaseloom.cli.running import OUT, answer, closing, run_and_answer, running, say
+from phaseloom.errors import InputError
+
+
+def info(
+    file: options.File,
+    detector: options.Detector = None,
+    entry: options.Entry = None,
+    partial: options.Partial = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """What is in a file: kind, shape, axes with units, detectors, energies."""
+    from phaseloom.io import read
+    from phaseloom.io.description import describe
+    from phaseloom.workflow.console import show_description
+    from phaseloom.workflow.outcome import collected
+
+    with collected() as notes:
+        facts = describe(read(file, detector=detector, entry=entry, partial=partial))
+    how = {"as_json": as_json, "quiet": False}
+    answer("info", facts | {"notes": notes}, how, lambda: show_description(facts, OUT))
+
+
+def export(
+    results: options.Results,
+    to: options.Format,
+    out: options.FilesOut = None,
+    quiet: options.Quiet = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Maps of a result for other programs: OIM, Channel 5, MTEX, orix, ImageJ, tables."""
+    from phaseloom.workflow.export import export_results
+    from phaseloom.workflow.folder import add_files
+
+    files = export_results(results, to, out)
+    add_files(results, files)
+    facts = {"folder": str(results), "files": [str(file) for file in files]}
+
+    def show() -> None:
+        for file in files:
+            say(f"→ {file}")
+
+    answer("export", facts, {"as_json": as_json, "quiet": quiet}, show)
+
+
+def run(
+    recipe: options.Recipes,
+    out: options.Out = None,
+    overwrite: options.Overwrite = False,
+    fresh: options.Fresh = False,
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
+    device: options.Device = None,
+    seed: options.Seed = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Do what recipes say, one after the other; a finished run's recipe repeats it."""
+    arguments = dict(locals())
+    from phaseloom.cli.built import placed
+    from phaseloom.workflow.recipe import read_recipe
+
+    others = {"device": device, "seed": seed}
+    given = {name: value for name, value in others.items() if value is not None}
+    recipes = []
+    for file in recipe:
+        todo = read_recipe(file)
+        unknown = sorted(set(given) - set(type(todo).model_fields))
+        if unknown:
+            raise InputError(f"a recipe for {todo.method} knows no --{unknown[0]}", "leave it out")
+        recipes.append(todo.model_copy(update=given | ({} if out is None else {"out": out})))
+    run_and_answer("run", placed(recipes, out), arguments)
+
+
+def new(method: options.Kind) -> None:
+    """Print a commented recipe."""
+    from phaseloom.workflow.method import example_recipe
+    from phaseloom.workflow.recipe import to_toml
+
+    sys.stdout.write(to_toml(example_recipe(method)))
+
+
+def demo(
+    method: options.Kind = "stxm",
+    size: options.Size = None,
+    out: options.Out = None,
+    overwrite: options.Overwrite = False,
+    fresh: options.Fresh = False,
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
+    device: options.Device = None,
+    seed: options.Seed = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """The whole thing on simulated data with known truth; prints how well it did."""
+    arguments = dict(locals())
+    from phaseloom.workflow.method import method_of, recipe_class
+
+    todo = method_of(method)
+    least, usual, most = todo.sizes
+    if size is not None and not least <= size <= most:
+        raise typer.BadParameter(
+            f"{size} is not in the range {least} to {most}", param_hint="--size"
+        )
+    if scheduler is not None and not recipe_class(method).uses_scheduler:
+        raise InputError("--scheduler is for scans of diffraction patterns", "leave it out")
+    with running(arguments) as execution:
+        outcome, scores = todo.demo(
+            out or Path(f"phaseloom-demo-{method}"),
+            size=size or usual,
+            seed=seed or 0,
+            execution=execution,
+            overwrite=overwrite,
+        )
+
+    def show() -> None:
+        todo.show(outcome.facts, OUT)
+        todo.show_scores(scores, OUT)
+        closing(outcome)
+
+    answer("demo", {**outcome.summary(), "scores": scores}, arguments, show)

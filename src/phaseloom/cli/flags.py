@@ -1,0 +1,313 @@
+"""Flags of a command from the options of a recipe: nothing is stated here.
+
+Every field of a recipe, and of the tables in it, is a flag of its own name, or of the one it
+states (:class:`phaseloom.options.Shown`). Options that few need come last, in a panel of theirs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from phaseloom.errors import InputError
+from phaseloom.options import Shown, shown
+
+COMMON = "Options"
+EXPERT = "Expert options"
+
+_GIVEN_APART = ("method", "out", "seed", "device")
+"""Fields of a recipe that say how it is run: flags of every command, first or last."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """An option on the command line.
+
+    Parameters
+    ----------
+    path
+        Where its value goes in the recipe.
+    field
+        What is stated of it.
+    entries
+        Of a list of tables: what one of them holds.
+    """
+
+    path: tuple[str, ...]
+    field: FieldInfo
+    entries: type[BaseModel] | None = None
+
+    @property
+    def shown(self) -> Shown:
+        """How it is shown."""
+        return shown(self.field)
+
+    @property
+    def name(self) -> str:
+        """Name of the flag without dashes, as an identifier."""
+        return (self.shown.flag or self.path[-1]).replace("-", "_")
+
+    @property
+    def spelled(self) -> str:
+        """As the user writes it."""
+        dashes = "-" if len(self.name) == 1 else "--"
+        return f"{dashes}{self.name.replace('_', '-')}"
+
+
+def flags_of(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Flag]:
+    """All flags of a recipe or of one of its tables; a method's own come first."""
+    own = model.__annotations__
+    fields = sorted(model.model_fields.items(), key=lambda item: item[0] not in own)
+    for name, field in fields:
+        here = (*path, name)
+        if not path and "method" in model.model_fields and name in _GIVEN_APART:
+            continue
+        table = _model(field.annotation)
+        entries = _entries(field.annotation)
+        if table is not None:
+            yield from flags_of(table, here)
+            continue
+        yield Flag(here, field, entries)
+        if entries is not None and shown(field).argument:
+            # What is given once for all of the command's inputs.
+            apart = {"file", shown(field).key}
+            yield from (f for f in flags_of(entries, here) if f.path[-1] not in apart)
+
+
+def parameters(
+    model: type[BaseModel], how: Sequence[inspect.Parameter], *, several: bool = False
+) -> list[inspect.Parameter]:
+    """The parameters of a command: its arguments, its flags, those that few need last.
+
+    Parameters
+    ----------
+    model
+        The recipe.
+    how
+        Parameters that say how the command runs: before those that few need.
+    several
+        Whether the command takes several files one after the other.
+    """
+    flags = list(flags_of(model))
+    names = [flag.name for flag in flags]
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise TypeError(f"two options of {model.__name__} are --{twice[0]}")
+    rank = {flag.name: (not flag.shown.argument, flag.shown.expert) for flag in flags}
+    rank |= {parameter.name: (True, False) for parameter in how}
+    made = [*(_parameter(flag, several=several) for flag in flags), *how]
+    required = inspect.Parameter.empty
+    return sorted(made, key=lambda p: (p.default is not required, *rank[p.name]))
+
+
+def recipe_data(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, Any]:
+    """The values of a command's parameters, where the recipe has them.
+
+    Parameters
+    ----------
+    model
+        The recipe.
+    arguments
+        By name of the parameter.
+    """
+    data: dict[str, Any] = {}
+    nested: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for flag in flags_of(model):
+        value = arguments[flag.name]
+        parent = flag.path[:-1]
+        if flag.entries is not None:
+            texts = value or []
+            nested[flag.path] = [named(text, flag.shown.key) for text in texts]
+            _put(data, flag.path, nested[flag.path])
+        elif parent in nested:
+            _put_each(nested[parent], flag, value)
+        elif get_origin(flag.field.annotation) is dict:
+            _put(data, flag.path, _numbers(value, flag))
+        else:
+            _put(data, flag.path, _plain(value))
+    return data
+
+
+def spelled_at(model: type[BaseModel], place: str) -> str:
+    """What the user calls the option at a place of the recipe, such as ``matching.k_max``."""
+    for flag in flags_of(model):
+        *tables, last = flag.path
+        names = [part.split(" ")[0] for part in place.split(".")]
+        if names in ([*tables, last], [*tables, last, "file"]) and not flag.shown.argument:
+            return flag.spelled
+    return place
+
+
+def _put(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for part in path[:-1]:
+        data = data.setdefault(part, {})
+    data[path[-1]] = value
+
+
+def _put_each(entries: list[dict[str, Any]], flag: Flag, value: Any) -> None:
+    """One value for all entries, or one by one by their names."""
+    name = flag.path[-1]
+    if not flag.shown.each:
+        for entry in entries:
+            entry[name] = _plain(value)
+        return
+    numbers = _numbers(value, flag)
+    for entry in entries:
+        # Entries without a name of their own go by that of their file.
+        own = entry.get("name") or Path(entry["file"]).stem
+        entry[name] = numbers.pop(own, None)
+    if numbers:
+        raise InputError(
+            f"{flag.spelled} names {', '.join(numbers)}, but there is no such {flag.path[0]}"
+        )
+
+
+def named(text: str, key: str) -> dict[str, Any]:
+    """``KEY=FILE`` or ``FILE``; a file whose own name holds "=" is taken as it is."""
+    name, equals, file = text.partition("=")
+    if not equals or Path(text).exists():
+        return {"file": text}
+    return {key: name, "file": file}
+
+
+def _numbers(texts: list[str] | None, flag: Flag) -> dict[str, float]:
+    numbers = {}
+    for text in texts or []:
+        label, equals, number = text.rpartition("=")
+        try:
+            numbers[label] = float(number)
+        except ValueError:
+            equals = ""
+        if not equals:
+            form = flag.shown.form or "LABEL=NUMBER"
+            raise typer.BadParameter(f"{text!r} is not {form}", param_hint=flag.spelled)
+    return numbers
+
+
+def _plain(value: Any) -> Any:
+    """Choices as their texts, several of them once each and in order."""
+    if isinstance(value, list):
+        return tuple(dict.fromkeys(_plain(item) for item in value))
+    return value.value if isinstance(value, Enum) else value
+
+
+def _parameter(flag: Flag, *, several: bool) -> inspect.Parameter:
+    annotation, default = _typed(flag, several=several)
+    stated = flag.shown
+    if stated.argument:
+        text = flag.field.description
+        metavar = stated.form or None
+        if several and flag.entries is None:
+            metavar = f"{metavar}..."
+        declared: Any = typer.Argument(metavar=metavar, help=text)
+        default = inspect.Parameter.empty
+    else:
+        names = [flag.spelled]
+        if annotation is bool:
+            names = [f"{flag.spelled}/--no-{flag.spelled.removeprefix('--')}"]
+        if stated.short:
+            names.insert(0, f"-{stated.short}")
+        declared = typer.Option(
+            *names,
+            metavar=_metavar(flag),
+            help=flag.field.description,
+            rich_help_panel=EXPERT if stated.expert else COMMON,
+            parser=_parser(flag),
+        )
+    return inspect.Parameter(
+        flag.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[annotation, declared],
+    )
+
+
+def _typed(flag: Flag, *, several: bool) -> tuple[Any, Any]:
+    """Type and default of a parameter, as typer knows them."""
+    field = flag.field
+    required = field.is_required()
+    if flag.entries is not None:
+        return (list[str], inspect.Parameter.empty) if required else (list[str] | None, None)
+    if flag.shown.each or get_origin(field.annotation) is dict:
+        return list[str] | None, None
+    default = inspect.Parameter.empty if required else field.get_default(call_default_factory=True)
+    kind, optional = _without_none(field.annotation)
+    if get_origin(kind) is tuple and get_origin(get_args(kind)[0]) is Literal:
+        words = {str(c): c for c in get_args(get_args(kind)[0])}
+        choices = Enum(flag.name, words, type=str)  # type: ignore[misc]
+        return list[choices] | None, None
+    if get_origin(kind) is Literal or kind in (bool, int, float, Path, str):
+        if several and flag.shown.argument:
+            return list[kind], inspect.Parameter.empty  # type: ignore[valid-type]
+        return (kind | None if optional else kind), default
+    text = default if default in (None, inspect.Parameter.empty) else str(default)
+    return (str | None if optional else str), text
+
+
+def _words_and_number(flag: Flag) -> tuple[list[str], type | None]:
+    """Of a number that may also be a word: the words, and what kind of number."""
+    kind, _ = _without_none(flag.field.annotation)
+    members = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else ()
+    numbers = [_bare(member) for member in members if _bare(member) in (int, float)]
+    words = [w for member in members if get_origin(member) is Literal for w in get_args(member)]
+    return words, numbers[0] if numbers and words else None
+
+
+def _parser(flag: Flag) -> Callable[[str], Any] | None:
+    """Reads a number that may also be a word: what is neither is wrong usage."""
+    words, number = _words_and_number(flag)
+    if number is None:
+        return None
+
+    def parse(text: str) -> Any:
+        if text in words:
+            return text
+        try:
+            return number(text)
+        except ValueError:
+            known = " or ".join(map(repr, words))
+            raise typer.BadParameter(f"{text!r} is no number, nor {known}") from None
+
+    return parse
+
+
+def _metavar(flag: Flag) -> str | None:
+    """What stands for the value in the help."""
+    words, number = _words_and_number(flag)
+    if flag.shown.form or number is None:
+        return flag.shown.form or flag.shown.unit or None
+    return "|".join([*words, flag.shown.unit or ("N" if number is int else "NUMBER")])
+
+
+def _bare(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _without_none(kind: Any) -> tuple[Any, bool]:
+    kind = _bare(kind)
+    if get_origin(kind) not in (Union, types.UnionType):
+        return kind, False
+    left = tuple(member for member in get_args(kind) if member is not type(None))
+    optional = len(left) < len(get_args(kind))
+    return (_bare(left[0]) if len(left) == 1 else Union[left]), optional  # noqa: UP007
+
+
+def _model(kind: Any) -> type[BaseModel] | None:
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _entries(kind: Any) -> type[BaseModel] | None:
+    """What a list of tables holds."""
+    if typing.get_origin(kind) is not tuple:
+        return None
+    return _model(get_args(kind)[0])

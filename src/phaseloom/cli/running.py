@@ -1,0 +1,218 @@
+"""How commands run and answer: consoles, progress, threads, answers as text or JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from phaseloom.errors import InputError
+
+if TYPE_CHECKING:
+    from phaseloom.compute.execution import Execution
+    from phaseloom.compute.progress import Progress
+    from phaseloom.workflow.outcome import Outcome
+    from phaseloom.workflow.recipe import Recipe
+
+OUT = Console()
+ERR = Console(stderr=True)
+
+
+def run_and_answer(command: str, recipes: list[Recipe], arguments: dict[str, Any]) -> None:
+    """Do what one recipe says, or several one after the other, and print the answer.
+
+    Parameters
+    ----------
+    command
+        Its name.
+    recipes
+        What to do.
+    arguments
+        How it is run: the command's parameters of :mod:`phaseloom.cli.options`.
+
+    Raises
+    ------
+    InputError
+        The only recipe failed.
+    typer.Exit
+        One of several failed: status 1.
+    """
+    from phaseloom.workflow.method import method_of
+    from phaseloom.workflow.run import run_recipe
+
+    with running(arguments) as execution:
+        overwrite = arguments["overwrite"]
+        if len(recipes) > 1:
+            _run_batch(command, recipes, execution, arguments)
+            return
+        outcome = run_recipe(recipes[0], execution, overwrite=overwrite)
+    answer(
+        command,
+        outcome.summary(),
+        arguments,
+        lambda: method_of(recipes[0].method).show(outcome.facts, OUT),
+    )
+    if not arguments["as_json"] and not arguments["quiet"]:
+        closing(outcome)
+
+
+def _run_batch(
+    command: str, recipes: list[Recipe], execution: Execution, arguments: dict[str, Any]
+) -> None:
+    from rich.table import Table
+
+    from phaseloom.workflow.run import run_recipe
+
+    folders = [recipe.folder.resolve() for recipe in recipes]
+    for recipe in recipes:
+        if folders.count(recipe.folder.resolve()) > 1:
+            raise InputError(
+                f"several inputs have the folder of results {recipe.folder}",
+                "run them one by one, with another --out each",
+            )
+    table = Table("input", "folder", "result", "seconds")
+    runs: list[dict[str, Any]] = []
+    for number, recipe in enumerate(recipes, start=1):
+        name = ", ".join(file.name for file in recipe.inputs.values())
+        if not arguments["quiet"]:
+            ERR.print(f"{number} of {len(recipes)}: {escape(name)}", highlight=False)
+        begun = time.monotonic()
+        try:
+            outcome = run_recipe(recipe, execution, overwrite=arguments["overwrite"])
+            runs.append({"error": None, **outcome.summary()})
+            result = "done" if not outcome.notes else f"done, {len(outcome.notes)} warnings"
+        except InputError as error:
+            show_error(str(error))
+            runs.append({"error": str(error), "method": recipe.method,
+                         "folder": str(recipe.folder)})  # fmt: skip
+            result = f"[red]failed[/]: {escape(error.fault)}"
+        seconds = f"{time.monotonic() - begun:.1f}"
+        table.add_row(escape(name), escape(str(recipe.folder)), result, seconds)
+    failed = sum(run["error"] is not None for run in runs)
+    answer(command, {"runs": runs, "failed": failed}, arguments, lambda: OUT.print(table))
+    if failed:
+        raise typer.Exit(1)
+
+
+def answer(
+    command: str, facts: dict[str, Any], arguments: dict[str, Any], show: Callable[[], object]
+) -> None:
+    """Print a command's answer: as JSON with the keys that all commands have, or as text.
+
+    Parameters
+    ----------
+    command
+        Its name, the first key.
+    facts
+        JSON-able.
+    arguments
+        With ``as_json`` and ``quiet``.
+    show
+        Prints the text.
+    """
+    if arguments["as_json"]:
+        print_json({"command": command, "files": [], "notes": []} | facts)
+    elif not arguments["quiet"]:
+        show()
+
+
+def closing(outcome: Outcome) -> None:
+    """Say what was kept from an earlier run, and where the report lies."""
+    if outcome.reused:
+        say(f"kept from an earlier run: {len(outcome.reused)} stages (--fresh computes them again)")
+    say(f"report: {outcome.folder / 'report.html'}")
+
+
+def say(text: str) -> None:
+    """Print a sentence as it is."""
+    OUT.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def show_error(sentence: str) -> None:
+    """Print what is at fault."""
+    ERR.print(f"[bold red]error[/] {escape(sentence)}", soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def running(arguments: dict[str, Any]) -> Iterator[Execution]:
+    """How a command's arguments say that work is carried out: progress is shown while inside."""
+    from phaseloom.compute.execution import Execution
+
+    workers = arguments.get("workers")
+    with (
+        _threads(workers),
+        _told(arguments.get("verbose", False)),
+        bars(arguments.get("quiet", False)) as progress,
+    ):
+        yield Execution(
+            workers=workers,
+            scheduler=arguments.get("scheduler"),
+            device=arguments.get("device") or "auto",
+            progress=progress,
+            fresh=arguments.get("fresh", False),
+        )
+
+
+@contextmanager
+def bars(quiet: bool) -> Iterator[Progress]:
+    """Bars on a terminal, a line now and then elsewhere."""
+    from phaseloom.compute.progress import SILENT, Bars, Lines
+
+    if quiet:
+        yield SILENT
+    elif not ERR.is_terminal:
+        yield Lines(ERR)
+    else:
+        with Bars(ERR).shown() as shown:
+            yield shown
+
+
+@contextmanager
+def _told(verbose: bool) -> Iterator[None]:
+    """Print what the log file is told, where that is asked for."""
+    if not verbose:
+        yield
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    # Warnings are on the console already.
+    handler.addFilter(lambda record: record.levelno == logging.INFO)
+    logger = logging.getLogger("phaseloom")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def _threads(workers: int | None) -> Iterator[None]:
+    """Let Fourier transforms use that many threads; all else gains nothing from more than one."""
+    from scipy import fft
+
+    with fft.set_workers(workers or os.cpu_count() or 1):
+        yield
+
+
+def print_json(facts: dict[str, Any]) -> None:
+    """Print facts for a program."""
+    sys.stdout.write(json.dumps(_finite(facts), indent=2, ensure_ascii=False) + "\n")
+
+
+def _finite(fact: Any) -> Any:
+    """JSON has no word for what is not a number: null."""
+    if isinstance(fact, dict):
+        return {key: _finite(value) for key, value in fact.items()}
+    if isinstance(fact, list):
+        return [_finite(value) for value in fact]
+    return None if isinstance(fact, float) and not math.isfinite(fact) else fact

@@ -1,0 +1,62 @@
+"""Options of the phase maps of X-ray stacks: preparation, and mapping of phases."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import NonNegativeFloat
+
+from phaseloom.options import Options, option
+
+
+class Preparation(Options):
+    """From counts to optical density."""
+
+    align: bool = option(True, "remove drift between the energies, crop to the common field")
+    dark: float = option(0.0, "detector reading without beam", unit="counts", expert=True, ge=0)
+    despike: bool = option(True, "replace single wild readings", expert=True)
+    baseline: bool = option(
+        True, "take each pixel's mean optical density before the edge off", expert=True
+    )
+    thin: float = option(
+        0.1,
+        "pixels below this part of the median thickness are left out",
+        expert=True,
+        ge=0,
+    )
+    thick: float = option(
+        3.0,
+        "pixels above this optical density are saturated and left out",
+        expert=True,
+        gt=0,
+    )
+
+
+class PhaseMapping(Options):
+    """From optical density to phases."""
+
+    resolve: Literal["gmvae", "likelihood", "pearson"] = option(
+        "gmvae",
+        "what gives ambiguous pixels their phase: the latent space, count-weighted fits, or the "
+        "better correlation",
+    )
+    margin: Literal["noise"] | NonNegativeFloat = option(
+        0.005,
+        "a pixel is ambiguous when its two best correlations are no farther apart; noise: than "
+        "counting noise makes them",
+    )
+    shift: Literal["auto"] | float = option(
+        "auto",
+        "how far the energies read too high against the references; auto: fitted for every stack, "
+        "applied where significant",
+        unit="eV",
+    )
+    smooth: float = option(0.0, "strength of the spatial prior (Potts field); 0: none", ge=0)
+    value_name: str = option("value", "what the phases' numbers are, such as sodium content x")
+    latent_dims: int = option(3, "dimensions of the latent space", expert=True, ge=2, le=16)
+    covariance: Literal["noise", "pooled"] = option(
+        "noise",
+        "covariance of the Mahalanobis distance: counting noise of each pixel, or pooled within "
+        "classes",
+        expert=True,
+    )

@@ -1,0 +1,120 @@
+"""What a method of the package is to recipes, runs, command line and demonstrations.
+
+A method has a folder here (:data:`phaseloom.methods.METHODS` names it) with two modules that the
+others find: ``recipe`` holds ``RECIPE``, the class of its recipes, and ``example()``; ``method``
+holds ``METHOD``, a :class:`Method`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from phaseloom.methods import METHODS
+from phaseloom.workflow.recipe import Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from rich.console import Console
+
+    from phaseloom.compute.execution import Execution
+    from phaseloom.workflow.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a method has computed, and kept by its checkpoints.
+
+    Parameters
+    ----------
+    groups
+        Groups of the results by path, those of earlier methods that the report shows included.
+    inputs
+        Fingerprints of what it was computed from, by name.
+    attributes
+        By group, what is to stand in its attributes; None removes one.
+    stated
+        Groups whose attributes say what was done: recipe, versions, inputs.
+    owned
+        Groups below which nothing but this run's stages stays.
+    """
+
+    groups: dict[str, xr.Dataset]
+    inputs: dict[str, str]
+    attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    stated: tuple[str, ...] = ()
+    owned: tuple[str, ...] = ()
+
+
+class Demo(Protocol):
+    """Simulates files of known truth, computes from them as a user would, and scores."""
+
+    def __call__(
+        self, folder: Path, *, size: int, seed: int, execution: Execution, overwrite: bool
+    ) -> tuple[Outcome, dict[str, Any]]:
+        """The outcome, and scores by name."""
+
+
+def _nothing(*_: Any) -> Sequence[Any]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method's parts of the frame that every run goes through.
+
+    The frame (:func:`phaseloom.workflow.run.run_recipe`) owns the folder, collects warnings, keeps
+    stages, states recipe and versions, writes tables, figures and report.
+
+    Parameters
+    ----------
+    compute
+        Does what a recipe says: recipe, execution (its checkpoints are the folder's), truth of
+        simulated data (or None) → :class:`Computed`.
+    tables
+        Results and recipe → tables by name.
+    facts
+        Results → the answer in few numbers, JSON-able, under the name of what it is about.
+    show, show_scores
+        Print facts, or a demonstration's scores, on a console.
+    demo
+        The demonstration.
+    sizes
+        Of the demonstration along a side: least, default, most.
+    write_more
+        Recipe and results → files beside figures, tables and report.
+    groups_made
+        Folder → groups that ``--fresh`` computes again where the folder's peaks are the input.
+    """
+
+    compute: Callable[[Any, Execution, xr.Dataset | None], Computed]
+    tables: Callable[[xr.DataTree, Any], dict[str, pd.DataFrame]]
+    facts: Callable[[xr.DataTree], dict[str, Any]]
+    show: Callable[[dict[str, Any], Console], None]
+    show_scores: Callable[[dict[str, Any], Console], None]
+    demo: Demo
+    sizes: tuple[int, int, int]
+    write_more: Callable[[Any, xr.DataTree], Sequence[Path]] = _nothing
+    groups_made: Callable[[Path], Sequence[str]] = _nothing
+
+
+def method_of(name: str) -> Method:
+    """The method of a command or recipe."""
+    method: Method = import_module(f"phaseloom.workflow.{METHODS[name]}.method").METHOD
+    return method
+
+
+def recipe_class(name: str) -> type[Recipe]:
+    """The class of the recipes of a method; nothing heavy is imported."""
+    recipe: type[Recipe] = import_module(f"phaseloom.workflow.{METHODS[name]}.recipe").RECIPE
+    return recipe
+
+
+def example_recipe(name: str) -> Recipe:
+    """The recipe that ``phaseloom new`` prints."""
+    recipe: Recipe = import_module(f"phaseloom.workflow.{METHODS[name]}.recipe").example()
+    return recipe

@@ -1,0 +1,107 @@
+"""Orientation maps in few numbers, for console and programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.markup import escape
+from rich.table import Table
+
+from phaseloom.workflow.outcome import TIMES
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from rich.console import Console
+
+_GROUP = "orientation"
+
+_SURE = 0.95
+"""Pixels of at least this probability are called sure."""
+
+
+def facts(results: xr.DataTree) -> dict[str, Any]:
+    """``orientation``: the map in few numbers.
+
+    Parameters
+    ----------
+    results
+        With ``/orientation`` and ``/orientation/grains``.
+    """
+    data = results[_GROUP].to_dataset()
+    phase = data["phase"].to_numpy()
+    indexed = phase >= 0
+    numbers: dict[str, Any] = {
+        "patterns": int(phase.size),
+        "scan_shape": list(phase.shape),
+        "fractions": {
+            str(name): float((phase == number).mean())
+            for number, name in enumerate(data["phase_name"].to_numpy())
+        },
+        "unindexed": float((~indexed).mean()),
+        "sure": float((data["probability"].to_numpy() >= _SURE).mean()),
+        "ambiguous": float(data["ambiguous"].to_numpy().mean()),
+        "grains": int(results[f"{_GROUP}/grains"]["grain"].max()) + 1,
+    }
+    for name in ("correlation", "matched", "explained", "residual"):
+        numbers[name] = _median(data[name].to_numpy()[indexed])
+    if "overlap_phase" in data:
+        numbers["overlaps"] = float((data["overlap_phase"].to_numpy() >= 0).mean())
+    if "peaks" in results.children:
+        numbers["registering_seconds"] = float(results["peaks"].attrs.get("seconds", np.nan))
+    for name in TIMES:
+        numbers[name] = float(data.attrs.get(name, np.nan))
+    return {"orientation": numbers}
+
+
+def show_orientations(facts: dict[str, Any], console: Console) -> None:
+    """Print phases, how sure, how many grains, how fast; files for other programs."""
+    numbers = facts["orientation"]
+    rows, columns = numbers["scan_shape"]
+    table = Table(show_header=False)
+    table.add_row("patterns", f"{numbers['patterns']:,} ({rows}×{columns})")
+    for name, share in numbers["fractions"].items():
+        table.add_row(escape(name), f"{share:.1%}")
+    table.add_row("unindexed", f"{numbers['unindexed']:.1%}")
+    table.add_row("sure (probability 0.95 or more)", f"{numbers['sure']:.1%}")
+    table.add_row("ambiguous", f"{numbers['ambiguous']:.1%}")
+    if "overlaps" in numbers:
+        table.add_row("with a second crystal", f"{numbers['overlaps']:.1%}")
+    table.add_row("grains", f"{numbers['grains']:,}")
+    for name, form in (("correlation", ".3f"), ("matched", ".0f"), ("explained", ".1%")):
+        if np.isfinite(numbers[name]):
+            table.add_row(f"{name}, median", format(numbers[name], form))
+    if np.isfinite(numbers.get("registering_seconds", np.nan)):
+        table.add_row("time to register", f"{numbers['registering_seconds']:.1f} s")
+    if np.isfinite(numbers["seconds"]):
+        speed = f"{numbers['patterns_per_second']:,.0f} patterns/s"
+        table.add_row("time to index", f"{numbers['seconds']:.1f} s, {speed}")
+    console.print(table)
+
+
+def show_orientation_scores(scores: dict[str, Any], console: Console) -> None:
+    """Print how a demonstration compares with the simulated truth."""
+    table = Table("", *scores["pixels"], title="against the simulated truth")
+    shown = list(scores["pixels"].values())
+    for name, label, form in (
+        ("pixels", "pixels", ",d"),
+        ("within_3_degrees", "right within 3°", ".1%"),
+        ("either", "… or the second crystal's", ".1%"),
+        ("both", "both crystals", ".1%"),
+        ("median_misorientation", "misorientation, median", ".3f"),
+        ("phase", "right phase", ".1%"),
+        ("probability", "mean probability", ".3f"),
+        ("calibration_error", "calibration error", ".3f"),
+        ("calibration_error_either", "… either crystal is right", ".3f"),
+    ):
+        table.add_row(label, *("–" if np.isnan(s[name]) else format(s[name], form) for s in shown))
+    console.print(table)
+    found = Table("true phase", *(escape(f"found {n}") for n in scores["found"]))
+    for name, counts in scores["confusion"].items():
+        found.add_row(escape(name), *(f"{n:,}" for n in counts))
+    console.print(found)
+
+
+def _median(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else float("nan")

@@ -8,7 +8,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phaseloom.view.panels import Row, draw_map, draw_phases, page
+from phaseloom.view.pages import Row, page
+from phaseloom.view.panels import draw_map, draw_phases
 from phaseloom.view.style import (
     AMBIGUOUS_COLOUR,
     OUTSIDE_COLOUR,

@@ -1,8 +1,17 @@
 """Figures and reports of finished maps; reads results, computes no science.
 
 :func:`write_figures` and :func:`write_report` turn a result tree into ``figures/*.png`` and a
-self-contained ``report.html``; the single figures are in :mod:`phaseloom.view.stxm.maps` and
-:mod:`phaseloom.view.peaks.maps`, what each method shows in :mod:`phaseloom.view.methods`.
+self-contained ``report.html``.
+
+- figures, report: the two functions
+- methods: which methods a result holds, and how a method adds its section
+- stxm, peaks, orientation, components: figures and report section of each method
+- panels: contents of panels (maps, maps of classes, colour bars, legends)
+- pages: layout of figures (rows of panels, panel letters)
+- parts: parts of the report (sections, captions, methods text with citations)
+- results, scans: access to results of STXM stacks and of 4D-STEM scans
+- scales: colour scales of diffraction patterns
+- style: colours, fonts, scale bars, legends
 """
 
 from __future__ import annotations

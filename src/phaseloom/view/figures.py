@@ -23,7 +23,7 @@ def write_figures(
     Parameters
     ----------
     folder
-        Made when it does not exist.
+        Created when it does not exist.
     tree
         Result with any of the groups ``/stxm``, ``/peaks``, ``/components`` and ``/orientation``;
         which figures each gives is in :mod:`phaseloom.view.methods`.

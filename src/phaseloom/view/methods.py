@@ -1,12 +1,16 @@
-"""What each method of the package puts into figures and report, method by method.
+"""Sections of the report and figures, method by method.
 
-A method is a folder of this package with a module ``section``:
+A method is a folder of this package, such as ``phaseloom/view/peaks``, with a module ``section``
+that offers the three functions of :class:`Method`:
 
-- ``present(tree)``: whether the result holds anything of it;
-- ``figures(tree, tables)``: what draws its figures, by file name;
-- ``section(tree, figures, tables)``: its part of the report, a :class:`Section`.
+- ``present(tree)``: whether the result holds anything of the method;
+- ``figures(tree, tables)``: functions that draw its figures, by file name without ``.png``;
+- ``section(tree, figures, tables)``: its :class:`~phaseloom.view.parts.Section` of the report,
+  most simply from a :class:`~phaseloom.view.parts.Contents` with title, headings and captions.
 
-A new method is one more line in :data:`phaseloom.methods.METHODS`.
+To add a method, write such a folder and one line in :data:`phaseloom.methods.METHODS`: figures and
+report take it from there, in the order of that table. The folder uses the front modules
+(``pages``, ``panels``, ``parts``, ``scans``, ``style`` …) and no other method's folder.
 """
 
 from __future__ import annotations
@@ -23,16 +27,16 @@ if TYPE_CHECKING:
 
 
 class Method(Protocol):
-    """What the module ``section`` of a method offers."""
+    """Functions of the module ``section`` of a method."""
 
     def present(self, tree: xr.DataTree) -> bool:
         """Whether the result holds anything of this method."""
 
     def figures(self, tree: xr.DataTree, tables: Tables) -> Draws:
-        """What draws each figure the result has the data for, by file name."""
+        """Functions that draw the figures for which the result holds the data, by file name."""
 
     def section(self, tree: xr.DataTree, figures: Figures, tables: Tables) -> Section:
-        """What the report says of this method."""
+        """The section of this method in the report."""
 
 
 def methods_of(tree: xr.DataTree) -> list[Method]:
@@ -46,11 +50,11 @@ def methods_of(tree: xr.DataTree) -> list[Method]:
     modules = [
         cast(Method, import_module(f"phaseloom.view.{name}.section")) for name in METHODS.values()
     ]
-    found = [module for module in modules if module.present(tree)]
-    if not found:
+    present = [module for module in modules if module.present(tree)]
+    if not present:
         raise InputError(
             "the result holds no STXM phase map, no diffraction peaks, no components and no "
             "orientation map",
             "map a stack, or register, cluster or index a scan first",
         )
-    return found
+    return present

@@ -1,4 +1,4 @@
-"""The layout of a figure: rows of panels on a page, their letters, and what fills them."""
+"""Layout of figures: pages of panels in rows, and panel letters."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Row:
 def equal_boxes(
     count: int, *, columns: int, left: float = EDGE, right: float = EDGE, gap: float = GAP
 ) -> tuple[tuple[float, float], ...]:
-    """``count`` boxes of the width that ``columns`` of them have on the page."""
+    """``count`` boxes, as wide as ``columns`` of them side by side on the page."""
     width = (PAGE_WIDTH - left - right - gap * (columns - 1)) / columns
     return tuple((left + i * (width + gap), width) for i in range(count))
 
@@ -51,7 +51,7 @@ def equal_boxes(
 def page(
     rows: Sequence[Row], *, below: float = 0.0, width: float = PAGE_WIDTH
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with panels where the rows say.
+    """An empty figure with panels in rows.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def page(
 
 
 def letter(axes: Sequence[Axes]) -> None:
-    """Name panels a, b, c … in bold before their titles."""
+    """Label panels a, b, c … in bold before their titles."""
     for index, panel in enumerate(axes):
         title = panel.get_title(loc="left")
         panel.set_title(panel_letter(index), loc="left", fontsize=8, fontweight="bold")
@@ -104,7 +104,7 @@ def letter(axes: Sequence[Axes]) -> None:
 
 
 def panel_letter(index: int) -> str:
-    """A … z, then aa, ab …"""
+    """Letter of a panel: a … z, then aa, ab …"""
     turn, place = divmod(index, len(ascii_lowercase))
     return (ascii_lowercase[turn - 1] if turn else "") + ascii_lowercase[place]
 
@@ -148,14 +148,14 @@ def flat(axes: Sequence[Sequence[Axes]]) -> list[Axes]:
 def filled_page(
     rows: Sequence[Row], draws: Sequence[Callable[[Axes], Any]], *, below: float = 0.0
 ) -> Figure:
-    """A lettered page, every panel of which is filled by its own function.
+    """A page of panels, each drawn by its own function, with panel letters.
 
     Parameters
     ----------
     rows
         From top to bottom, with as many boxes together as there are functions.
     draws
-        What fills the panels, row by row.
+        Functions that draw into the panels, row by row.
     below
         As for :func:`page`.
     """

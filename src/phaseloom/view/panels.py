@@ -1,4 +1,4 @@
-"""What fills a panel: maps, maps of classes, colour bars, legends."""
+"""Contents of panels: maps, maps of classes, colour bars, legends."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def map_aspect(dataset: xr.Dataset) -> float:
 
 
 def map_columns(aspect: float) -> int:
-    """How many maps of this aspect make a readable row."""
+    """Number of maps of this aspect ratio in a row."""
     return 4 if aspect <= 1.6 else 3 if aspect <= 3.2 else 2
 
 
@@ -55,7 +55,7 @@ def draw_map(
     mask: ArrayLike | None = None,
     bar_colour: str | None = "black",
 ) -> Any:
-    """Draw a map, y as the dataset says, with a scale bar; outside ``mask`` it is left light.
+    """Draw a map with a scale bar; pixels outside ``mask`` are left light.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def draw_classes(
     *,
     title: str,
 ) -> None:
-    """Draw a map of few named classes with its own legend below; negative classes stay light.
+    """Draw a map of named classes with its legend below; negative classes stay light.
 
     Parameters
     ----------
@@ -268,7 +268,7 @@ def phase_legend(
     unknown: bool = False,
     columns: int | None = None,
 ) -> None:
-    """The phases' legend along the lower edge, in the room :func:`legend_room` reserves."""
+    """Legend of the phases along the lower edge, in the room :func:`legend_room` reserves."""
     handles = phase_handles(names, ambiguous=ambiguous, unknown=unknown)
     figure.legend(
         handles=handles,

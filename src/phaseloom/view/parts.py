@@ -40,9 +40,9 @@ class Picture:
     data
         PNG as base64.
     width
-        In percent of the page, so that type has one size in all figures.
+        In percent of the page, so that all figures have one font size.
     caption, alternative
-        What it shows; a text for those who cannot see it.
+        Caption; alternative text.
     """
 
     data: str
@@ -61,7 +61,7 @@ class Chapter:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """What one method says in the report.
+    """The section of one method in the report.
 
     Parameters
     ----------
@@ -73,13 +73,13 @@ class Section:
         What was done, for the methods section of a paper; its numbers in brackets count
         ``citations``.
     columns, rows
-        The numbers that matter: headings of the columns, and per row a label and its values.
+        Table of key numbers: headings of the columns, and per row a label and its values.
     summary
         Figures shown before the numbers; None when there are none.
     chapters
         Figures shown after them.
     legend
-        Names with their colours, for the head of the report.
+        Names with their colours, shown at the top of the report.
     units
         By table, by column: the unit of its numbers.
     """
@@ -97,7 +97,7 @@ class Section:
 
 
 def picture(figure: Path | bytes, *, caption: str, alternative: str) -> Picture:
-    """A figure of a file, or of its bytes, as the report holds it."""
+    """A figure (file or bytes) as the report embeds it."""
     data = figure if isinstance(figure, bytes) else Path(figure).read_bytes()
     return Picture(
         data=base64.b64encode(data).decode("ascii"),
@@ -219,24 +219,24 @@ class Contents:
 
 
 def _width(png: bytes) -> int:
-    """Width in percent of a page figure's; the header of a PNG file holds its pixels."""
+    """Width in percent of a full page figure, from the header of the PNG file."""
     full = PAGE_WIDTH * float(FIGURE_STYLE["savefig.dpi"])
     return min(100, round(100 * int.from_bytes(png[16:20], "big") / full))
 
 
 def facts(tree: xr.DataTree, name: str) -> dict[str, str]:
-    """Versions or inputs from the attributes (JSON) of the tree, or of its groups together."""
+    """Versions or inputs in the attributes (JSON) of the tree, or of all its groups."""
     nodes = [tree] if name in tree.attrs else list(tree.children.values())
-    held: dict[str, str] = {}
+    collected: dict[str, str] = {}
     for node in nodes:
         text = node.attrs.get(name, "{}")
-        found = json.loads(text) if isinstance(text, str) else dict(text)
-        held |= {str(key): str(value) for key, value in found.items()}
-    return held
+        entries = json.loads(text) if isinstance(text, str) else dict(text)
+        collected |= {str(key): str(value) for key, value in entries.items()}
+    return collected
 
 
 def percent(share: float, *, digits: int = 1) -> str:
-    """A share as a percentage; a small one that is not zero does not read as zero."""
+    """A fraction as a percentage; below the last digit as "< 0.1 %", so that it differs from 0."""
     smallest = 10.0**-digits
     if 0 < 100 * share < smallest / 2:
         return f"< {smallest:g} %"

@@ -1,4 +1,4 @@
-"""The report: one HTML file that holds everything, readable without phaseloom or a network."""
+"""The report: one self-contained HTML file with figures, key numbers, methods and versions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from phaseloom.view.parts import facts
 __all__ = ["write_report"]
 
 ROWS = 20
-"""Rows of a table that the report shows; the files hold all."""
+"""Largest number of rows of a table in the report; the CSV files hold all."""
 
 
 def write_report(
@@ -47,7 +47,7 @@ def write_report(
     recipe
         The resolved recipe (TOML).
     title
-        Heading of the report; by default what the result holds.
+        Heading of the report; by default the titles of its sections.
 
     Raises
     ------
@@ -64,7 +64,9 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    units = {name: held for section in sections for name, held in section.units.items()}
+    units = {
+        table: of_columns for section in sections for table, of_columns in section.units.items()
+    }
     html = environment.get_template("report.html.j2").render(
         title=title or " · ".join(section.title for section in sections),
         sections=sections,
@@ -98,7 +100,7 @@ def _column(column: str, units: Mapping[str, str]) -> str:
 
 
 def _cell(column: object, value: object) -> str:
-    """A table's cell: shares in percent, four figures otherwise, a dash for what is missing."""
+    """A cell of a table: fractions in percent, other numbers to four digits, a dash for NaN."""
     if isinstance(value, float | np.floating):
         if not np.isfinite(value):
             return "–"

@@ -1,4 +1,4 @@
-"""What figures and the report read from a result tree."""
+"""Results of STXM stacks: access to phases, values, spectra and key numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from phaseloom.view.style import field_of_view, spread
 
 NOT_FITTED = "not fitted: fewer than six energies"
-"""Why there is no energy shift; the only reason there can be."""
+"""Reason for a missing energy shift; there is no other."""
 
 
 def stxm_stacks(tree: xr.DataTree) -> dict[str, xr.Dataset]:
@@ -67,7 +67,7 @@ def value_limits(datasets: Sequence[xr.Dataset]) -> tuple[float, float]:
 
 
 def value_label(dataset: xr.Dataset) -> str:
-    """What the value is, with its unit, from its attributes; "Value" when they are silent."""
+    """Name of the value with its unit, from its attributes; "Value" without them."""
     array = value_map(dataset)
     attrs = {} if array is None else array.attrs
     name = str(attrs.get("long_name", "") or dataset["phase_value"].attrs.get("long_name", ""))
@@ -122,20 +122,20 @@ def resolution_method(tree: xr.DataTree) -> str | None:
 
 
 def numbers(dataset: xr.Dataset) -> dict[str, str]:
-    """The numbers that decide how far a map can be trusted, as text by their label.
+    """Key numbers of a map, as text by their label.
 
     Parameters
     ----------
     dataset
-        Result of one stack. What it does not hold is left out.
+        Result of one stack; numbers that it does not hold are left out.
     """
     mask = dataset["mask"].to_numpy()
     inside = max(1, int(mask.sum()))
     energy = dataset["energy"].to_numpy()
     ny, nx = mask.shape
     charge = state_of_charge(dataset)
-    said = {} if charge is None else {"State of charge": f"{charge:.4g}"}
-    said |= {
+    texts = {} if charge is None else {"State of charge": f"{charge:.4g}"}
+    texts |= {
         "Field": f"{nx} × {ny} pixels{field_text(dataset)}",
         "Energies": f"{energy.size}, {energy[0]:.1f} to {energy[-1]:.1f} eV",
         "Particle pixels": f"{int(mask.sum()):,}",
@@ -147,18 +147,18 @@ def numbers(dataset: xr.Dataset) -> dict[str, str]:
             (2, "Saturated"),
             (3, "Invalid or not common to all frames"),
         ):
-            said[f"{label}, left out"] = f"{int((reason == code).sum()):,} pixels"
+            texts[f"{label}, left out"] = f"{int((reason == code).sum()):,} pixels"
     if "i0" in dataset and bool(dataset["i0"].notnull().any()):
         i0 = dataset["i0"].to_numpy()
         units = str(dataset["i0"].attrs.get("units", "counts")).replace("1", "").strip()
-        said["Incident intensity, median"] = f"{np.nanmedian(i0):.4g} {units}".strip()
+        texts["Incident intensity, median"] = f"{np.nanmedian(i0):.4g} {units}".strip()
     if "shift_y" in dataset:
         size = np.hypot(dataset["shift_y"].to_numpy(), dataset["shift_x"].to_numpy())
-        said["Drift"] = (
+        texts["Drift"] = (
             f"{np.sqrt(np.nanmean(size**2)):.2f} px rms, {np.nanmax(size):.2f} px at most"
         )
     if "energy_shift" in dataset.attrs:
-        said["Energy shift"] = energy_shift_text(dataset)
+        texts["Energy shift"] = energy_shift_text(dataset)
     for name, label, form in (
         ("energy_shift_chi2", "Reduced χ² at this shift", ".2f"),
         ("energy_shift_chi2_at_zero", "Reduced χ² without it", ".2f"),
@@ -166,10 +166,10 @@ def numbers(dataset: xr.Dataset) -> dict[str, str]:
     ):
         number = float(dataset.attrs.get(name, np.nan))
         if np.isfinite(number):
-            said[label] = format(number, form).replace("%", " %")
+            texts[label] = format(number, form).replace("%", " %")
     if "margin" in dataset.attrs:
         margin = dataset.attrs["margin"]
-        said["Margin of ambiguity"] = f"{margin:.3g}" if isinstance(margin, float) else str(margin)
+        texts["Margin of ambiguity"] = f"{margin:.3g}" if isinstance(margin, float) else str(margin)
     for name, label in (
         ("ambiguous", "Ambiguous"),
         ("false_assignment", "False assignments"),
@@ -177,47 +177,47 @@ def numbers(dataset: xr.Dataset) -> dict[str, str]:
     ):
         if name in dataset:
             share = int((dataset[name].to_numpy() & mask).sum()) / inside
-            said[label] = f"{100 * share:.2f} %"
-    said["Unknown"] = f"{100 * int((dataset['phase'] == -2).sum()) / inside:.2f} %"
+            texts[label] = f"{100 * share:.2f} %"
+    texts["Unknown"] = f"{100 * int((dataset['phase'] == -2).sum()) / inside:.2f} %"
     if "chi2" in dataset:
         chi2 = dataset["chi2"].to_numpy()[mask]
         if np.isfinite(chi2).any():
-            said["Fit residual, median reduced χ²"] = f"{np.nanmedian(chi2):.2f}"
+            texts["Fit residual, median reduced χ²"] = f"{np.nanmedian(chi2):.2f}"
     if np.isfinite(dataset.attrs.get("residual", np.nan)):
-        said["Fit residual, rms"] = f"{dataset.attrs['residual']:.4f} optical density"
+        texts["Fit residual, rms"] = f"{dataset.attrs['residual']:.4f} optical density"
     if "posterior" in dataset:
         winner = dataset["posterior"].max("reference").to_numpy()[mask]
         if np.isfinite(winner).any():
-            said["Mean posterior of the likeliest phase"] = f"{np.nanmean(winner):.3f}"
-    return said
+            texts["Mean posterior of the likeliest phase"] = f"{np.nanmean(winner):.3f}"
+    return texts
 
 
 def energy_shift(dataset: xr.Dataset) -> tuple[float, float, float]:
-    """The shift found, its standard error, and the shift applied (0 when none was), in eV.
+    """Fitted energy shift, its standard error, and the shift applied (0 when none was), in eV.
 
     From the attributes ``energy_shift_fitted`` (or ``energy_shift``), ``energy_shift_error``,
     ``energy_shift`` and ``energy_shift_applied``; NaN where they are silent.
     """
     attrs = dataset.attrs
     stated = float(attrs.get("energy_shift", np.nan))
-    found = float(attrs.get("energy_shift_fitted", stated))
+    fitted = float(attrs.get("energy_shift_fitted", stated))
     applied = stated if attrs.get("energy_shift_applied") else 0.0
-    return found, float(attrs.get("energy_shift_error", np.nan)), applied
+    return fitted, float(attrs.get("energy_shift_error", np.nan)), applied
 
 
 def energy_shift_text(dataset: xr.Dataset) -> str:
-    """The energy shift in words: found, with its error, and what of it was applied."""
-    found, error, applied = energy_shift(dataset)
-    text = f"{found:+.3f} eV" if not np.isfinite(error) else f"{found:+.3f} ± {error:.3f} eV"
+    """The energy shift as text: fitted, with its standard error, and applied."""
+    fitted, error, applied = energy_shift(dataset)
+    text = f"{fitted:+.3f} eV" if not np.isfinite(error) else f"{fitted:+.3f} ± {error:.3f} eV"
     if applied == 0.0:
-        return f"{text}, not applied" if np.isfinite(found) else NOT_FITTED
-    if abs(applied - found) < 5e-4:
+        return f"{text}, not applied" if np.isfinite(fitted) else NOT_FITTED
+    if abs(applied - fitted) < 5e-4:
         return f"{text}, applied"
-    return f"{text if np.isfinite(found) else NOT_FITTED}; {applied:+.3f} eV applied"
+    return f"{text if np.isfinite(fitted) else NOT_FITTED}; {applied:+.3f} eV applied"
 
 
 def has_energy_shift_curve(dataset: xr.Dataset) -> bool:
-    """Whether χ² of trial energy shifts is there to be drawn; with few energies none is fitted."""
+    """Whether the result holds χ² of trial energy shifts; with few energies none is fitted."""
     curve = dataset.get("energy_shift_trial_chi2")
     return curve is not None and bool(np.isfinite(curve).any())
 

@@ -1,4 +1,4 @@
-"""Colour scales of diffraction patterns: counts, and the significance of the peaks in them."""
+"""Colour scales of diffraction patterns: counts, and signal-to-noise ratio of the peaks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap, Normalize
 
 FEWEST_COUNTS = 10.0
-"""The scale of counts reaches at least this far: two counts are not drawn as if they were many."""
+"""Least upper end of the scale of counts, so that single counts do not look strong."""
 
 
 def counts_norm(patterns: NDArray[np.float64]) -> Normalize:
@@ -51,11 +51,11 @@ def counts_norm(patterns: NDArray[np.float64]) -> Normalize:
     )
 
 
-def significance_norm(found: NDArray[np.float64]) -> Normalize:
-    """Logarithmic colour scale of the significances of peaks."""
+def significance_norm(significance: NDArray[np.float64]) -> Normalize:
+    """Logarithmic colour scale of the significance (signal-to-noise ratio) of peaks."""
     from matplotlib.colors import LogNorm
 
-    usable = found[np.isfinite(found) & (found > 0)]
+    usable = significance[np.isfinite(significance) & (significance > 0)]
     if usable.size == 0:
         return LogNorm(1.0, 10.0)
     low, high = np.percentile(usable, [2.0, 98.0])
@@ -63,7 +63,7 @@ def significance_norm(found: NDArray[np.float64]) -> Normalize:
 
 
 def significance_colours() -> Colormap:
-    """Colours of the significances: a perceptual map without the part too light for white paper."""
+    """Colour map of the significance: perceptually uniform, without its lightest part."""
     import matplotlib as mpl
     from matplotlib.colors import ListedColormap
 
@@ -71,14 +71,14 @@ def significance_colours() -> Colormap:
 
 
 def count_ticks(norm: Normalize) -> list[float]:
-    """Round counts for a colour bar, about evenly apart on its scale."""
+    """Round counts for the ticks of a colour bar, about evenly spaced on its scale."""
     low, high = float(norm.vmin or 0.0), float(norm.vmax or FEWEST_COUNTS)
     ticks: list[float] = []
     for place in np.linspace(0.0, 1.0, 6):
-        wanted = float(norm.inverse(place))
+        target = float(norm.inverse(place))
         # The roundest number that is near enough on the scale.
         for step in (10.0**power * m for power in range(9, -1, -1) for m in (5.0, 2.0, 1.0)):
-            near = step * round(wanted / step)
+            near = step * round(target / step)
             if low <= near <= high and abs(float(norm(near)) - place) < 0.07:
                 if not ticks or float(norm(near) - norm(ticks[-1])) > 0.13:
                     ticks.append(near)
@@ -95,7 +95,7 @@ def round_between(low: float, high: float) -> list[float]:
 
 
 def _apart(values: NDArray[np.float64], where: NDArray[np.float64]) -> list[float]:
-    """Of ascending values those at least a fifth of the scale apart."""
+    """Those of the ascending values that are at least a fifth of the scale apart."""
     kept: list[float] = []
     last = -np.inf
     for value, place in zip(values.tolist(), where.tolist(), strict=True):

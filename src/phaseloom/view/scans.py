@@ -1,4 +1,4 @@
-"""Results of 4D-STEM scans: what the groups of peaks, components and orientations share."""
+"""Results of 4D-STEM scans: access shared by the groups of peaks, components, orientations."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def number(attrs: Mapping[str, Any], name: str) -> float:
 def group_of(
     tree: xr.DataTree, name: str, *, needs: Iterable[str], absent: tuple[str, str]
 ) -> xr.DataTree:
-    """A group of a result.
+    """A group of a result with the variables it must hold.
 
     Parameters
     ----------
@@ -78,14 +78,14 @@ def group_of(
     name
         Of the group.
     needs
-        Variables without which the group is of no use.
+        Variables that the group must hold.
     absent
-        What is missing, and what to do about it.
+        Message and hint of the error.
 
     Raises
     ------
     InputError
-        With the words of ``absent``, when the group or one of the variables is not there.
+        When the group or one of the variables is missing.
     """
     group = tree.children.get(name)
     if group is None or any(variable not in group for variable in needs):
@@ -94,7 +94,7 @@ def group_of(
 
 
 def subgroups(group: xr.DataTree, names: Iterable[str]) -> dict[str, xr.Dataset]:
-    """Those of the named groups below a group that there are, without its own coordinates."""
+    """The named groups below a group, where they exist, without inherited coordinates."""
     children = group.children
     return {name: children[name].to_dataset(inherit=False) for name in names if name in children}
 

@@ -1,4 +1,4 @@
-"""How phaseloom's figures look: colours, type, scale bars, legends.
+"""Style of all figures: colours, fonts, scale bars, legends.
 
 Phase colours follow Okabe and Ito (Color Universal Design, 2008), without its black, grey and
 too light tones, which mean something else here; continuous maps are perceptually uniform. Maps
@@ -39,7 +39,7 @@ DISPLACEMENT_MAP = "RdBu_r"
 SIGNIFICANCE_MAP = "plasma"
 
 PAGE_WIDTH = 7.2
-"""Two columns of a journal page, in inches."""
+"""Width of two columns of a journal page, in inches."""
 
 FIGURE_STYLE: dict[str, Any] = {
     "figure.dpi": 100,
@@ -84,7 +84,7 @@ _LENGTHS_IN_MICROMETRES = {
 
 @contextmanager
 def publication() -> Iterator[None]:
-    """Draw and save within this context to have phaseloom's type, lines and resolution."""
+    """Context in which figures are drawn and saved with the fonts, lines and resolution here."""
     import matplotlib as mpl
 
     with mpl.rc_context(FIGURE_STYLE):

@@ -171,18 +171,18 @@ def test_true_grains_take_the_numbers_of_their_components(make_components: MakeC
     assert (true_components(found)[crystal] == found.label[crystal]).all()
     figure = truth_figure(components(make_components(truth=True)))
     said = figure.axes[2].get_legend().get_texts()[0].get_text()
-    assert said.startswith("right, 9")
-    with pytest.raises(InputError, match="nothing is known"):
+    assert said.startswith("same, 9")
+    with pytest.raises(InputError, match="true grains of the scan are not known"):
         truth_figure(components(make_components()))
 
 
 def test_what_is_not_there_is_told(make_components: MakeComponents) -> None:
     tree = make_components(k=1, choose="given", compared=False)
-    with pytest.raises(InputError, match="no position holds two"):
+    with pytest.raises(InputError, match="no position holds overlapping"):
         overlap_figure(components(tree))
-    with pytest.raises(InputError, match="no two components touch"):
+    with pytest.raises(InputError, match="no two components are adjacent"):
         network_figure(components(tree), network_of(tree))
-    with pytest.raises(InputError, match="no other method"):
+    with pytest.raises(InputError, match="no labels of other methods"):
         methods_figure(components(tree))
     with pytest.raises(InputError, match="holds no components"):
         components(xr.DataTree())

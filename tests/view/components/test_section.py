@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from html import unescape
 from pathlib import Path
 
 import pytest
 import xarray as xr
 from component_maps import network_of
+from reading import text_of
 
 from phaseloom.view import style, write_figures, write_report
 from phaseloom.view.components.data import components
@@ -16,11 +16,6 @@ from phaseloom.view.components.section import CAPTIONS, figures, headline, numbe
 from phaseloom.view.methods import methods_of
 
 MakeComponents = Callable[..., xr.DataTree]
-
-
-def text_of(path: Path) -> str:
-    page = path.read_text(encoding="utf-8")
-    return unescape(re.sub(r"<style>.*?</style>|base64,[^\"]+", "", page, flags=re.DOTALL))
 
 
 def test_components_are_drawn_and_reported(
@@ -76,12 +71,12 @@ def test_the_numbers_are_those_of_the_components(make_components: MakeComponents
     assert said["Background"] == "component 1"
     assert said["Relative error"] == "0.0184"
     share = 100 * float((found.data["partner"] >= 0).mean())
-    assert said["Overlaps by the ratio of weights"].startswith(f"≥ 75 %: {share:.1f} %, ≥ 80 %")
+    assert said["Overlaps by ratio of the weights"].startswith(f"≥ 75 %: {share:.1f} %, ≥ 80 %")
     assert "k-means 0." in said["Agreement with other methods (adjusted Rand index)"]
     assert "Speed" not in said
     assert headline(found) == (
         "2,080 patterns from 8 components (7 grains and a background); relative error 0.0184 "
-        f"(noise alone: 0.0181); {share:.1f} % of the positions hold two."
+        f"(noise alone: 0.0181); {share:.1f} % of the positions hold two components."
     )
 
 
@@ -109,7 +104,7 @@ def test_methods_say_what_was_done_and_no_more(make_components: MakeComponents) 
     bare = xr.DataTree.from_dict({"/components": data})
     text = methods_text(bare).text
     assert "Their number, 8, was given." in text
-    for unsaid in ("scaled", "smallest", "T =", "s =", "Other", "noise", "None", "nan"):
+    for unsaid in ("scaled", "minimised", "T =", "s =", "Other", "noise", "None", "nan"):
         assert unsaid not in text
     assert len(methods_text(bare).citations) == 1
 
@@ -119,7 +114,7 @@ def test_the_update_rule_is_that_of_the_loss(make_components: MakeComponents) ->
     divergence = data.assign_attrs(loss_kind="kl", start="nndsvd", sparsity=0.1)
     tree = xr.DataTree.from_dict({"/components": divergence})
     text = methods_text(tree).text
-    assert "Kullback-Leibler divergence was made smallest by multiplicative updates [5]" in text
+    assert "Kullback-Leibler divergence was minimised by multiplicative updates [5]" in text
     assert "A penalty of 0.1 kept weights sparse." in text
     assert "Boutsidis" in methods_text(tree).citations[3]
     assert "Lee" in methods_text(tree).citations[4]

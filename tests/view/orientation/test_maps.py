@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,14 +10,14 @@ from matplotlib.colors import to_rgb
 
 from phaseloom import InputError
 from phaseloom.view.orientation import maps as draw
-from phaseloom.view.orientation.data import DARKEST, oriented
+from phaseloom.view.orientation.data import DARKEST, Oriented, oriented
 from phaseloom.view.orientation.poles import poles_figure
 from phaseloom.view.orientation.statistics import grain_sizes, statistics_figure
 from phaseloom.view.style import OUTSIDE_COLOUR, paint_labels
 
 MakeOrientation = Callable[..., xr.DataTree]
 Legible = Callable[[object], None]
-Draw = Callable[[xr.DataTree], object]
+Draw = Callable[[Oriented], object]
 
 FIGURES = (
     draw.ipf_figure,
@@ -28,30 +29,20 @@ FIGURES = (
 )
 
 
+AREAS = [((18, 24), ("Au", "LiFePO4")), ((5, 75), ("Au", "LiFePO4", "FePO4"))]
+STRIPES = [((60, 5), ("Au",)), ((1, 40), ("LiFePO4",))]
+
+
 @pytest.mark.parametrize(
-    ("shape", "names"), [((18, 24), ("Au", "LiFePO4")), ((5, 75), ("Au", "LiFePO4", "FePO4"))]
+    ("figure", "scan"), [*product(FIGURES, AREAS), *product(FIGURES[:2], STRIPES)]
 )
-@pytest.mark.parametrize("figure", FIGURES)
-def test_every_figure_is_legible(
+def test_figures_of_maps_of_any_shape_are_legible(
     make_orientation: MakeOrientation,
     legible: Legible,
     figure: Draw,
-    shape: tuple[int, int],
-    names: tuple[str, ...],
+    scan: tuple[tuple[int, int], tuple[str, ...]],
 ) -> None:
-    legible(figure(oriented(make_orientation(shape, names))))
-
-
-@pytest.mark.parametrize(("shape", "names"), [((60, 5), ("Au",)), ((1, 40), ("LiFePO4",))])
-@pytest.mark.parametrize("figure", FIGURES[:2])
-def test_maps_of_any_shape_are_legible(
-    make_orientation: MakeOrientation,
-    legible: Legible,
-    figure: Draw,
-    shape: tuple[int, int],
-    names: tuple[str, ...],
-) -> None:
-    made = figure(oriented(make_orientation(shape, names)))
+    made = figure(oriented(make_orientation(*scan)))
     legible(made)
     box = made.axes[0].get_window_extent()
     assert min(box.width, box.height) > 0.2 * made.dpi  # a line of pixels can be seen
@@ -142,7 +133,7 @@ def test_what_is_not_there_is_said(make_orientation: MakeOrientation) -> None:
     bare.attrs = {}
     with pytest.raises(InputError, match="which crystals"):
         oriented(xr.DataTree.from_dict({"/orientation": bare}))
-    with pytest.raises(InputError, match="no maps of its quality"):
+    with pytest.raises(InputError, match="no maps of its reliability"):
         draw.quality_figure(
             oriented(xr.DataTree.from_dict({"/orientation": first[["phase", "rotation"]]}))
         )

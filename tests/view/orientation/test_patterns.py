@@ -73,5 +73,5 @@ def test_indices_stand_beside_their_spots(make_orientation: MakeOrientation) -> 
 
 def test_without_a_sample_there_is_no_check(make_orientation: MakeOrientation) -> None:
     bare = make_orientation((18, 24))["orientation"].to_dataset()
-    with pytest.raises(InputError, match="no patterns"):
+    with pytest.raises(InputError, match="no sample patterns"):
         indexed_patterns_figure(oriented(xr.DataTree.from_dict({"/orientation": bare})))

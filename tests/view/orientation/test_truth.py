@@ -66,5 +66,5 @@ def test_missed_and_invented_crystals_are_told_apart(make_orientation: MakeOrien
 def test_a_measured_map_has_no_truth(make_orientation: MakeOrientation) -> None:
     tree = make_orientation((18, 24), truth=False)
     assert not has_truth(oriented(tree))
-    with pytest.raises(InputError, match="no truth"):
+    with pytest.raises(InputError, match="no ground truth"):
         truth_figure(oriented(tree))

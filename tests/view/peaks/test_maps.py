@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.colors import LogNorm
+from reading import titles
 
 from phaseloom import InputError
 from phaseloom.view.peaks import maps as draw
@@ -20,15 +21,6 @@ Legible = Callable[[object], None]
 
 def gid(axes: object, name: str) -> list[object]:
     return [artist for artist in axes.get_children() if artist.get_gid() == name]
-
-
-def titles(figure: object) -> list[str]:
-    return [
-        text.get_text()
-        for axes in figure.axes
-        for text in axes.texts
-        if text.get_gid() == "title" and text.get_text()
-    ]
 
 
 @pytest.mark.parametrize("name", draw.__all__)
@@ -234,7 +226,7 @@ def test_beam_shows_the_descan_and_what_scatters_about_it(make_scan: MakeScan) -
         points.get_offsets(), np.stack([shake[1], shake[0]]).reshape(2, -1).T, atol=1e-5
     )
     rms = np.sqrt((shake**2).mean(axis=(1, 2)).sum())
-    assert titles(figure)[2] == f"Off the plane, rms {rms:.2g} px"
+    assert titles(figure)[2] == f"Residual, rms {rms:.2g} px"
 
 
 def test_uncertainty_shows_errors_in_pixels_and_the_limit(make_scan: MakeScan) -> None:

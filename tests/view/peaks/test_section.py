@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from html import unescape
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from reading import text_of
 
 from phaseloom import InputError
 from phaseloom.view import style, write_figures, write_report
@@ -20,11 +20,6 @@ from phaseloom.view.peaks.section import headline, numbers
 MakeScan = Callable[..., xr.DataTree]
 MakeSeries = Callable[..., xr.DataTree]
 PEAKS = {f"peaks_{kind}" for kind in ("pattern", "density", "maps", "beam", "uncertainty")}
-
-
-def text_of(path: Path) -> str:
-    page = path.read_text(encoding="utf-8")
-    return unescape(re.sub(r"<style>.*?</style>|base64,[^\"]+", "", page, flags=re.DOTALL))
 
 
 def test_a_result_is_drawn_and_reported_by_the_methods_it_holds(
@@ -96,11 +91,11 @@ def test_the_numbers_are_those_of_the_scan(make_scan: MakeScan) -> None:
     assert said["Peaks"] == "102"
     assert said["Patterns without a peak"] == "2.9 %"
     assert said["Spot template"] == "a Gaussian of sigma 1.50 px"
-    assert said["Direct beam about its plane"] == "0.12 px"
-    assert said["Descan over the field"] == "y 1.40 px, x 0.90 px"
+    assert said["Direct beam, scatter about the descan plane"] == "0.12 px"
+    assert said["Descan, range over the scan"] == "y 1.40 px, x 0.90 px"
     # Axes of a symmetric matrix: its eigenvalues.
     low, high = np.linalg.eigvalsh([[1.02, 0.01], [0.01, 0.98]])
-    assert said["Ellipticity taken out"] == f"{100 * (high / low - 1):.2f} %"
+    assert said["Ellipticity, corrected"] == f"{100 * (high / low - 1):.2f} %"
     disk = make_scan()
     disk["peaks"].attrs |= {"spot_shape": "disk", "spot_radius": 6.25}
     assert numbers(registered(disk))["Spot template"] == "a disk of radius 6.25 px"

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from reading import titles
 
 from phaseloom import InputError
 from phaseloom.simulate import nvpf_references
@@ -21,16 +22,6 @@ MakeSeries = Callable[..., xr.DataTree]
 Legible = Callable[[object], None]
 
 KINDS = ("workflow", "spectra", "quality", "i0", "drift", "energy_shift")
-
-
-def titles(figure: object) -> list[str]:
-    """Titles of the panels without their letters."""
-    return [
-        text.get_text()
-        for axes in figure.axes
-        for text in axes.texts
-        if text.get_gid() == "title" and text.get_text()
-    ]
 
 
 WORKFLOW = [

@@ -1,4 +1,4 @@
-"""What components leave, and what other methods make of the same scan."""
+"""Residual of the fit, and comparison with the labels of other clustering methods."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from phaseloom.view.components.data import METHOD_NAMES, Components
 from phaseloom.view.components.panels import (
     bounded_aspect,
     draw_labels,
+    draw_matrix,
     extra_colours,
     stretch,
 )
@@ -23,7 +24,6 @@ from phaseloom.view.style import (
     CONFIDENCE_MAP,
     CORRELATION_MAP,
     RESIDUAL_MAP,
-    luminance,
     publication,
     spread,
 )
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MATRIX = 2.6
-"""Inches: side of the matrix of agreement."""
+"""Side of the agreement matrix, in inches."""
 
 
 def residual_figure(result: Components) -> Figure:
-    """What the components leave of every position, and the sum of their weights.
+    """Relative residual of the fit at every position, and sum of the weights.
 
     Parameters
     ----------
@@ -51,8 +51,9 @@ def residual_figure(result: Components) -> Figure:
         values = result.data["residual"].to_numpy().astype(float)
         draws.append(
             partial(
-                _draw_scalar, result=result, values=values, title=_with_median("Residual", values),
-                label="‖v − wH‖ / ‖v‖", cmap=RESIDUAL_MAP, least=0.01,
+                _draw_scalar, result=result, values=values,
+                title=_with_median("Relative residual", values), label="‖v − wH‖ / ‖v‖",
+                cmap=RESIDUAL_MAP, least=0.01,
             )
         )  # fmt: skip
     draws.append(
@@ -69,7 +70,7 @@ def residual_figure(result: Components) -> Figure:
 
 
 def methods_figure(result: Components) -> Figure:
-    """Label maps of other methods beside the components', and how far they agree.
+    """Label maps of other methods beside that of the components, and their agreement.
 
     Parameters
     ----------
@@ -84,7 +85,9 @@ def methods_figure(result: Components) -> Figure:
         When no other method was used.
     """
     if not result.others:
-        raise InputError("no other method was used on the scan", "ask for the comparison")
+        raise InputError(
+            "the result has no labels of other methods", "cluster with the comparison of methods"
+        )
     maps = {"nmf": result.label, **result.others}
     with_matrix = "agreement_of_methods" in result.data
     aspect = bounded_aspect(result.data)
@@ -113,7 +116,7 @@ def methods_figure(result: Components) -> Figure:
 
 
 def matched(label: NDArray[np.int64], reference: NDArray[np.int64], k: int) -> NDArray[np.int64]:
-    """Labels renumbered as the components they share most positions with, one label each.
+    """Labels renumbered as the components with which they share most positions, one to one.
 
     Parameters
     ----------
@@ -157,36 +160,21 @@ def _draw_scalar(
     cmap: str,
     least: float,
 ) -> None:
-    """A map with its colour bar, the colours of which span ``least`` at least."""
+    """A map with its colour bar; the colour scale spans at least ``least``."""
     low, high = spread(values)
-    wanted = max(0.0, least - (high - low)) / 2
-    limits = (max(0.0, low - wanted), high + wanted)
+    margin = max(0.0, least - (high - low)) / 2
+    limits = (max(0.0, low - margin), high + margin)
     drawn = draw_map(axes, values, result.data, title=title, cmap=cmap, limits=limits)
     stretch(axes, result.data)
     colour_bar(axes, drawn, label, width=2.2)
 
 
 def _draw_agreement(axes: Axes, result: Components) -> None:
-    """Adjusted Rand index of every two methods."""
-    import matplotlib as mpl
-    from matplotlib.colors import to_hex
-
+    """Matrix of the adjusted Rand index of every two methods."""
     values = result.data["agreement_of_methods"].to_numpy().astype(float)
     names = [METHOD_NAMES.get(str(n), str(n)) for n in result.data["method"].to_numpy()]
-    cmap = mpl.colormaps[CORRELATION_MAP].with_extremes(bad="white")
-    drawn = axes.imshow(
-        values, cmap=cmap, vmin=0.0, vmax=1.0, origin="upper", interpolation="nearest",
-        aspect="equal",
-    )  # fmt: skip
-    for one, other in np.argwhere(np.isfinite(values)).tolist():
-        ground = to_hex(cmap(drawn.norm(values[one, other])))
-        axes.text(
-            other, one, f"{values[one, other]:.2f}", ha="center", va="center", fontsize=6.5,
-            color="black" if luminance(ground) > 0.3 else "white",
-        )  # fmt: skip
-    for edge in axes.spines.values():
-        edge.set_visible(True)
+    draw_matrix(axes, values, cmap=CORRELATION_MAP, limits=(0.0, 1.0), size=6.5)
     axes.set_yticks(range(len(names)), names)
     axes.set_xticks(range(len(names)), [name.replace("Gaussian ", "") for name in names])
     axes.tick_params(length=0)
-    axes.set_title("Agreement (adjusted Rand index)", loc="left")
+    axes.set_title("Agreement of methods (adjusted Rand index)", loc="left")

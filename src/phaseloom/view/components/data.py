@@ -1,4 +1,4 @@
-"""What figures and the report read from components: the group ``/components``."""
+"""The components of a result, as figures and report read them: the group ``/components``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLOURS = (
     "#0D460D", "#20F259", "#A60D6C", "#6C5933", "#33F2DF",
     "#F20D46", "#9359F2", "#0D6C6C", "#F2A693", "#CCB9F2",
 )  # fmt: skip
-"""Of components: those of the phases, then the ten that differ most from all before (CIEDE2000,
+"""Of components: those of the phases, then the ten that differ most from all others (CIEDE2000,
 at least 19 between any two)."""
 
 BACKGROUND_COLOUR = "#BDBDBD"
@@ -29,7 +29,7 @@ METRICS = {
     "gmsd": ("GMSD", "", False),
     "mdsi": ("MDSI", "", False),
 }
-"""Name, unit, and whether patterns are more alike where it is larger."""
+"""Name, unit, and whether larger values mean more similar patterns."""
 
 METHOD_NAMES = {
     "nmf": "NMF",
@@ -42,7 +42,7 @@ METHOD_NAMES = {
 
 @dataclass(frozen=True, eq=False)
 class Components(ScanResult):
-    """Components of a scan, as far as they are drawn.
+    """The components of a scan.
 
     Parameters
     ----------
@@ -58,6 +58,13 @@ class Components(ScanResult):
     def k(self) -> int:
         """Number of components."""
         return int(self.data.sizes["component"])
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the similarity measures in the order of the group; empty without any."""
+        if "metric" not in self.data.coords:
+            return []
+        return [str(name) for name in self.data["metric"].to_numpy()]
 
     @property
     def background(self) -> int:

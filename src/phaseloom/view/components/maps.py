@@ -1,4 +1,4 @@
-"""The maps of components: labels, and weight and pattern of each."""
+"""Label map of the components, with the weight map and the pattern of each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from phaseloom.view.components.data import Components
 from phaseloom.view.components.panels import (
     INSIDE,
     bounded_aspect,
+    colour_frame,
     component_handles,
     counts_bar,
     draw_labels,
@@ -32,10 +33,10 @@ BESIDE = 1.8
 """Maps up to this aspect have their legend beside them, wider ones below."""
 
 LABELS = 3.3
-"""Inches: the side of the label map, at most."""
+"""Largest side of the label map, in inches."""
 
 NARROW = 0.72
-"""Inches: panels up to this width have no room for a share beside their number."""
+"""Panels up to this width (inches) show no percentage beside their number."""
 
 _BETWEEN, _WITHIN = 0.2, 0.05
 _LEGEND_ROW = 0.15
@@ -96,7 +97,7 @@ def _cells(result: Components, aspect: float) -> tuple[tuple[tuple[float, float]
 def _draw_pair(weight: Axes, pattern: Axes, result: Components, component: int) -> tuple[Any, Any]:
     """Weight map and pattern of a component, framed in its colour."""
     share = result.counts()[component] / max(1, result.label.size)
-    said = "background" if component == result.background else percent(share)
+    heading = "background" if component == result.background else percent(share)
     values = result.data["weight"][component].to_numpy()
     mapped = draw_map(
         weight, values, result.data, title="", cmap=CONFIDENCE_MAP, limits=(0.0, 1.0),
@@ -108,11 +109,9 @@ def _draw_pair(weight: Axes, pattern: Axes, result: Components, component: int) 
     drawn = draw_pattern(pattern, image, title=f"≤ {short(top)}", top=top)
     weight.set_title(f"{component}", loc="left", fontweight="bold")
     if weight.get_position().width * PAGE_WIDTH > NARROW:
-        weight.set_title(said, loc="right", fontsize=6)
+        weight.set_title(heading, loc="right", fontsize=6)
     for axes in (weight, pattern):
-        for side in axes.spines.values():
-            side.set_color(result.colours[component])
-            side.set_linewidth(1.6)
+        colour_frame(axes, result.colours[component])
     return mapped, drawn
 
 

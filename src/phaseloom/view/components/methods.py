@@ -1,4 +1,4 @@
-"""How components were result, in words fit for the methods section of a paper."""
+"""Methods text of the components, for the methods section of a paper."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def methods_text(tree: xr.DataTree) -> MethodsText:
 
 
 def _add_preparation(text: MethodsText, result: Components) -> None:
-    """What was done to the patterns before."""
+    """Preparation of the patterns."""
     kinds = {
         "raw": "The patterns were used as recorded",
         "mean": "Every pattern was replaced by the mean of 3 × 3 positions",
@@ -77,10 +77,10 @@ def _add_preparation(text: MethodsText, result: Components) -> None:
     high, wide = result.data.sizes["ky"], result.data.sizes["kx"]
     sentence += f", on {wide} × {high} px"
     if result.number("aligned") == 1:
-        sentence += ", with the direct beam at one place"
+        sentence += ", with the direct beam aligned"
     if result.number("mask_radius") > 0:
         sentence += (
-            f"; the direct beam was left out to a radius of {result.number('mask_radius'):.3g} "
+            f"; the direct beam was masked to a radius of {result.number('mask_radius'):.3g} "
             "detector px"
         )
     text.add(sentence + ".")
@@ -118,7 +118,7 @@ def _add_factorisation(text: MethodsText, result: Components) -> None:
     }.get(result.text("loss_kind"), ("", "", ""))
     if what:
         first = f"{begun} the" if begun else "The"
-        text.add(f"{first} {what} made smallest by {how} {text.cite(work)}.")
+        text.add(f"{first} {what} minimised by {how} {text.cite(work)}.")
     free = not result.number("sparsity") > 0 and not result.number("smoothness") > 0
     if result.text("loss_kind") == "frobenius" and result.text("scaling") == "poisson" and free:
         text.add(
@@ -162,7 +162,9 @@ def _add_choice(text: MethodsText, result: Components) -> None:
     if np.isfinite(result.number("error")):
         floor = result.number("noise_floor")
         noise = f"; noise alone gives {floor:.3g}" if np.isfinite(floor) else ""
-        text.add(f"What they leave is {result.number('error'):.3g} of the norm of the data{noise}.")
+        text.add(
+            f"The norm of the residual is {result.number('error'):.3g} of that of the data{noise}."
+        )
 
 
 def _add_assignment(text: MethodsText, result: Components) -> None:

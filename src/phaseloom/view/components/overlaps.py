@@ -1,4 +1,4 @@
-"""Where two components overlap: from loose to strict, examples, and who touches whom."""
+"""Overlaps of components: maps by threshold, example patterns, network of adjacent components."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from phaseloom.view.components.data import Components
 from phaseloom.view.components.panels import (
     INSIDE,
     bounded_aspect,
+    colour_frame,
     counts_bar,
     draw_labels,
     paint,
@@ -36,13 +37,13 @@ OVERLAP_COLOUR = (0, 0, 0, 255)
 BARE_COLOUR = "#9A9A9A"
 FAINT = 0.72
 LISTED = 14
-"""Pairs of components that the network names, at most."""
+"""Largest number of pairs of components listed beside the network."""
 THICKEST = 6.0
-"""Points: the line of the pair with the most overlaps."""
+"""Line width of the pair with the most overlaps, in points."""
 
 
 def overlap_figure(result: Components) -> Figure:
-    """Overlaps at rising ratios of the weights, and patterns of a few beside their components.
+    """Overlap maps for rising thresholds, and example patterns beside their two components.
 
     Parameters
     ----------
@@ -54,10 +55,10 @@ def overlap_figure(result: Components) -> Figure:
     Raises
     ------
     InputError
-        When no position has an overlap.
+        When components overlap at no position.
     """
     if not has_overlaps(result):
-        raise InputError("no position holds two components")
+        raise InputError("no position holds overlapping components")
     examples = result.data.sizes.get("example", 0) if "overlap_example" in result.data else 0
     thresholds = result.data["threshold"].to_numpy()
     aspect = bounded_aspect(result.data)
@@ -82,21 +83,21 @@ def overlap_figure(result: Components) -> Figure:
 
 
 def network_figure(result: Components, network: pd.DataFrame) -> Figure:
-    """Which components touch: lines between them, thicker where more positions hold both.
+    """Network of adjacent components; lines are thicker where more positions hold both.
 
     Parameters
     ----------
     network
-        A row per pair that touches or overlaps: ``first``, ``second`` component, ``overlap``
+        A row per pair that is adjacent or overlaps: ``first``, ``second`` component, ``overlap``
         (positions that hold both), ``length`` of the boundary in px.
 
     Raises
     ------
     InputError
-        When no two components touch.
+        When no two components are adjacent.
     """
     if network.empty:
-        raise InputError("no two components touch")
+        raise InputError("no two components are adjacent")
     pairs = network.sort_values(["overlap", "length"], ascending=False, ignore_index=True)
     aspect = bounded_aspect(result.data)
     shown = pairs.head(LISTED)
@@ -121,19 +122,19 @@ def network_figure(result: Components, network: pd.DataFrame) -> Figure:
 
 
 def has_overlaps(result: Components) -> bool:
-    """Whether any position holds two components."""
+    """Whether components overlap at any position."""
     return "overlap" in result.data and bool(result.data["overlap"].any())
 
 
 def _steps(result: Components) -> tuple[float, float]:
-    """Distance of positions along y and x."""
+    """Step of the scan along y and x."""
     left, right, bottom, top = map_extent(result.data)["extent"]
     rows, columns = result.shape
     return abs(bottom - top) / rows, abs(right - left) / columns
 
 
 def _draw_threshold(axes: Axes, result: Components, index: int, threshold: float) -> None:
-    """Overlaps from one ratio on, black on the faint label map."""
+    """Overlaps at one threshold, black on the pale label map."""
     overlap = result.data["overlap"][index].to_numpy().astype(bool)
     image = paint(result.label, result.colours, faint=FAINT)
     image[overlap] = OVERLAP_COLOUR
@@ -143,7 +144,7 @@ def _draw_threshold(axes: Axes, result: Components, index: int, threshold: float
 
 
 def _draw_example(panels: Any, result: Components, index: int) -> Any:
-    """A pattern of an overlap beside its two components."""
+    """Measured pattern of an overlap beside the patterns of its two components."""
     example = result.data.isel(example=index)
     one, other = int(example["example_component"]), int(example["example_partner"])
     images = [
@@ -160,14 +161,12 @@ def _draw_example(panels: Any, result: Components, index: int) -> Any:
     write(ascii_uppercase[index], xytext=(0, 13), fontweight="bold")
     write(where, xytext=(11, 13))
     for axes, component in zip(panels[1:], (one, other), strict=True):
-        for side in axes.spines.values():
-            side.set_color(result.colours[component])
-            side.set_linewidth(1.6)
+        colour_frame(axes, result.colours[component])
     return drawn
 
 
 def _mark(axes: Axes, result: Components, index: int) -> None:
-    """The letter of an example where it lies on the map."""
+    """Mark the position of an example on the map by its letter."""
     from matplotlib.patheffects import withStroke
 
     x, y = _centre(result, index)
@@ -192,10 +191,10 @@ def _centre(result: Components, index: int) -> tuple[float, float]:
 
 
 def _draw_network(axes: Axes, result: Components, pairs: pd.DataFrame) -> None:
-    """Components at their largest region, lines between those that touch."""
+    """Components at their largest regions, lines between adjacent ones."""
     from matplotlib.lines import Line2D
 
-    draw_labels(axes, result, title="Components that touch", faint=FAINT, lines=False)
+    draw_labels(axes, result, title="Adjacent components", faint=FAINT, lines=False)
     where = places(result, result.label)
     most = max(1, int(pairs["overlap"].max()))
     for pair in pairs.itertuples(index=False):
@@ -229,7 +228,7 @@ def _draw_network(axes: Axes, result: Components, pairs: pd.DataFrame) -> None:
     ]  # fmt: skip
     if (pairs["overlap"] == 0).any():
         handles.append(
-            Line2D([], [], color=BARE_COLOUR, linestyle="--", linewidth=0.6, label="touch only")
+            Line2D([], [], color=BARE_COLOUR, linestyle="--", linewidth=0.6, label="boundary only")
         )
     axes.legend(
         handles=handles, loc="upper left", bbox_to_anchor=(0.0, -0.01), ncols=3, fontsize=6,
@@ -242,12 +241,12 @@ def _thickness(count: int, most: int) -> float:
 
 
 def _shade(count: int, most: int) -> str:
-    """Grey: the fewer overlaps, the lighter, so that a few lines stand out of many."""
+    """Grey level of a line: the fewer overlaps, the lighter."""
     return str(0.62 - 0.52 * min(1.0, 2 * count / most))
 
 
 def _draw_pairs(axes: Axes, result: Components, shown: pd.DataFrame, *, total: int) -> None:
-    """Overlaps of the pairs as bars, with the length of their boundary."""
+    """Bar chart of the overlaps of every pair, with the length of its boundary."""
     from matplotlib.ticker import MaxNLocator
 
     step_y, step_x = _steps(result)
@@ -270,6 +269,6 @@ def _draw_pairs(axes: Axes, result: Components, shown: pd.DataFrame, *, total: i
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(0, 1.35 * largest)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.set_xlabel("Positions that hold both;\nat the bars the boundary length")
+    axes.set_xlabel("Positions with overlap;\nnumbers: boundary length")
     part = f", {len(shown)} of {total}" if total > len(shown) else ""
-    axes.set_title(f"Pairs by overlaps{part}", loc="left")
+    axes.set_title(f"Overlaps of pairs{part}", loc="left")

@@ -1,4 +1,4 @@
-"""The parts figures of components are made of: label maps, patterns, legends."""
+"""Panels of the figures of components: label maps, patterns, matrices, legends."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 UNUSED_COLOUR = "#8F8F8F"
-"""Of pixels of a pattern that are not used: a grey that the colours of counts do not hold."""
+"""Of masked pixels of a pattern; this grey is not a colour of counts."""
 
 STRETCHED = 5.0
-"""Maps of a larger aspect, or a smaller one than its inverse, fill their panel."""
+"""Maps with a larger aspect ratio (or the inverse) are stretched to fill their panel."""
 
 FINEST = 3
-"""Parts per side that a position is drawn in, so that an overlap has room for two colours."""
+"""Least number of subpixels per side of a position, so that overlaps show two colours."""
 
 INSIDE = PAGE_WIDTH - 2 * EDGE
 
@@ -91,7 +91,7 @@ def draw_labels(
     numbers: bool = False,
     bar_colour: str | None = "black",
 ) -> None:
-    """Draw a label map: positions with nothing are hatched, boundaries of labels are lines.
+    """Draw a label map: positions without signal are hatched, boundaries of labels are lines.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def draw_labels(
 
 
 def places(result: Components, label: NDArray[np.int64]) -> dict[int, tuple[float, float, float]]:
-    """The place deepest inside the largest region of every label: x, y, and how deep, positions.
+    """Innermost point of the largest region of every label: x, y, distance to its edge (positions).
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def places(result: Components, label: NDArray[np.int64]) -> dict[int, tuple[floa
 
     left, right, bottom, top = map_extent(result.data)["extent"]
     rows, columns = label.shape
-    held = {}
+    innermost = {}
     for component in np.unique(label[label >= 0]).tolist():
         regions, _ = ndimage.label(label == component)
         largest = 1 + int(np.bincount(regions.ravel())[1:].argmax())
@@ -145,12 +145,12 @@ def places(result: Components, label: NDArray[np.int64]) -> dict[int, tuple[floa
         row, column = np.unravel_index(int(depth.argmax()), label.shape)
         x = left + (float(column) + 0.5) * (right - left) / columns
         y = top + (float(row) + 0.5) * (bottom - top) / rows
-        held[int(component)] = (x, y, float(depth.max()) - 0.5)
-    return held
+        innermost[int(component)] = (x, y, float(depth.max()) - 0.5)
+    return innermost
 
 
 def edges(label: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Pairs of neighbours with different labels, both of which are something.
+    """Pairs of neighbouring positions with different labels.
 
     Returns
     -------
@@ -193,7 +193,7 @@ def draw_edges(axes: Axes, result: Components, label: NDArray[np.int64]) -> None
 
 
 def draw_pattern(axes: Axes, image: NDArray[np.float64], *, title: str, top: float) -> Any:
-    """Draw a pattern by the square root of its counts; pixels that are not used are grey.
+    """Draw a pattern on a square-root scale of its counts; masked pixels are grey.
 
     Parameters
     ----------
@@ -222,6 +222,57 @@ def draw_pattern(axes: Axes, image: NDArray[np.float64], *, title: str, top: flo
     return drawn
 
 
+def draw_matrix(
+    axes: Axes,
+    values: NDArray[np.float64],
+    *,
+    cmap: str,
+    limits: tuple[float, float],
+    size: float | None = None,
+    form: str = ".2f",
+) -> Any:
+    """Draw a square matrix with its numbers in the cells; cells that are NaN stay white.
+
+    Parameters
+    ----------
+    limits
+        Values at the ends of the colours.
+    size
+        Of the numbers, in points; None draws none.
+    form
+        Format of the numbers.
+
+    Returns
+    -------
+    matplotlib.image.AxesImage
+    """
+    import matplotlib as mpl
+    from matplotlib.colors import to_hex
+
+    colours = mpl.colormaps[cmap]
+    drawn = axes.imshow(
+        values, cmap=colours.with_extremes(bad="white"), vmin=limits[0], vmax=limits[1],
+        origin="upper", interpolation="nearest", aspect="equal",
+    )  # fmt: skip
+    for edge in axes.spines.values():
+        edge.set_visible(True)
+    for row, column in np.argwhere(np.isfinite(values)).tolist() if size else ():
+        value = values[row, column]
+        dark = luminance(to_hex(colours(drawn.norm(value)))) <= 0.3
+        axes.text(
+            column, row, f"{value:{form}}", ha="center", va="center", fontsize=size,
+            color="white" if dark else "black",
+        )  # fmt: skip
+    return drawn
+
+
+def colour_frame(axes: Axes, colour: str) -> None:
+    """Frame a panel in the colour of its component."""
+    for side in axes.spines.values():
+        side.set_color(colour)
+        side.set_linewidth(1.6)
+
+
 def pattern_bar(axes: Axes, result: Components) -> None:
     """The scale bar of a pattern."""
     kx = result.data["kx"]
@@ -231,26 +282,26 @@ def pattern_bar(axes: Axes, result: Components) -> None:
 
 
 def top_of(image: NDArray[np.float64]) -> float:
-    """Counts at the upper end of a pattern's colours: few pixels are brighter; never zero."""
+    """Counts at the upper end of the colour scale: the 99.9th percentile; never zero."""
     finite = image[np.isfinite(image)]
     top = float(np.percentile(finite, 99.9)) if finite.size else 1.0
     return top if top > 0 else 1.0
 
 
 def short(counts: float) -> str:
-    """Counts by three digits, without an exponent up to a million."""
+    """Counts to three digits, without an exponent up to a million."""
     return f"{float(f'{counts:.3g}'):,.0f}" if 1000 <= counts < 1e6 else f"{counts:.3g}"
 
 
 def counts_bar(axes: Axes, drawn: Any, *, start: float = 0.0, width: float = 1.7) -> None:
-    """The colour bar of patterns, each scaled to the number that its title says."""
+    """The colour bar of patterns, each scaled to the counts in its title."""
     ticks = [0.0, 0.1, 0.25, 0.5, 1.0]
-    label = "Counts / number after ≤"
+    label = "Counts / upper limit (≤)"
     colour_bar(axes, drawn, label, width=width, start=start, ticks=ticks)
 
 
 def stretch(axes: Axes, dataset: xr.Dataset) -> None:
-    """Let a map of few lines or columns fill its panel."""
+    """Let a map of very large aspect ratio fill its panel."""
     if not 1 / STRETCHED <= map_aspect(dataset) <= STRETCHED:
         axes.set_aspect("auto")
 
@@ -266,7 +317,7 @@ def pattern_aspect(result: Components) -> float:
 
 
 def component_handles(result: Components, *, overlaps: bool = True) -> list[Any]:
-    """Swatches of a legend: the components with their shares, the overlaps, what is nothing."""
+    """Legend entries: components with their percentages, overlaps, positions without signal."""
     from matplotlib.patches import Patch
 
     total = max(1, int(result.label.size))
@@ -285,26 +336,26 @@ def component_handles(result: Components, *, overlaps: bool = True) -> list[Any]
         )  # fmt: skip
     nothing = float((result.label < 0).mean())
     if nothing > 0:
-        handles.append(nothing_handle(f"nothing there, {percent(nothing)}"))
+        handles.append(nothing_handle(f"no signal, {percent(nothing)}"))
     return handles
 
 
 def nothing_handle(text: str) -> Any:
-    """The swatch of positions with no label."""
+    """Legend entry of positions without signal."""
     from matplotlib.patches import Patch
 
     return Patch(facecolor="white", edgecolor="#AAAAAA", hatch="//////", linewidth=0.4, label=text)
 
 
 def extra_colours(k: int, more: int, background: int) -> list[str]:
-    """Colours of the components, and of ``more`` labels that are none of them."""
+    """Colours of the components, and of ``more`` labels that match none of them."""
     used = component_colours(k, background=background)
     start = k - (background >= 0)
     return used + [COLOURS[(start + index) % len(COLOURS)] for index in range(more)]
 
 
 def _hatch(axes: Axes, result: Components) -> None:
-    """Hatch the field; it is seen where a map is transparent."""
+    """Hatch the field, visible where the map is transparent."""
     from matplotlib.patches import Rectangle
 
     left, right, low, high = field_of_view(result.data)
@@ -317,7 +368,7 @@ def _hatch(axes: Axes, result: Components) -> None:
 
 
 def _points(axes: Axes, result: Components) -> float:
-    """Side of a position on paper, in points."""
+    """Side of a scan position on the page, in points."""
     figure: Any = axes.get_figure(root=True)
     axes.apply_aspect()
     box = axes.get_position()

@@ -1,4 +1,4 @@
-"""Patterns of components beside those of the scan: means of labels and brightest positions."""
+"""Patterns of components beside measured ones: mean of the label, largest weight."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from phaseloom.errors import InputError
 from phaseloom.view.components.data import METRICS, Components
 from phaseloom.view.components.panels import (
     INSIDE,
+    colour_frame,
     counts_bar,
     draw_pattern,
     pattern_aspect,
@@ -27,19 +28,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PER_PAGE = 10
-"""Components that one figure holds."""
+"""Components per figure."""
 
 AGREEMENTS = ("ssim", "gmsd")
-"""Said beside every component."""
+"""Measures of similarity shown beside every component."""
 
-NAMES = ("", "mean of its label", "brightest position")
-"""Titles of the three patterns; the first has its scale."""
+NAMES = ("", "mean of its label", "largest weight")
+"""Titles of the three patterns; the first shows the scale."""
 
 _BETWEEN, _WITHIN = 0.3, 0.05
 
 
 def patterns_figure(result: Components, first: int = 0) -> Figure:
-    """Components beside the mean pattern of their label and the pattern where they weigh most.
+    """Components beside the mean pattern of their label and the pattern of their largest weight.
 
     Parameters
     ----------
@@ -69,16 +70,14 @@ def patterns_figure(result: Components, first: int = 0) -> Figure:
         for panels, component, images in zip(triple_panels(axes), shown, triples, strict=True):
             drawn = draw_triple(panels, images, names=NAMES)
             _name(panels[0], result, component)
-            for side in panels[0].spines.values():
-                side.set_color(result.colours[component])
-                side.set_linewidth(1.6)
+            colour_frame(panels[0], result.colours[component])
         pattern_bar(axes[0][0], result)
         counts_bar(axes[-1][0], drawn)
         return figure
 
 
 def has_measured(result: Components) -> bool:
-    """Whether the result holds patterns of the scan to compare with."""
+    """Whether the result holds measured patterns to compare with."""
     return {"mean_pattern", "brightest_pattern"} <= set(result.data.data_vars)
 
 
@@ -122,23 +121,22 @@ def draw_triple(
 
 
 def _name(axes: Axes, result: Components, component: int) -> None:
-    """Over the first pattern of a component: its number, and how well it agrees with the mean."""
-    said = f"{component}" + " background" * (component == result.background)
+    """Above the first pattern of a component: its number, and its similarity to the mean."""
+    heading = f"{component}" + " background" * (component == result.background)
     axes.annotate(
-        said, (0.0, 1.0), xycoords="axes fraction", xytext=(0, 13), textcoords="offset points",
+        heading, (0.0, 1.0), xycoords="axes fraction", xytext=(0, 13), textcoords="offset points",
         fontweight="bold", annotation_clip=False,
     )  # fmt: skip
     if "agreement" not in result.data:
         return
     values = result.data["agreement"].isel(component=component)
-    held = [str(name) for name in values["metric"].to_numpy()]
     parts = [
-        f"{METRICS[name][0]} {float(values[held.index(name)]):.2f}"
+        f"{METRICS[name][0]} {float(values.sel(metric=name)):.2f}"
         for name in AGREEMENTS
-        if name in held and np.isfinite(float(values[held.index(name)]))
+        if name in result.metrics and np.isfinite(float(values.sel(metric=name)))
     ]
     if parts:
         axes.annotate(
-            "with the mean: " + ", ".join(parts), (0.0, 1.0), xycoords="axes fraction",
+            "to the mean: " + ", ".join(parts), (0.0, 1.0), xycoords="axes fraction",
             xytext=(74, 13), textcoords="offset points", fontsize=6, annotation_clip=False,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""How alike components are: to each other, and to the mean pattern of their label."""
+"""Similarity of the components to each other, and to the mean pattern of their label."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
 from phaseloom.view.components.data import METRICS, Components
+from phaseloom.view.components.panels import draw_matrix
 from phaseloom.view.pages import equal_boxes, filled_page, grid
 from phaseloom.view.panels import colour_bar
-from phaseloom.view.style import CORRELATION_MAP, luminance, spread
+from phaseloom.view.style import CORRELATION_MAP, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FEW = 6
-"""Up to this many components the four matrices stand in one row."""
+"""Up to this number of components the four matrices share one row."""
 
 LARGE = ((0.58, 2.5), (0.58 + 3.49, 2.5))
-"""Left edge and width of matrices of more, in inches."""
+"""Left edge and width of the matrices of more components, in inches."""
 
 CELL = 0.2
-"""Inches: cells at least this wide hold their number."""
+"""Smallest width of a cell that shows its number, in inches."""
 
 WORST_COLOUR = "#D55E00"
 
 
 def quality_figure(result: Components) -> Figure:
-    """Four matrices of similarity between components, and their agreement with mean patterns.
+    """Similarity matrices of the components, and their similarity to the mean patterns.
 
     Parameters
     ----------
@@ -60,19 +61,17 @@ def quality_figure(result: Components) -> Figure:
 
 
 def has_similarity(result: Components) -> bool:
-    """Whether there are two components that were compared."""
-    held = result.data.get("similarity")
-    return held is not None and result.k > 1 and bool(np.isfinite(held).any())
+    """Whether the components were compared with each other."""
+    return result.k > 1 and result.has("similarity")
 
 
 def has_agreement(result: Components) -> bool:
-    """Whether components were compared with raw patterns."""
-    held = result.data.get("agreement")
-    return held is not None and bool(np.isfinite(held).any())
+    """Whether the components were compared with measured mean patterns."""
+    return result.has("agreement")
 
 
 def worst_pair(result: Components, name: str) -> tuple[int, int, float] | None:
-    """The two components that a measure calls most alike, and its value; None without any."""
+    """The most similar pair of components by a measure, and its value; None without any."""
     values = similarity(result, name)
     if not np.isfinite(values).any():
         return None
@@ -90,50 +89,39 @@ def similarity(result: Components, name: str) -> NDArray[np.float64]:
 
 
 def _measures(result: Components) -> list[str]:
-    held = {str(name) for name in result.data["metric"].to_numpy()}
-    return [name for name in METRICS if name in held]
+    return [name for name in METRICS if name in result.metrics]
 
 
 def _ends(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Smallest and largest value; about a tenth apart where all are one."""
+    """Smallest and largest value, widened by 5 % either way where all values are equal."""
     low, high = spread(values, low=0.0, high=100.0)
-    known = values[np.isfinite(values)]
-    if known.size and np.ptp(known) == 0:
-        reach = 0.05 * abs(float(known[0])) or 0.05
-        return float(known[0]) - reach, float(known[0]) + reach
+    finite = values[np.isfinite(values)]
+    if finite.size and np.ptp(finite) == 0:
+        reach = 0.05 * abs(float(finite[0])) or 0.05
+        return float(finite[0]) - reach, float(finite[0]) + reach
     return low, high
 
 
 def _draw_matrix(axes: Axes, *, result: Components, name: str, side: float) -> None:
-    """One measure between all components; the pair most alike is framed and named."""
-    import matplotlib as mpl
-    from matplotlib.colors import to_hex
+    """Matrix of one measure between all components; the most similar pair is framed."""
     from matplotlib.patches import Rectangle
 
     values = similarity(result, name)
     short, unit, larger = METRICS[name]
-    cmap = mpl.colormaps[CORRELATION_MAP if larger else f"{CORRELATION_MAP}_r"]
-    low, high = _ends(values)
-    drawn = axes.imshow(
-        values, cmap=cmap.with_extremes(bad="white"), vmin=low, vmax=high, origin="upper",
-        interpolation="nearest", aspect="equal",
-    )  # fmt: skip
-    for edge in axes.spines.values():
-        edge.set_visible(True)
+    cell = side / result.k
+    drawn = draw_matrix(
+        axes,
+        values,
+        cmap=CORRELATION_MAP if larger else f"{CORRELATION_MAP}_r",
+        limits=_ends(values),
+        size=float(np.clip(cell * 72 / 3.4, 4.0, 6.5)) if cell >= CELL else None,
+        form=".0f" if name == "psnr" and result.k > FEW else ".1f" if name == "psnr" else ".2f",
+    )
     step = 1 if result.k <= 12 else 2
     ticks = np.arange(0, result.k, step)
     axes.set_xticks(ticks)
     axes.set_yticks(ticks)
     axes.tick_params(length=0, pad=2)
-    if side / result.k >= CELL:
-        size = float(np.clip(side / result.k * 72 / 3.4, 4.0, 6.5))
-        form = ".0f" if name == "psnr" and result.k > FEW else ".1f" if name == "psnr" else ".2f"
-        for one, other in np.argwhere(np.isfinite(values)).tolist():
-            ground = to_hex(cmap(drawn.norm(values[one, other])))
-            axes.text(
-                other, one, f"{values[one, other]:{form}}", ha="center", va="center",
-                fontsize=size, color="black" if luminance(ground) > 0.3 else "white",
-            )  # fmt: skip
     worst = worst_pair(result, name)
     title = short
     if worst is not None:
@@ -145,10 +133,10 @@ def _draw_matrix(axes: Axes, *, result: Components, name: str, side: float) -> N
                     gid="worst-pair",
                 )
             )  # fmt: skip
-        title += f": {one} and {other} most alike" if result.k > FEW else f": {one} and {other}"
+        title += f": {one} and {other} most similar" if result.k > FEW else f": {one} and {other}"
         title += f" ({value:.3g}{f' {unit}' if unit else ''})"
     axes.set_title(title, loc="left")
-    direction = "alike where large" if larger else "alike where small"
+    direction = "high: similar" if larger else "low: similar"
     colour_bar_below(axes, drawn, f"{short}{f' ({unit})' if unit else ''}, {direction}")
 
 
@@ -172,25 +160,25 @@ def _draw_agreement(axes: Axes, *, result: Components, name: str) -> None:
     values = result.data["agreement"].sel(metric=name).to_numpy().astype(float)
     short, unit, larger = METRICS[name]
     number = np.arange(result.k)
-    known = np.isfinite(values)
+    finite = np.isfinite(values)
     low, high = _ends(values)
     room = 0.2 * (high - low)
     foot = low - room if larger else high + room
-    axes.vlines(number[known], foot, values[known], colors="#BBBBBB", linewidth=0.7, zorder=1)
-    colours = [colour for colour, held in zip(result.colours, known, strict=True) if held]
+    axes.vlines(number[finite], foot, values[finite], colors="#BBBBBB", linewidth=0.7, zorder=1)
+    colours = [colour for colour, shown in zip(result.colours, finite, strict=True) if shown]
     axes.scatter(
-        number[known], values[known], s=18, c=colours, edgecolors="#333333", linewidths=0.4,
+        number[finite], values[finite], s=18, c=colours, edgecolors="#333333", linewidths=0.4,
         zorder=3,
     )  # fmt: skip
     title = f"{short} with the mean pattern"
-    if known.any():
+    if finite.any():
         worst = int(np.nanargmin(values) if larger else np.nanargmax(values))
-        title += f", least alike: {worst}"
+        title += f", least similar: {worst}"
         axes.scatter(
             worst, values[worst], s=52, facecolors="none", edgecolors=WORST_COLOUR,
             linewidths=1.0, zorder=4,
         )  # fmt: skip
-    # Alike is up for every measure.
+    # Similar is up for every measure.
     axes.set_ylim(foot, high + room if larger else low - room)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.set_xlim(-0.7, result.k - 0.3)

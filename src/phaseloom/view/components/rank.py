@@ -1,4 +1,4 @@
-"""The figure of the number of components: what every number gives, and why one was chosen."""
+"""Choice of the number of components k: criteria against k, and the reason for the choice."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ LIMIT_COLOUR = "#777777"
 WINDOW_COLOUR = "#EFE3C8"
 
 KNEE_WINDOW = 4
-"""Cao et al. (2025) look for the number of components this far around the knee."""
+"""Range around the knee in which Cao et al. (2025) search the number of components."""
 
 CURVES = (
-    ("loss", "Error of the fit", "Relative error"),
-    ("held_out", "Error of entries held out", "Relative error"),
-    ("stability", "Stability between halves of the scan", "Least cosine"),
-    ("redundancy", "Redundancy", "Largest cosine of two"),
+    ("loss", "Fit error", "Relative error"),
+    ("held_out", "Error of held-out entries", "Relative error"),
+    ("stability", "Stability between halves of the scan", "Lowest cosine similarity"),
+    ("redundancy", "Redundancy", "Highest cosine similarity"),
 )
 """Variable, title, label of its axis."""
 
@@ -40,7 +40,7 @@ LETTERS_PER_LINE = 118
 
 
 def rank_figure(result: Components) -> Figure:
-    """What decided the number of components: every curve against k, and the sentence why.
+    """All criteria against the number of components k, and the reason for the choice.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def rank_figure(result: Components) -> Figure:
         When the number of components was given.
     """
     if not has_sweep(result):
-        raise InputError("the number of components was given, none was looked for")
+        raise InputError("the number of components was given: there is no choice to draw")
     plots: list[Callable[[Axes], None]] = [
         partial(_draw_curve, result=result, name=name, title=title, label=label)
         for name, title, label in CURVES
@@ -64,11 +64,10 @@ def rank_figure(result: Components) -> Figure:
         plots.append(partial(_draw_votes, result=result))
     # What the measures say of every k decides only where they vote.
     if "votes" in result.data and result.has("quality"):
-        held = [str(name) for name in result.data["metric"].to_numpy()]
         plots += [
-            partial(_draw_quality, result=result, place=held.index(name), name=name)
+            partial(_draw_quality, result=result, name=name)
             for name in METRICS
-            if name in held
+            if name in result.metrics
         ]
     with publication():
         columns = 2 if len(plots) <= 4 else 3
@@ -84,7 +83,7 @@ def rank_figure(result: Components) -> Figure:
 
 
 def has_sweep(result: Components) -> bool:
-    """Whether the result tells how the number of components was chosen."""
+    """Whether the result holds the criteria of several numbers of components."""
     return "k" in result.data.dims and result.has("loss")
 
 
@@ -132,7 +131,7 @@ def _draw_knee(
 
 
 def _draw_votes(axes: Axes, *, result: Components) -> None:
-    """How many of the measures voted for every number of components."""
+    """Number of measures that voted for each k."""
     from matplotlib.ticker import MaxNLocator
 
     k = result.data["k"].to_numpy()
@@ -150,15 +149,15 @@ def _draw_votes(axes: Axes, *, result: Components) -> None:
         loc="upper right", bbox_to_anchor=(1.0, 0.92), ncols=4, fontsize=6, handlelength=0.8,
         columnspacing=0.8,
     )  # fmt: skip
-    _finish(axes, result, title="Votes of the measures", label="Votes", values=None)
+    _finish(axes, result, title="Votes of the similarity measures", label="Votes", values=None)
 
 
-def _draw_quality(axes: Axes, *, result: Components, place: int, name: str) -> None:
-    """Mean of a measure between a component and all, by which it votes."""
-    values = result.data["quality"].transpose("metric", "k").to_numpy()[place].astype(float)
+def _draw_quality(axes: Axes, *, result: Components, name: str) -> None:
+    """Mean of a measure between component k and all components, by which it votes."""
+    values = result.data["quality"].sel(metric=name).to_numpy().astype(float)
     short, unit, larger = METRICS[name]
     axes.plot(result.data["k"].to_numpy(), values, "o-", color=LINE_COLOUR)
-    alike = "alike where large" if larger else "alike where small"
+    alike = "high: similar" if larger else "low: similar"
     label = f"Mean with all{f' ({unit})' if unit else ''}"
     _finish(axes, result, title=f"{short}, {alike}", label=label, values=values)
 
@@ -171,7 +170,7 @@ def _finish(
     label: str,
     values: NDArray[np.float64] | None,
 ) -> None:
-    """Mark the chosen number; name the axes."""
+    """Mark the chosen k; label the axes."""
     from matplotlib.ticker import MaxNLocator
 
     chosen = int(result.data.attrs.get("k", result.k))

@@ -1,4 +1,4 @@
-"""Components of a scan in figures and report."""
+"""Figures and report section of the components: captions, headline, key numbers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from phaseloom.view.parts import Contents, Draws, Figures, Section, Tables, perc
 from phaseloom.view.results import field_text
 
 NETWORK = "boundary_network"
-"""Table and figure of the components that touch."""
+"""Name of the table and of the figure of adjacent components."""
 
 CAPTIONS = {
     "component_maps": "Label map: the component with the largest weight at every position (grey: "
@@ -80,13 +80,13 @@ CONTENTS = Contents(
 
 
 PLACES = ("y", "x", "centroid_y", "centroid_x")
-"""Columns of tables that hold places on the scan."""
+"""Columns of tables that hold coordinates of the scan."""
 
 PREPARATIONS = {
     "raw": "as recorded",
     "mean": "means of 3 × 3 positions",
-    "registered": "rebuilt from registered peaks",
-    "peaks": "pixels with registered peaks",
+    "registered": "reconstructed from registered peaks",
+    "peaks": "masked to pixels with registered peaks",
 }
 
 
@@ -145,82 +145,77 @@ def section(tree: xr.DataTree, figures: Figures, tables: Tables) -> Section:  # 
 
 
 def headline(result: Components) -> str:
-    """The result in one sentence: how many components, why, how well they describe the scan."""
+    """The result in one sentence: number of components, relative error, overlaps."""
     grains = int(result.data.attrs.get("grains", result.k - (result.background >= 0)))
     parts = f"{grains} grain{'s' * (grains != 1)}" + " and a background" * (result.background >= 0)
-    said = [
+    clauses = [
         f"{result.label.size:,} patterns from {result.k} component{'s' * (result.k != 1)} ({parts})"
     ]
     error = result.number("error")
     if np.isfinite(error):
         floor = result.number("noise_floor")
         noise = f" (noise alone: {floor:.3g})" if np.isfinite(floor) else ""
-        said.append(f"relative error {error:.3g}{noise}")
-    said.append(f"{percent(float((result.partner >= 0).mean()))} of the positions hold two")
-    return "; ".join(said) + "."
+        clauses.append(f"relative error {error:.3g}{noise}")
+    clauses.append(
+        f"{percent(float((result.partner >= 0).mean()))} of the positions hold two components"
+    )
+    return "; ".join(clauses) + "."
 
 
 def numbers(result: Components) -> dict[str, str]:
-    """The numbers that tell how far the components can be trusted, as text by their label.
-
-    Parameters
-    ----------
-    result
-        What it does not hold is left out.
-    """
+    """Key numbers of the components, as text by their label."""
     rows, columns = result.shape
-    said = {"Scan": f"{columns} × {rows} positions{field_text(result.data)}"}
+    texts = {"Scan": f"{columns} × {rows} positions{field_text(result.data)}"}
     used = int(np.isfinite(result.pattern("pattern", 0)).sum())
     high, wide = result.data.sizes["ky"], result.data.sizes["kx"]
     kind = PREPARATIONS.get(result.text("patterns"))
-    said["Patterns"] = f"{f'{kind}, ' if kind else ''}{wide} × {high} px, {used:,} of them used"
-    said["Components"] = str(result.k)
-    said["Background"] = f"component {result.background}" if result.background >= 0 else "none"
+    texts["Patterns"] = f"{f'{kind}, ' if kind else ''}{wide} × {high} px, {used:,} of them used"
+    texts["Components"] = str(result.k)
+    texts["Background"] = f"component {result.background}" if result.background >= 0 else "none"
     if result.text("reason"):
-        said["Why so many"] = result.text("reason")
+        texts["Reason for this number"] = result.text("reason")
     if np.isfinite(result.number("error")):
-        said["Relative error"] = f"{result.number('error'):.4g}"
+        texts["Relative error"] = f"{result.number('error'):.4g}"
     if np.isfinite(result.number("noise_floor")):
-        said["Relative error of noise alone"] = f"{result.number('noise_floor'):.4g}"
+        texts["Relative error expected of noise alone"] = f"{result.number('noise_floor'):.4g}"
     if "residual" in result.data and bool(np.isfinite(result.data["residual"]).any()):
         low, middle, top = np.nanpercentile(result.data["residual"].to_numpy(), [5, 50, 95])
-        said["Residual of the positions"] = (
+        texts["Relative residual of the positions"] = (
             f"median {middle:.3g}, 5 to 95 %: {low:.3g} to {top:.3g}"
         )
     if "overlap" in result.data:
         shares = result.data["overlap"].mean(("y", "x")).to_numpy()
-        said["Overlaps by the ratio of weights"] = ", ".join(
+        texts["Overlaps by ratio of the weights"] = ", ".join(
             f"≥ {100 * float(s):.0f} %: {percent(float(share))}"
             for s, share in zip(result.data["threshold"].to_numpy(), shares, strict=True)
         )
     nothing = float((result.label < 0).mean())
     if nothing:
-        said["Positions with nothing"] = percent(nothing)
-    return said | _likeness(result) | _others(result) | result.run_time()
+        texts["Positions without signal"] = percent(nothing)
+    return texts | _similarities(result) | _agreement(result) | result.run_time()
 
 
-def _likeness(result: Components) -> dict[str, str]:
-    """The two components most alike, and the one least like the scan."""
-    said = {}
+def _similarities(result: Components) -> dict[str, str]:
+    """The most similar components, and the one least similar to the measured patterns."""
+    texts = {}
     if has_similarity(result):
-        held = {str(name) for name in result.data["metric"].to_numpy()}
-        pairs = {METRICS[n][0]: worst_pair(result, n) for n in METRICS if n in held}
-        said["Two components most alike"] = ", ".join(
+        pairs = {METRICS[n][0]: worst_pair(result, n) for n in METRICS if n in result.metrics}
+        texts["Most similar components"] = ", ".join(
             f"{name}: {pair[0]} and {pair[1]} ({pair[2]:.3g})"
             for name, pair in pairs.items()
             if pair is not None
         )
-    if has_agreement(result) and "ssim" in result.data["metric"].to_numpy():
+    if has_agreement(result) and "ssim" in result.metrics:
         values = result.data["agreement"].sel(metric="ssim").to_numpy().astype(float)
         if np.isfinite(values).any():
-            said["Least like the mean pattern of its label"] = (
+            texts["Least similar to the mean pattern of its label"] = (
                 f"component {int(np.nanargmin(values))} (SSIM {np.nanmin(values):.3g})"
             )
-    return said
+    return texts
 
 
-def _others(result: Components) -> dict[str, str]:
-    """How far other methods agree."""
+def _agreement(result: Components) -> dict[str, str]:
+    """Agreement with other clustering methods."""
     if "agreement_of_methods" not in result.data:
         return {}
     row = result.data["agreement_of_methods"].isel(method=0)

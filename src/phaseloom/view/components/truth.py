@@ -1,4 +1,4 @@
-"""Components of a simulated scan against what is known of it."""
+"""Comparison of the labels and overlaps with the simulated ground truth."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from phaseloom.view.panels import draw_classes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-VERDICTS = ((0, "right", "#D9D9D9"), (1, "wrong", "#D55E00"))
+VERDICTS = ((0, "same", "#D9D9D9"), (1, "different", "#D55E00"))
 OVERLAPS = (
-    (0, "none, none found", "#E9E9E9"),
-    (1, "found", "#0072B2"),
+    (0, "none, none detected", "#E9E9E9"),
+    (1, "detected", "#0072B2"),
     (2, "missed", "#E69F00"),
-    (3, "found where none is", "#D55E00"),
+    (3, "falsely detected", "#D55E00"),
 )
 
 
 def truth_figure(result: Components) -> Figure:
-    """True grains beside the labels, what of them is right, and overlaps found and missed.
+    """True grains beside the labels, right and wrong labels, detected and missed overlaps.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def truth_figure(result: Components) -> Figure:
         When the truth is not known.
     """
     if not has_truth(result):
-        raise InputError("nothing is known of the grains of the scan")
+        raise InputError("the true grains of the scan are not known")
     grain = true_components(result)
     more = max(0, int(grain.max(initial=-1)) + 1 - result.k)
     colours = extra_colours(result.k, more, result.background)
@@ -54,14 +54,15 @@ def truth_figure(result: Components) -> Figure:
         partial(draw_labels, result=result, label=label, title="Labels", bar_colour=None),
         partial(
             draw_classes, classes=(grain != label).astype(np.int64), dataset=result.data,
-            entries=VERDICTS, title="Labels against grains",
+            entries=VERDICTS, title="Labels and true grains",
         ),
     ]  # fmt: skip
     if "true_overlap" in result.data:
         second = result.data["true_overlap"].to_numpy()
-        there = (second > 0) & (second >= result.number("overlap_ratio") * (1.0 - second))
-        said = result.partner >= 0
-        classes = np.where(there, np.where(said, 1, 2), np.where(said, 3, 0)).astype(np.int64)
+        overlapping = (second > 0) & (second >= result.number("overlap_ratio") * (1.0 - second))
+        detected = result.partner >= 0
+        classes = np.where(overlapping, np.where(detected, 1, 2), np.where(detected, 3, 0))
+        classes = classes.astype(np.int64)
         draws.append(
             partial(
                 draw_classes, classes=classes, dataset=result.data, entries=OVERLAPS,
@@ -79,11 +80,11 @@ def truth_figure(result: Components) -> Figure:
 
 
 def has_truth(result: Components) -> bool:
-    """Whether the grains of the scan are known."""
+    """Whether the true grains of the scan are known."""
     return "true_grain" in result.data
 
 
 def true_components(result: Components) -> NDArray[np.int64]:
-    """True grains (y, x) numbered as the components they share most positions with; −1 none."""
+    """True grains (y, x), numbered as the components with most shared positions; −1 none."""
     label = np.where(result.label == result.background, -1, result.label)
     return matched(result.data["true_grain"].to_numpy().astype(np.int64), label, result.k)

@@ -1,4 +1,4 @@
-"""Boundaries of grains drawn over a map, and the angles across them."""
+"""Grain boundaries drawn over a map, and the misorientations of neighbouring pixels."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SMALLEST = 5
-"""Pixels: smaller grains are mostly errors of single pixels, and get no outline."""
+"""Smallest grain in pixels that is outlined; smaller ones are mostly misindexed pixels."""
 
 HIGH_ANGLE = 15.0
-"""Degrees from which on a boundary is one of high angle."""
+"""Smallest misorientation of a high-angle boundary, in degrees."""
 
 WIDEST = 0.8
-"""Of the lines, in points; they leave two thirds of every pixel free."""
+"""Largest line width in points; lines leave two thirds of every pixel visible."""
 
 LINES = (
     ("high", "#000000", f"boundary ≥ {HIGH_ANGLE:g}°"),
@@ -43,7 +43,7 @@ class Neighbours:
     phase
         (n,) of both; −1 where the phases differ.
     parted
-        (n,) whether they are of two grains.
+        (n,) whether they belong to different grains.
     outlined
         (n,) whether both of these grains have ``SMALLEST`` pixels or more.
     """
@@ -58,7 +58,7 @@ class Neighbours:
 
 @lru_cache(maxsize=1)
 def neighbours(result: Oriented) -> Neighbours:
-    """All pairs of indexed neighbours with the angle between them; kept for the last map.
+    """All pairs of indexed neighbours with their misorientation; cached for the last map.
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ def neighbours(result: Oriented) -> Neighbours:
     place = np.moveaxis(np.indices(phase.shape, dtype=np.int64), 0, -1)
     first = np.concatenate([place[:, :-1].reshape(-1, 2), place[:-1].reshape(-1, 2)])
     second = np.concatenate([place[:, 1:].reshape(-1, 2), place[1:].reshape(-1, 2)])
-    known = (phase[*first.T] >= 0) & (phase[*second.T] >= 0)
-    first, second = first[known], second[known]
+    both_indexed = (phase[*first.T] >= 0) & (phase[*second.T] >= 0)
+    first, second = first[both_indexed], second[both_indexed]
     one, other = phase[*first.T], phase[*second.T]
     both = np.where(one == other, one, -1)
     angle = np.full(len(both), np.nan)
@@ -107,11 +107,11 @@ def draw_boundaries(axes: Axes, result: Oriented) -> None:
     pairs = neighbours(result)
     if not pairs.outlined.any():
         return
-    kind = high_angle(pairs)
+    high = high_angle(pairs)
     segments = _segments(result, pairs)
     width = _line_width(axes, result)
-    for wanted, (name, colour, _) in zip((True, False), LINES, strict=True):
-        lines = segments[pairs.outlined & (kind == wanted)]
+    for high_angles, (name, colour, _) in zip((True, False), LINES, strict=True):
+        lines = segments[pairs.outlined & (high == high_angles)]
         if len(lines):
             axes.add_collection(
                 LineCollection(
@@ -123,21 +123,21 @@ def draw_boundaries(axes: Axes, result: Oriented) -> None:
 
 
 def high_angle(pairs: Neighbours) -> NDArray[np.bool_]:
-    """Pairs of two phases, or of one with a high angle between them."""
+    """Pairs of two phases, or with a high-angle misorientation."""
     return np.asarray((pairs.phase < 0) | (pairs.angle >= HIGH_ANGLE))
 
 
 def line_handles(result: Oriented) -> list[Any]:
-    """Entries of a legend for the boundaries that the map has."""
+    """Legend entries of the boundaries in the map."""
     from matplotlib.lines import Line2D
     from matplotlib.patheffects import withStroke
 
     pairs = neighbours(result)
     high = high_angle(pairs)
     entries = []
-    for wanted, (_, colour, label) in zip((True, False), LINES, strict=True):
-        if (pairs.outlined & (high == wanted)).any():
-            of_phases = ", or of two phases" if wanted and (pairs.phase < 0).any() else ""
+    for high_angles, (_, colour, label) in zip((True, False), LINES, strict=True):
+        if (pairs.outlined & (high == high_angles)).any():
+            of_phases = ", or of two phases" if high_angles and (pairs.phase < 0).any() else ""
             line = Line2D([], [], color=colour, linewidth=1.2, label=label + of_phases)
             if colour == "#FFFFFF":
                 line.set_path_effects([withStroke(linewidth=2.2, foreground="#999999")])
@@ -159,7 +159,7 @@ def _segments(result: Oriented, pairs: Neighbours) -> NDArray[np.float64]:
 
 
 def _line_width(axes: Axes, result: Oriented) -> float:
-    """Points: thin on maps of many pixels."""
+    """Line width in points: a third of a pixel, within limits."""
     figure: Any = axes.get_figure(root=True)
     axes.apply_aspect()
     box = axes.get_position()

@@ -1,4 +1,4 @@
-"""What figures and the report read from an orientation map: the group ``/orientation``."""
+"""The orientation map of a result, as figures and report read it: the group ``/orientation``."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from phaseloom.crystals import Crystal
 
 SURE = 0.95
-"""Pixels of at least this probability are called sure."""
+"""Probability from which on a pixel counts as reliably indexed."""
 
 DARKEST = 0.25
-"""What is left of a colour where its pixel has no probability."""
+"""Brightness of the colour of a pixel of probability 0."""
 
 
 @dataclass(frozen=True, eq=False)
 class Oriented(ScanResult):
-    """An orientation map, as far as it is drawn.
+    """An orientation map.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Oriented(ScanResult):
         return np.where(self.indexed & (values >= 0), values, np.nan)
 
     def shares(self) -> NDArray[np.float64]:
-        """Part of the pixels that each phase has."""
+        """Fraction of the pixels of each phase."""
         phase = self.phase
         counts = np.bincount(phase[phase >= 0], minlength=len(self.crystals))
         return np.asarray(counts / max(1, phase.size))
@@ -155,5 +155,5 @@ def oriented(tree: xr.DataTree) -> Oriented:
 
 
 def quaternions(array: xr.DataArray) -> NDArray[np.float64]:
-    """Quaternions with their four numbers last."""
+    """Quaternions with their four numbers on the last axis."""
     return array.transpose(..., "quaternion").to_numpy().astype(np.float64)

@@ -1,4 +1,4 @@
-"""Colour keys of orientation maps: which colour stands for which crystal direction."""
+"""Colour keys of the inverse pole figure colours, with the indices of the sector corners."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from phaseloom.crystals import Crystal
 
 KEY_HEIGHT = 1.05
-"""Of a key with its name, in inches."""
+"""Height of a key with its name, in inches."""
 
 _GRID = 240
-"""Points along the longer side of a key."""
+"""Image pixels along the longer side of a key."""
 
 
 def distinct_keys(result: Oriented) -> list[tuple[int, list[str]]]:
@@ -38,12 +38,12 @@ def distinct_keys(result: Oriented) -> list[tuple[int, list[str]]]:
 
 
 def corner_names(sector: Sector, crystal: Crystal) -> list[str]:
-    """Names of the directions at the corners of a sector, in the crystal's own setting."""
+    """Indices of the directions at the corners of a sector, in the setting of the crystal."""
     return [direction_name(crystal, sector.setting.T @ corner) for corner in sector.corners]
 
 
 def sector_outline(sector: Sector) -> NDArray[np.float64]:
-    """Points (n, 2) round the sector, in stereographic projection."""
+    """Outline (n, 2) of the sector in stereographic projection."""
     angle = np.radians(np.arange(-180.0, 180.0, 0.5))
     middle = inner_point(sector)
     # Along every meridian from the middle, the farthest point that is still inside.

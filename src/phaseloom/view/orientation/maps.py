@@ -1,7 +1,8 @@
-"""Figures of an orientation map: phases, orientations, how sure they are, second solutions."""
+"""Maps of phase, orientation (IPF colours), reliability, second solutions and overlaps."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ from phaseloom.view.style import (
 )
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
 SAMPLE_AXES = ("x (right)", "y (down)", "z (along the beam)")
@@ -43,11 +45,11 @@ QUALITY = (
         "phase_reliability", "Phase reliability", "100 (1 − Q$_{other}$ / Q$_1$)",
         VALUE_MAP, (0.0, 100.0),
     ),
-    ("explained", "Explained intensity", "Part of the peaks", VALUE_MAP, (0.0, 1.0)),
-    ("matched", "Spots paired with peaks", "Spots", VALUE_MAP, None),
-    ("residual", "Distance of the pairs", "rms, Å⁻¹", RESIDUAL_MAP, None),
+    ("explained", "Explained intensity", "Fraction of the peak intensity", VALUE_MAP, (0.0, 1.0)),
+    ("matched", "Spots paired with peaks", "Number of spots", VALUE_MAP, None),
+    ("residual", "Spot-to-peak distance", "rms (Å⁻¹)", RESIDUAL_MAP, None),
 )  # fmt: skip
-"""Variable, title, what its colours measure, colour map, limits (None: those of the values)."""
+"""Variable, title, label of the colour bar, colour map, limits (None: of the values)."""
 
 CERTAINTY = (
     (0, f"probability ≥ {SURE:g}", "#0072B2"),
@@ -81,7 +83,7 @@ def ipf_figure(result: Oriented, *, shaded: bool = False) -> Figure:
 
 
 def quality_figure(result: Oriented) -> Figure:
-    """How far the map can be trusted: probabilities, reliabilities, correlation; what there is.
+    """Reliability of the map: probability, reliability indices, correlation; what there is.
 
     Raises
     ------
@@ -94,7 +96,7 @@ def quality_figure(result: Oriented) -> Figure:
         if "ambiguous" in result.data:
             classes[result.data["ambiguous"].to_numpy().astype(bool)] = 2
         classes[~result.indexed] = 3
-        panels.append(class_panel(result, classes, CERTAINTY, title="Certainty"))
+        panels.append(class_panel(result, classes, CERTAINTY, title="Reliability class"))
     single = len(result.crystals) == 1
     panels += [
         scalar_panel(
@@ -104,12 +106,14 @@ def quality_figure(result: Oriented) -> Figure:
         if result.has(name) and not (single and name.startswith("phase_"))
     ]
     if not panels:
-        raise InputError("the orientation map has no maps of its quality", "index the scan again")
+        raise InputError(
+            "the orientation map has no maps of its reliability", "index the scan again"
+        )
     return map_page(result, panels)
 
 
 def solutions_figure(result: Oriented) -> Figure:
-    """The second solution beside the map's: orientation, phase and probability.
+    """The second solution beside that of the map: orientation, phase and probability.
 
     Parameters
     ----------
@@ -122,29 +126,25 @@ def solutions_figure(result: Oriented) -> Figure:
         When no pixel has one.
     """
     if not has_second(result):
-        raise InputError("no pixel has a second solution", "ask for two or more when indexing")
+        raise InputError(
+            "no pixel has a second solution", "index with two or more solutions per pixel"
+        )
     second = result.data.isel(solution=1)
-    phase = second["solution_phase"].to_numpy().astype(np.int64)
-    image = result.painted(2, phase=phase, rotation=quaternions(second["solution_rotation"]))
-    panels = [
-        ipf_panel(result, result.painted(2), title="Map, IPF z"),
-        ipf_panel(result, image, title="Solution 2, IPF z", lines=False),
-    ]
-    if len(result.crystals) > 1:
-        panels.append(phase_panel(result, phase, title="Solution 2, phase"))
-    if "solution_probability" in second:
-        values = np.where(phase >= 0, second["solution_probability"].to_numpy(), np.nan)
-        panels.append(
-            scalar_panel(
-                result, values, title="Solution 2, probability", label="Probability",
-                cmap=CONFIDENCE_MAP, limits=(0.0, 1.0),
-            )
-        )  # fmt: skip
-    return keyed_page(result, panels)
+    return _beside_map(
+        result,
+        second["solution_phase"],
+        second["solution_rotation"],
+        titles=("Map", "Solution 2"),
+        scalars=[
+            ("Solution 2, probability", "Probability", second[name], 1.0)
+            for name in ("solution_probability",)
+            if name in second
+        ],
+    )
 
 
 def overlap_figure(result: Oriented) -> Figure:
-    """The second crystal under the first: its orientation, phase, weight and probability.
+    """The overlapping second crystal: orientation, phase, weight and probability.
 
     Parameters
     ----------
@@ -154,30 +154,61 @@ def overlap_figure(result: Oriented) -> Figure:
     Raises
     ------
     InputError
-        When no second crystal was looked for or found.
+        When no second crystal was searched or detected.
     """
     if not has_overlaps(result):
-        raise InputError("the orientation map has no overlaps", "ask for them when indexing")
-    phase = result.data["overlap_phase"].to_numpy().astype(np.int64)
-    image = result.painted(2, phase=phase, rotation=quaternions(result.data["overlap_rotation"]))
+        raise InputError("the orientation map has no overlaps", "index with overlaps")
+    return _beside_map(
+        result,
+        result.data["overlap_phase"],
+        result.data["overlap_rotation"],
+        titles=("First crystal", "Second crystal"),
+        scalars=[
+            (title, label, result.data[name], highest)
+            for name, title, label, highest in (
+                ("overlap_weight", "Second crystal, weight", "Fraction of the intensity", 0.5),
+                ("overlap_probability", "Second crystal, probability", "Probability", 1.0),
+            )
+            if name in result.data
+        ],
+    )
+
+
+def _beside_map(
+    result: Oriented,
+    phase: xr.DataArray,
+    rotation: xr.DataArray,
+    *,
+    titles: tuple[str, str],
+    scalars: Sequence[tuple[str, str, xr.DataArray, float]],
+) -> Figure:
+    """Another orientation of every pixel beside that of the map, with its phase and scalars.
+
+    Parameters
+    ----------
+    phase, rotation
+        (y, x), −1 where there is no other, and (y, x, quaternion).
+    titles
+        Of the map and of the other.
+    scalars
+        Title, label, values (y, x) and the value at the upper end of the colours.
+    """
+    numbers = phase.to_numpy().astype(np.int64)
+    image = result.painted(2, phase=numbers, rotation=quaternions(rotation))
     panels = [
-        ipf_panel(result, result.painted(2), title="First crystal, IPF z"),
-        ipf_panel(result, image, title="Second crystal, IPF z", lines=False),
+        ipf_panel(result, result.painted(2), title=f"{titles[0]}, IPF z"),
+        ipf_panel(result, image, title=f"{titles[1]}, IPF z", lines=False),
     ]
     if len(result.crystals) > 1:
-        panels.append(phase_panel(result, phase, title="Second crystal, phase"))
-    for name, title, label, high in (
-        ("overlap_weight", "Second crystal, weight", "Part of the intensity", 0.5),
-        ("overlap_probability", "Second crystal, probability", "Probability", 1.0),
-    ):
-        if name in result.data:
-            values = np.where(phase >= 0, result.data[name].to_numpy(), np.nan)
-            panels.append(
-                scalar_panel(
-                    result, values, title=title, label=label, cmap=CONFIDENCE_MAP,
-                    limits=(0.0, high),
-                )
-            )  # fmt: skip
+        panels.append(phase_panel(result, numbers, title=f"{titles[1]}, phase"))
+    for title, label, values, highest in scalars:
+        shown = np.where(numbers >= 0, values.to_numpy(), np.nan)
+        panels.append(
+            scalar_panel(
+                result, shown, title=title, label=label, cmap=CONFIDENCE_MAP,
+                limits=(0.0, highest),
+            )
+        )  # fmt: skip
     return keyed_page(result, panels)
 
 
@@ -191,7 +222,7 @@ def has_second(result: Oriented) -> bool:
 
 
 def has_overlaps(result: Oriented) -> bool:
-    """Whether a second crystal was found anywhere."""
+    """Whether an overlapping second crystal was detected in any pixel."""
     return result.has("overlap_phase", "overlap_rotation", "overlap_weight") and bool(
         (result.data["overlap_phase"] >= 0).any()
     )

@@ -1,4 +1,4 @@
-"""How an orientation map was made, in words fit for the methods section of a paper."""
+"""Methods text of the orientation map, for the methods section of a paper."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ def _add_search(text: MethodsText, result: Oriented) -> None:
     ]
     if steps:
         text.add(
-            f"Orientations were searched in steps of {' and '.join(steps)} over all that symmetry "
-            "leaves."
+            f"Orientations were searched in steps of {' and '.join(steps)} over the "
+            "symmetry-reduced orientation space."
         )
     if result.data.attrs.get("refine"):
         text.add(
@@ -163,17 +163,17 @@ def _add_scores(text: MethodsText, result: Oriented) -> None:
 
 
 def _add_choice(text: MethodsText, result: Oriented) -> None:
-    """What became of the solutions: context, ambiguous and unindexed pixels, overlaps, grains."""
+    """Selection of the solutions: context, ambiguous and unindexed pixels, overlaps, grains."""
     if "ambiguous" in result.data:
         share = float((result.data["ambiguous"].to_numpy().astype(bool) & result.indexed).mean())
         text.add(
-            f"Pixels with other solutions of a probability worth mentioning are called ambiguous "
+            f"Pixels with further solutions of appreciable probability are called ambiguous "
             f"({percent(share)})."
         )
     if result.data.attrs.get("context") and "context_changed" in result.data:
         share = float(result.data["context_changed"].to_numpy().astype(bool).mean())
         text.add(
-            "Among the solutions of a pixel the one that agrees with its neighbours was preferred "
+            "Among the solutions of a pixel the one consistent with its neighbours was preferred "
             f"(changed in {percent(share)} of the pixels)."
         )
     if np.isfinite(result.number("of_components")):
@@ -184,8 +184,8 @@ def _add_choice(text: MethodsText, result: Oriented) -> None:
     elif "overlap_weight" in result.data:
         share = float((result.data["overlap_phase"].to_numpy() >= 0).mean())
         text.add(
-            f"Second crystals were searched in what the first left ({percent(share)} of the "
-            "pixels)."
+            "Overlapping second crystals were searched in the intensity that the first crystal "
+            f"leaves unexplained ({percent(share)} of the pixels)."
         )
     threshold = np.nan if result.grains is None else number(result.grains.attrs, "threshold")
     if np.isfinite(threshold):
@@ -202,7 +202,7 @@ def _listed(parts: list[str]) -> str:
 
 
 def _axis(axis: Any) -> str:
-    """An axis as ⟨u v w⟩ when its numbers are whole, else as they are."""
+    """An axis as ⟨u v w⟩ when its indices are whole numbers, else in decimals."""
     if isinstance(axis, str):
         return axis
     indices = [float(index) for index in axis]

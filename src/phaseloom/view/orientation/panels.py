@@ -1,4 +1,4 @@
-"""The panels that figures of orientation maps are made of, and their pages."""
+"""Panels of orientation maps (phases, IPF colours, scalars, classes) and their pages."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 THINNEST = 0.25
-"""Inches: maps of few lines are drawn so thick, stretched across."""
+"""Least height or width of a map in inches; narrower ones are stretched."""
 
 _WIDEST_BAR = 2.2
 _KEYS = 4
-"""Colour keys side by side, at most."""
+"""Largest number of colour keys side by side."""
 _KEY_WIDTH = 1.2
 _PLOTS = equal_boxes(3, columns=3, left=0.5, gap=0.6)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A place on a page: what draws it, and the room it needs under it in inches."""
+    """A panel: the function that draws it, and the room it needs below, in inches."""
 
     draw: Callable[[Axes], None]
     below: float = 0.08
@@ -56,7 +56,7 @@ def scalar_panel(
     limits: tuple[float, float] | None = None,
     extend: str = "neither",
 ) -> Panel:
-    """One number per pixel with its colour bar; pixels without it stay light.
+    """One number per pixel with its colour bar; pixels without one stay light.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def class_panel(
     *,
     title: str,
 ) -> Panel:
-    """A map of few named classes with their shares; see :func:`draw_classes`."""
+    """A map of named classes with their percentages; see :func:`draw_classes`."""
 
     def draw(axes: Axes) -> None:
         draw_classes(axes, classes, result.data, entries, title=title)
@@ -125,7 +125,7 @@ def map_page(
     plots: Sequence[Callable[[Axes], None]] = (),
     bottom: float = 0.0,
 ) -> Figure:
-    """Panels over the scan, in rows of as many as let maps of its aspect be seen, and plots.
+    """A page of maps, in rows of a number that suits their aspect, with plots below.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def _draw_image(axes: Axes, *, result: Oriented, image: NDArray[np.uint8], title
 
 
 def _boxes(count: int, aspect: float) -> tuple[tuple[tuple[float, float], ...], float]:
-    """Boxes of a row of maps, as even as can be, and their height."""
+    """Boxes of a row of maps, so that rows are evenly filled, and their height."""
     most, least = (4, 3) if aspect <= 1.6 else (2, 2) if aspect <= 8 else (1, 1)
     columns = -(-count // -(-count // most))
     boxes = equal_boxes(columns, columns=max(columns, least))
@@ -210,7 +210,7 @@ def _boxes(count: int, aspect: float) -> tuple[tuple[tuple[float, float], ...], 
 
 
 def _thicken(axes: Axes, result: Oriented) -> None:
-    """Stretch a map of few lines across them until it can be seen."""
+    """Stretch a map of few rows or columns to the least height or width."""
     aspect = map_aspect(result.data)
     figure: Any = axes.get_figure(root=True)
     box = axes.get_position(original=True)

@@ -55,7 +55,9 @@ def indexed_patterns_figure(result: Oriented) -> Figure:
     """
     sample = result.sample
     if sample is None or sample.sizes.get("sample", 0) == 0:
-        raise InputError("the result holds no patterns of the orientation map", "index it again")
+        raise InputError(
+            "the result holds no sample patterns of the orientation map", "index it again"
+        )
     count = min(MOST, sample.sizes["sample"])
     columns = 2 if count in (1, 2, 4) else 3
     boxes = equal_boxes(columns, columns=columns)
@@ -112,7 +114,7 @@ def _name_spots(
     hkl: NDArray[np.float64],
     reach: float,
 ) -> None:
-    """Indices beside the strongest spots, where there is room for them."""
+    """Write Miller indices beside the strongest spots, where they do not overlap others."""
     from matplotlib.patheffects import withStroke
 
     figure: Any = axes.get_figure(root=True)
@@ -160,7 +162,7 @@ def _inside(box: tuple[float, ...], x: NDArray[np.float64], y: NDArray[np.float6
 
 
 def _columns(pattern: xr.Dataset, kind: str) -> NDArray[np.float64]:
-    """(3, n): ky, kx, intensity of the rows that are there."""
+    """(3, n): ky, kx, intensity of the rows that are not NaN."""
     table = np.stack(
         [
             pattern[f"{kind}_{name}"].to_numpy().astype(np.float64)
@@ -171,7 +173,7 @@ def _columns(pattern: xr.Dataset, kind: str) -> NDArray[np.float64]:
 
 
 def _areas(intensity: NDArray[np.float64], least: float, most: float) -> NDArray[np.float64]:
-    """Areas of markers in square points: amplitudes, so that faint spots are seen too."""
+    """Marker areas in square points, linear in the amplitude (square root of intensity)."""
     amplitude = np.sqrt(np.clip(np.nan_to_num(intensity), 0.0, None))
     return np.asarray(least + (most - least) * amplitude / (amplitude.max(initial=0.0) or 1.0))
 

@@ -1,4 +1,4 @@
-"""Pole figures and inverse pole figures: how the directions of an orientation map are spread."""
+"""Pole figures and inverse pole figures: densities of directions, and their drawing."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 WIDTH = 3.0
-"""Degrees: standard deviation of the Gaussian that every direction is drawn as."""
+"""Standard deviation of the Gaussian smoothing, in degrees."""
 
 LEAST = 0.5
-"""Multiples of a random texture below which densities are not told apart."""
+"""Lower end of the colour scale, in multiples of a random texture."""
 
 CELLS = 256
-"""Cells across the projection of the half sphere, of equal area."""
+"""Cells across the equal-area projection of the hemisphere."""
 
 _CUBIC = ((0, 0, 1), (0, 1, 1), (1, 1, 1))
 _UNIAXIAL = ((0, 0, 1), (1, 0, 0), (1, 1, 0))
@@ -47,7 +47,7 @@ def poles_figure(result: Oriented) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Per phase the poles of three families of planes over the sample's half sphere along the
+        Per phase the poles of three families of planes over the sample's hemisphere along the
         beam (equal area; x to the right, y down, z into the page), and the crystal directions
         along x, y and z.
 
@@ -58,7 +58,7 @@ def poles_figure(result: Oriented) -> Figure:
     """
     mapped = [n for n in range(len(result.crystals)) if (result.phase == n).any()]
     if not mapped:
-        raise InputError("no pixel is indexed: there are no poles to draw")
+        raise InputError("no pixel is indexed: there are no pole figures to draw")
     wide, gap, left = 0.98, 0.09, 0.15
     boxes = tuple((left + i * (wide + gap), wide) for i in range(6))
     with publication():
@@ -78,7 +78,7 @@ def families(laue: str) -> tuple[tuple[int, int, int], ...]:
 
 
 def poles(crystal: Crystal, indices: ArrayLike, rotations: ArrayLike) -> Floats:
-    """Unit normals of all planes of a family in the sample, on the half sphere z ≥ 0.
+    """Unit normals of all planes of a family in the sample, on the hemisphere z ≥ 0.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def from_equal_area(points: ArrayLike) -> Floats:
 
 
 def density(directions: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """Density of directions over the half sphere z ≥ 0, in multiples of a random one.
+    """Density of directions over the hemisphere z ≥ 0, in multiples of a random one.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def density(directions: ArrayLike, weights: ArrayLike | None = None) -> Floats:
 
 
 def sector_density(sector: Sector, directions: ArrayLike) -> Floats:
-    """Density of crystal directions over the half sphere, with the crystal's symmetry.
+    """Density of crystal directions over the hemisphere, with the crystal's symmetry.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def _counted(points: Floats, weights: Floats, reach: float, cells: int) -> Float
 
 
 def _draw_phase(axes: list[Axes], result: Oriented, number: int, name: str) -> None:
-    """One row: three pole figures, three inverse ones, one scale."""
+    """One row: three pole figures and three inverse pole figures on one colour scale."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm
 

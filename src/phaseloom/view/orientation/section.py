@@ -1,4 +1,4 @@
-"""Orientation maps in figures and report."""
+"""Figures and report section of the orientation map: captions, headline, key numbers."""
 
 from __future__ import annotations
 
@@ -117,77 +117,71 @@ def section(tree: xr.DataTree, figures: Figures, tables: Tables) -> Section:  # 
 
 
 def headline(result: Oriented) -> str:
-    """The result in one sentence: phases and their shares, sure and ambiguous pixels, grains."""
+    """The result in one sentence: phase fractions, reliable and ambiguous pixels, grains."""
     shares = result.shares()
     parts = [f"{n} {percent(s, digits=0)}" for n, s in zip(result.names, shares, strict=True)]
     parts.append(f"unindexed {percent(1.0 - float(result.indexed.mean()))}")
-    said = [f"{result.phase.size:,} pixels: {', '.join(parts)}"]
+    clauses = [f"{result.phase.size:,} pixels: {', '.join(parts)}"]
     if result.has("probability"):
         sure = float((result.values("probability") >= SURE).mean())
-        said.append(f"{percent(sure)} of the pixels are sure (probability of {SURE:g} or more)")
+        clauses.append(f"{percent(sure)} of the pixels have a probability of {SURE:g} or more")
     if "ambiguous" in result.data:
-        said.append(f"{percent(float(_ambiguous(result).mean()))} ambiguous")
+        clauses.append(f"{percent(float(_ambiguous(result).mean()))} ambiguous")
     if result.grain is not None:
         count = len(np.unique(result.grain[result.grain >= 0]))
-        said.append(f"{count:,} grain{'s' * (count != 1)}")
+        clauses.append(f"{count:,} grain{'s' * (count != 1)}")
     if has_truth(result):
         right = verdicts(result)[result.data["true_phase"].to_numpy() >= 0] == 0
         if right.size:
-            said.append(
-                f"{percent(float(right.mean()))} of the simulated crystal right within "
+            clauses.append(
+                f"{percent(float(right.mean()))} of the simulated crystal indexed right within "
                 f"{RIGHT_WITHIN:g}°"
             )
-    return "; ".join(said) + "."
+    return "; ".join(clauses) + "."
 
 
 def numbers(result: Oriented) -> dict[str, tuple[str, ...]]:
-    """The numbers that matter, per label: of the whole map and of every phase.
-
-    Parameters
-    ----------
-    result
-        What it does not hold is left out; a dash is what means nothing in its column.
-    """
+    """Key numbers by label: of the whole map and of every phase; a dash where not applicable."""
     phase = result.phase
     masks = [result.indexed, *(phase == number for number in range(len(result.crystals)))]
     rows, columns = result.shape
-    said = {
+    texts = {
         "Scan": _whole(result, f"{columns} × {rows} positions{field_text(result.data)}"),
         "Cell": ("–", *(_cell(crystal) for crystal in result.crystals)),
         "Space group": ("–", *(_space_group(crystal) for crystal in result.crystals)),
         "Pixels": tuple(f"{int(mask.sum()):,}" for mask in masks),
-        "Share of the map": tuple(percent(float(mask.mean())) for mask in masks),
+        "Fraction of the map": tuple(percent(float(mask.mean())) for mask in masks),
         "Unindexed": _whole(result, percent(1.0 - float(result.indexed.mean()))),
     }
     if result.has("probability"):
         probability = result.values("probability")
-        said["Mean probability"] = _per(masks, lambda m: f"{np.nanmean(probability[m]):.3f}")
-        said[f"Sure (probability ≥ {SURE:g})"] = _per(
+        texts["Mean probability"] = _per(masks, lambda m: f"{np.nanmean(probability[m]):.3f}")
+        texts[f"Probability ≥ {SURE:g}"] = _per(
             masks, lambda m: percent(float((probability[m] >= SURE).mean()))
         )
     if "ambiguous" in result.data:
         ambiguous = _ambiguous(result)
-        said["Ambiguous"] = _per(masks, lambda m: percent(float(ambiguous[m].mean())))
+        texts["Ambiguous"] = _per(masks, lambda m: percent(float(ambiguous[m].mean())))
     for name, label, form in (
         ("correlation", "Correlation index, median", ".3f"),
         ("orientation_reliability", "Orientation reliability, median", ".1f"),
         ("phase_reliability", "Phase reliability, median", ".1f"),
-        ("matched", "Spots paired, median", ".0f"),
-        ("explained", "Explained intensity, median", ".2f"),
-        ("residual", "Distance of the pairs, median (Å⁻¹)", ".4f"),
+        ("matched", "Spots paired with peaks, median", ".0f"),
+        ("explained", "Explained fraction of the intensity, median", ".2f"),
+        ("residual", "Spot-to-peak distance (rms), median (Å⁻¹)", ".4f"),
     ):
         if result.has(name) and np.isfinite(result.values(name)).any():
-            said[label] = _medians(masks, result.values(name), form)
+            texts[label] = _medians(masks, result.values(name), form)
     for name, label in (
-        ("context_changed", "Chosen by the neighbours"),
-        ("overlap_phase", "With a second crystal"),
+        ("context_changed", "Solution changed by spatial context"),
+        ("overlap_phase", "With an overlapping second crystal"),
     ):
         if name in result.data:
             flagged = result.data[name].to_numpy()
             flagged = flagged if flagged.dtype == bool else flagged >= 0
-            said[label] = _per(masks, partial(_share, flagged))
+            texts[label] = _per(masks, partial(_share, flagged))
     return (
-        said | _grains(result) | _pairs(result) | _pseudo_symmetry(result) | _truth(result, masks)
+        texts | _grains(result) | _pairs(result) | _pseudo_symmetry(result) | _truth(result, masks)
     )
 
 
@@ -198,33 +192,35 @@ def _grains(result: Oriented) -> dict[str, tuple[str, ...]]:
     masks = [phase >= 0, *(phase == number for number in range(len(result.crystals)))]
     return {
         "Grains": tuple(f"{int(mask.sum()):,}" for mask in masks),
-        f"Diameter of the grains, median ({units})": _medians(masks, diameter, ".3g"),
+        f"Equivalent grain diameter, median ({units})": _medians(masks, diameter, ".3g"),
     }
 
 
 def _pairs(result: Oriented) -> dict[str, tuple[str, ...]]:
-    """Angles between neighbours inside grains: how smooth the map is."""
+    """Misorientation of neighbouring pixels within grains: a measure of the angular noise."""
     pairs = neighbours(result)
     inside = np.where(pairs.parted, np.nan, pairs.angle)
     if not np.isfinite(inside).any():
         return {}
     masks = [pairs.phase >= 0, *(pairs.phase == n for n in range(len(result.crystals)))]
-    return {"Neighbours within a grain, median angle": _medians(masks, inside, ".2f", "°")}
+    return {
+        "Misorientation of neighbours within a grain, median": _medians(masks, inside, ".2f", "°")
+    }
 
 
 def _pseudo_symmetry(result: Oriented) -> dict[str, tuple[str, ...]]:
-    """Pixels whose first two solutions differ by a frequent rotation."""
-    said = {}
+    """Pixels whose first two solutions differ by a pseudo-symmetry rotation."""
+    texts = {}
     for entry in pseudo_symmetry(result):
         counts = ["–"] * len(result.crystals)
         if entry.crystal is not None:
             counts[entry.crystal] = f"{entry.pixels:,} pixels"
-        said[f"Mistaken for each other: {entry.text}"] = (f"{entry.pixels:,} pixels", *counts)
-    return said
+        texts[f"Pseudo-symmetry, {entry.text}"] = (f"{entry.pixels:,} pixels", *counts)
+    return texts
 
 
 def _truth(result: Oriented, masks: list[NDArray[np.bool_]]) -> dict[str, tuple[str, ...]]:
-    """Shares of what was found that are right, against the simulated truth."""
+    """Fractions of right pixels, by the simulated ground truth."""
     if not has_truth(result):
         return {}
     right = verdicts(result) == 0
@@ -249,8 +245,8 @@ def _share(flagged: NDArray[np.bool_], mask: NDArray[np.bool_]) -> str:
 def _medians(
     masks: list[NDArray[np.bool_]], values: NDArray[np.float64], form: str, unit: str = ""
 ) -> tuple[str, ...]:
-    known = [values[mask & np.isfinite(values)] for mask in masks]
-    return tuple(f"{np.median(some):{form}}{unit}" if some.size else "–" for some in known)
+    finite = [values[mask & np.isfinite(values)] for mask in masks]
+    return tuple(f"{np.median(some):{form}}{unit}" if some.size else "–" for some in finite)
 
 
 def _whole(result: Oriented, text: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Directions of a crystal: what symmetry leaves of them, their colours, names and projections.
+"""Crystal directions: fundamental sector, IPF colours, Miller indices, projections.
 
 Colours are those of EDAX TSL as orix computes them (G. Nolze and R. Hielscher, J. Appl. Cryst. 49,
 1786, 2016). orix colours each Laue class in one setting, with the principal axis along e3:
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 _AT_ONCE = 50_000
-"""Directions folded together: with 48 operations and three planes 58 MB."""
+"""Directions per block: 58 MB with 48 operations and three planes."""
 
 _LARGEST_INDEX = 3
-"""Names of directions have no larger indices."""
+"""Largest index in the name of a direction."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sector:
-    """The directions of a crystal that symmetry does not repeat.
+    """The fundamental sector of a crystal: its symmetrically distinct directions.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class Sector:
 
 @lru_cache(maxsize=16)
 def sector_of(crystal: Crystal) -> Sector:
-    """The sector of a crystal's Laue class.
+    """The fundamental sector of a crystal's Laue class.
 
     Parameters
     ----------
@@ -129,11 +129,11 @@ def sector_of(crystal: Crystal) -> Sector:
     from orix.quaternion import symmetry
 
     rotations = crystal.laue_rotations
-    found = orders(rotations)
+    rotation_orders = orders(rotations)
     name = {
         (1, 1): "Ci", (2, 2): "C2h", (4, 2): "D2h", (4, 4): "C4h", (8, 4): "D4h", (3, 3): "S6",
         (6, 3): "D3d", (6, 6): "C6h", (12, 6): "D6h", (12, 3): "Th", (24, 4): "Oh",
-    }.get((len(rotations), int(found.max())))  # fmt: skip
+    }.get((len(rotations), int(rotation_orders.max())))  # fmt: skip
     if name is None:
         raise InputError(f"the symmetry operations of {crystal.name} are those of no Laue class")
     laue = getattr(symmetry, name)
@@ -186,8 +186,8 @@ def direction_name(crystal: Crystal, direction: ArrayLike) -> str:
     vector = np.asarray(direction, dtype=np.float64)
     for rows, brackets in ((crystal.lattice, "[]"), (crystal.reciprocal, "()")):
         for indices in _small_indices():
-            found = indices @ rows
-            along = found @ vector / (np.linalg.norm(found) * np.linalg.norm(vector))
+            named = indices @ rows
+            along = named @ vector / (np.linalg.norm(named) * np.linalg.norm(vector))
             if along > np.cos(np.radians(0.1)):
                 return indices_text(crystal, indices, brackets)
     return ""

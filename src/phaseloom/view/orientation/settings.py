@@ -1,4 +1,4 @@
-"""From the setting of a crystal's cell to the one in which orix colours its Laue class."""
+"""Rotation from the setting of a crystal to the one in which orix colours its Laue class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from phaseloom.errors import InputError
 Floats = NDArray[np.float64]
 
 _MISFIT = 0.05
-"""Of the elements of rotation matrices: cells are measured, not perfect."""
+"""Largest misfit of matrix elements; measured cells deviate from ideal symmetry."""
 
 
 def orders(rotations: Floats) -> NDArray[np.int64]:
@@ -41,15 +41,15 @@ def setting(rotations: Floats, target: Floats, name: str) -> Floats:
     InputError
         When no rotation carries the ones onto the others.
     """
-    found = [
+    candidates = [
         (_misfit(turn @ rotations @ turn.T, target), turn)
         for turn in _candidates(rotations, target)
     ]
-    least = min(misfit for misfit, _ in found)
+    least = min(misfit for misfit, _ in candidates)
     if least > _MISFIT:
         raise InputError(f"the symmetry of {name} fits no setting of its Laue class")
     # A turn a little beside the best one fits a little worse.
-    fitting = [turn for misfit, turn in found if misfit < least + 1e-4]
+    fitting = [turn for misfit, turn in candidates if misfit < least + 1e-4]
     return max(fitting, key=lambda turn: float(np.trace(turn).round(6)))
 
 
@@ -74,12 +74,12 @@ def _candidates(rotations: Floats, target: Floats) -> Iterator[Floats]:
 
 def _axes(rotations: Floats, order: int) -> Floats:
     """Axes of the rotations of an order, both ways, (n, 3)."""
-    found = []
+    unique = []
     for turn in rotations[orders(rotations) == order]:
         values, vectors = np.linalg.eigh((turn + turn.T) / 2.0)
         axis = vectors[:, np.argmax(values)]
-        found.append(axis * np.sign(axis[np.argmax(np.abs(axis))]))
-    axes = np.array(found).reshape(-1, 3)
+        unique.append(axis * np.sign(axis[np.argmax(np.abs(axis))]))
+    axes = np.array(unique).reshape(-1, 3)
     return np.concatenate([axes, -axes])
 
 

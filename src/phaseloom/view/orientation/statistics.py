@@ -1,10 +1,10 @@
-"""Distributions over an orientation map: probabilities, scores, angles, sizes of grains."""
+"""Histograms over an orientation map: probability, scores, misorientations, grain sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ SCORES = (
 
 
 def statistics_figure(result: Oriented) -> Figure:
-    """Histograms of what the map holds, by phase; probabilities of the ambiguous by their rank.
+    """Histograms by phase, and the probability of the solutions by rank.
 
     Raises
     ------
@@ -39,7 +39,9 @@ def statistics_figure(result: Oriented) -> Figure:
     """
     plots = distributions(result)
     if not plots:
-        raise InputError("the orientation map holds nothing to count", "index the scan again")
+        raise InputError(
+            "the orientation map holds no values for histograms", "index the scan again"
+        )
     figure = map_page(result, [], plots=plots)
     if len(result.crystals) > 1:
         figure.axes[0].legend(loc="upper left", handlelength=1.0, fontsize=6, borderaxespad=0.2)
@@ -47,7 +49,7 @@ def statistics_figure(result: Oriented) -> Figure:
 
 
 def distributions(result: Oriented) -> list[Callable[[Axes], None]]:
-    """What draws each distribution that the map has the data for."""
+    """Functions that draw the distributions for which the map holds data."""
     plots: list[Callable[[Axes], None]] = [
         partial(_draw_score, result=result, name=name, label=label, most=most)
         for name, label, most in SCORES
@@ -66,7 +68,7 @@ def distributions(result: Oriented) -> list[Callable[[Axes], None]]:
 def grain_sizes(
     result: Oriented, grain: NDArray[np.int64]
 ) -> tuple[Floats, NDArray[np.int64], str]:
-    """Diameters of circles of the grains' areas, the phases of the grains, and their unit.
+    """Equivalent circle diameters of the grains, their phases, and the unit of length.
 
     Parameters
     ----------
@@ -83,27 +85,19 @@ def grain_sizes(
 
 
 def _draw_score(axes: Axes, *, result: Oriented, name: str, label: str, most: float) -> None:
-    values, phase = result.values(name), result.phase
     edges = np.linspace(0.0, most, 51)
-    for number, colour in enumerate(phase_colours(len(result.crystals))):
-        some = values[(phase == number) & np.isfinite(values)]
-        if some.size:
-            counts, _ = np.histogram(some, bins=edges)
-            _steps(axes, edges, counts / phase.size, colour, result.names[number])
+    pixels = result.phase.size
+    _histograms(axes, result, result.values(name), result.phase, edges, share_of=pixels)
     axes.set_xlim(0.0, most)
     axes.set_xlabel(label)
     _percent_axis(axes, "Pixels per bin (%)")
 
 
 def _draw_angles(axes: Axes, *, result: Oriented, angle: Floats, phase: NDArray[np.int64]) -> None:
-    """Pairs within grains outnumber those across boundaries: counts are logarithmic."""
+    """Misorientations of neighbours; logarithmic, as few pairs lie across boundaries."""
     highest = max(62.0, float(np.nanmax(angle)) + 1.0)
     edges = np.arange(0.0, highest + 1.0)
-    for number, colour in enumerate(phase_colours(len(result.crystals))):
-        some = angle[phase == number]
-        if some.size:
-            counts, _ = np.histogram(some, bins=edges)
-            _steps(axes, edges, counts, colour, result.names[number])
+    _histograms(axes, result, angle, phase, edges)
     axes.axvline(HIGH_ANGLE, color="#999999", linewidth=0.6, linestyle=":")
     axes.set_yscale("symlog", linthresh=1.0)
     axes.set_ylim(0.0, None)
@@ -115,7 +109,7 @@ def _draw_angles(axes: Axes, *, result: Oriented, angle: Floats, phase: NDArray[
 
 
 def _draw_ranks(axes: Axes, *, result: Oriented) -> None:
-    """Probability of the solutions, first to last, of the ambiguous pixels and of the others."""
+    """Median and quartiles of the probability by rank, for ambiguous and other pixels."""
     chances = result.data["solution_probability"].transpose("solution", "y", "x").to_numpy()
     chances = np.where(result.indexed, np.nan_to_num(chances.astype(np.float64)), np.nan)
     ambiguous = (
@@ -149,21 +143,30 @@ def _draw_sizes(axes: Axes, *, result: Oriented, grain: NDArray[np.int64]) -> No
 
     diameter, phase, units = grain_sizes(result, grain)
     edges = np.linspace(0.0, 1.02 * float(diameter.max()), 21)
-    for number, colour in enumerate(phase_colours(len(result.crystals))):
-        some = diameter[phase == number]
-        if some.size:
-            counts, _ = np.histogram(some, bins=edges)
-            _steps(axes, edges, counts, colour, result.names[number])
+    _histograms(axes, result, diameter, phase, edges)
     axes.set_xlim(0.0, edges[-1])
     axes.set_ylim(0.0, None)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_xlabel(f"Diameter of the grains ({units})")
+    axes.set_xlabel(f"Equivalent grain diameter ({units})")
     axes.set_ylabel("Grains")
 
 
-def _steps(axes: Axes, edges: Floats, counts: NDArray[Any], colour: str, label: str) -> None:
-    axes.stairs(counts, edges, color=colour, fill=True, alpha=0.18)
-    axes.stairs(counts, edges, color=colour, linewidth=0.9, label=label)
+def _histograms(
+    axes: Axes,
+    result: Oriented,
+    values: Floats,
+    phase: NDArray[np.int64],
+    edges: Floats,
+    *,
+    share_of: int = 1,
+) -> None:
+    """Histogram of the finite values of every phase; counts, or shares of a number."""
+    for number, colour in enumerate(phase_colours(len(result.crystals))):
+        chosen = values[(phase == number) & np.isfinite(values)]
+        if chosen.size:
+            counts = np.histogram(chosen, bins=edges)[0] / share_of
+            axes.stairs(counts, edges, color=colour, fill=True, alpha=0.18)
+            axes.stairs(counts, edges, color=colour, linewidth=0.9, label=result.names[number])
 
 
 def _percent_axis(axes: Axes, label: str) -> None:

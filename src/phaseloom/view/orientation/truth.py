@@ -1,4 +1,4 @@
-"""An orientation map beside the truth of its simulation."""
+"""Comparison of an orientation map with the simulated ground truth."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 RIGHT_WITHIN = 3.0
-"""Degrees within which an orientation is right."""
+"""Largest misorientation of a right orientation, in degrees."""
 
 VERDICTS = (
     (0, f"right within {RIGHT_WITHIN:g}°", "#0072B2"),
     (1, "orientation wrong", "#E69F00"),
     (2, "phase wrong", "#D55E00"),
-    (3, "crystal where there is none", "#332288"),
-    (4, "unindexed crystal", "#AAAAAA"),
-    (5, "no crystal, unindexed", OUTSIDE_COLOUR),
+    (3, "indexed, no crystal there", "#332288"),
+    (4, "crystal not indexed", "#AAAAAA"),
+    (5, "no crystal, not indexed", OUTSIDE_COLOUR),
 )
 
 
 def truth_figure(result: Oriented) -> Figure:
-    """How far a map of a simulated scan is from its truth, and how honest its probability.
+    """Errors of the map of a simulated scan, and the calibration of its probability.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def truth_figure(result: Oriented) -> Figure:
         When there is no truth.
     """
     if not has_truth(result):
-        raise InputError("the orientation map has no truth to compare with")
+        raise InputError("the orientation map has no ground truth to compare with")
     angle, verdict = true_angles(result), verdicts(result)
     plots = [
         partial(_draw_angles, result=result, angle=angle),
@@ -63,7 +63,7 @@ def truth_figure(result: Oriented) -> Figure:
     return map_page(
         result,
         [
-            class_panel(result, verdict, VERDICTS, title="Against the truth"),
+            class_panel(result, verdict, VERDICTS, title="Right and wrong pixels"),
             scalar_panel(
                 result, angle, title="Misorientation to the truth", label="Degrees",
                 cmap=VALUE_MAP, limits=(0.0, 5.0), extend="max",
@@ -74,7 +74,7 @@ def truth_figure(result: Oriented) -> Figure:
 
 
 def has_truth(result: Oriented) -> bool:
-    """Whether the map came with the truth of its simulation."""
+    """Whether the map holds the ground truth of its simulation."""
     return result.has("true_phase", "true_rotation")
 
 
@@ -96,7 +96,7 @@ def true_angles(result: Oriented) -> Floats:
 
 
 def verdicts(result: Oriented) -> NDArray[np.int64]:
-    """What became of every pixel (y, x), as the numbers of ``VERDICTS``."""
+    """Class of every pixel (y, x), as numbered in ``VERDICTS``."""
     phase, truth = result.phase, result.data["true_phase"].to_numpy()
     verdict = np.where(true_angles(result) <= RIGHT_WITHIN, 0, 1)
     verdict[phase != truth] = 2
@@ -107,7 +107,7 @@ def verdicts(result: Oriented) -> NDArray[np.int64]:
 
 
 def confusion(result: Oriented) -> NDArray[np.int64]:
-    """Pixels by true (row) and found (column) phase; the last of either is none."""
+    """Pixels by true (row) and mapped (column) phase; the last row and column: no crystal."""
     count = len(result.crystals) + 1
     truth = result.data["true_phase"].to_numpy().astype(np.int64)
     # −1 counts from the end.
@@ -116,7 +116,7 @@ def confusion(result: Oriented) -> NDArray[np.int64]:
 
 
 def _draw_angles(axes: Axes, *, result: Oriented, angle: Floats) -> None:
-    """Share of the pixels of right phase that are within an angle of the truth."""
+    """Cumulative distribution of the misorientation to the truth, pixels of right phase."""
     phase = result.phase
     for number, colour in enumerate(phase_colours(len(result.crystals))):
         some = np.sort(angle[(phase == number) & np.isfinite(angle)])
@@ -132,12 +132,12 @@ def _draw_angles(axes: Axes, *, result: Oriented, angle: Floats) -> None:
     axes.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
     axes.set_ylim(0.0, 1.02)
     axes.set_xlabel("Misorientation to the truth (°)")
-    axes.set_ylabel("Share of the pixels within")
+    axes.set_ylabel("Cumulative fraction of pixels")
     axes.legend(loc="lower right", fontsize=6, handlelength=1.0, borderaxespad=0.1)
 
 
 def _draw_confusion(axes: Axes, *, result: Oriented) -> None:
-    """Shares of what each true phase was found as, with the pixels."""
+    """Confusion matrix of the phases: percent of each true phase, and pixels."""
     from matplotlib.colors import to_hex
 
     counts = confusion(result)
@@ -159,20 +159,20 @@ def _draw_confusion(axes: Axes, *, result: Oriented) -> None:
     axes.set_xticks(range(len(labels)), short, fontsize=5)
     axes.set_yticks(range(len(labels)), short, fontsize=5)
     axes.tick_params(length=0)
-    axes.set_xlabel("Found as")
+    axes.set_xlabel("Mapped phase")
     axes.set_title("True phase (rows)", loc="left")
 
 
 def _draw_calibration(axes: Axes, *, result: Oriented, right: NDArray[np.bool_]) -> None:
-    """Share of right pixels against what their probability says, ten classes."""
+    """Fraction of right pixels against stated probability, in ten classes."""
     chosen = result.indexed & np.isfinite(result.values("probability"))
     probability, right = result.values("probability")[chosen], right[chosen]
     place = np.clip((10 * probability).astype(np.int64), 0, 9)
     count = np.bincount(place, minlength=10)
     filled = count > 0
-    said = np.bincount(place, weights=probability, minlength=10)[filled] / count[filled]
+    stated = np.bincount(place, weights=probability, minlength=10)[filled] / count[filled]
     share = np.bincount(place, weights=right, minlength=10)[filled] / count[filled]
-    error = float((count[filled] * np.abs(said - share)).sum() / max(1, count.sum()))
+    error = float((count[filled] * np.abs(stated - share)).sum() / max(1, count.sum()))
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.6, linestyle=":")
     axes.bar(
         (np.arange(10) + 0.5) / 10, count / max(1, count.max()) * 0.3, width=0.1,
@@ -182,10 +182,10 @@ def _draw_calibration(axes: Axes, *, result: Oriented, right: NDArray[np.bool_])
     number = count[filled]
     middle = (share * number + 0.5) / (number + 1)
     half = np.sqrt(share * (1 - share) * number + 0.25) / (number + 1)
-    axes.vlines(said, middle - half, middle + half, color="#0072B2", linewidth=0.8)
-    axes.plot(said, share, "o-", color="#0072B2", markersize=3, linewidth=0.8)
+    axes.vlines(stated, middle - half, middle + half, color="#0072B2", linewidth=0.8)
+    axes.plot(stated, share, "o-", color="#0072B2", markersize=3, linewidth=0.8)
     axes.set_xlim(0.0, 1.0)
     axes.set_ylim(0.0, 1.03)
-    axes.set_xlabel("Probability said")
-    axes.set_ylabel("Share that is right")
-    axes.set_title(f"calibration error {error:.3f}", loc="left")
+    axes.set_xlabel("Stated probability")
+    axes.set_ylabel("Fraction of right pixels")
+    axes.set_title(f"Calibration error {error:.3f}", loc="left")

@@ -1,4 +1,4 @@
-"""What figures and the report read from a registered scan: the groups under ``/peaks``."""
+"""The peaks of a registered scan, as figures and report read them: groups under ``/peaks``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Columns = dict[str, NDArray[np.float64]]
 
 @dataclass(frozen=True, eq=False)
 class Registered(ScanResult):
-    """A registered scan, as far as it is drawn.
+    """The peaks of a registered scan.
 
     Parameters
     ----------
@@ -52,13 +52,13 @@ class Registered(ScanResult):
 
     @property
     def spot_size(self) -> float:
-        """Sigma of a Gaussian spot or radius of a disk, px; NaN when it is not stated."""
+        """Sigma of a Gaussian spot or radius of a disk, in px; NaN when not stated."""
         disk = self.data.attrs.get("spot_shape") == "disk"
         return float(self.data.attrs.get("spot_radius" if disk else "spot_sigma", np.nan))
 
     @property
     def template(self) -> str:
-        """The shape of a spot in words."""
+        """The spot template in words: shape and size."""
         if self.data.attrs.get("spot_shape") == "disk":
             return f"a disk of radius {self.spot_size:.2f} px"
         return f"a Gaussian of sigma {self.spot_size:.2f} px"
@@ -88,7 +88,7 @@ class Registered(ScanResult):
         return float(self.data["centre_y"][y, x]), float(self.data["centre_x"][y, x])
 
     def spots(self, y: int, x: int) -> Columns:
-        """The spots of one pattern where they lie on the detector.
+        """The spots of one pattern in detector coordinates.
 
         Returns
         -------
@@ -120,7 +120,7 @@ class Registered(ScanResult):
         return np.asarray(np.sqrt(squared / 2)) / self.pixel_size
 
     def displacement(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Maps of the direct beam's rows and columns from their medians, px.
+        """Maps of the displacement of the direct beam from its median position, px: rows, columns.
 
         As measured in every pattern (``beam_y``, ``beam_x``) where the result keeps that, else
         as used (``centre_y``, ``centre_x``).
@@ -129,10 +129,10 @@ class Registered(ScanResult):
         return rows - np.nanmedian(rows), columns - np.nanmedian(columns)
 
     def off_plane(self) -> NDArray[np.float64]:
-        """What is left of the displacement, (2, y, x) in px: row, column.
+        """Residual of the displacement of the direct beam, (2, y, x) in px: row, column.
 
-        Measured less used; where the measured positions are not kept, what the plane of least
-        squares leaves of those used.
+        Measured minus used positions; where the measured ones are not kept, the residual of the
+        used ones from a least-squares plane.
         """
         if self._beam == _MEASURED:
             return np.stack(
@@ -184,7 +184,7 @@ def _column(data: xr.Dataset, name: str) -> NDArray[np.float64]:
 
 
 def _off_plane(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the plane of least squares leaves of a map (y, x); NaN where the map is."""
+    """Residual of a map (y, x) from its least-squares plane; NaN where the map is."""
     y, x = np.indices(values.shape, dtype=float)
     design = np.stack([np.ones(values.size), y.ravel(), x.ravel()], axis=1)
     usable = np.isfinite(values).ravel()

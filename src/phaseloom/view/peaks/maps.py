@@ -1,4 +1,4 @@
-"""Figures of a registered scan: patterns, density of all peaks, maps, direct beam, uncertainty."""
+"""Density of all peaks, maps over the scan, and displacement of the direct beam."""
 
 from __future__ import annotations
 
@@ -50,18 +50,17 @@ MAPS = (
     ("noise", "Noise", "Counts per pixel", "cividis"),
     ("prominence", "Adaptive prominence", "Counts per pixel", "cividis"),
 )
-"""Variable, title, what its colours count, colour map."""
+"""Variable, title, label of the colour bar, colour map."""
 
 LINE_COLOUR = "#0072B2"
 MAP = 2.15
-"""Width of the maps beside a scatter, in inches."""
+"""Width of the maps beside a scatter plot, in inches."""
 LEAST_RESIDUAL = 5e-3
-"""Positions that lie on a plane to this many pixels have no residual to draw (they are kept
-rounded)."""
+"""Smallest residual that is drawn, in pixels; below it are rounding errors."""
 
 
 def density_figure(scan: Registered) -> Figure:
-    """Where the peaks of all patterns lie about the direct beam, and how far from it.
+    """Histograms of the peaks of all patterns around the direct beam, and by their distance.
 
     Parameters
     ----------
@@ -126,7 +125,7 @@ def maps_figure(scan: Registered) -> Figure:
 
 
 def beam_figure(scan: Registered) -> Figure:
-    """How the direct beam moves on the detector over the scan, and what a plane leaves of it.
+    """Displacement of the direct beam on the detector over the scan (descan), and its residual.
 
     Parameters
     ----------
@@ -244,7 +243,7 @@ def _edges(centres: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _per_bin(histogram: xr.DataArray) -> str:
-    """What a histogram counts: peaks, or with the attribute ``units`` "counts" their intensity."""
+    """Label of a histogram: peaks, or with the attribute ``units`` "counts" their intensity."""
     return "Counts per bin" if histogram.attrs.get("units") == "counts" else "Peaks per bin"
 
 
@@ -303,7 +302,7 @@ def _draw_scan(
 
 
 def _draw_residual(axes: Axes, *, residual: NDArray[np.float64]) -> None:
-    """Scatter about the plane: each position a point, thinned to five thousand."""
+    """Scatter plot of the residual displacement, thinned to five thousand positions."""
     from matplotlib.ticker import MaxNLocator
 
     points = residual.reshape(2, -1)
@@ -324,4 +323,4 @@ def _draw_residual(axes: Axes, *, residual: NDArray[np.float64]) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.set_xlabel("x (px)")
     axes.set_ylabel("y (px), downwards")
-    axes.set_title(f"Off the plane, rms {np.hypot(*rms):.2g} px", loc="left")
+    axes.set_title(f"Residual, rms {np.hypot(*rms):.2g} px", loc="left")

@@ -25,10 +25,12 @@ def methods_text(tree: xr.DataTree) -> MethodsText:
     else:
         _add_search(text, scan)
     if {"centre_y", "centre_x"} <= set(scan.data.variables):
-        text.add("The direct beam was tracked across the scan, and all vectors are from it.")
+        text.add(
+            "The direct beam was tracked across the scan, and all diffraction vectors refer to it."
+        )
     if scan.units != "px":
         stretch = scan.ellipticity
-        ellipse = f", after {100 * stretch:.2f} % of ellipticity was taken out" * (stretch > 1e-6)
+        ellipse = f", after {100 * stretch:.2f} % of ellipticity was corrected" * (stretch > 1e-6)
         text.add(f"One detector pixel is {scan.pixel_size:.5g} {scan.units}{ellipse}.")
     else:
         text.add("The pixel size is not known: vectors are in detector pixels.")
@@ -54,7 +56,7 @@ def _add_search(text: MethodsText, scan: Registered) -> None:
             f"counting noise{gain}, and more where counts are few{alarms}."
         )
     text.add(
-        "Positions and integrated intensities are those that make the likelihood of the counts "
-        "largest for all spots of a pattern together; their standard errors follow from its "
-        "curvature and the misfit."
+        "Positions and integrated intensities maximise the likelihood of the counts for all spots "
+        "of a pattern together; their standard errors follow from the curvature of the likelihood "
+        "and the misfit."
     )

@@ -1,4 +1,4 @@
-"""Figure of single diffraction patterns: the spots found, and how sure their positions are."""
+"""Sampled diffraction patterns with their peaks, and close-ups with position errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ POSITION_COLOUR = "#D55E00"
 
 
 def pattern_figure(scan: Registered) -> Figure:
-    """Patterns with the spots found in them, and spots from strong to weak close up.
+    """Patterns with the detected spots, and close-ups of spots by falling signal-to-noise ratio.
 
     The large pattern has the median number of spots (of the sampled ones with any); below are
     the one with the fewest, one between, and the one with the most. All share one scale of
@@ -93,7 +93,7 @@ def pattern_figure(scan: Registered) -> Figure:
 
 
 def _choose(scan: Registered) -> list[int]:
-    """Samples to draw: the median of those with spots, then the fewest, between, the most."""
+    """Samples to draw: median number of spots, then fewest, upper quartile, most."""
     assert scan.sample is not None
     y, x = (scan.sample[axis].to_numpy() for axis in ("y", "x"))
     counts = scan.count[y, x]
@@ -107,9 +107,9 @@ def _choose(scan: Registered) -> list[int]:
 def _circle_radius(scan: Registered, shape: tuple[int, ...]) -> float:
     """Radius of the circles in px: beyond the spot, and wide enough to be seen on paper."""
     reach = 1.0 if scan.data.attrs.get("spot_shape") == "disk" else 2.5
-    wanted = reach * scan.spot_size + 1.0
+    radius = reach * scan.spot_size + 1.0
     least = 0.018 * max(shape)
-    return float(max(wanted, least)) if np.isfinite(wanted) else least
+    return float(max(radius, least)) if np.isfinite(radius) else least
 
 
 def _draw_pattern(
@@ -195,7 +195,7 @@ def _bars(axes: Axes, norm: Normalize, colours: Normalize, *, with_spots: bool) 
 
 
 def _to_zoom(scan: Registered, place: tuple[int, int], spots: Columns) -> NDArray[np.intp]:
-    """Up to four spots from the surest to the least sure, none of them the direct beam."""
+    """Up to four spots by falling signal-to-noise ratio, without the direct beam."""
     row, column = scan.centre(*place)
     away = np.hypot(spots["row"] - row, spots["column"] - column)
     usable = np.flatnonzero(
@@ -210,7 +210,7 @@ def _to_zoom(scan: Registered, place: tuple[int, int], spots: Columns) -> NDArra
 def _draw_zoom(
     axes: Axes, pattern: NDArray[np.float64], spots: Columns, spot: int, scan: Registered
 ) -> None:
-    """A few pixels around a spot, on their own linear scale, with position and error bars."""
+    """Close-up of a spot on its own linear scale, with position and standard errors."""
     import matplotlib as mpl
 
     reach = 2.5 if scan.data.attrs.get("spot_shape") != "disk" else 1.6
@@ -270,7 +270,7 @@ def _draw_zoom(
 
 
 def _unit_of_counts(most: float) -> tuple[float, str]:
-    """What counts are given in: ones, or a power of ten where they have many figures."""
+    """Unit of counts: one, or a power of ten from a million on."""
     if most < 1e6:
         return 1.0, ""
     power = 3 * int(np.log10(most) // 3)

@@ -1,4 +1,4 @@
-"""Registered diffraction patterns in figures and report."""
+"""Figures and report section of the diffraction peaks: captions, headline, key numbers."""
 
 from __future__ import annotations
 
@@ -74,71 +74,67 @@ def section(tree: xr.DataTree, figures: Figures, tables: Tables) -> Section:  # 
 
 
 def headline(scan: Registered) -> str:
-    """The result in one sentence: patterns, peaks, how sure they are, bytes in and out."""
+    """The result in one sentence: patterns, peaks, position error, false peaks, bytes."""
     patterns, peaks = scan.count.size, int(scan.count.sum())
     each = f"{peaks / patterns:.3g} per pattern"
-    said = [f"{_counted(patterns, 'pattern')}, {_counted(peaks, 'peak')} ({each})"]
+    clauses = [f"{_counted(patterns, 'pattern')}, {_counted(peaks, 'peak')} ({each})"]
     error = _median(scan.position_error())
     if np.isfinite(error):
-        said.append(f"median position error {_length(error, scan)} per axis")
+        clauses.append(f"median position error {_length(error, scan)} per axis")
     alarms = scan.number("false_alarms")
     if np.isfinite(alarms):
-        said.append(f"{alarms:.2g} false peaks per pattern expected from noise")
+        clauses.append(f"{alarms:.2g} false peaks per pattern expected from noise")
     if scan.states("bytes_in", "bytes_out"):
-        said.append(_compression(scan))
-    return "; ".join(said) + "."
+        clauses.append(_compression(scan))
+    return "; ".join(clauses) + "."
 
 
 def numbers(scan: Registered) -> dict[str, str]:
-    """The numbers that tell how far the peaks can be trusted, as text by their label.
-
-    Parameters
-    ----------
-    scan
-        What it does not hold is left out.
-    """
+    """Key numbers of the peaks, as text by their label."""
     count = scan.count
     rows, columns = scan.shape
-    said = {"Scan": f"{columns} × {rows} positions{field_text(scan.data)}"}
+    texts = {"Scan": f"{columns} × {rows} positions{field_text(scan.data)}"}
     if "detector_shape" in scan.data.attrs:
         high, wide = scan.data.attrs["detector_shape"]
-        said["Detector"] = f"{wide} × {high} px"
+        texts["Detector"] = f"{wide} × {high} px"
     if scan.units != "px":
-        said["Pixel size"] = f"{scan.pixel_size:.5g} {scan.units} per px"
+        texts["Pixel size"] = f"{scan.pixel_size:.5g} {scan.units} per px"
     stretch = scan.ellipticity
     if stretch > 1e-6:
-        said["Ellipticity taken out"] = f"{100 * stretch:.2f} %"
+        texts["Ellipticity, corrected"] = f"{100 * stretch:.2f} %"
     if np.isfinite(scan.spot_size):
-        said["Spot template"] = scan.template
+        texts["Spot template"] = scan.template
     if scan.states("gain"):
-        said["Detector gain"] = f"{scan.number('gain'):.4g} (variance of the counts over mean)"
+        texts["Detector gain"] = f"{scan.number('gain'):.4g} (variance of the counts over mean)"
     if scan.states("threshold"):
-        said["Threshold"] = f"{scan.number('threshold'):.3g} standard deviations of the noise"
+        texts["Threshold"] = f"{scan.number('threshold'):.3g} standard deviations of the noise"
     if scan.states("false_alarms"):
-        said["False peaks expected"] = f"{scan.number('false_alarms'):.2g} per pattern"
-    said["Peaks"] = f"{int(count.sum()):,}"
+        texts["Expected false peaks"] = f"{scan.number('false_alarms'):.2g} per pattern"
+    texts["Peaks"] = f"{int(count.sum()):,}"
     low, middle, high = np.percentile(count, [5, 50, 95])
-    said["Peaks per pattern"] = f"median {middle:.0f}, 5 to 95 %: {low:.0f} to {high:.0f}"
-    said["Patterns without a peak"] = percent(float((count == 0).mean()))
+    texts["Peaks per pattern"] = f"median {middle:.0f}, 5 to 95 %: {low:.0f} to {high:.0f}"
+    texts["Patterns without a peak"] = percent(float((count == 0).mean()))
     if bool(scan.unmeasured.any()):
-        said["Patterns not measured"] = percent(float(scan.unmeasured.mean()))
+        texts["Patterns not measured"] = percent(float(scan.unmeasured.mean()))
     error = _median(scan.position_error())
     if np.isfinite(error):
-        said["Position error, median"] = f"{_length(error, scan)} per axis"
+        texts["Standard error of the position, median"] = f"{_length(error, scan)} per axis"
     if "intensity" in scan.data and count.sum():
-        said["Intensity, median"] = f"{_median(scan.data['intensity'].to_numpy()):.4g} counts"
+        texts["Intensity, median"] = f"{_median(scan.data['intensity'].to_numpy()):.4g} counts"
     sure = _median(significance(scan.data))
     if np.isfinite(sure):
-        said["Intensity / standard error, median"] = f"{sure:.3g}"
+        texts["Signal-to-noise ratio (intensity / standard error), median"] = f"{sure:.3g}"
     if {"centre_y", "centre_x"} <= set(scan.data.variables):
         ranges = [f"{np.nanmax(d) - np.nanmin(d):.2f}" for d in _finite_beam(scan)]
         if ranges:
-            said["Descan over the field"] = f"y {ranges[0]} px, x {ranges[1]} px"
+            texts["Descan, range over the scan"] = f"y {ranges[0]} px, x {ranges[1]} px"
     if scan.states("beam_scatter"):
-        said["Direct beam about its plane"] = f"{scan.number('beam_scatter'):.2g} px"
+        texts["Direct beam, scatter about the descan plane"] = (
+            f"{scan.number('beam_scatter'):.2g} px"
+        )
     if scan.states("bytes_in", "bytes_out"):
-        said["Data"] = _compression(scan)
-    return said | scan.run_time()
+        texts["Data"] = _compression(scan)
+    return texts | scan.run_time()
 
 
 def _median(values: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Figure of how sure the peaks of a scan are: errors, intensities, what lies at the threshold."""
+"""Standard errors, intensities, signal-to-noise ratios and prominences of the peaks."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ BAR_COLOUR = "#56B4E9"
 LIMIT_COLOUR = "#D55E00"
 BINS = 80
 LEAST_FOR_MEDIAN = 8
-"""Peaks that a bin of intensities must hold for its median to be drawn."""
+"""Least number of peaks in a bin whose median is drawn."""
 MOST_FOR_MEDIAN = 500_000
-"""Of more peaks the line of medians takes every second, third …"""
+"""Largest number of peaks for the line of medians; of more, every second, third … is used."""
 
 
 def uncertainty_figure(scan: Registered) -> Figure:
-    """Position error against intensity, intensities, and how far peaks lie above the threshold.
+    """Position error against intensity; histograms of intensity, signal-to-noise and prominence.
 
     Prominences are drawn over the adaptive prominence of their pattern, with a line at one.
 
@@ -63,7 +63,7 @@ def uncertainty_figure(scan: Registered) -> Figure:
         sure = significance(scan.data)
         middle = f", median {np.nanmedian(sure):.3g}" if np.isfinite(sure).any() else ""
         _draw_histogram(
-            panels[2], sure, "Intensity / standard error", title=f"Significance{middle}"
+            panels[2], sure, "Intensity / standard error", title=f"Signal-to-noise ratio{middle}"
         )
         if ratio.size:
             _draw_histogram(
@@ -146,7 +146,7 @@ def _draw_errors(axes: Axes, intensity: NDArray[np.float64], error: NDArray[np.f
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("Intensity (counts)")
-    axes.set_ylabel("Position error (px, per axis)")
+    axes.set_ylabel("Standard error of position (px)")
     axes.set_title(f"Position error, median {np.median(error):.2g} px", loc="left")
     axes.legend(loc="upper right", borderaxespad=0.2)
     _plain_ticks(axes)

@@ -83,7 +83,7 @@ def _run_function(method: str) -> Callable[..., None]:
     """A command that runs a method on one input, or on several one after the other."""
     from phaseloom.cli.flags import parameters, recipe_data, spelled_at
     from phaseloom.options import validated
-    from phaseloom.workflow.method import recipe_class
+    from phaseloom.workflow.recipe import recipe_class
 
     model = recipe_class(method)
     how = [_parameter(name) for name in _HOW if _applies(name, model)]

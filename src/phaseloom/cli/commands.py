@@ -85,8 +85,7 @@ def run(
 
 def new(method: options.Kind) -> None:
     """Print a commented recipe."""
-    from phaseloom.workflow.method import example_recipe
-    from phaseloom.workflow.recipe import to_toml
+    from phaseloom.workflow.recipe import example_recipe, to_toml
 
     sys.stdout.write(to_toml(example_recipe(method)))
 
@@ -107,7 +106,8 @@ def demo(
 ) -> None:
     """The whole thing on simulated data with known truth; prints how well it did."""
     arguments = dict(locals())
-    from phaseloom.workflow.method import method_of, recipe_class
+    from phaseloom.workflow.method import method_of
+    from phaseloom.workflow.recipe import recipe_class
 
     todo = method_of(method)
     least, usual, most = todo.sizes

@@ -14,8 +14,8 @@ from pydantic.fields import FieldInfo
 
 from phaseloom.cli.flags import Flag, flags_of
 from phaseloom.methods import METHODS
-from phaseloom.workflow.method import recipe_class
 from phaseloom.workflow.peaks.recipe import CalibrationRequest, ReconstructionRequest
+from phaseloom.workflow.recipe import recipe_class
 from phaseloom.workflow.stxm.recipe import SpectrumRequest
 
 _HEAD = """\

@@ -22,7 +22,7 @@ from phaseloom.components.overlap import (
 )
 from phaseloom.components.patterns.matrix import MatrixBlock, Prepared, over_blocks
 from phaseloom.compute.execution import Execution
-from phaseloom.options import takes_options
+from phaseloom.compute.keywords import takes_options
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -18,10 +18,10 @@ from phaseloom.components.patterns.matrix import ArrayBlock, Prepared, over_bloc
 from phaseloom.components.patterns.preparation import prepare
 from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
+from phaseloom.compute.keywords import takes_options
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
 from phaseloom.io.scans import as_scan
-from phaseloom.options import takes_options
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from phaseloom.compute.blocks import Block, load, row_blocks, run_blocks
 from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
+from phaseloom.compute.keywords import takes_options
 from phaseloom.diffraction.beam.wide_beam import is_wide, wide_beam_centres
 from phaseloom.diffraction.detector.correction import Correction, corrected, scan_mean
 from phaseloom.diffraction.options import Centring, DetectorCorrection, PeakSelection, SpotSearch
@@ -26,7 +27,6 @@ from phaseloom.diffraction.spots.finder import Finder, Found, find_peaks, with_b
 from phaseloom.diffraction.survey import survey_sample
 from phaseloom.errors import InputError
 from phaseloom.io.scans import as_scan
-from phaseloom.options import takes_options
 
 if TYPE_CHECKING:
     import xarray as xr

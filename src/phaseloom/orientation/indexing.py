@@ -15,10 +15,10 @@ from phaseloom.compute.blocks import run_blocks
 from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.device import Device, uses_gpu
 from phaseloom.compute.execution import Execution
+from phaseloom.compute.keywords import takes_options
 from phaseloom.crystals import Crystal, named_crystal, to_json
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
-from phaseloom.options import takes_options
 from phaseloom.orientation.assembly import orientation_maps
 from phaseloom.orientation.matching.library import Library, make_library
 from phaseloom.orientation.matching.matching import match

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.device import one_thread
 from phaseloom.compute.execution import Execution
+from phaseloom.compute.keywords import takes_options
 from phaseloom.errors import InputError
-from phaseloom.options import takes_options
 from phaseloom.stxm.assignment.assignment import by_argmax, complete, in_latent_space, judge
 from phaseloom.stxm.options import PhaseMapping, Preparation
 from phaseloom.stxm.preparation.preparation import Region, prepare

@@ -98,7 +98,7 @@ def export_results(folder: Path, to: Format, out: Path | None = None) -> list[Pa
     ending = _ENDINGS.get(to, to)
     files = [_write(target / f"{result.name}.{ending}", result, to) for result in results]
     if components is not None and to in _PATTERNS:
-        from phaseloom.workflow.components.patterns import write_component_patterns
+        from phaseloom.io.export.component_patterns import write_component_patterns
 
         files.append(write_component_patterns(target / f"component_patterns.{ending}", components))
     return files

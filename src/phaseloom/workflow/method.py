@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from phaseloom.methods import METHODS
-from phaseloom.workflow.recipe import Recipe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,15 +105,3 @@ def method_of(name: str) -> Method:
     """The method of a command or recipe."""
     method: Method = import_module(f"phaseloom.workflow.{METHODS[name]}.method").METHOD
     return method
-
-
-def recipe_class(name: str) -> type[Recipe]:
-    """The class of the recipes of a method; nothing heavy is imported."""
-    recipe: type[Recipe] = import_module(f"phaseloom.workflow.{METHODS[name]}.recipe").RECIPE
-    return recipe
-
-
-def example_recipe(name: str) -> Recipe:
-    """The recipe that ``phaseloom new`` prints."""
-    recipe: Recipe = import_module(f"phaseloom.workflow.{METHODS[name]}.recipe").example()
-    return recipe

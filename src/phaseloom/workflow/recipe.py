@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -60,6 +61,18 @@ class Recipe(Options):
         return False
 
 
+def recipe_class(name: str) -> type[Recipe]:
+    """The class of the recipes of a method; nothing heavy is imported."""
+    recipe: type[Recipe] = import_module(f"phaseloom.workflow.{METHODS[name]}.recipe").RECIPE
+    return recipe
+
+
+def example_recipe(name: str) -> Recipe:
+    """The recipe that ``phaseloom new`` prints."""
+    recipe: Recipe = import_module(f"phaseloom.workflow.{METHODS[name]}.recipe").example()
+    return recipe
+
+
 def read_recipe(path: Path) -> Recipe:
     """A recipe from a TOML file; its paths are relative to the file's folder.
 
@@ -68,8 +81,6 @@ def read_recipe(path: Path) -> Recipe:
     InputError
         Not a readable TOML file, or a value is missing or wrong.
     """
-    from phaseloom.workflow.method import recipe_class
-
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

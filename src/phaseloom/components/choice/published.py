@@ -31,9 +31,9 @@ from phaseloom.components.factors.factorisation import Factors, check_rank, fact
 from phaseloom.components.options import Loss
 from phaseloom.components.patterns.matrix import MatrixBlock, Prepared
 from phaseloom.compute.execution import Execution
+from phaseloom.compute.keywords import takes_options
 from phaseloom.compute.progress import SILENT
 from phaseloom.errors import InputError, InputWarning
-from phaseloom.options import takes_options
 
 _FEWEST = 3
 _HALF_WINDOW = 4

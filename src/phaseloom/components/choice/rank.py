@@ -30,8 +30,8 @@ from phaseloom.components.factors.starts import start_patterns
 from phaseloom.components.options import Start
 from phaseloom.compute.device import Device
 from phaseloom.compute.execution import Execution
+from phaseloom.compute.keywords import takes_options
 from phaseloom.errors import InputError
-from phaseloom.options import takes_options
 
 REDUNDANCY = 0.25
 """Largest cosine between the images of two components that are different."""

@@ -20,8 +20,8 @@ from phaseloom.components.options import Scaling
 from phaseloom.components.patterns.matrix import over_blocks
 from phaseloom.compute.device import one_thread, torch_device
 from phaseloom.compute.execution import Execution
+from phaseloom.compute.keywords import takes_options
 from phaseloom.errors import InputError
-from phaseloom.options import takes_options
 
 if TYPE_CHECKING:
     import torch

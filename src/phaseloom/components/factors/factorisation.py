@@ -19,9 +19,10 @@ from phaseloom.components.options import Factorisation, Loss, Preparation, Scali
 from phaseloom.components.patterns.matrix import Prepared, over_blocks
 from phaseloom.compute.device import torch_device
 from phaseloom.compute.execution import Execution
+from phaseloom.compute.keywords import takes_options
 from phaseloom.compute.progress import SILENT
 from phaseloom.errors import InputError
-from phaseloom.options import takes_options, validated
+from phaseloom.options import validated
 
 _UPPER = 0.99
 """Weight 1 is this quantile of a component's weights where it is the strongest."""

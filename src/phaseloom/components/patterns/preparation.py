@@ -18,9 +18,9 @@ from phaseloom.components.patterns.pattern_blocks import (
     spot_blocks,
 )
 from phaseloom.compute.execution import Execution
+from phaseloom.compute.keywords import takes_options
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
-from phaseloom.options import takes_options
 
 if TYPE_CHECKING:
     import xarray as xr

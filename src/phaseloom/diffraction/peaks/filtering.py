@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from phaseloom.compute.keywords import takes_options
 from phaseloom.diffraction.options import PeakSelection
 from phaseloom.diffraction.peaks.virtual import inside, spot_count, spot_sum
-from phaseloom.options import takes_options
 
 if TYPE_CHECKING:
     import xarray as xr

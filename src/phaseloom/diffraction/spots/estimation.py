@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from phaseloom.compute.keywords import takes_options
 from phaseloom.diffraction.detector.shapes import check_shapes
 from phaseloom.diffraction.options import SpotSearch
 from phaseloom.diffraction.spots.noise_level import background_level, estimate_noise
 from phaseloom.diffraction.spots.shape import SpotShape
 from phaseloom.diffraction.spots.size import estimate_shape
-from phaseloom.options import takes_options
 
 if TYPE_CHECKING:
     from phaseloom.diffraction.spots.finder import Finder

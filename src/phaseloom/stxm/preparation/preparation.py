@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from phaseloom.compute.keywords import takes_options
 from phaseloom.compute.progress import Progress, shown_progress
 from phaseloom.errors import InputError, InputWarning
-from phaseloom.options import takes_options
 from phaseloom.stxm.options import Preparation
 from phaseloom.stxm.preparation import absorption, readings
 from phaseloom.stxm.preparation.alignment import align as align_frames

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from phaseloom.compute.execution import Execution
 from phaseloom.workflow.components.recipe import ComponentsRecipe
-from phaseloom.workflow.demo_scan import write_demo_scan
 from phaseloom.workflow.orientation import demo as orientation_demo
 from phaseloom.workflow.orientation.recipe import CrystalFile
 from phaseloom.workflow.outcome import Outcome
+from phaseloom.workflow.peaks.demo_scan import write_demo_scan
 from phaseloom.workflow.run import run_recipe
 
 _GRAINS = 8
@@ -32,9 +32,9 @@ def demo_cluster(
 ) -> tuple[Outcome, dict[str, Any]]:
     """Simulate a scan's file, find its components as a user would, index and score them.
 
-    The scan is that of :func:`phaseloom.workflow.demo_scan.write_demo_scan` with eight grains.
-    Intensities are those of theory: what it gets wrong is alike in all of a grain, and part of
-    its component.
+    The scan is that of :func:`phaseloom.workflow.peaks.demo_scan.write_demo_scan` with eight
+    grains. Intensities are those of theory: what it gets wrong is alike in all of a grain, and
+    part of its component.
 
     Parameters
     ----------

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from phaseloom.compute.execution import Execution
 from phaseloom.orientation.options import Matching
-from phaseloom.workflow.demo_scan import write_demo_scan
 from phaseloom.workflow.orientation.recipe import CrystalFile, OrientationRecipe
 from phaseloom.workflow.outcome import Outcome
+from phaseloom.workflow.peaks.demo_scan import write_demo_scan
 from phaseloom.workflow.run import run_recipe
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def demo_index(
 ) -> tuple[Outcome, dict[str, Any]]:
     """Simulate a scan's file and the CIFs of its crystals, map it as a user would, and score it.
 
-    The scan is that of :func:`phaseloom.workflow.demo_scan.write_demo_scan`.
+    The scan is that of :func:`phaseloom.workflow.peaks.demo_scan.write_demo_scan`.
 
     Parameters
     ----------

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from phaseloom.compute.execution import Execution
 from phaseloom.diffraction.peaks.table import Peaks
-from phaseloom.workflow.demo_scan import write_demo_scan
 from phaseloom.workflow.outcome import Outcome
+from phaseloom.workflow.peaks.demo_scan import write_demo_scan
 from phaseloom.workflow.peaks.recipe import PeaksRecipe
 from phaseloom.workflow.run import run_recipe
 
@@ -30,7 +30,7 @@ def demo_peaks(
 ) -> tuple[Outcome, dict[str, Any]]:
     """Simulate a scan's file, register it as a user would, and score the peaks.
 
-    The scan is that of :func:`phaseloom.workflow.demo_scan.write_demo_scan`.
+    The scan is that of :func:`phaseloom.workflow.peaks.demo_scan.write_demo_scan`.
 
     Parameters
     ----------

@@ -221,3 +221,30 @@ def test_the_log_tells_every_run(patterns: Any, tmp_path: Path, phaseloom: Call)
     assert log.count("finished after") == 2
     phaseloom("peaks", patterns.file, "--dark", tmp_path / "gone.npy", "--out", tmp_path)
     assert "ERROR" in (tmp_path / "run.log").read_text(encoding="utf-8")
+
+
+def test_overwriting_with_what_cannot_be_read_loses_nothing(
+    patterns: Any, tmp_path: Path, phaseloom: Call
+) -> None:
+    out = tmp_path / "out"
+    assert phaseloom("peaks", patterns.file, *CALIBRATED, "--out", out).status == 0
+    before = content(out)
+    (tmp_path / "words.npy").write_text("no array")
+    for file in ("words.npy", "gone.npy"):
+        ran = phaseloom("peaks", tmp_path / file, *CALIBRATED, "--out", out, "--overwrite")
+        assert file in ran.fault
+    assert content(out) == before
+
+
+def test_a_finished_run_knows_its_files_and_spares_pictures_of_others(
+    patterns: Any, other: Path, tmp_path: Path, phaseloom: Call
+) -> None:
+    out = tmp_path / "out"
+    assert phaseloom("peaks", patterns.file, *CALIBRATED, "--out", out).status == 0
+    (out / "figures").mkdir(exist_ok=True)
+    mine = [out / "figures" / "mine.png", out / "tables" / "mine.csv"]
+    for file in mine:
+        file.write_text("mine")
+    ran = phaseloom("peaks", other, *CALIBRATED, "--out", out, "--overwrite")
+    assert ran.status == 0, ran.err
+    assert all(file.read_text() == "mine" for file in mine)

@@ -101,6 +101,8 @@ class Checkpoints:
         Groups of the store that ``fresh`` is confined to.
     protected
         By group, what would be at fault if its stages were computed again.
+    before
+        Called once, before the first stage is written.
 
     Raises
     ------
@@ -115,6 +117,7 @@ class Checkpoints:
         fresh: bool = False,
         groups: Sequence[str] | None = None,
         protected: Mapping[str, str] | None = None,
+        before: Callable[[], None] | None = None,
     ) -> None:
         if store is not None and store.exists() and not store.is_dir():
             raise InputError(
@@ -128,6 +131,7 @@ class Checkpoints:
         self._fresh = fresh
         self._fresh_groups = groups
         self._protected = protected or {}
+        self._before = before
         self._forgotten: set[Path] | None = set() if fresh else None
 
     def stage(
@@ -272,6 +276,9 @@ class Checkpoints:
 
         assert self.store is not None
         path = self.store / group
+        if self._before is not None:
+            self._before()
+            self._before = None
         if self._is_fresh(group):
             for old in (
                 [self.store]

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from phaseloom.errors import InputError
 from phaseloom.workflow.recipe import Recipe
@@ -23,7 +23,12 @@ LOG = "run.log"
 _RECORD = "inputs.json"
 _LOCK = ".lock"
 _STORE = "results.zarr"
-_CHAINS = {"peaks": ("index", "cluster"), "index": ("peaks",), "cluster": ("peaks",)}
+_CHAINS = {
+    "stxm": (),
+    "peaks": ("index", "cluster"),
+    "index": ("peaks",),
+    "cluster": ("peaks",),
+}
 """By method, those whose results may stand in its folder: what it goes on from or leads to."""
 
 _GROUPS = {"stxm": "stxm", "peaks": "peaks", "orientation": "index", "components": "cluster"}
@@ -70,8 +75,7 @@ def results_folder(recipe: Recipe, *, overwrite: bool = False) -> Iterator[Path]
     recipe
         What is to be done.
     overwrite
-        Remove what an earlier run left there, and nothing else, unless this run joins the peaks
-        of a folder that is its input.
+        The folder may hold results of another input or method: :func:`cleared` removes them.
 
     Raises
     ------
@@ -81,74 +85,114 @@ def results_folder(recipe: Recipe, *, overwrite: bool = False) -> Iterator[Path]
     folder = recipe.folder
     make_folder(folder)
     with _locked(folder):
-        _claim(folder, recipe, overwrite=overwrite)
+        if recipe.beside:
+            _join(folder, recipe)
+        elif not overwrite:
+            _claim(folder, recipe)
         yield folder
 
 
-def add_files(folder: Path, files: Iterable[Path]) -> None:
-    """Note files that were written to a folder of results, so that they can be removed with it."""
+def clear(folder: Path, recipe: Recipe) -> None:
+    """Remove what earlier runs left in a folder, and nothing else, and note what it will hold.
+
+    Called when the first stage of a run that may overwrite is there to be written: a run that
+    fails before loses nothing.
+    """
+    inputs = _inputs(recipe)
+    _remove_results(folder, recipe, _read(folder))
+    _write(folder, _Record(inputs, [recipe.method], [], finished=False))
+
+
+def add_files(folder: Path, files: Iterable[Path], *, finished: bool = False) -> None:
+    """Note files that were written to a folder of results, so that they can be removed with it.
+
+    Parameters
+    ----------
+    folder
+        Of the results.
+    files
+        In it or elsewhere; those elsewhere are not noted.
+    finished
+        A run has come to its end: all that it has written is noted.
+    """
     record = _read(folder)
     if record is None:
         return
     inside = {f.resolve() for f in files if f.resolve().is_relative_to(folder.resolve())}
     relative = {file.relative_to(folder.resolve()).as_posix() for file in inside}
-    _write(folder, record | {"files": sorted({*record["files"], *relative})})
+    known = sorted({*record.files, *relative})
+    _write(folder, record._replace(files=known, finished=finished or record.finished))
 
 
 def protected_groups(folder: Path, recipe: Recipe) -> dict[str, str]:
     """Groups that a run must not compute again, and why: other results are made from them."""
     record = _read(folder)
-    made = [m for m in (record or {"methods": []})["methods"] if m != "peaks"]
-    if recipe.method != "peaks" or record is None or not made:
+    if recipe.method != "peaks" or record is None or record.methods in ([], ["peaks"]):
         return {}
-    files = ", ".join(entry["file"] for entry in record["inputs"].values())
-    held = " and ".join(_CONTENT[m].format(files) for m in made)
-    return {"peaks": f"holds {held}, made from the peaks that these options would replace"}
+    later = record._replace(methods=[name for name in record.methods if name != "peaks"])
+    fault = f"holds {_content(later)}, made from the peaks that these options would replace"
+    return {"peaks": fault}
 
 
-def _claim(folder: Path, recipe: Recipe, *, overwrite: bool) -> None:
+class _Record(NamedTuple):
+    """What a folder says is in it: inputs by name, methods, files that were written.
+
+    ``finished`` is False while a run writes, and stays so when it is killed: then ``files`` lacks
+    some.
+    """
+
+    inputs: dict[str, dict[str, str]]
+    methods: list[str]
+    files: list[str]
+    finished: bool
+
+
+def _claim(folder: Path, recipe: Recipe) -> None:
     """Refuse a folder of other results, or note what it will hold."""
-    record = _read(folder)
-    if recipe.beside:
-        if record is not None:
-            _write(folder, record | {"methods": _with(record["methods"], recipe.method)})
-        return
-    inputs = {name: _identity(file) for name, file in recipe.inputs.items()}
-    if overwrite:
-        _remove_results(folder, recipe, record)
-        record = None
-    elif not _holds_results(folder):
-        record = None
-    elif record is None:
-        record = _derived(folder)
-    if record is not None:
+    inputs = _inputs(recipe)
+    record = (_read(folder) or _derived(folder)) if _holds_results(folder) else None
+    if record is None:
+        record = _Record(inputs, [], [], finished=False)
+    else:
         _check(folder, recipe, inputs, record)
-    known = record or {"methods": [], "files": []}
-    methods = _with(known["methods"], recipe.method)
-    _write(folder, {"inputs": inputs, "methods": methods, "files": known["files"]})
+    methods = _with(record.methods, recipe.method)
+    _write(folder, _Record(inputs, methods, record.files, finished=False))
+
+
+def _join(folder: Path, recipe: Recipe) -> None:
+    """Note that another method joins the peaks of a folder that is the input."""
+    record = _read(folder)
+    if record is not None:
+        methods = _with(record.methods, recipe.method)
+        _write(folder, record._replace(methods=methods, finished=False))
 
 
 def _check(
-    folder: Path, recipe: Recipe, inputs: dict[str, dict[str, str]], record: dict[str, Any]
+    folder: Path, recipe: Recipe, inputs: dict[str, dict[str, str]], record: _Record
 ) -> None:
     """Raise InputError when results of other inputs or other methods stand in a folder."""
-    known = {entry["fingerprint"] for entry in record["inputs"].values()}
+    there = {entry["fingerprint"] for entry in record.inputs.values()}
     given = {entry["fingerprint"] for entry in inputs.values()}
-    methods = record["methods"]
-    chain = set(methods) <= {recipe.method, *_CHAINS.get(recipe.method, ())}
-    if known and known <= given and chain:
+    if there and there <= given and {*record.methods} <= {recipe.method, *_CHAINS[recipe.method]}:
         return
-    files = ", ".join(entry["file"] for entry in record["inputs"].values()) or "another input"
-    held = " and ".join(_CONTENT[m].format(files) for m in methods) or f"results of {files}"
-    same = " (another file of that name, or its content has changed)"
-    again = {entry["file"] for entry in inputs.values()} & {
-        entry["file"] for entry in record["inputs"].values()
-    }
+    names = {entry["file"] for entry in inputs.values()}
+    same_name = names & {entry["file"] for entry in record.inputs.values()}
+    changed = " (another file of that name, or its content has changed)"
     raise InputError(
-        f"holds {held}{same if again and not known & given else ''}",
+        f"holds {_content(record)}{changed if same_name and not there & given else ''}",
         "give another --out, or --overwrite to remove what is there",
         source=folder,
     )
+
+
+def _content(record: _Record) -> str:
+    """What a folder holds, in words."""
+    files = ", ".join(entry["file"] for entry in record.inputs.values()) or "another input"
+    return " and ".join(_CONTENT[m].format(files) for m in record.methods) or f"results of {files}"
+
+
+def _inputs(recipe: Recipe) -> dict[str, dict[str, str]]:
+    return {name: _identity(file) for name, file in recipe.inputs.items()}
 
 
 def _identity(file: Path) -> dict[str, str]:
@@ -156,15 +200,14 @@ def _identity(file: Path) -> dict[str, str]:
     from phaseloom.io.fingerprint import input_fingerprint
 
     record = _read(file) if file.is_dir() else None
-    if record is not None and record["inputs"]:
-        first: dict[str, str] = next(iter(record["inputs"].values()))
-        return first
+    if record is not None and record.inputs:
+        return next(iter(record.inputs.values()))
     if not file.exists():
         raise InputError("no such file", source=file)
     return {"file": file.name, "fingerprint": input_fingerprint(file)}
 
 
-def _derived(folder: Path) -> dict[str, Any]:
+def _derived(folder: Path) -> _Record:
     """The record of a folder that has none: results of an earlier version."""
     attributes: dict[str, Any] = {}
     with suppress(OSError, ValueError, KeyError, TypeError):
@@ -176,50 +219,55 @@ def _derived(folder: Path) -> dict[str, Any]:
         if name != "references"
     }
     methods = [m for group, m in _GROUPS.items() if (folder / _STORE / group).is_dir()]
-    return {"inputs": inputs, "methods": methods, "files": []}
+    return _Record(inputs, methods, [], finished=False)
 
 
 def _holds_results(folder: Path) -> bool:
     return (folder / _STORE).is_dir() or (folder / "unfinished").is_dir()
 
 
-def _remove_results(folder: Path, recipe: Recipe, record: dict[str, Any] | None) -> None:
+def _remove_results(folder: Path, recipe: Recipe, record: _Record | None) -> None:
     """Remove what runs have written to a folder, and nothing else; never an input."""
     if record is None and not _holds_results(folder):
         return
-    written = [folder / name for name in ("report.html", LOG, _RECORD)]
+    written = [folder / name for name in ("report.html", _RECORD)]
     written += [folder / f"{name}.toml" for name in ("recipe", "index", "cluster")]
-    written += [*(folder / "figures").glob("*.png"), *(folder / "tables").glob("*.csv")]
+    if record is None or not record.finished:
+        # Of a run that was killed, or of an earlier version, not every file is noted.
+        written += [*(folder / "figures").glob("*.png"), *(folder / "tables").glob("*.csv")]
     # A record that was tampered with removes nothing outside its folder.
-    listed = [folder / name for name in (record or {"files": []})["files"]]
-    written += [f for f in listed if f.resolve().is_relative_to(folder.resolve())]
+    noted = [folder / name for name in (() if record is None else record.files)]
+    written += [file for file in noted if file.resolve().is_relative_to(folder.resolve())]
     inputs = {file.resolve() for file in recipe.inputs.values()}
     for file in written:
         if file.is_file() and file.resolve() not in inputs:
             file.unlink()
     for tree in (folder / _STORE, folder / "unfinished"):
-        if tree.is_dir() and tree.resolve() not in inputs:
+        if tree.is_dir() and not tree.is_symlink():
             shutil.rmtree(tree)
-    for sub in ("figures", "tables"):
+    for name in ("figures", "tables"):
         with suppress(OSError):
-            (folder / sub).rmdir()
+            (folder / name).rmdir()
 
 
-def _read(folder: Path) -> dict[str, Any] | None:
+def _read(folder: Path) -> _Record | None:
     """What a folder says is in it; None when it says nothing that can be read."""
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-        {entry["fingerprint"] + entry["file"] for entry in record["inputs"].values()}
-        [str(name) for name in (*record["methods"], *record["files"])]
-        methods = [name for name in record["methods"] if name in _CONTENT]
+        found = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        inputs = {
+            str(name): {"file": str(entry["file"]), "fingerprint": str(entry["fingerprint"])}
+            for name, entry in found["inputs"].items()
+        }
+        methods = [name for name in found["methods"] if name in _CONTENT]
+        return _Record(inputs, methods, list(map(str, found["files"])), bool(found["finished"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return {"inputs": record["inputs"], "methods": methods, "files": record["files"]}
 
 
-def _write(folder: Path, record: dict[str, Any]) -> None:
+def _write(folder: Path, record: _Record) -> None:
     unfinished = folder / f".{_RECORD}.part"
-    unfinished.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(record._asdict(), indent=2, ensure_ascii=False) + "\n"
+    unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
     unfinished.replace(folder / _RECORD)
 
 

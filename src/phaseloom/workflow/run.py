@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phaseloom.compute.execution import Execution
 from phaseloom.errors import InputError
-from phaseloom.workflow.folder import add_files, protected_groups, results_folder
+from phaseloom.workflow.folder import add_files, clear, protected_groups, results_folder
 from phaseloom.workflow.log import logged
 from phaseloom.workflow.method import Computed, Method, method_of
 from phaseloom.workflow.outcome import Outcome, collected, stated, write_tables
@@ -58,14 +59,14 @@ def run_recipe(
         logged(folder, recipe, execution),
         collected() as notes,
     ):
-        execution = _in_folder(execution, recipe, method, folder)
+        execution = _in_folder(execution, recipe, method, folder, overwrite=overwrite)
         computed = method.compute(recipe, execution, truth)
         results = _finished(computed, recipe, execution)
         tables = method.tables(results, recipe)
         files = write_tables(folder / "tables", tables)
         more = method.write_more(recipe, results)
         files += [*more, *publish(recipe, results, tables, notes)]
-        add_files(folder, files)
+        add_files(folder, files, finished=True)
         facts = {"method": recipe.method} | method.facts(results)
         if "export" in type(recipe).model_fields:
             facts["exports"] = [str(file) for file in more]
@@ -73,18 +74,22 @@ def run_recipe(
         return Outcome(folder, results, tables, facts, files, notes, reused)
 
 
-def _in_folder(execution: Execution, recipe: Recipe, method: Method, folder: Path) -> Execution:
+def _in_folder(
+    execution: Execution, recipe: Recipe, method: Method, folder: Path, *, overwrite: bool
+) -> Execution:
     """The execution with the folder's checkpoints; peaks that are the input stay as they are."""
     from phaseloom.compute.checkpoints import Checkpoints
 
     groups = method.groups_made(folder) if recipe.beside else None
+    anew = overwrite and not recipe.beside
     return replace(
         execution,
         checkpoints=Checkpoints(
             folder / "results.zarr",
-            fresh=execution.fresh,
+            fresh=execution.fresh or anew,
             groups=groups,
-            protected=protected_groups(folder, recipe),
+            protected={} if anew else protected_groups(folder, recipe),
+            before=partial(clear, folder, recipe) if anew else None,
         ),
         device=getattr(recipe, "device", execution.device),
     )

@@ -66,13 +66,13 @@ def example_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _example_folder(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _example_folder(request: pytest.FixtureRequest) -> None:
     """Let the examples of a page find the files, and leave theirs, in a folder of their own."""
     if request.path.suffix != ".md":
         return
-    monkeypatch.chdir(tmp_path)
+    folder: Path = request.getfixturevalue("tmp_path")
+    monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+    monkeypatch.chdir(folder)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     for file in request.getfixturevalue("example_files").iterdir():
-        shutil.copy(file, tmp_path)
+        shutil.copy(file, folder)

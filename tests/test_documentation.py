@@ -163,12 +163,29 @@ def test_python_on_a_page_is_run_as_a_doctest(page: str) -> None:
             assert "+SKIP" not in block
 
 
-def test_the_house_has_the_halls_that_it_says() -> None:
+def test_the_house_has_the_halls_that_it_says_and_they_import_what_it_says() -> None:
+    import grimp
+
     page = text_of("docs/architecture.md")
     table = page[page.index("| hall | what it does") : page.index("The order of the rooms")]
-    halls = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", table, re.MULTILINE))
     packages = {file.parent.name for file in (ROOT / "src/phaseloom").glob("*/__init__.py")}
-    assert halls == packages
+    assert rows.keys() == packages
+    graph = grimp.build_graph("phaseloom", cache_dir=None)
+    for hall, cell in rows.items():
+        if cell == "all but `cli`":
+            said = packages - {"cli"} | {"methods"}
+        else:
+            said = set(CODE.findall(cell))
+        imported = {
+            name.split(".")[1]
+            for module in graph.modules
+            if module.split(".")[1:2] == [hall]
+            for name in graph.find_modules_directly_imported_by(module)
+            if name != "phaseloom"
+        } - {hall, "errors", "options", "lazy"}
+        assert imported <= said, hall
+        assert imported == said or "all but" in cell, hall
 
 
 def test_terms_are_variables_flags_or_files_that_exist() -> None:

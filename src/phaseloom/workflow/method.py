@@ -103,5 +103,5 @@ class Method:
 
 def method_of(name: str) -> Method:
     """The method of a command or recipe."""
-    method: Method = import_module(f"phaseloom.workflow.{METHODS[name]}.method").METHOD
+    method: Method = import_module(f"phaseloom.workflow.{METHODS[name].room}.method").METHOD
     return method

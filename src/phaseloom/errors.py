@@ -35,13 +35,13 @@ class InputError(ValueError):
 
 
 @contextmanager
-def fault_of(source: str | PathLike[str], what: str = "") -> Iterator[None]:
+def fault_of(source: str | PathLike[str] | None, what: str = "") -> Iterator[None]:
     """Let an error of the input that names no file name this one.
 
     Parameters
     ----------
     source
-        The file that is worked on while inside.
+        The file that is worked on while inside, where there is one.
     what
         The part of it, for the sentence.
     """

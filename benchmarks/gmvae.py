@@ -20,7 +20,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from phaseloom.latent.diagnostics import calibration_error
 from phaseloom.simulate import measure, nvpf_references, particle, sparse_energies
-from phaseloom.stxm.assignment.resolution import resolve
+from phaseloom.stxm.assignment.latent_space import resolve
 
 SCENES: dict[str, dict[str, Any]] = {
     "1000 counts": {"counts": 1000},

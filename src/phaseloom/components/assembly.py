@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from phaseloom.components.background import find_background
 from phaseloom.components.choice.image_quality import METRICS, agreement, similarity_matrices
 from phaseloom.components.choice.published import PublishedChoice
 from phaseloom.components.choice.rank import REDUNDANCY, STABILITY, Rank
@@ -16,7 +17,6 @@ from phaseloom.components.factors.factorisation import Factors
 from phaseloom.components.options import Overlaps
 from phaseloom.components.overlap import (
     THRESHOLDS,
-    find_background,
     label_and_partner,
     overlap_evolution,
 )

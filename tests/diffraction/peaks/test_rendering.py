@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import erf
 
-from phaseloom.diffraction.peaks.drawing import draw_discs, draw_gaussians
 from phaseloom.diffraction.peaks.rendering import render
+from phaseloom.diffraction.peaks.spot_images import draw_discs, draw_gaussians
 from phaseloom.errors import InputError
 
 PIXEL = 0.0123

@@ -6,5 +6,5 @@
 - ``filtering``: peaks that are no reflections left out: weak ones, hot pixels, amorphous rings
 - ``virtual``: virtual dark field, spot count and sum, density of peaks, regions
 - ``rendering``: clean patterns from the table
-- ``drawing``: compiled drawing of their spots
+- ``spot_images``: compiled drawing of their spots
 """

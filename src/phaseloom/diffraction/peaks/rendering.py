@@ -88,7 +88,7 @@ class Rendering:
 
     def block(self, positions: slice) -> NDArray[Any]:
         """Patterns (n, ky, kx) of scan positions counted in reading order."""
-        from phaseloom.diffraction.peaks.drawing import draw_discs, draw_gaussians
+        from phaseloom.diffraction.peaks.spot_images import draw_discs, draw_gaussians
 
         data = self.peaks.data
         first, last, _ = positions.indices(self.peaks.offset.size - 1)

@@ -3,7 +3,7 @@
 - assignment: the final phase of every pixel, all maps of a stack
 - likelihood: count-weighted fits of every pixel: posterior, abundance, χ²
 - evidence: Bayesian evidence of one phase and of pairs, in closed form
-- resolution: ambiguous pixels resolved in the latent space
+- latent_space: ambiguous pixels resolved in the latent space
 - neighbourhood: spatial prior (Potts field)
 - pixels: spectra of the particle pixels of several stacks as one table
 - points: spectra centred and scaled, with their noise

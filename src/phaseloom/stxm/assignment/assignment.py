@@ -29,7 +29,7 @@ from phaseloom.stxm.references.energy_shift import fit_energy_shift
 from phaseloom.stxm.references.references import sample_references
 
 if TYPE_CHECKING:
-    from phaseloom.stxm.assignment.resolution import Resolution
+    from phaseloom.stxm.assignment.latent_space import Resolution
 
 _WELL_EXPLAINED = 4.0
 """Reduced χ² of the energy-shift fit above which the references are doubted."""
@@ -153,7 +153,7 @@ def in_latent_space(
         (reference, latent, other_latent), NaN for phases that have no cluster;
         ``cluster_spectrum`` (reference, energy), centred and scaled.
     """
-    from phaseloom.stxm.assignment.resolution import resolve
+    from phaseloom.stxm.assignment.latent_space import resolve
 
     mean_shift = float(np.mean([maps.attrs["energy_shift"] for maps in judged.values()]))
     places = pixels.places(prepared)

@@ -13,7 +13,7 @@ from scipy.interpolate import CubicSpline
 from phaseloom.errors import InputError
 from phaseloom.latent.diagnostics import calibration_error
 from phaseloom.simulate import measure, nvpf_references, particle, sparse_energies
-from phaseloom.stxm.assignment.resolution import resolve
+from phaseloom.stxm.assignment.latent_space import resolve
 
 NAMES = [str(r.name) for r in nvpf_references()]
 REFERENCES = np.stack([CubicSpline(r["energy"], r)(sparse_energies()) for r in nvpf_references()])

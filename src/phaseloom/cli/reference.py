@@ -36,32 +36,32 @@ results of another input that it holds, `--fresh` compute everything again, `--w
 def options_page() -> str:
     """All tables, as Markdown."""
     parts = [_HEAD]
-    shown: set[tuple[str, ...]] = set()
+    shown: dict[tuple[str, ...], list[str]] = {}
     for name in METHODS:
         model = recipe_class(name)
         parts.append(f"## phaseloom {name}\n\n{_first_line(model)}\n")
-        parts += _tables(model, shown, name)
+        parts += _tables(model, shown)
     for name, request in (
         ("spectra", SpectrumRequest),
         ("reconstruct", ReconstructionRequest),
         ("calibrate", CalibrationRequest),
     ):
         parts.append(f"## phaseloom {name}\n\n{_first_line(request)}\n")
-        parts += _tables(request, set(), name)
+        parts += _tables(request, {})
     return "\n".join(parts)
 
 
-def _tables(model: type[BaseModel], shown: set[tuple[str, ...]], command: str) -> Iterator[str]:
-    """One table per table of the recipe; what another method has shown is only named."""
+def _tables(model: type[BaseModel], shown: dict[tuple[str, ...], list[str]]) -> Iterator[str]:
+    """One table per table of the recipe; one that another method has shown is only named."""
     groups: dict[tuple[str, ...], list[Flag]] = {}
     for flag in flags_of(model):
         groups.setdefault(flag.path[:-1], []).append(flag)
-    repeated = [path for path in groups if path and (command in ("index", "cluster"))
-                and path in shown]  # fmt: skip
+    flags_in = {path: [flag.spelled for flag in flags] for path, flags in groups.items()}
+    repeated = [path for path, names in flags_in.items() if path and shown.get(path) == names]
     for path, flags in groups.items():
         if path in repeated:
             continue
-        shown.add(path)
+        shown[path] = flags_in[path]
         title = f"### [{'.'.join(path)}]\n\n" if path else ""
         rows = [_row(flag) for flag in flags]
         head = "| flag | key | what | default | bounds |\n|---|---|---|---|---|\n"

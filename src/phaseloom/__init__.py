@@ -8,6 +8,7 @@ load on first use.
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,14 @@ if TYPE_CHECKING:
     from phaseloom.io import read
 
 __version__ = version("phaseloom")
+
+# Warnings are shown already: without a log file Python would print them once more.
+logging.getLogger("phaseloom").addHandler(logging.NullHandler())
+
 __all__ = ["InputError", "InputWarning", "__version__", "read"]
 
 _ROOMS = (
+    "components",
     "compute",
     "crystals",
     "diffraction",

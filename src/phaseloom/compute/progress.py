@@ -100,19 +100,19 @@ class Lines:
         """Pass the items on; what takes longer than a while says how far it is."""
         if total is None and isinstance(items, Sized):
             total = len(items)
-        begun = said = time.monotonic()
-        done = 0
+        begun = last = time.monotonic()
+        done = printed = 0
         for item in items:
             yield item
             done += 1 if amount is None else amount(item)
             now = time.monotonic()
-            if now - said >= self._every:
-                said = now
-                self._say(label, done, total, now - begun)
-        if said > begun:
-            self._say(label, done, total, time.monotonic() - begun)
+            if now - last >= self._every:
+                last, printed = now, done
+                self._print(label, done, total, now - begun)
+        if last > begun and done > printed:
+            self._print(label, done, total, time.monotonic() - begun)
 
-    def _say(self, label: str, done: int, total: int | None, seconds: float) -> None:
+    def _print(self, label: str, done: int, total: int | None, seconds: float) -> None:
         rate = done / seconds
         text = f"{label}: {done:,}" if total is None else f"{label}: {done:,} of {total:,}"
         text += f", {rate:.3g}/s"

@@ -163,8 +163,9 @@ def running(arguments: dict[str, Any]) -> Iterator[Execution]:
     workers = arguments.get("workers")
     with (
         _threads(workers),
-        _told(arguments.get("verbose", False)),
         bars(arguments.get("quiet", False)) as progress,
+        # Within: lines of the log are printed above the bars.
+        _told(arguments.get("verbose", False)),
     ):
         yield Execution(
             workers=workers,

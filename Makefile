@@ -1,12 +1,13 @@
 # make demo   maps a simulated beamtime; registers, indexes, clusters simulated 4D-STEM scans; says how well
 # make test   runs the tests
 # make check  lint, types, import contracts
+# make docs   writes the pages of the documentation that are made from the code
 # make bench  accuracy, speed and memory, beside other programs in environments of their own
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check bench peers clean
+.PHONY: demo test check docs bench peers clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "phaseloom needs Python 3.11 or newer")'
@@ -29,6 +30,10 @@ check: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(READY)
+	$(BIN)/python -m phaseloom.cli.reference > docs/options.new
+	mv docs/options.new docs/options.md
 
 bench: $(READY) peers
 	$(BIN)/python benchmarks/stxm.py

@@ -2,8 +2,22 @@
 
 Which phase and which orientation is each pixel, and how sure are we?
 
-Nothing heavy is imported before it is needed: the rooms (``io``, ``stxm``, ``simulate`` …)
-load on first use.
+``phaseloom.read(path)`` takes what an instrument wrote. Then, by method:
+
+- ``stxm.map_phases``: phase maps of X-ray stacks
+- ``diffraction.register``, ``diffraction.Peaks``: every spot of a 4D-STEM scan
+- ``orientation.index``: phase and orientation of every position, from spots and crystals
+- ``components.cluster``: few patterns in place of all of a scan
+
+Its halls, none of which knows one after it (``docs/architecture.md`` has a drawing):
+
+- ``errors``, ``options``: faults of the input in one sentence; options stated once
+- ``io``, ``compute``, ``crystals``: files, blocks and checkpoints, crystal structures
+- ``latent``, ``maps``, ``simulate``: latent space, analysis of maps, measurements of known truth
+- ``stxm``, ``diffraction``, ``orientation``, ``components``: the science
+- ``view``, ``workflow``, ``cli``: figures and reports, recipes and runs, command line
+
+Nothing heavy is imported before it is needed: the halls load on first use.
 """
 
 from __future__ import annotations

@@ -1,17 +1,22 @@
-"""The option tables of the documentation, made from the recipes: ``docs/options.md``.
+"""The page of all options in the documentation, made from the options: ``docs/options.md``.
 
-``python -m phaseloom.cli.reference`` prints the page.
+``python -m phaseloom.cli.reference`` prints it; ``make docs`` writes it.
 """
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
-from collections.abc import Iterator
-from typing import Any
+import types
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from phaseloom.cli import app, commands, options
 from phaseloom.cli.flags import Flag, flags_of
 from phaseloom.methods import METHODS
 from phaseloom.workflow.peaks.recipe import CalibrationRequest, ReconstructionRequest
@@ -21,91 +26,199 @@ from phaseloom.workflow.stxm.recipe import SpectrumRequest
 _HEAD = """\
 # Options
 
-Every option of every command, by the table of the recipe that holds it. Flag and key of the
-recipe say the same; from Python the key is the keyword (`phaseloom.orientation.index(peaks,
-crystals, overlaps=True)`). Options marked with ○ are for experts: the default suits nearly all
-data. This page is made from the options themselves: `make docs`.
+Every option of every command, as `phaseloom COMMAND --help` has them, too. This page is made from
+the options themselves (`make docs`), as are flags, recipes and keywords.
 
-How a command runs is alike for all: `--out DIR` folder of the results, `--overwrite` remove the
-results of another input that it holds, `--fresh` compute everything again, `--workers N` threads,
-`--scheduler tcp://HOST:8786` dask cluster, `--device auto|cpu|cuda`, `--seed N`, `--quiet`,
-`--verbose`, `--json`. See [results](results.md) for folders, locks and batches.
+- *flag*: on the command line. What has no dashes is given without a flag.
+- *key*: in a [recipe](results.md#recipes), under the heading of the table: a recipe has one
+  `[matching]`, and a `[[crystal]]` for every crystal. Keys of the steps are also the keywords from
+  Python: `phaseloom.orientation.index(peaks, crystals, overlaps=True)`.
+- ○: for experts. The default suits nearly all data; in `--help` these come last.
 """
+
+_RUNNING = """\
+## How a command runs
+
+These are the same for all commands that run a method, recipes or a demonstration.
+[Results](results.md) says what is in the folder, when it is refused, and what a run continues.
+"""
+
+_REQUESTS: dict[str, type[BaseModel]] = {
+    "spectra": SpectrumRequest,
+    "reconstruct": ReconstructionRequest,
+    "calibrate": CalibrationRequest,
+}
+"""Commands that write one file."""
+
+Row = tuple[str, ...]
+
+_SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+_DEFAULT = re.compile(r" *\\?\[default: (.*?)\]")
 
 
 def options_page() -> str:
     """All tables, as Markdown."""
     parts = [_HEAD]
-    shown: dict[tuple[str, ...], list[str]] = {}
-    for name in METHODS:
-        model = recipe_class(name)
-        parts.append(f"## phaseloom {name}\n\n{_first_line(model)}\n")
-        parts += _tables(model, shown)
-    for name, request in (
-        ("spectra", SpectrumRequest),
-        ("reconstruct", ReconstructionRequest),
-        ("calibrate", CalibrationRequest),
+    known: dict[tuple[str, ...], str] = {}
+    for info in app.registered_commands:
+        callback: Any = info.callback
+        name = info.name or callback.__name__
+        parts.append(f"## phaseloom {name}\n\n{info.help or _first_line(callback)}\n")
+        if name in METHODS:
+            parts += _recipe_tables(name, known)
+        elif name in _REQUESTS:
+            rows = [_row(flag) for flag in flags_of(_REQUESTS[name])]
+            parts.append(_table(row[:1] + row[2:] for row in rows))
+        else:
+            parts += _plain_table(callback)
+        if name in METHODS or name in ("run", "demo"):
+            parts.append(
+                "[How it runs](#how-a-command-runs): `--out`, `--overwrite`, `--fresh` …\n"
+            )
+    return "\n".join([*parts, _RUNNING, *_plain_table(commands.demo, running=True)])
+
+
+def _recipe_tables(method: str, known: dict[tuple[str, ...], str]) -> Iterator[str]:
+    """One table for each table of the recipe, what must be given first; known ones are linked."""
+    groups: dict[str, list[Row]] = {}
+    for flag in flags_of(recipe_class(method)):
+        *tables, last = flag.path
+        title = ".".join(tables)
+        if flag.entries is not None:
+            groups[f"[[{last}]]"] = [_row(flag), _name_row(flag)]
+        elif f"[[{title}]]" in groups:
+            groups[f"[[{title}]]"].append(_row(flag))
+        elif get_origin(flag.field.annotation) is dict:
+            spelled, _, *rest = _row(flag)
+            groups[f"[{last}]"] = [(spelled, "`LABEL`", *rest)]
+        else:
+            groups.setdefault(f"[{title}]", []).append(_row(flag))
+    linked: dict[str, list[str]] = {}
+    for title in sorted(
+        groups, key=lambda title: all(row[-1] != "required" for row in groups[title])
     ):
-        parts.append(f"## phaseloom {name}\n\n{_first_line(request)}\n")
-        parts += _tables(request, {})
-    return "\n".join(parts)
+        table = _table(groups[title])
+        home = known.setdefault((title, table), method)
+        if home != method:
+            linked.setdefault(home, []).append(f"`{title}`")
+        else:
+            yield (f"### `{title}`\n\n" if title != "[]" else "### Top of the recipe\n\n") + table
+    for home, titles in linked.items():
+        yield f"As for [phaseloom {home}](#phaseloom-{home}): {', '.join(titles)}.\n"
 
 
-def _tables(model: type[BaseModel], shown: dict[tuple[str, ...], list[str]]) -> Iterator[str]:
-    """One table per table of the recipe; one that another method has shown is only named."""
-    groups: dict[tuple[str, ...], list[Flag]] = {}
-    for flag in flags_of(model):
-        groups.setdefault(flag.path[:-1], []).append(flag)
-    flags_in = {path: [flag.spelled for flag in flags] for path, flags in groups.items()}
-    repeated = [path for path, names in flags_in.items() if path and shown.get(path) == names]
-    for path, flags in groups.items():
-        if path in repeated:
-            continue
-        shown[path] = flags_in[path]
-        title = f"### [{'.'.join(path)}]\n\n" if path else ""
-        rows = [_row(flag) for flag in flags]
-        head = "| flag | key | what | default | bounds |\n|---|---|---|---|---|\n"
-        yield title + head + "\n".join(rows) + "\n"
-    if repeated:
-        names = ", ".join(f"`[{'.'.join(path)}]`" for path in repeated)
-        yield f"Registration as for [phaseloom peaks](#phaseloom-peaks): {names}.\n"
+def _table(rows: Iterable[Row]) -> str:
+    """Rows of four cells, or of five with the key of the recipe."""
+    rows = list(rows)
+    names = ("flag", "key", "value", "what", "default")
+    head = names if len(rows[0]) == len(names) else (names[0], *names[2:])
+    lines = [" | ".join(head), " | ".join(["---"] * len(head))]
+    lines += [" | ".join(cell.replace("|", "\\|") for cell in cells) for cells in rows]
+    return "".join(f"| {line} |\n" for line in lines)
 
 
-def _row(flag: Flag) -> str:
+def _row(flag: Flag) -> Row:
     field, stated = flag.field, flag.shown
-    spelled = "" if stated.argument else f"`{flag.spelled}`"
-    if stated.short:
-        spelled = f"`-{stated.short}` {spelled}"
-    told = field.description or ""
-    told += f", {stated.unit}" if stated.unit else ""
-    told += f" (`{stated.form}`)" if stated.form else ""
+    if stated.argument:
+        spelled = f"`{stated.form}`"
+    else:
+        spelled = f"`-{stated.short}` `{flag.spelled}`" if stated.short else f"`{flag.spelled}`"
+        if field.annotation is bool and field.default is True:
+            spelled += f" `--no-{flag.spelled.removeprefix('--')}`"
+    key = "file" if flag.entries is not None else flag.path[-1]
     mark = "○ " if stated.expert else ""
-    cells = (spelled, f"`{flag.path[-1]}`", mark + told, _default(field), _bounds(field))
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    value = "path" if stated.argument else _value(field, stated.form, stated.unit)
+    return spelled, f"`{key}`", value, mark + (field.description or ""), _default(field)
+
+
+def _name_row(flag: Flag) -> Row:
+    """Of a table that is given as NAME=FILE: the key that holds the name."""
+    assert flag.entries is not None
+    key = flag.shown.key
+    field = flag.entries.model_fields[key]
+    return f"`{key.upper()}=`", f"`{key}`", "text", field.description or "", ""
+
+
+def _plain_table(command: Callable[..., Any], *, running: bool = False) -> Iterator[str]:
+    """The parameters of a command that has no recipe: its own, or those of how it runs."""
+    rows = []
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        kind, info = get_args(parameter.annotation)
+        if running is not (getattr(info, "rich_help_panel", None) == options.RUNNING):
+            continue
+        # typer takes the first name of an option for its default.
+        names = [n for n in (info.default, *(info.param_decls or ())) if str(n).startswith("-")]
+        spelled = " ".join(f"`{name}`" for name in sorted(names, key=len)) or f"`{info.metavar}`"
+        what = info.help or ""
+        stated = _DEFAULT.search(what)
+        default = stated[1] if stated else parameter.default
+        if default is inspect.Parameter.empty:
+            default = "required"
+        else:
+            default = "" if default in (None, False) else f"`{default}`"
+        value = f"`{info.metavar}`" if info.metavar and names else _kind(kind, _limits(info))
+        rows.append((spelled, value, _DEFAULT.sub("", what), default))
+    if rows:
+        yield _table(rows)
+
+
+def _value(field: FieldInfo, form: str, unit: str) -> str:
+    """What may be given: choices, kind of number, bounds, unit."""
+    value = f"`{form}`" if form else _kind(field.annotation, _bounds(field.metadata))
+    return f"{value}, {unit}" if unit else value
+
+
+def _kind(kind: Any, bounds: str) -> str:
+    origin, members = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return _either([f"`{word}`" for word in members])
+    if origin is tuple:
+        return f"{_kind(members[0], bounds)}; may be repeated"
+    if origin in (Union, types.UnionType):
+        return _either([_kind(m, bounds) for m in members if m is not type(None)])
+    if hasattr(kind, "__metadata__"):
+        return _kind(members[0], _bounds([m for f in kind.__metadata__ for m in _flat(f)]))
+    names = {bool: "yes or no", int: "whole number", float: "number", Path: "path"}
+    return f"{names.get(kind, 'text')} {bounds if kind in (int, float) else ''}".strip()
+
+
+def _flat(metadata: Any) -> list[Any]:
+    return metadata.metadata if isinstance(metadata, FieldInfo) else [metadata]
+
+
+def _either(choices: list[str]) -> str:
+    return " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
+
+
+def _bounds(metadata: Iterable[Any]) -> str:
+    found = [
+        f"{sign} {getattr(limit, name):g}"
+        for limit in metadata
+        for name, sign in _SIGNS.items()
+        if isinstance(getattr(limit, name, None), (int, float))
+    ]
+    return ", ".join(found)
+
+
+def _limits(info: Any) -> str:
+    """Bounds of a parameter of typer's."""
+    limits = (("≥", info.min), ("≤", info.max))
+    return ", ".join(f"{sign} {limit}" for sign, limit in limits if limit is not None)
 
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value: Any = field.get_default(call_default_factory=True)
-    if value is None or value in ((), {}):
+    if value is None or value in ((), {}, ""):
         return ""
-    return f"`{value}`" if not isinstance(value, bool) else ("yes" if value else "no")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"`{value:g}`" if isinstance(value, (int, float)) else f"`{value}`"
 
 
-def _bounds(field: FieldInfo) -> str:
-    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
-    found = [
-        f"{sign} {getattr(limit, name):g}"
-        for limit in field.metadata
-        for name, sign in signs.items()
-        if isinstance(getattr(limit, name, None), (int, float))
-    ]
-    return ", ".join(found)
-
-
-def _first_line(model: type[BaseModel]) -> str:
-    return (model.__doc__ or "").splitlines()[0]
+def _first_line(documented: type[BaseModel] | Callable[..., Any]) -> str:
+    return (documented.__doc__ or "").splitlines()[0]
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def results_folder(recipe: Recipe, *, overwrite: bool = False) -> Iterator[Path]
     recipe
         What is to be done.
     overwrite
-        The folder may hold results of another input or method: :func:`cleared` removes them.
+        The folder may hold results of another input or method: :func:`clear` removes them.
 
     Raises
     ------

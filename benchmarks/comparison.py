@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from comparison_figure import draw
+from comparison_outcome import Outcome
 from orientation_scoring import RIGHT, auc, misorientation
 from phaseloom.crystals import Crystal, iron_phosphate, lithium_iron_phosphate
 from phaseloom.diffraction.detector.correction import scan_mean
@@ -39,7 +40,7 @@ from phaseloom.orientation.matching.patterns import patterns_of
 from phaseloom.orientation.refinement.solutions import ranked
 from phaseloom.simulate import Beam, Camera, grain_map, simulate_scan
 from phaseloom.simulate.workload import MIDDLE_DOSE
-from results import machine, write_section
+from results import machine, publish
 
 SEED, OTHER_SEED = 2, 11
 GRAINS = 14
@@ -68,26 +69,6 @@ CASES = (
     Case("precession 1°, descan, dose 1/32", 1.0, ((4.0, 1.0), (-1.0, 4.0)), dose=1 / 32),
     Case("no precession, no descan", 0.0, ((0.0, 0.0), (0.0, 0.0))),
 )
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one way of preparing and matching gave, per pattern."""
-
-    name: str
-    quality: NDArray[np.float64]
-    orientation_reliability: NDArray[np.float64]
-    phase_reliability: NDArray[np.float64]
-    angle: NDArray[np.float64]  # degrees from the truth
-    phase_right: NDArray[np.bool_]
-    size: float  # bytes per pattern
-    seconds: float  # CPU seconds per pattern, preparation and matching
-    probability: NDArray[np.float64] | None = None
-
-    @property
-    def right(self) -> NDArray[np.bool_]:
-        """Orientation within 3° and phase right."""
-        return (self.angle <= RIGHT) & self.phase_right
 
 
 class Scan:
@@ -262,8 +243,7 @@ def stored_bytes(peaks: Peaks) -> int:
     from phaseloom.compute.checkpoints import Checkpoints
 
     with tempfile.TemporaryDirectory() as folder:
-        keep = Checkpoints(Path(folder))
-        keep.stage("peaks", "register", "x", lambda: peaks.data, first=True)
+        Checkpoints(Path(folder)).stage("peaks", "register", "x", lambda: peaks.data, first=True)
         return sum(f.stat().st_size for f in Path(folder).rglob("*") if f.is_file())
 
 
@@ -364,10 +344,7 @@ def main() -> None:
             draw(outcomes, scan.inside, IMAGE)
         sys.stderr.write("\n".join(lines[-len(outcomes) :]) + "\n")
     text = section(lines, counts, contrast, tried, given.side**2)
-    if given.dry:
-        sys.stdout.write(text + "\n")
-    else:
-        write_section("images or peaks", text)
+    publish("images or peaks", text, dry=given.dry)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from comparison_outcome import Outcome
 from phaseloom.view.style import PAGE_WIDTH, publication
-
-if TYPE_CHECKING:
-    from comparison import Outcome
 
 RIGHT_COLOUR, WRONG_COLOUR = "#0072B2", "#D55E00"
 FEW = 5

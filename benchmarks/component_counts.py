@@ -28,7 +28,7 @@ from components_workload import (
     counting_scans,
 )
 from phaseloom.components import cluster
-from results import machine, write_section
+from results import machine, publish
 
 KEPT = Path(__file__).parent.parent / "build" / "component_counts.jsonl"
 CHOICES = ("sound", "published")
@@ -142,10 +142,7 @@ def main() -> None:
     if given.fresh:
         KEPT.unlink(missing_ok=True)
     text = section(results(given.scans, given.choose), given.choose)
-    if given.dry:
-        sys.stdout.write(text + "\n")
-    else:
-        write_section("number of grains", text)
+    publish("number of grains", text, dry=given.dry)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -27,10 +25,9 @@ import numpy as np
 from components_scans import memory, whole_scan
 from components_scoring import map_correlations, relative_error
 from components_workload import BACKGROUND, DIRECT, FLOOR, OVERLAP, Factorisation, K, cached
-from environments import python_of
-from results import machine, write_section
+from programs import command_line, run_script
+from results import machine, publish
 
-HERE = Path(__file__).parent
 SEED = 5
 
 
@@ -60,31 +57,9 @@ PROGRAMS = (
 )
 
 
-def run_program(program: Program, scan: Path, threads: int, *more: str) -> dict[str, Any]:
+def run_program(program: Program, scan: Path, threads: int, *more: object) -> dict[str, Any]:
     """Run a ``RUNNER_components.py`` in its environment; the arrays it wrote."""
-    own = program.runner == "phaseloom"
-    python = Path(sys.executable) if own else python_of(program.runner)
-    if not python.exists():
-        raise SystemExit(
-            f"no environment for {program.runner}: run python benchmarks/environments.py"
-        )
-    script = (HERE if own else HERE / "peers") / f"{program.runner}_components.py"
-    out = scan.with_name(f"{program.runner}_{program.mode}.npz")
-    command = [python, script, scan, out, "--threads", str(threads), "--mode", program.mode]
-    names = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA")
-    limits = {f"{name}_NUM_THREADS": str(threads) for name in names}
-    done = subprocess.run(
-        [*command, *more],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **limits, "PYTHONPATH": str(HERE / "peers")},
-        check=False,
-    )
-    if done.returncode:
-        sys.stderr.write(done.stderr)
-        raise SystemExit(f"{program.name} failed")
-    with np.load(out) as written:
-        return dict(written)
+    return run_script(program.runner, "components", scan, program.mode, *more, threads=threads)
 
 
 def compared(
@@ -94,7 +69,7 @@ def compared(
     runs: dict[str, list[dict[str, Any]]] = {p.name: [] for p in programs}
     for turn in range(rounds):
         for p in programs:
-            out = run_program(p, scan, threads, "--k", str(K), *(["--once"] if p.once else []))
+            out = run_program(p, scan, threads, "--k", K, *(["--once"] if p.once else []))
             runs[p.name].append(out)
             sys.stderr.write(f"{turn} {p.name}: {out['seconds']} s\n")
     matrix = case.counts.reshape(len(case.weight), -1)
@@ -174,17 +149,13 @@ USUAL = ("table", "sweep")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_line(__doc__)
     parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}")
     parser.add_argument("--side", type=int, default=64, help="scan positions along y and x")
     parser.add_argument("--detector", type=int, default=128, help="pixels along ky and kx")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", nargs="+", help="runners: phaseloom, sklearn, …")
     parser.add_argument("--gigabytes", type=float, default=30.0, help="of the memory's scan")
     parser.add_argument("--patterns", default="registered", help="preparation, for memory and scan")
     parser.add_argument("--folder", type=Path, help="keep matrix and factors here between runs")
-    parser.add_argument("--dry", action="store_true", help="print, write nothing")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
@@ -192,10 +163,7 @@ def main() -> None:
         for name in given.sections or USUAL:
             function, section = SECTIONS[name]
             text = function(given, folder)
-            if given.dry:
-                sys.stdout.write(text + "\n")
-            else:
-                write_section(section, text)
+            publish(section, text, dry=given.dry)
 
 
 if __name__ == "__main__":

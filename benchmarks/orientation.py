@@ -11,10 +11,7 @@ from a file afterwards where building takes long.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -23,12 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from environments import python_of
 from orientation_scoring import RIGHT, calibration_errors, score
 from orientation_workloads import GRAINS, MAP, Workload, cached, write_crystals
-from results import machine, write_section
+from programs import command_line, run_script
+from results import machine, publish
 
-HERE = Path(__file__).parent
 SEED = 2
 CROWDED = 30
 """Spots from which a pattern tells phases apart that differ by a few percent."""
@@ -90,33 +86,15 @@ def run_program(
     program: Program, peaks: Path, crystals: list[Path], case: Workload, name: str, threads: int
 ) -> dict[str, Any]:
     """Run a ``RUNNER_orientation.py`` in its environment; the arrays it wrote."""
-    own = program.runner == "phaseloom"
-    python = Path(sys.executable) if own else python_of(program.runner)
-    if not python.exists():
-        raise SystemExit(
-            f"no environment for {program.runner}: run python benchmarks/environments.py"
-        )
-    script = (HERE if own else HERE / "peers") / f"{program.runner}_orientation.py"
-    out = peaks.with_name(f"{program.runner}_{program.mode}.npz")
-    command = [python, script, peaks, out, "--crystals", *crystals]
-    command += ["--threads", str(threads), "--mode", program.mode]
+    more: list[object] = ["--crystals", *crystals]
     first = program.first[program.on.index(name)]
     if case.shape[0] > 1:
-        command += ["--shape", *map(str, case.shape)]
+        more += ["--shape", *case.shape]
     elif first < len(case):
-        command += ["--first", str(first)]
+        more += ["--first", first]
     if program.runner in KEPT:
-        command += ["--library", peaks.with_name(f"{program.runner}_{peaks.stem}.library")]
-    names = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA")
-    limits = {f"{name}_NUM_THREADS": str(threads) for name in names}
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **limits}, check=False
-    )
-    if done.returncode:
-        sys.stderr.write(done.stderr)
-        raise SystemExit(f"{program.name} failed on {name}")
-    with np.load(out) as written:
-        return dict(written)
+        more += ["--library", peaks.with_name(f"{program.runner}_{peaks.stem}.library")]
+    return run_script(program.runner, "orientation", peaks, program.mode, *more, threads=threads)
 
 
 def measure(
@@ -178,14 +156,10 @@ def _or_dash(value: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_line(__doc__)
     parser.add_argument("--patterns", type=int, default=1024)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", nargs="+", help="runners: phaseloom, py4dstem, …")
     parser.add_argument("--workloads", nargs="+", choices=[*SETTINGS], default=[*SETTINGS])
     parser.add_argument("--folder", type=Path, help="keep peaks and libraries here between runs")
-    parser.add_argument("--dry", action="store_true", help="print the table, write nothing")
     given = parser.parse_args()
     programs = [p for p in PROGRAMS if not given.only or p.runner in given.only]
     lines, versions = [], {}
@@ -226,10 +200,7 @@ def main() -> None:
             *lines,
         ]
     )
-    if given.dry:
-        sys.stdout.write(text + "\n")
-    else:
-        write_section("orientation", text)
+    publish("orientation", text, dry=given.dry)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,7 @@ found on a scan of another seed; phaseloom uses its defaults.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -23,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from environments import python_of
 from peak_scoring import CLOSE, RADIUS, SIGMA, Truth, chance, score
 from peak_truths import bound_of_visible
-from results import machine, write_section
+from programs import command_line, run_script
+from results import machine, publish
 
 HERE = Path(__file__).parent
 SETTINGS = HERE / "peers" / "settings.json"
@@ -89,26 +86,10 @@ def run_peer(
     if not isinstance(file, Path):
         file = folder / "patterns.npy"
         np.save(file, patterns)
-    out = folder / f"{runner}_{mode}.npz"
-    own = runner == "phaseloom"
-    python = Path(sys.executable) if own else python_of(runner)
-    if not python.exists():
-        raise SystemExit(f"no environment for {runner}: run python benchmarks/environments.py")
-    script = (HERE if own else HERE / "peers") / f"{runner}_peaks.py"
-    command = [python, script, file, out]
-    command += ["--threads", str(threads), "--mode", mode, "--settings", json.dumps(settings)]
-    command += ["--first", str(first)] if first else []
-    command += ["--once"] if once else []
-    names = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA")
-    limits = {f"{name}_NUM_THREADS": str(threads) for name in names}
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **limits}, check=False
-    )
-    if done.returncode:
-        sys.stderr.write(done.stderr)
-        raise SystemExit(f"{runner} {mode} failed")
-    with np.load(out) as written:
-        return dict(written)
+    more: list[object] = ["--settings", json.dumps(settings)]
+    more += ["--first", first] if first else []
+    more += ["--once"] if once else []
+    return run_script(runner, "peaks", file, mode, *more, threads=threads)
 
 
 def result(out: dict[str, Any], i: int = 0) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -165,13 +146,9 @@ def measure(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_line(__doc__)
     parser.add_argument("--patterns", type=int, default=1024)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", nargs="+", help="runners: phaseloom, py4dstem, …")
     parser.add_argument("--doses", nargs="+", choices=[*DOSES], default=[*DOSES])
-    parser.add_argument("--dry", action="store_true", help="print the table, write nothing")
     given = parser.parse_args()
     programs = [p for p in PROGRAMS if not given.only or p.runner in given.only]
     lines, versions, limits = [], {}, []
@@ -206,10 +183,7 @@ def main() -> None:
             *lines,
         ]
     )
-    if given.dry:
-        sys.stdout.write(text + "\n")
-    else:
-        write_section("peaks", text)
+    publish("peaks", text, dry=given.dry)
 
 
 if __name__ == "__main__":

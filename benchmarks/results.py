@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +22,14 @@ def write_section(name: str, text: str, file: Path = FILE) -> None:
     else:
         whole = f"{whole.rstrip()}\n\n{block}\n"
     file.write_text(whole, encoding="utf-8")
+
+
+def publish(name: str, text: str, *, dry: bool) -> None:
+    """Write a section, or print it where nothing is to be written."""
+    if dry:
+        sys.stdout.write(text + "\n")
+    else:
+        write_section(name, text)
 
 
 def machine() -> str:

@@ -74,6 +74,17 @@ def peak_mb() -> float:
     return max(peaks)
 
 
+def command_line(worked_on: str, modes: dict[str, dict[str, Any]]) -> argparse.ArgumentParser:
+    """The arguments of all runners: file, output, threads, mode, whether one cold run will do."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument(worked_on)
+    parser.add_argument("out")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--mode", choices=sorted(modes), default=next(iter(modes)))
+    parser.add_argument("--once", action="store_true", help="one cold run")
+    return parser
+
+
 def main(prepare: Prepare, defaults: dict[str, dict[str, Any]], version: str) -> None:
     """Run a peer from the command line.
 
@@ -86,14 +97,9 @@ def main(prepare: Prepare, defaults: dict[str, dict[str, Any]], version: str) ->
     version
         Name and version of the peer.
     """
-    parser = argparse.ArgumentParser()
-    parser.add_argument("patterns")
-    parser.add_argument("out")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--mode", choices=sorted(defaults), default=next(iter(defaults)))
+    parser = command_line("patterns", defaults)
     parser.add_argument("--settings", default="{}")
     parser.add_argument("--first", type=int, help="only so many patterns")
-    parser.add_argument("--once", action="store_true", help="one cold run: for tuning")
     given = parser.parse_args()
     patterns = np.load(given.patterns)[: given.first]
     asked = json.loads(given.settings)

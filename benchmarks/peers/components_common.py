@@ -10,13 +10,12 @@ memory of the process in MB). numpy and the standard library only.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from common import peak_mb, runs
+from common import command_line, peak_mb, runs
 
 Factors = tuple[np.ndarray, np.ndarray]
 Prepare = Callable[[np.ndarray, int, dict[str, Any], int], Callable[[], Factors]]
@@ -35,13 +34,8 @@ def main(prepare: Prepare, modes: dict[str, dict[str, Any]], version: str) -> No
     version
         Name and version of the peer.
     """
-    parser = argparse.ArgumentParser()
-    parser.add_argument("scan")
-    parser.add_argument("out")
+    parser = command_line("scan", modes)
     parser.add_argument("--k", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--mode", choices=sorted(modes), default=next(iter(modes)))
-    parser.add_argument("--once", action="store_true", help="one cold run")
     given = parser.parse_args()
     scan = np.load(given.scan)
     (weight, pattern), seconds = runs(

@@ -16,7 +16,6 @@ along the beam) to the crystal's (e1 ∥ a, e3 ∥ c*). numpy and the standard l
 
 from __future__ import annotations
 
-import argparse
 import json
 import pickle
 import time
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import peak_mb, runs
+from common import command_line, peak_mb, runs
 
 VOLTAGE = 200.0  # kV
 K_MAX = 1.5  # Å⁻¹
@@ -165,16 +164,11 @@ def main(build: Build, prepare: Prepare, modes: dict[str, dict[str, Any]], versi
     version
         Name and version of the program.
     """
-    parser = argparse.ArgumentParser()
-    parser.add_argument("peaks")
-    parser.add_argument("out")
+    parser = command_line("peaks", modes)
     parser.add_argument("--crystals", nargs="+", required=True)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--mode", choices=sorted(modes), default=next(iter(modes)))
     parser.add_argument("--first", type=int, help="only so many patterns")
     parser.add_argument("--shape", type=int, nargs=2, help="rows and columns of the scan")
     parser.add_argument("--library", type=Path, help="keep the library here, or take it from here")
-    parser.add_argument("--once", action="store_true", help="one cold run")
     given = parser.parse_args()
     peaks = read_peaks(given.peaks, given.first, given.shape)
     structures = [read_structure(cif) for cif in given.crystals]

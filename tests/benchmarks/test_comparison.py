@@ -19,7 +19,8 @@ def comparison(monkeypatch: pytest.MonkeyPatch) -> Any:
     import comparison
 
     yield comparison
-    for name in ("comparison", "comparison_figure", "orientation_scoring", "results"):
+    ours = [name for name in sys.modules if name.startswith("comparison")]
+    for name in (*ours, "orientation_scoring", "results"):
         sys.modules.pop(name, None)
 
 

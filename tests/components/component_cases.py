@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -13,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.optimize import linear_sum_assignment
 
 from phaseloom.components.patterns.matrix import ArrayBlock, Prepared, matrix_of
+from phaseloom.compute.progress import Advance, Progress
 
 Floats = NDArray[Any]
 
@@ -46,19 +48,21 @@ class Case:
         return matrix_of(self.counts)
 
 
-class Recorder:
+class Recorder(Progress):
     """A progress that records every label, and how many items were passed on under it."""
 
     def __init__(self) -> None:
         self.labels: list[tuple[str, int]] = []
 
-    def track(
-        self, items: Iterable[Any], label: str, *, total: int | None = None,
-        amount: Callable[[Any], int] | None = None,
-    ) -> Iterator[Any]:  # fmt: skip
+    @contextmanager
+    def task(self, label: str, total: int | None) -> Iterator[Advance]:
         count = 0
-        for count, item in enumerate(items, 1):  # noqa: B007
-            yield item
+
+        def advance(_: int) -> None:
+            nonlocal count
+            count += 1
+
+        yield advance
         self.labels.append((label, count))
         assert total in (None, count)
 

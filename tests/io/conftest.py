@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
+
+from phaseloom.errors import InputError
 
 Spoil = Callable[[st.DataObject, bytearray], None]
 Damaged = Callable[..., tuple[bytes, bool]]
@@ -28,3 +32,19 @@ def damaged() -> Damaged:
         return bytes(content), False
 
     return draw
+
+
+@pytest.fixture
+def refuses_rubbish(tmp_path: Path) -> Callable[[Any, str], None]:
+    """Checks that a reader of files of a suffix refuses rubbish, and a file that is not there."""
+
+    def check(reader: Any, suffix: str) -> None:
+        path = tmp_path / f"rubbish{suffix}"
+        path.write_bytes(b"no such format at all")
+        assert not reader.reads_this(path)
+        with pytest.raises(InputError, match="damaged or truncated"):
+            reader.read(path)
+        with pytest.raises(InputError, match="no such file"):
+            reader.read(tmp_path / f"absent{suffix}")
+
+    return check

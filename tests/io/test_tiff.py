@@ -194,7 +194,7 @@ def test_big_endian_compressed_and_tiled(tmp_path: Path) -> None:
         assert counts.dtype.isnative
 
 
-def test_colour_and_unequal_pages_are_refused(tmp_path: Path) -> None:
+def test_colour_and_unequal_pages_are_refused(tmp_path: Path, refuses_rubbish: Any) -> None:
     colour = tmp_path / "c_700_eV.tif"
     tifffile.imwrite(colour, np.ones((5, 4, 3), np.uint8), photometric="rgb")
     with pytest.raises(InputError, match="no grey image"):
@@ -205,13 +205,7 @@ def test_colour_and_unequal_pages_are_refused(tmp_path: Path) -> None:
         writer.write(np.ones((4, 4), np.uint8))
     with pytest.raises(InputError, match="page 2 has shape"):
         tiff.read(unequal)
-    not_tiff = tmp_path / "n.tif"
-    not_tiff.write_bytes(b"no TIFF at all")
-    assert not tiff.reads_this(not_tiff)
-    with pytest.raises(InputError, match="damaged or truncated"):
-        tiff.read(not_tiff)
-    with pytest.raises(InputError, match="no such file"):
-        tiff.read(tmp_path / "absent.tif")
+    refuses_rubbish(tiff, ".tif")
     with pytest.raises(InputError, match="no detector"):
         tiff.read(colour, Choice(detector="x"))
 

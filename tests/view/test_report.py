@@ -16,7 +16,7 @@ from phaseloom.view.figures import write_figures
 from phaseloom.view.parts import percent
 from phaseloom.view.report import write_report
 from phaseloom.view.stxm.diagnostics import energy_shift_figure
-from phaseloom.view.stxm.methods import citations, methods_paragraph
+from phaseloom.view.stxm.methods import methods_text
 from phaseloom.view.stxm.section import headline
 
 MakeSeries = Callable[..., xr.DataTree]
@@ -123,7 +123,7 @@ def test_four_energies_are_drawn_and_reported_without_a_shift(
 
 
 def test_methods_say_what_was_done(make_series: MakeSeries) -> None:
-    text = methods_paragraph(make_series(3))
+    text = methods_text(make_series(3)).text
     assert "24 energies from 507.0 to 538.5 eV" in text
     assert "+0.148 eV (standard error 0.006 eV) for particle_1" in text
     assert "no more than 0.005" in text
@@ -145,17 +145,17 @@ def test_methods_say_what_was_done(make_series: MakeSeries) -> None:
 def test_methods_follow_the_recipe(make_series: MakeSeries) -> None:
     tree = make_series(1).copy()
     tree.attrs["recipe"] = '[mapping]\nresolve = "likelihood"\n'
-    text = methods_paragraph(tree)
+    text = methods_text(tree).text
     assert "autoencoder" not in text
     assert "fits of one and of two phases to each pixel's spectrum, weighted by its counts" in text
     assert "[2]" not in text
-    assert len(citations(tree)) == 1
+    assert len(methods_text(tree).citations) == 1
     assert "ambiguous, resolved by their likelihood" in headline(tree)
     assert headline(tree).startswith("1 stack, 5 phases")
 
 
 def test_the_network_is_cited_by_its_own_paper(make_series: MakeSeries) -> None:
-    _, network = citations(make_series(1))
+    _, network = methods_text(make_series(1)).citations
     assert "Variational Deep Embedding" in network
     assert "Jiang" in network
 
@@ -184,9 +184,9 @@ def test_methods_differ_with_what_was_done(
     make_series: MakeSeries, attrs: dict[str, object], said: str
 ) -> None:
     tree = make_series(1)
-    assert said not in methods_paragraph(tree)
+    assert said not in methods_text(tree).text
     tree["stxm/particle_1"].attrs |= attrs
-    assert said in methods_paragraph(tree)
+    assert said in methods_text(tree).text
 
 
 def test_methods_say_where_i0_came_from(make_series: MakeSeries) -> None:
@@ -196,7 +196,7 @@ def test_methods_say_where_i0_came_from(make_series: MakeSeries) -> None:
         ("beam/i0.csv", "I0 was taken from a separately recorded spectrum."),
     ):
         tree.attrs["recipe"] = recipe(i0)
-        assert said in methods_paragraph(tree)
+        assert said in methods_text(tree).text
     stack = tree["stxm/particle_1"].to_dataset()
     area = ~stack["mask"]
     tree["stxm/particle_1"] = xr.DataTree(stack.assign(i0_area=area))
@@ -206,26 +206,26 @@ def test_methods_say_where_i0_came_from(make_series: MakeSeries) -> None:
         ("0:4,0:9", f"the region 0:4,0:9 (rows, columns; {number}) of the field."),
     ):
         tree.attrs["recipe"] = recipe(i0)
-        assert f"I0 was taken from {said}" in methods_paragraph(tree)
+        assert f"I0 was taken from {said}" in methods_text(tree).text
     del tree.attrs["recipe"]
-    assert f"I0 was taken from {number} of the field." in methods_paragraph(tree)
+    assert f"I0 was taken from {number} of the field." in methods_text(tree).text
 
 
 def test_methods_tell_the_covariance_and_missing_steps(make_series: MakeSeries) -> None:
     tree = make_series(1)
     tree.attrs["recipe"] = recipe()
-    assert "covariance of each pixel's noise carried into the latent space" in methods_paragraph(
-        tree
+    assert (
+        "covariance of each pixel's noise carried into the latent space" in methods_text(tree).text
     )
     tree.attrs["recipe"] = recipe(covariance="pooled")
-    assert "pooled covariance within the classes" in methods_paragraph(tree)
+    assert "pooled covariance within the classes" in methods_text(tree).text
     still = tree["stxm/particle_1"].to_dataset().drop_vars(["shift_y", "shift_x"])
     tree["stxm/particle_1"] = xr.DataTree(still)
-    assert "The frames were not aligned." in methods_paragraph(tree)
+    assert "The frames were not aligned." in methods_text(tree).text
 
 
 def test_methods_of_four_energies_say_that_no_shift_was_fitted(make_series: MakeSeries) -> None:
-    text = methods_paragraph(few_energies(make_series))
+    text = methods_text(few_energies(make_series)).text
     assert "was not fitted: fewer than six energies" in text
     assert "nan" not in text
 

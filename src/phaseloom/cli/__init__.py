@@ -21,6 +21,7 @@ from phaseloom.cli.built import LazyCommand
 from phaseloom.cli.running import ERR, OUT, fault_of, show_error
 from phaseloom.compute.interrupts import insisting_interrupts
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.methods import METHODS
 
 app = typer.Typer(
     help="Which phase and which orientation is each pixel, and how sure are we?",
@@ -32,12 +33,8 @@ _INTERRUPTED = 130
 # click's exception in older typer, typer's own copy of it in newer.
 _UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
-_BUILT = {
-    "stxm": "Phase maps from spectra: several stacks share one latent space.",
+_BUILT = {name: method.about for name, method in METHODS.items()} | {
     "spectra": "Mean optical density, and its spread, of particles or of a region: a file for -r.",
-    "peaks": "Register every spot of every diffraction pattern: position, intensity, errors.",
-    "index": "Phase and orientation of every pixel, and how sure they are.",
-    "cluster": "Few components in place of all patterns: how many, where, where two overlap.",
     "reconstruct": "Clean patterns from registered peaks, for other programs.",
     "calibrate": "Pixel size and ellipticity from the rings or spots of a known crystal.",
 }

@@ -33,6 +33,13 @@ _SHORT = ("quiet", "as_json")
 """What commands have that end at once."""
 
 
+def runs(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, in place of its ``**arguments``, the flags that say how it runs."""
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    named = [parameter for parameter in own if parameter.kind is not parameter.VAR_KEYWORD]
+    return _signed(command, [*named, *(_parameter(name) for name in _HOW)])
+
+
 class LazyCommand(TyperCommand):
     """A command whose parameters are made of a recipe when somebody asks for them."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from phaseloom.cli import options
+from phaseloom.cli.built import placed, runs
 from phaseloom.cli.running import OUT, answer, closing, run_and_answer, running, say
 from phaseloom.errors import InputError
 
@@ -53,25 +55,12 @@ def export(
     answer("export", facts, {"as_json": as_json, "quiet": quiet}, show)
 
 
-def run(
-    recipe: options.Recipes,
-    out: options.Out = None,
-    overwrite: options.Overwrite = False,
-    fresh: options.Fresh = False,
-    workers: options.Workers = None,
-    scheduler: options.Scheduler = None,
-    device: options.Device = None,
-    seed: options.Seed = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    as_json: options.AsJson = False,
-) -> None:
+@runs
+def run(recipe: options.Recipes, **arguments: Any) -> None:
     """Do what recipes say, one after the other; a finished run's recipe repeats it."""
-    arguments = dict(locals())
-    from phaseloom.cli.built import placed
     from phaseloom.workflow.recipe import read_recipe
 
-    others = {"device": device, "seed": seed}
+    out, others = arguments["out"], {name: arguments[name] for name in ("device", "seed")}
     given = {name: value for name, value in others.items() if value is not None}
     recipes = []
     for file in recipe:
@@ -90,45 +79,32 @@ def new(method: options.Kind) -> None:
     sys.stdout.write(to_toml(example_recipe(method)))
 
 
-def demo(
-    method: options.Kind = "stxm",
-    size: options.Size = None,
-    out: options.Out = None,
-    overwrite: options.Overwrite = False,
-    fresh: options.Fresh = False,
-    workers: options.Workers = None,
-    scheduler: options.Scheduler = None,
-    device: options.Device = None,
-    seed: options.Seed = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    as_json: options.AsJson = False,
-) -> None:
+@runs
+def demo(method: options.Kind = "stxm", size: options.Size = None, **arguments: Any) -> None:
     """The whole thing on simulated data with known truth; prints how well it did."""
-    arguments = dict(locals())
     from phaseloom.workflow.method import method_of
     from phaseloom.workflow.recipe import recipe_class
 
     todo = method_of(method)
-    least, usual, most = todo.sizes
+    least, usual, most = todo.demo.sizes
     if size is not None and not least <= size <= most:
         raise typer.BadParameter(
             f"{size} is not in the range {least} to {most}", param_hint="--size"
         )
-    if scheduler is not None and not recipe_class(method).uses_scheduler:
+    if arguments["scheduler"] is not None and not recipe_class(method).uses_scheduler:
         raise InputError("--scheduler is for scans of diffraction patterns", "leave it out")
     with running(arguments) as execution:
-        outcome, scores = todo.demo(
-            out or Path(f"phaseloom-demo-{method}"),
+        outcome, scores = todo.demo.run(
+            arguments["out"] or Path(f"phaseloom-demo-{method}"),
             size=size or usual,
-            seed=seed or 0,
+            seed=arguments["seed"] or 0,
             execution=execution,
-            overwrite=overwrite,
+            overwrite=arguments["overwrite"],
         )
 
     def show() -> None:
-        todo.show(outcome.facts, OUT)
-        todo.show_scores(scores, OUT)
+        todo.summary.show(outcome.facts, OUT)
+        todo.summary.show_scores(scores, OUT)
         closing(outcome)
 
     answer("demo", {**outcome.summary(), "scores": scores}, arguments, show)

@@ -5,16 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from typer import Argument, Option
+from typer import Argument, BadParameter, Option
+
+from phaseloom.methods import METHODS
 
 RUNNING = "Running"
+
+
+def _method(name: str) -> str:
+    """The name of a method."""
+    if name not in METHODS:
+        raise BadParameter(f"{name!r} is none of {', '.join(METHODS)}")
+    return name
+
 
 # What to work on
 File = Annotated[Path, Argument(metavar="FILE", help="a stack, image, line scan, spectra or scan")]
 Recipes = Annotated[list[Path], Argument(metavar="RECIPE.toml...", help="phaseloom new prints one")]
 Kind = Annotated[
-    Literal["stxm", "peaks", "index", "cluster"],
-    Argument(metavar="METHOD", help="stxm, peaks, index or cluster"),
+    str,
+    Argument(
+        metavar="METHOD", help=", ".join(METHODS), parser=_method, autocompletion=lambda: [*METHODS]
+    ),
 ]
 Results = Annotated[Path, Argument(metavar="DIR", help="folder of the results")]
 

@@ -60,7 +60,7 @@ def run_and_answer(command: str, recipes: list[Recipe], arguments: dict[str, Any
         command,
         outcome.summary(),
         arguments,
-        lambda: method_of(recipes[0].method).show(outcome.facts, OUT),
+        lambda: method_of(recipes[0].method).summary.show(outcome.facts, OUT),
     )
     if not arguments["as_json"] and not arguments["quiet"]:
         closing(outcome)

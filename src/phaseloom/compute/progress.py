@@ -6,20 +6,24 @@ Science takes a :class:`Progress` and never writes to the console itself.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 T = TypeVar("T")
 
+Advance = Callable[[int], None]
+"""Told how much more of a piece of work is done."""
+
 _SHORT = 2.0
 """Bars of work that took less, in seconds, do not stay on the console."""
 
 
-class Progress(Protocol):
+class Progress(ABC):
     """What long work reports to."""
 
     def track(
@@ -31,22 +35,25 @@ class Progress(Protocol):
         amount: Callable[[T], int] | None = None,
     ) -> Iterator[T]:
         """Pass the items on, counting them under a label, each as much as ``amount`` says."""
-        ...
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        with self.task(label, total) as advance:
+            for item in items:
+                yield item
+                advance(1 if amount is None else amount(item))
+
+    @abstractmethod
+    def task(self, label: str, total: int | None) -> AbstractContextManager[Advance]:
+        """Work under a label while inside; yields what is told how much more is done."""
 
 
-class Silent:
+class Silent(Progress):
     """Reports nothing."""
 
-    def track(
-        self,
-        items: Iterable[T],
-        label: str,  # noqa: ARG002
-        *,
-        total: int | None = None,  # noqa: ARG002
-        amount: Callable[[T], int] | None = None,  # noqa: ARG002
-    ) -> Iterator[T]:
-        """Pass the items on."""
-        yield from items
+    @contextmanager
+    def task(self, label: str, total: int | None) -> Iterator[Advance]:  # noqa: ARG002
+        """Work that nobody watches."""
+        yield lambda _: None
 
 
 SILENT: Progress = Silent()
@@ -60,55 +67,45 @@ def shown_progress(wanted: bool | Progress) -> Progress:
     return SILENT if wanted is False else wanted
 
 
-class Shown:
+class Shown(Progress):
     """Bars on a terminal, lines in a notebook or a file, from Python with ``progress=True``."""
 
-    def track(
-        self,
-        items: Iterable[T],
-        label: str,
-        *,
-        total: int | None = None,
-        amount: Callable[[T], int] | None = None,
-    ) -> Iterator[T]:
-        """Pass the items on, shown on the standard error stream."""
+    @contextmanager
+    def task(self, label: str, total: int | None) -> Iterator[Advance]:
+        """Work shown on the standard error stream."""
         from rich.console import Console
 
         console = Console(stderr=True, force_jupyter=False)
-        if not console.is_terminal:
-            yield from Lines(console).track(items, label, total=total, amount=amount)
-            return
-        with Bars(console).shown() as bars:
-            yield from bars.track(items, label, total=total, amount=amount)
+        if console.is_terminal:
+            with Bars(console).shown() as bars, bars.task(label, total) as advance:
+                yield advance
+        else:
+            with Lines(console).task(label, total) as advance:
+                yield advance
 
 
-class Lines:
+class Lines(Progress):
     """A line now and then, where there is no terminal to draw bars on."""
 
     def __init__(self, console: Console, *, every: float = 15.0) -> None:
         self._console = console
         self._every = every
 
-    def track(
-        self,
-        items: Iterable[T],
-        label: str,
-        *,
-        total: int | None = None,
-        amount: Callable[[T], int] | None = None,
-    ) -> Iterator[T]:
-        """Pass the items on; what takes longer than a while says how far it is."""
-        if total is None and isinstance(items, Sized):
-            total = len(items)
+    @contextmanager
+    def task(self, label: str, total: int | None) -> Iterator[Advance]:
+        """Work that takes longer than a while says how far it is."""
         begun = last = time.monotonic()
         done = printed = 0
-        for item in items:
-            yield item
-            done += 1 if amount is None else amount(item)
+
+        def advance(amount: int) -> None:
+            nonlocal last, done, printed
+            done += amount
             now = time.monotonic()
             if now - last >= self._every:
                 last, printed = now, done
                 self._print(label, done, total, now - begun)
+
+        yield advance
         if last > begun and done > printed:
             self._print(label, done, total, time.monotonic() - begun)
 
@@ -121,7 +118,7 @@ class Lines:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-class Bars:
+class Bars(Progress):
     """Bars on a console with rate and time left (rich)."""
 
     def __init__(self, console: Console) -> None:
@@ -144,25 +141,19 @@ class Bars:
             console=console,
         )
 
-    def track(
-        self,
-        items: Iterable[T],
-        label: str,
-        *,
-        total: int | None = None,
-        amount: Callable[[T], int] | None = None,
-    ) -> Iterator[T]:
-        """Pass the items on, moving a bar."""
-        if total is None and isinstance(items, Sized):
-            total = len(items)
+    @contextmanager
+    def task(self, label: str, total: int | None) -> Iterator[Advance]:
+        """Work that moves a bar."""
         task = self._bars.add_task(label, total=total, rate="")
         begun = time.monotonic()
+
+        def advance(amount: int) -> None:
+            self._bars.advance(task, amount)
+            speed = self._bars.tasks[self._bars.task_ids.index(task)].speed
+            self._bars.update(task, rate="" if speed is None else f"{speed:.1f}/s")
+
         try:
-            for item in items:
-                yield item
-                self._bars.advance(task, 1 if amount is None else amount(item))
-                speed = self._bars.tasks[self._bars.task_ids.index(task)].speed
-                self._bars.update(task, rate="" if speed is None else f"{speed:.1f}/s")
+            yield advance
         finally:
             if time.monotonic() - begun < _SHORT:
                 self._bars.remove_task(task)

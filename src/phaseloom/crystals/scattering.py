@@ -152,10 +152,8 @@ def powder_rings(crystal: Crystal, k_max: float) -> Rings:
 
     Parameters
     ----------
-    crystal
-        The cell.
-    k_max
-        Largest 1/d in Å⁻¹.
+    crystal, k_max
+        As for :func:`reflections`.
 
     Returns
     -------

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from phaseloom.diffraction.beam.centring import Beam
 
 
+_BEAM = ("voltage", "precession_angle")
+"""Attributes of a scan that its peaks carry on."""
+
+
 @takes_options(
     correction=DetectorCorrection, centring=Centring, search=SpotSearch, selection=PeakSelection
 )
@@ -115,7 +119,10 @@ def register(
         return finished(peaks, found, selection, detector, beam, finder, search.threshold)
 
     key = fingerprint(measured, selection.model_dump(mode="json"), matrix, coordinates, units)
-    return execution.checkpoints.stage("peaks", "register", key, compute, first=True)
+    data = execution.checkpoints.stage("peaks", "register", key, compute, first=True)
+    # What the scan says of the beam goes on with its peaks; nothing here depends on it.
+    beam = {name: scan.attrs[name] for name in _BEAM if scan.attrs.get(name) is not None}
+    return data.assign_attrs(beam)
 
 
 def _check_centre(scan: xr.Dataset, centre: str | tuple[float, float]) -> None:

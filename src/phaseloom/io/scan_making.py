@@ -18,6 +18,7 @@ import numpy as np
 
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.chunking import chunks
+from phaseloom.io.fingerprint import input_fingerprint
 from phaseloom.io.scan_axes import ANGSTROM, DIFFERS, DIMS, Axis, coordinate, spaced, step_of
 from phaseloom.io.scan_calibration import plausible
 
@@ -31,7 +32,7 @@ def make_scan(
     *,
     format_name: str,
     source: str | PathLike[str],
-    fingerprint: str,
+    fingerprint: str | None = None,
     title: str = "",
     facts: Mapping[str, float | None] | None = None,
 ) -> xr.Dataset:
@@ -45,8 +46,10 @@ def make_scan(
         One for each axis of `data`, in its order. The scan's come first in the result; an
         array without is one pattern (1, 1, ky, kx), one with a single axis a series
         (1, N, ky, kx).
-    format_name, source, fingerprint, title
+    format_name, source, title
         For the attributes; `source` is a file or the name of something in memory.
+    fingerprint
+        Of what the numbers were read from: the file `source` by default.
     facts
         ``voltage`` (kV), ``precession_angle`` (deg), ``camera_length`` (mm),
         ``convergence_angle`` (mrad), ``exposure`` (s), ``scan_rotation`` (deg), ``saturation``;
@@ -100,7 +103,7 @@ def make_scan(
             "format": format_name,
             "source": Path(source).name,
             "title": title or Path(source).stem,
-            "input_fingerprint": fingerprint,
+            "input_fingerprint": fingerprint or input_fingerprint(Path(source)),
             **known,
         },
     )

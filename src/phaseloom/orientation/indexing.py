@@ -133,13 +133,8 @@ def _peaks(source: Any, pixel_size: float | None, seed: int, execution: Executio
         source = Peaks(source)
     if not isinstance(source, Peaks):
         from phaseloom.diffraction.registration import register
-        from phaseloom.io.scans import as_scan
 
-        scan = as_scan(source)
-        data = register(scan, seed=seed, execution=execution)
-        recorded = ("voltage", "precession_angle")
-        data.attrs |= {n: scan.attrs[n] for n in recorded if scan.attrs.get(n) is not None}
-        source = Peaks(data)
+        source = Peaks(register(source, seed=seed, execution=execution))
     peaks: Peaks = source
     if pixel_size is not None:
         return peaks.calibrated(pixel_size)

@@ -48,7 +48,8 @@ def methods_of(tree: xr.DataTree) -> list[Method]:
         When there is none.
     """
     modules = [
-        cast(Method, import_module(f"phaseloom.view.{name}.section")) for name in METHODS.values()
+        cast(Method, import_module(f"phaseloom.view.{entry.room}.section"))
+        for entry in METHODS.values()
     ]
     present = [module for module in modules if module.present(tree)]
     if not present:

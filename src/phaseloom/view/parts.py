@@ -241,3 +241,12 @@ def percent(share: float, *, digits: int = 1) -> str:
     if 0 < 100 * share < smallest / 2:
         return f"< {smallest:g} %"
     return f"{100 * share:.{digits}f} %"
+
+
+def bytes_text(number: float) -> str:
+    """A number of bytes with three digits and a unit."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 999.5:
+            return f"{number:.3g} {unit}"
+        number /= 1000.0
+    return f"{number:.3g} TB"

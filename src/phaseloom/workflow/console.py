@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -58,6 +60,31 @@ def show_description(facts: dict[str, Any], console: Console) -> None:
         shown = energies if len(energies) <= 30 else [*energies[:12], "…", *energies[-12:]]
         text = " ".join(f"{e:.8g}" if isinstance(e, float) else e for e in shown)
         console.print(f"energies (eV): {text}", highlight=False)
+
+
+def scan_table(numbers: dict[str, Any]) -> Table:
+    """A table of facts about a scan, begun with its patterns."""
+    rows, columns = numbers["scan_shape"]
+    table = Table(show_header=False)
+    table.add_row("patterns", f"{numbers['patterns']:,} ({rows}×{columns})")
+    return table
+
+
+def add_times(table: Table, numbers: dict[str, Any], label: str) -> None:
+    """Rows that say how long it took, where that is known; ``label`` is that of the method."""
+    if np.isfinite(numbers.get("registering_seconds", np.nan)):
+        table.add_row("time to register", f"{numbers['registering_seconds']:.1f} s")
+    if np.isfinite(numbers["seconds"]):
+        speed = f"{numbers['patterns_per_second']:,.0f} patterns/s"
+        table.add_row(label, f"{numbers['seconds']:.1f} s, {speed}")
+
+
+def score_table(scores: dict[str, Any], rows: Iterable[tuple[str, str, str]]) -> Table:
+    """A table of a demonstration's scores: name, label and format of each."""
+    table = Table(show_header=False, title="against the simulated truth")
+    for name, label, form in rows:
+        table.add_row(label, format(scores[name], form))
+    return table
 
 
 def _show_instrument(facts: dict[str, Any], console: Console) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from phaseloom.errors import InputError
+from phaseloom.methods import METHODS
 from phaseloom.workflow.recipe import Recipe
 
 LOG = "run.log"
@@ -23,23 +24,6 @@ LOG = "run.log"
 _RECORD = "inputs.json"
 _LOCK = ".lock"
 _STORE = "results.zarr"
-_CHAINS = {
-    "stxm": (),
-    "peaks": ("index", "cluster"),
-    "index": ("peaks",),
-    "cluster": ("peaks",),
-}
-"""By method, those whose results may stand in its folder: what it goes on from or leads to."""
-
-_GROUPS = {"stxm": "stxm", "peaks": "peaks", "orientation": "index", "components": "cluster"}
-"""By group of the results, the method that made it; of folders that have no record."""
-
-_CONTENT = {
-    "stxm": "phase maps of {}",
-    "peaks": "the peaks of {}",
-    "index": "the orientation map of {}",
-    "cluster": "the components of {}",
-}
 
 
 def make_folder(folder: Path) -> None:
@@ -82,16 +66,15 @@ def results_folder(recipe: Recipe, *, overwrite: bool = False) -> Iterator[Path]
     InputError
         Another run is writing there, or the folder holds results of another input or method.
     """
-    for file in recipe.inputs.values():
-        if not file.exists():
-            raise InputError("no such file", source=file)
     folder = recipe.folder
+    # What is not there is told before anything is made.
+    inputs = _inputs(recipe)
     make_folder(folder)
     with _locked(folder):
         if recipe.beside:
             _join(folder, recipe)
         elif not overwrite:
-            _claim(folder, recipe)
+            _claim(folder, recipe, inputs)
         yield folder
 
 
@@ -132,11 +115,13 @@ def add_files(folder: Path, files: Iterable[Path], *, finished: bool = False) ->
 def protected_groups(folder: Path, recipe: Recipe) -> dict[str, str]:
     """Groups that a run must not compute again, and why: other results are made from them."""
     record = _read(folder)
-    if recipe.method != "peaks" or record is None or record.methods in ([], ["peaks"]):
+    methods = () if record is None else record.methods
+    later = [name for name in methods if recipe.method in METHODS[name].after]
+    if record is None or not later:
         return {}
-    later = record._replace(methods=[name for name in record.methods if name != "peaks"])
-    fault = f"holds {_content(later)}, made from the peaks that these options would replace"
-    return {"peaks": fault}
+    room = METHODS[recipe.method].room
+    held = _content(record._replace(methods=later))
+    return {room: f"holds {held}, made from the {room} that these options would replace"}
 
 
 class _Record(NamedTuple):
@@ -152,9 +137,8 @@ class _Record(NamedTuple):
     finished: bool
 
 
-def _claim(folder: Path, recipe: Recipe) -> None:
+def _claim(folder: Path, recipe: Recipe, inputs: dict[str, dict[str, str]]) -> None:
     """Refuse a folder of other results, or note what it will hold."""
-    inputs = _inputs(recipe)
     record = (_read(folder) or _derived(folder)) if _holds_results(folder) else None
     if record is None:
         record = _Record(inputs, [], [], finished=False)
@@ -178,7 +162,7 @@ def _check(
     """Raise InputError when results of other inputs or other methods stand in a folder."""
     there = {entry["fingerprint"] for entry in record.inputs.values()}
     given = {entry["fingerprint"] for entry in inputs.values()}
-    if there and there <= given and {*record.methods} <= {recipe.method, *_CHAINS[recipe.method]}:
+    if there and there <= given and all(_in_chain(name, recipe.method) for name in record.methods):
         return
     names = {entry["file"] for entry in inputs.values()}
     same_name = names & {entry["file"] for entry in record.inputs.values()}
@@ -190,10 +174,16 @@ def _check(
     )
 
 
+def _in_chain(one: str, other: str) -> bool:
+    """Whether one of two methods goes on from the other's results, or they are the same."""
+    return one == other or one in METHODS[other].after or other in METHODS[one].after
+
+
 def _content(record: _Record) -> str:
     """What a folder holds, in words."""
     files = ", ".join(entry["file"] for entry in record.inputs.values()) or "another input"
-    return " and ".join(_CONTENT[m].format(files) for m in record.methods) or f"results of {files}"
+    held = " and ".join(METHODS[name].holds.format(files) for name in record.methods)
+    return held or f"results of {files}"
 
 
 def _inputs(recipe: Recipe) -> dict[str, dict[str, str]]:
@@ -207,6 +197,8 @@ def _identity(file: Path) -> dict[str, str]:
     record = _read(file) if file.is_dir() else None
     if record is not None and record.inputs:
         return next(iter(record.inputs.values()))
+    if not file.exists():
+        raise InputError("no such file", source=file)
     return {"file": file.name, "fingerprint": input_fingerprint(file)}
 
 
@@ -216,7 +208,7 @@ def _derived(folder: Path) -> _Record:
     with suppress(OSError, ValueError, KeyError, TypeError):
         root = json.loads((folder / _STORE / "zarr.json").read_text(encoding="utf-8"))
         attributes = json.loads(root["attributes"]["inputs"])
-    methods = [m for group, m in _GROUPS.items() if (folder / _STORE / group).is_dir()]
+    methods = [name for name, of in METHODS.items() if (folder / _STORE / of.room).is_dir()]
     inputs = {
         name: {"file": name, "fingerprint": str(fingerprint)}
         for name, fingerprint in attributes.items()
@@ -235,7 +227,7 @@ def _remove_results(folder: Path, recipe: Recipe, record: _Record | None) -> Non
     if record is None and not _holds_results(folder):
         return
     written = [folder / name for name in ("report.html", _RECORD)]
-    written += [folder / f"{name}.toml" for name in ("recipe", "index", "cluster")]
+    written += [folder / f"{name}.toml" for name in ("recipe", *METHODS)]
     if record is None or not record.finished:
         # Of a run that was killed, or of an earlier version, not every file is noted.
         written += [*(folder / "figures").glob("*.png"), *(folder / "tables").glob("*.csv")]
@@ -265,7 +257,7 @@ def _read(folder: Path) -> _Record | None:
             str(name): {"file": str(entry["file"]), "fingerprint": str(entry["fingerprint"])}
             for name, entry in found["inputs"].items()
         }
-        methods = [name for name in found["methods"] if name in _CONTENT]
+        methods = [name for name in found["methods"] if name in METHODS]
         return _Record(inputs, methods, list(map(str, found["files"])), bool(found["finished"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

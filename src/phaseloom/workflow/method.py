@@ -49,13 +49,56 @@ class Computed:
     owned: tuple[str, ...] = ()
 
 
-class Demo(Protocol):
+class Demonstrate(Protocol):
     """Simulates files of known truth, computes from them as a user would, and scores."""
 
     def __call__(
         self, folder: Path, *, size: int, seed: int, execution: Execution, overwrite: bool
     ) -> tuple[Outcome, dict[str, Any]]:
-        """The outcome, and scores by name."""
+        """The outcome, and scores by name.
+
+        Parameters
+        ----------
+        folder
+            Gets the simulated files and the results.
+        size
+            Along a side, within the bounds of :class:`Demo`.
+        seed, execution, overwrite
+            As for recipes and :func:`phaseloom.workflow.run.run_recipe`.
+        """
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A method's demonstration on simulated data.
+
+    Parameters
+    ----------
+    run
+        Does it.
+    sizes
+        Along a side: least, default, most.
+    """
+
+    run: Demonstrate
+    sizes: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A method's answer in few numbers.
+
+    Parameters
+    ----------
+    facts
+        Results → the answer, JSON-able, under the name of what it is about.
+    show, show_scores
+        Print facts, or a demonstration's scores, on a console.
+    """
+
+    facts: Callable[[xr.DataTree], dict[str, Any]]
+    show: Callable[[dict[str, Any], Console], None]
+    show_scores: Callable[[dict[str, Any], Console], None]
 
 
 def _nothing(*_: Any) -> Sequence[Any]:
@@ -73,17 +116,14 @@ class Method:
     ----------
     compute
         Does what a recipe says: recipe, execution (its checkpoints are the folder's), truth of
-        simulated data (or None) → :class:`Computed`.
+        simulated data (or None) → :class:`Computed`. Raises an
+        :class:`~phaseloom.errors.InputError` where a file or a value is at fault.
     tables
         Results and recipe → tables by name.
-    facts
-        Results → the answer in few numbers, JSON-able, under the name of what it is about.
-    show, show_scores
-        Print facts, or a demonstration's scores, on a console.
+    summary
+        The answer in few numbers.
     demo
         The demonstration.
-    sizes
-        Of the demonstration along a side: least, default, most.
     write_more
         Recipe and results → files beside figures, tables and report.
     groups_made
@@ -92,16 +132,13 @@ class Method:
 
     compute: Callable[[Any, Execution, xr.Dataset | None], Computed]
     tables: Callable[[xr.DataTree, Any], dict[str, pd.DataFrame]]
-    facts: Callable[[xr.DataTree], dict[str, Any]]
-    show: Callable[[dict[str, Any], Console], None]
-    show_scores: Callable[[dict[str, Any], Console], None]
+    summary: Summary
     demo: Demo
-    sizes: tuple[int, int, int]
     write_more: Callable[[Any, xr.DataTree], Sequence[Path]] = _nothing
     groups_made: Callable[[Path], Sequence[str]] = _nothing
 
 
 def method_of(name: str) -> Method:
     """The method of a command or recipe."""
-    method: Method = import_module(f"phaseloom.workflow.{METHODS[name]}.method").METHOD
+    method: Method = import_module(f"phaseloom.workflow.{METHODS[name].room}.method").METHOD
     return method

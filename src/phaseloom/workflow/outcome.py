@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -166,6 +167,14 @@ def earlier(folder: Path, group: str, names: tuple[str, ...]) -> dict[str, Any]:
         return {}
     known = json.loads(metadata)["attributes"]
     return {name: known[name] for name in names if name in known}
+
+
+def run_times(results: xr.DataTree, group: str) -> dict[str, float]:
+    """How long a group of the results took, and registering the peaks that it is made of."""
+    times = {}
+    if "peaks" in results.children and group != "peaks":
+        times["registering_seconds"] = float(results["peaks"].attrs.get("seconds", math.nan))
+    return times | {name: float(results[group].attrs.get(name, math.nan)) for name in TIMES}
 
 
 def write_tables(folder: Path, tables: dict[str, pd.DataFrame]) -> list[Path]:

@@ -63,13 +63,13 @@ class Recipe(Options):
 
 def recipe_class(name: str) -> type[Recipe]:
     """The class of the recipes of a method; nothing heavy is imported."""
-    recipe: type[Recipe] = import_module(f"phaseloom.workflow.{METHODS[name]}.recipe").RECIPE
+    recipe: type[Recipe] = import_module(f"phaseloom.workflow.{METHODS[name].room}.recipe").RECIPE
     return recipe
 
 
 def example_recipe(name: str) -> Recipe:
     """The recipe that ``phaseloom new`` prints."""
-    recipe: Recipe = import_module(f"phaseloom.workflow.{METHODS[name]}.recipe").example()
+    recipe: Recipe = import_module(f"phaseloom.workflow.{METHODS[name].room}.recipe").example()
     return recipe
 
 

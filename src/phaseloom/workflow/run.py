@@ -67,7 +67,7 @@ def run_recipe(
         more = method.write_more(recipe, results)
         files += [*more, *publish(recipe, results, tables, notes)]
         add_files(folder, files, finished=True)
-        facts = {"method": recipe.method} | method.facts(results)
+        facts = {"method": recipe.method} | method.summary.facts(results)
         if "export" in type(recipe).model_fields:
             facts["exports"] = [str(file) for file in more]
         reused = execution.checkpoints.reused

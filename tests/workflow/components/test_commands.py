@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from whole_runs import CALIBRATED, opened
 
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
@@ -22,12 +23,6 @@ from phaseloom.workflow.recipe import read_recipe, to_toml
 Call = Callable[..., Any]
 Patterns = Any
 Asked = list[dict[str, Any]]
-
-CALIBRATED = ("--pixel-size", "0.03", "--step", "5", "--voltage", "200")
-
-
-def opened(folder: Path) -> xr.DataTree:
-    return xr.open_datatree(folder / "results.zarr", engine="zarr").load()
 
 
 def test_cluster_leaves_the_folder_of_the_contract(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
+from whole_runs import Whole, opened_without_warning, run_whole, write_simulated
 
-from phaseloom import cli
 from phaseloom.crystals import lithium_iron_phosphate
-from phaseloom.simulate import Beam, Camera, grain_map, simulate_scan
+from phaseloom.simulate import Beam, Camera, grain_map
 from phaseloom.workflow.components.demo import score
 from phaseloom.workflow.orientation.demo import write_cif
 from phaseloom.workflow.recipe import read_recipe
@@ -24,41 +22,25 @@ GRAINS = 4
 METRICS = ("psnr", "ssim", "gmsd", "mdsi")
 
 
-class Clustered(NamedTuple):
-    """The folder of a whole run from file to orientations, its tree, and the truth."""
-
-    folder: Path
-    tree: xr.DataTree
-    truth: xr.Dataset
-
-
 @pytest.fixture(scope="session")
-def clustered(tmp_path_factory: pytest.TempPathFactory) -> Clustered:
+def clustered(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     """A scan of few grains, tall rather than square."""
     folder = tmp_path_factory.mktemp("clustered")
     crystal = lithium_iron_phosphate()
     sample = grain_map(SHAPE, (1.0,), n_grains=GRAINS, spread=0.1, overlap_width=1.5, seed=5)
     beam = Beam(dose=1e5, precession_angle=0.8)
     camera = Camera(shape=(128, 128), pixel_size=0.02, sigma=1.6, descan=((2.0, 0.5), (-1, 3.0)))
-    scan, truth = simulate_scan(sample, [crystal], beam=beam, camera=camera, seed=2)
-    np.save(folder / "scan.npy", scan["counts"].to_numpy())
+    truth = write_simulated(folder / "scan.npy", sample, [crystal], beam=beam, camera=camera)
     cif = write_cif(folder / "LiFePO4.cif", crystal)
-    out = folder / "made" / "by the run"
-    arguments = ["cluster", str(folder / "scan.npy"), "-p", f"triphylite={cif}",
-                 "--compare", "kmeans", "--components-max", "7", "--seeds", "2", "--size", "64",
-                 "--pixel-size", "0.02", "--step", "5", "--voltage", "200", "--precession", "0.8",
-                 "--out", str(out), "--quiet", "--workers", "2"]  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
-        patch.setattr("sys.argv", ["phaseloom", *arguments])
-        cli.main()
-    assert stop.value.code == 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        tree = xr.open_datatree(out / "results.zarr", engine="zarr").load()
-    return Clustered(out, tree, truth)
+    out = run_whole(
+        folder, "cluster", str(folder / "scan.npy"), "-p", f"triphylite={cif}", "--compare",
+        "kmeans", "--components-max", "7", "--seeds", "2", "--size", "64", "--pixel-size", "0.02",
+        "--step", "5", "--voltage", "200", "--precession", "0.8", "--workers", "2",
+    )  # fmt: skip
+    return Whole(out, opened_without_warning(out), truth)
 
 
-def test_components_and_maps(clustered: Clustered) -> None:
+def test_components_and_maps(clustered: Whole) -> None:
     data = clustered.tree["components"].to_dataset()
     k = data.attrs["k"]
     for name in ("pattern", "mean_pattern", "brightest_pattern"):
@@ -92,7 +74,7 @@ def test_components_and_maps(clustered: Clustered) -> None:
     assert (np.diff(light) <= 1e-3 * light[:-1]).all(), "the one with most intensity first"
 
 
-def test_attributes(clustered: Clustered) -> None:
+def test_attributes(clustered: Whole) -> None:
     attrs = clustered.tree["components"].attrs
     assert attrs["grains"] == attrs["k"] - (attrs["background"] >= 0)
     assert f"k = {attrs['k']} " in attrs["reason"]
@@ -104,7 +86,7 @@ def test_attributes(clustered: Clustered) -> None:
     assert "scikit-learn" in json.loads(attrs["versions"])
 
 
-def test_the_folder_holds_everything(clustered: Clustered) -> None:
+def test_the_folder_holds_everything(clustered: Whole) -> None:
     names = {f.relative_to(clustered.folder).as_posix() for f in clustered.folder.rglob("*")}
     assert {"report.html", "recipe.toml"} <= names
     tables = ("components", "component_positions", "boundary_network", "rank", "phases", "grains")
@@ -121,7 +103,7 @@ def test_the_folder_holds_everything(clustered: Clustered) -> None:
     assert {"held_out_error", "stability", "redundancy", "found"} <= set(rank)
 
 
-def test_grains_are_those_of_the_truth(clustered: Clustered) -> None:
+def test_grains_are_those_of_the_truth(clustered: Whole) -> None:
     found = score(clustered.tree["components"].to_dataset(), clustered.truth)
     assert found["grains"] == GRAINS
     assert found["worst_map_correlation"] > 0.95
@@ -129,7 +111,7 @@ def test_grains_are_those_of_the_truth(clustered: Clustered) -> None:
     assert found["overlap_f1"] > 0.6
 
 
-def test_orientations_are_painted_on_the_labels(clustered: Clustered) -> None:
+def test_orientations_are_painted_on_the_labels(clustered: Whole) -> None:
     data = clustered.tree["orientation"].to_dataset()
     label = clustered.tree["components"]["label"].to_numpy()
     assert data.attrs["of_components"] == clustered.tree["components"].attrs["grains"]
@@ -139,7 +121,7 @@ def test_orientations_are_painted_on_the_labels(clustered: Clustered) -> None:
     assert data["phase_name"].to_numpy().tolist() == ["triphylite"]
 
 
-def test_orientations_can_be_exported(clustered: Clustered, tmp_path: Path) -> None:
+def test_orientations_can_be_exported(clustered: Whole, tmp_path: Path) -> None:
     from orix.io import load
 
     from phaseloom.workflow.export import export_results

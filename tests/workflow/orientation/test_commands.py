@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from whole_runs import CALIBRATED, opened
 
 from phaseloom.crystals import gold, iron_phosphate, lithium_iron_phosphate, read_crystal, to_json
 from phaseloom.crystals.scattering import reflections
@@ -25,17 +26,11 @@ Call = Callable[..., Any]
 Patterns = Any
 Asked = list[dict[str, Any]]
 
-CALIBRATED = ("--pixel-size", "0.03", "--step", "5", "--voltage", "200")
-
 
 @pytest.fixture
 def both(cifs: Path) -> tuple[str, ...]:
     """Arguments that name two crystals."""
     return ("-p", str(cifs / "Au.cif"), "-p", f"argentum={cifs / 'Ag.cif'}")
-
-
-def opened(folder: Path) -> xr.DataTree:
-    return xr.open_datatree(folder / "results.zarr", engine="zarr").load()
 
 
 def test_index_leaves_the_folder_of_the_contract(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import warnings
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from whole_runs import Whole, opened_without_warning, run_whole, write_simulated
 
-from phaseloom import cli
 from phaseloom.crystals import crystals_from_json, iron_phosphate, lithium_iron_phosphate
-from phaseloom.simulate import Beam, Camera, grain_map, simulate_scan
+from phaseloom.simulate import Beam, Camera, grain_map
 from phaseloom.workflow.orientation.demo import score, write_cif
 from phaseloom.workflow.recipe import read_recipe
 
@@ -23,41 +21,25 @@ FLOATS = ("correlation", "orientation_reliability", "phase_reliability", "probab
 SHAPE = (10, 8)
 
 
-class Indexed(NamedTuple):
-    """The folder of a whole run from file to exports, its tree, and the truth."""
-
-    folder: Path
-    tree: xr.DataTree
-    truth: xr.Dataset
-
-
 @pytest.fixture(scope="session")
-def indexed(tmp_path_factory: pytest.TempPathFactory) -> Indexed:
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     """A scan of few grains of two phases, tall rather than square."""
     folder = tmp_path_factory.mktemp("indexed")
     crystals = [lithium_iron_phosphate(), iron_phosphate()]
     sample = grain_map(SHAPE, (0.5, 0.5), n_grains=4, step=5.0, seed=2)
     beam = Beam(dose=2e5, precession_angle=0.8)
     camera = Camera(shape=(192, 192), pixel_size=0.016, sigma=1.8, descan=((2.0, 0.5), (-1, 3.0)))
-    scan, truth = simulate_scan(sample, crystals, beam=beam, camera=camera, seed=2)
-    np.save(folder / "scan.npy", scan["counts"].to_numpy())
+    truth = write_simulated(folder / "scan.npy", sample, crystals, beam=beam, camera=camera)
     files = [str(write_cif(folder / f"{c.name}.cif", c)) for c in crystals]
-    out = folder / "made" / "by the run"
-    arguments = ["index", str(folder / "scan.npy"), "-p", files[0], "-p", f"heterosite={files[1]}",
-                 "--pixel-size", "0.016", "--step", "5", "--voltage", "200", "--precession", "0.8",
-                 "--to", "ang", "--to", "ctf", "--to", "h5", "--out", str(out), "--quiet",
-                 "--workers", "2"]  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
-        patch.setattr("sys.argv", ["phaseloom", *arguments])
-        cli.main()
-    assert stop.value.code == 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        tree = xr.open_datatree(out / "results.zarr", engine="zarr").load()
-    return Indexed(out, tree, truth)
+    out = run_whole(
+        folder, "index", str(folder / "scan.npy"), "-p", files[0], "-p", f"heterosite={files[1]}",
+        "--pixel-size", "0.016", "--step", "5", "--voltage", "200", "--precession", "0.8",
+        "--to", "ang", "--to", "ctf", "--to", "h5", "--workers", "2",
+    )  # fmt: skip
+    return Whole(out, opened_without_warning(out), truth)
 
 
-def test_maps_and_solutions(indexed: Indexed) -> None:
+def test_maps_and_solutions(indexed: Whole) -> None:
     data = indexed.tree["orientation"].to_dataset()
     for name in FLOATS:
         assert data[name].dims == ("y", "x")
@@ -77,7 +59,7 @@ def test_maps_and_solutions(indexed: Indexed) -> None:
     assert (np.isnan(data["rotation"].to_numpy()).all(axis=-1) == unindexed).all()
 
 
-def test_attributes(indexed: Indexed) -> None:
+def test_attributes(indexed: Whole) -> None:
     attrs = indexed.tree["orientation"].attrs
     assert [c.name for c in crystals_from_json(attrs["crystals"])] == ["LiFePO4", "heterosite"]
     assert (attrs["voltage"], attrs["precession_angle"]) == (200, 0.8)
@@ -89,7 +71,7 @@ def test_attributes(indexed: Indexed) -> None:
     assert indexed.tree["orientation/grains"].attrs["threshold"] == 5.0
 
 
-def test_the_folder_holds_everything(indexed: Indexed) -> None:
+def test_the_folder_holds_everything(indexed: Whole) -> None:
     names = {f.relative_to(indexed.folder).as_posix() for f in indexed.folder.rglob("*")}
     assert {"report.html", "recipe.toml"} <= names
     assert {f"orientation.{kind}" for kind in ("ang", "ctf", "h5")} <= names
@@ -104,7 +86,7 @@ def test_the_folder_holds_everything(indexed: Indexed) -> None:
     assert all(c.file.is_file() for c in recipe.crystal)
 
 
-def test_orientations_are_those_of_the_truth(indexed: Indexed) -> None:
+def test_orientations_are_those_of_the_truth(indexed: Whole) -> None:
     truth = indexed.truth
     data = indexed.tree["orientation"].to_dataset().assign(
         true_phase=truth["phase"].variable, true_rotation=truth["rotation"].variable
@@ -117,7 +99,7 @@ def test_orientations_are_those_of_the_truth(indexed: Indexed) -> None:
     assert found["confusion"]["LiFePO4"][1] <= 1
 
 
-def test_grains_are_those_of_the_truth(indexed: Indexed) -> None:
+def test_grains_are_those_of_the_truth(indexed: Whole) -> None:
     grain = indexed.tree["orientation/grains"]["grain"].to_numpy()
     true = indexed.truth["grain"].to_numpy().ravel()
     sizes = np.sort(np.bincount(grain[grain >= 0]))[::-1][:4]
@@ -127,7 +109,7 @@ def test_grains_are_those_of_the_truth(indexed: Indexed) -> None:
     assert table["spread"].iloc[0] == pytest.approx(0.8, abs=0.3), "half a degree about each axis"
 
 
-def test_simulated_spots_lie_on_the_peaks(indexed: Indexed) -> None:
+def test_simulated_spots_lie_on_the_peaks(indexed: Whole) -> None:
     sample = indexed.tree["orientation/sample"].to_dataset(inherit=False)
     best = sample.isel(sample=0)
     spots = np.stack([best[f"spot_{a}"].to_numpy()[:15] for a in ("ky", "kx")], axis=-1)
@@ -136,7 +118,7 @@ def test_simulated_spots_lie_on_the_peaks(indexed: Indexed) -> None:
     assert np.median(nearest) < 0.01
 
 
-def test_exports_read_back_with_orix(indexed: Indexed) -> None:
+def test_exports_read_back_with_orix(indexed: Whole) -> None:
     from orix.io import load
 
     data = indexed.tree["orientation"].to_dataset()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from whole_runs import CALIBRATED, opened
 
 from phaseloom.crystals import gold, powder_rings
 from phaseloom.diffraction.calibration.calibration import Calibration
@@ -27,12 +28,6 @@ from phaseloom.workflow.recipe import read_recipe, to_toml
 Call = Callable[..., Any]
 Patterns = Any
 Asked = list[dict[str, Any]]
-
-CALIBRATED = ("--pixel-size", "0.03", "--step", "5", "--voltage", "200")
-
-
-def opened(folder: Path) -> xr.DataTree:
-    return xr.open_datatree(folder / "results.zarr", engine="zarr").load()
 
 
 def test_peaks_leaves_the_folder_of_the_contract(

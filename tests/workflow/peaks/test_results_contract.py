@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from whole_runs import CALIBRATED, opened_without_warning, run_whole
 
-from phaseloom import cli
 from phaseloom.diffraction.peaks.table import COLUMNS
 from phaseloom.workflow.peaks.demo import score
 from phaseloom.workflow.peaks.recipe import PeaksRecipe
@@ -27,21 +26,13 @@ MAPS = ("centre_y", "centre_x", "bright_field", "spot_sum", "spot_count", "noise
 @pytest.fixture(scope="module")
 def folder(patterns: Patterns, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of one whole run, figures and all."""
-    out = tmp_path_factory.mktemp("whole") / "made" / "by the run"
-    arguments = ["peaks", str(patterns.file), "--pixel-size", "0.03", "--step", "5", "--voltage",
-                 "200", "--out", str(out), "--quiet", "--workers", "2"]  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
-        patch.setattr("sys.argv", ["phaseloom", *arguments])
-        cli.main()
-    assert stop.value.code == 0
-    return out
+    whole = tmp_path_factory.mktemp("whole")
+    return run_whole(whole, "peaks", str(patterns.file), *CALIBRATED, "--workers", "2")
 
 
 @pytest.fixture(scope="module")
 def tree(folder: Path) -> xr.DataTree:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        return xr.open_datatree(folder / "results.zarr", engine="zarr").load()
+    return opened_without_warning(folder)
 
 
 def test_columns_and_maps(tree: xr.DataTree) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import xarray as xr
+import stopped_runs
+from whole_runs import opened
 
 Beam = Any
 Call = Callable[..., Any]
@@ -26,10 +27,6 @@ DRIVER = (
     "from phaseloom.cli import main\n"
     "main()\n"
 )
-
-
-def opened(folder: Path) -> xr.DataTree:
-    return xr.open_datatree(folder / "results.zarr", engine="zarr").load()
 
 
 def assert_same_arrays(one: Path, other: Path) -> None:
@@ -152,11 +149,7 @@ def start(beam: Beam, out: Path) -> subprocess.Popen[str]:
         "chain.judge = lambda *a, **k: (time.sleep(30), judge(*a, **k))[1]\n"
         "from phaseloom.cli",
     )
-    return subprocess.Popen(
-        [sys.executable, "-c", slow, *arguments(beam, out)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    return stopped_runs.start(slow, arguments(beam, out))
 
 
 def wait_for_first_stage(running: subprocess.Popen[str], out: Path) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import tomllib
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from whole_runs import opened_without_warning, run_whole
 
-from phaseloom import cli
 from phaseloom.workflow.stxm.recipe import StxmRecipe
 
 Beam = Any
@@ -51,21 +50,15 @@ MISSING = [n for n in MISSING if n != "optical_density"] + ["value", "value_mean
 @pytest.fixture(scope="module")
 def folder(beam: Beam, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of one whole run, figures and all."""
-    out = tmp_path_factory.mktemp("whole") / "made" / "by the run"
-    arguments = ["stxm", beam.file("a.hdf5"), *beam.references, "--out", str(out), "--quiet",
-                 "--workers", "1", "--value-name", "sodium content x"]  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
-        patch.setattr("sys.argv", ["phaseloom", *arguments])
-        cli.main()
-    assert stop.value.code == 0
-    return out
+    return run_whole(
+        tmp_path_factory.mktemp("whole"), "stxm", beam.file("a.hdf5"), *beam.references,
+        "--workers", "1", "--value-name", "sodium content x",
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def tree(folder: Path) -> xr.DataTree:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        return xr.open_datatree(folder / "results.zarr", engine="zarr").load()
+    return opened_without_warning(folder)
 
 
 @pytest.fixture(scope="module")

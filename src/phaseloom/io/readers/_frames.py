@@ -107,16 +107,19 @@ def drop_or_raise(
             f"{bad.sum()} of {bad.size} frames were not measured completely "
             f"(zeros or NaN; at {', '.join(named)} eV)"
         )
-        if not partial:
-            raise InputError(
-                fault,
-                "the scan was aborted; drop them with --partial (partial=True)",
-                source=source,
-            )
-        warnings.warn(f"{source}: {fault}; they are dropped", InputWarning, stacklevel=4)
+        _leave_out(fault, "drop them", "they are dropped", partial=partial, source=source)
     kept = np.flatnonzero(~bad)
     require_positive(energy[kept], source=source)
     return kept[np.argsort(energy[kept], kind="stable")]
+
+
+def _leave_out(fault: str, what: str, done: str, *, partial: bool, source: Path) -> None:
+    """Refuse an aborted scan, or say that what is missing is left out where that is asked for."""
+    if not partial:
+        raise InputError(
+            fault, f"the scan was aborted; {what} with --partial (partial=True)", source=source
+        )
+    warnings.warn(f"{source}: {fault}; {done}", InputWarning, stacklevel=5)
 
 
 def require_positive(energy: NDArray[np.float64], *, source: Path) -> None:
@@ -147,13 +150,7 @@ def measured_lines(empty: NDArray[np.bool_], *, partial: bool, source: Path) -> 
     missing = empty.size - (part.stop - part.start)
     if missing:
         fault = f"{missing} of {empty.size} lines of the image hold no counts"
-        if not partial:
-            raise InputError(
-                fault,
-                "the scan was aborted; cut them off with --partial (partial=True)",
-                source=source,
-            )
-        warnings.warn(f"{source}: {fault}; they are cut off", InputWarning, stacklevel=4)
+        _leave_out(fault, "cut them off", "they are cut off", partial=partial, source=source)
     return part
 
 

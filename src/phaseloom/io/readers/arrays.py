@@ -16,7 +16,6 @@ import xarray as xr
 
 from phaseloom.errors import InputError
 from phaseloom.io.choice import FIRST, Choice
-from phaseloom.io.fingerprint import input_fingerprint
 from phaseloom.io.readers import _hdf5 as hdf5
 from phaseloom.io.readers import _zarr
 from phaseloom.io.readers._files import first_bytes
@@ -67,7 +66,6 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
         plain_axes(4),
         format_name=format_name,
         source=path,
-        fingerprint=input_fingerprint(path),
     )
 
 

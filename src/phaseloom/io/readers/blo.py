@@ -19,7 +19,6 @@ import xarray as xr
 from phaseloom.errors import InputError
 from phaseloom.io.block_file import HEADER
 from phaseloom.io.choice import FIRST, Choice
-from phaseloom.io.fingerprint import input_fingerprint
 from phaseloom.io.readers._files import first_bytes
 from phaseloom.io.readers._lazy import frames_in_file, pattern_type
 from phaseloom.io.scan_axes import Axis, wavelength
@@ -81,7 +80,6 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
         ],
         format_name=format_name,
         source=path,
-        fingerprint=input_fingerprint(path),
         facts={
             "voltage": float(voltage),
             "camera_length": float(camera_length),

@@ -17,7 +17,6 @@ import xarray as xr
 
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.choice import FIRST, Choice
-from phaseloom.io.fingerprint import input_fingerprint
 from phaseloom.io.readers._files import first_bytes
 from phaseloom.io.readers._hdf_scan import choose
 from phaseloom.io.readers._lazy import MappedArray, frames_in_file, lazily, pattern_type
@@ -82,7 +81,6 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
         [Axis(navigate=True)] * (4 - len(ordered)) + ordered,
         format_name=format_name,
         source=path,
-        fingerprint=input_fingerprint(path),
         title=titles[0] if len(titles) == 1 else "",
         facts={
             "voltage": scaled(number_at(tags, "Microscope Info", "Voltage"), 1e-3),

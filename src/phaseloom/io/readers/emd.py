@@ -18,7 +18,6 @@ import xarray as xr
 
 from phaseloom.errors import InputError
 from phaseloom.io.choice import FIRST, Choice
-from phaseloom.io.fingerprint import input_fingerprint
 from phaseloom.io.readers import _hdf5 as hdf5
 from phaseloom.io.readers._hdf_scan import choose, lazy_dataset, scalar
 from phaseloom.io.scan_axes import Axis, is_length, is_reciprocal
@@ -70,7 +69,6 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
         [Axis(navigate=True)] * (data.ndim - len(axes)) + axes,
         format_name=format_name,
         source=path,
-        fingerprint=input_fingerprint(path),
         facts=facts,
     )
 

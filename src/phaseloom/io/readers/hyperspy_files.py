@@ -14,7 +14,6 @@ import xarray as xr
 
 from phaseloom.errors import InputError
 from phaseloom.io.choice import FIRST, Choice
-from phaseloom.io.fingerprint import input_fingerprint
 from phaseloom.io.hyperspy_signals import facts_of
 from phaseloom.io.readers import _hdf5 as hdf5
 from phaseloom.io.readers import _zarr
@@ -59,7 +58,6 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
         [Axis(navigate=True)] * (data.ndim - len(axes)) + axes,
         format_name=format_name,
         source=path,
-        fingerprint=input_fingerprint(path),
         title=title or (name if name != "__unnamed__" else ""),
         facts=facts_of(metadata, pyxem=package == "pyxem"),
     )

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.choice import FIRST, Choice
-from phaseloom.io.fingerprint import input_fingerprint
 from phaseloom.io.readers._files import first_bytes
 from phaseloom.io.readers._lazy import frames_in_file, pattern_type
 from phaseloom.io.scan_axes import plain_axes
@@ -98,7 +97,6 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
         plain_axes(4),
         format_name=format_name,
         source=path,
-        fingerprint=input_fingerprint(path),
         facts={
             "exposure": exposure,
             # A counter of one bit is full with its first electron: that is what it is for.

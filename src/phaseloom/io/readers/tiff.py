@@ -32,7 +32,6 @@ import xarray as xr
 
 from phaseloom.errors import InputWarning
 from phaseloom.io.choice import FIRST, Choice
-from phaseloom.io.fingerprint import input_fingerprint
 from phaseloom.io.images import file_attrs, images_to_stack, pixel_axis
 from phaseloom.io.readers._files import first_bytes
 from phaseloom.io.readers._tiff_energies import (
@@ -140,7 +139,6 @@ def read_patterns(path: Path, *, partial: bool = False) -> xr.Dataset:
         plain_axes(4),
         format_name=format_name,
         source=path,
-        fingerprint=input_fingerprint(path),
     )
 
 

@@ -162,7 +162,7 @@ def sector_density(sector: Sector, directions: ArrayLike) -> Floats:
     Parameters
     ----------
     directions
-        (n, 3) in the crystal's Cartesian axes.
+        As for :meth:`~phaseloom.view.orientation.sectors.Sector.colours`.
 
     Returns
     -------

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from phaseloom.view.parts import Contents, Draws, Figures, Section, Tables, percent
+from phaseloom.view.parts import Contents, Draws, Figures, Section, Tables, bytes_text, percent
 from phaseloom.view.peaks import maps as draw
 from phaseloom.view.peaks.data import Registered, registered, significance
 from phaseloom.view.peaks.methods import methods_text
@@ -159,12 +159,4 @@ def _length(px: float, scan: Registered) -> str:
 def _compression(scan: Registered) -> str:
     before, after = scan.number("bytes_in"), scan.number("bytes_out")
     times = f" ({before / after:,.0f} times less)" if 0 < after < before else ""
-    return f"{_bytes(before)} in, {_bytes(after)} out{times}"
-
-
-def _bytes(number: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 999.5:
-            return f"{number:.3g} {unit}"
-        number /= 1000.0
-    return f"{number:.3g} TB"
+    return f"{bytes_text(before)} in, {bytes_text(after)} out{times}"

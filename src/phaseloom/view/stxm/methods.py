@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from phaseloom.view.parts import facts
+from phaseloom.view.parts import MethodsText, program
 from phaseloom.view.results import (
     NOT_FITTED,
     energy_shift,
@@ -31,37 +31,23 @@ _JIANG = (
 Stacks = Mapping[str, xr.Dataset]
 
 
-def citations(tree: xr.DataTree) -> tuple[str, ...]:
-    """The works that :func:`methods_paragraph` cites, in order of their numbers."""
-    return (_ADRAR, _JIANG) if resolution_method(tree) == "gmvae" else (_ADRAR,)
-
-
-def methods_paragraph(tree: xr.DataTree) -> str:
-    """Describe the steps of a result for the methods section of a paper.
+def methods_text(tree: xr.DataTree) -> MethodsText:
+    """What was done, as far as variables, attributes and recipe of a result state it.
 
     Parameters
     ----------
     tree
-        Result with a group per stack under ``/stxm``. What neither its variables and attributes
-        nor its recipe tell is left out.
-
-    Returns
-    -------
-    str
-        Its numbers in brackets are those of :func:`citations`.
+        Result with a group per stack under ``/stxm``.
     """
-    stacks = stxm_stacks(tree)
-    recipe = stated_recipe(tree)
-    version = facts(tree, "versions").get("phaseloom")
-    sentences = [
-        f"Phase maps were made with phaseloom{f' {version}' if version else ''} following "
-        "Adrar et al. [1].",
+    stacks, recipe, text = stxm_stacks(tree), stated_recipe(tree), MethodsText()
+    text.add(
+        f"Phase maps were made with {program(tree)} following Adrar et al. {text.cite(_ADRAR)}.",
         *_preparation(stacks, recipe),
         *_energies(stacks),
         *_ambiguous(stacks),
-        *_resolution(tree, stacks, recipe),
-    ]
-    return " ".join(sentences)
+    )
+    _add_resolution(text, tree, stacks, recipe)
+    return text
 
 
 def _preparation(stacks: Stacks, recipe: Mapping[str, Any]) -> list[str]:
@@ -213,7 +199,9 @@ def _ambiguous(stacks: Stacks) -> list[str]:
     return sentences
 
 
-def _resolution(tree: xr.DataTree, stacks: Stacks, recipe: Mapping[str, Any]) -> list[str]:
+def _add_resolution(
+    text: MethodsText, tree: xr.DataTree, stacks: Stacks, recipe: Mapping[str, Any]
+) -> None:
     """How each pixel got its phase."""
     method = resolution_method(tree)
     false = sum(
@@ -227,7 +215,6 @@ def _resolution(tree: xr.DataTree, stacks: Stacks, recipe: Mapping[str, Any]) ->
     evidence = (
         f"fits of one and of two phases to each pixel's spectrum, {weights} (Bayesian evidence)"
     )
-    sentences = []
     if method == "gmvae":
         dims = next((d.sizes["latent"] for d in stacks.values() if "latent" in d), None)
         space = f"{dims}-dimensional latent space" if dims else "latent space"
@@ -235,39 +222,36 @@ def _resolution(tree: xr.DataTree, stacks: Stacks, recipe: Mapping[str, Any]) ->
             "noise": ", under the covariance of each pixel's noise carried into the latent space",
             "pooled": ", under the pooled covariance within the classes",
         }.get(str(recipe.get("mapping", {}).get("covariance")), "")
-        sentences += [
+        text.add(
             f"They were resolved in the {space} of a Gaussian-mixture variational autoencoder of "
-            "the VaDE type [2] trained on the pixel spectra, by their Mahalanobis distances to "
-            f"the phases and to two-phase mixtures{covariance}.",
+            f"the VaDE type {text.cite(_JIANG)} trained on the pixel spectra, by their Mahalanobis "
+            f"distances to the phases and to two-phase mixtures{covariance}.",
             "Confident Pearson labels that the latent space contradicts with more than 95 % "
             "probability, or that name a phase without a cluster there, were replaced (false "
             f"assignments, {false:,} pixels).",
-        ]
+        )
     elif method == "likelihood":
-        sentences += [
+        text.add(
             "Every pixel was given the phase most likely to hold its largest share, by "
             f"{evidence}.",
             "Confident Pearson labels with a probability below 5 % count as false assignments "
             f"({false:,} pixels).",
-        ]
+        )
     elif method == "pearson":
-        sentences += [
+        text.add(
             "Every pixel was given the phase of highest correlation; posterior probabilities are "
             f"from {evidence}.",
             "Confident labels with a probability below 5 % were kept and flagged as false "
             f"assignments ({false:,} pixels).",
-        ]
+        )
     smooth = [float(d.attrs.get("smooth", 0.0)) for d in stacks.values()]
     if max(smooth) > 0:
-        sentences.append(
+        text.add(
             f"A spatial prior (Potts field of strength {max(smooth):g}) was laid on the posterior "
             "of neighbouring pixels."
         )
     if method in ("gmvae", "likelihood") or unknown:
-        sentences.append(
-            f"Pixels that no phase or mixture explains are left unknown ({unknown:,})."
-        )
-    return sentences
+        text.add(f"Pixels that no phase or mixture explains are left unknown ({unknown:,}).")
 
 
 def _total(stacks: Stacks, attribute: str) -> int:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from phaseloom.view.parts import Chapter, Picture, Section, percent, picture
+from phaseloom.view.parts import Contents, Draws, Figures, Section, Tables, percent
 from phaseloom.view.results import (
     has_energy_shift_curve,
     numbers,
@@ -21,12 +19,8 @@ from phaseloom.view.results import (
     stxm_stacks,
 )
 from phaseloom.view.stxm import maps as draw
-from phaseloom.view.stxm.methods import citations, methods_paragraph
+from phaseloom.view.stxm.methods import methods_text
 from phaseloom.view.style import phase_colours
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 
 KINDS = ("workflow", "spectra", "quality", "i0", "drift", "energy_shift")
 
@@ -55,9 +49,7 @@ def present(tree: xr.DataTree) -> bool:
     return "stxm" in tree.children and bool(stxm_stacks(tree))
 
 
-def figures(
-    tree: xr.DataTree, tables: Mapping[str, pd.DataFrame]
-) -> dict[str, Callable[[], Figure]]:
+def figures(tree: xr.DataTree, tables: Tables) -> Draws:
     """What draws each figure: ``NAME_KIND`` per stack, ``comparison`` and ``fractions`` of several.
 
     Parameters
@@ -71,7 +63,7 @@ def figures(
     """
     latent = tree["latent"].to_dataset() if "latent" in tree.children else None
     stacks = stxm_stacks(tree)
-    drawn: dict[str, Callable[[], Figure]] = {}
+    drawn: Draws = {}
     if len(stacks) > 1:
         drawn["comparison"] = partial(draw.comparison_figure, tree)
         drawn["fractions"] = partial(draw.fractions_figure, tree, tables.get("phase_fractions"))
@@ -91,35 +83,40 @@ def figures(
     return drawn
 
 
-def section(
-    tree: xr.DataTree,
-    figures: Mapping[str, Path | bytes],
-    tables: Mapping[str, pd.DataFrame],
-) -> Section:
+def section(tree: xr.DataTree, figures: Figures, tables: Tables) -> Section:
     """The phase maps' part of the report."""
     stacks = stxm_stacks(tree)
     names = phase_names(next(iter(stacks.values())))
     columns = {name: numbers(dataset) for name, dataset in stacks.items()}
     labels = dict.fromkeys(label for column in columns.values() for label in column)
-    together = tuple(
-        _picture(name, figures[name], CAPTIONS[name])
-        for name in ("comparison", "fractions")
-        if name in figures
-    )
-    return Section(
-        title="Phase maps",
+    return _contents(stacks).section(
+        figures,
         headline=headline(tree),
-        methods=methods_paragraph(tree),
-        citations=citations(tree),
+        methods=methods_text(tree),
         columns=tuple(stacks),
-        rows=tuple(
-            (label, tuple(column.get(label, "–") for column in columns.values()))
-            for label in labels
-        ),
-        summary=Chapter("All stacks", together) if together else None,
-        chapters=tuple(_chapter(name, dataset, figures) for name, dataset in stacks.items()),
-        legend=tuple(zip(names, phase_colours(len(names)), strict=True)),
+        numbers={
+            label: tuple(column.get(label, "–") for column in columns.values()) for label in labels
+        },
+        legend=zip(names, phase_colours(len(names)), strict=True),
         units={name: _units(stacks) for name in TABLES if name in tables},
+    )
+
+
+def _contents(stacks: Mapping[str, xr.Dataset]) -> Contents:
+    """All stacks together, then a chapter for each."""
+    together = "comparison", "fractions"
+    captions = {name: CAPTIONS[name] for name in together}
+    for name, dataset in stacks.items():
+        own = {**CAPTIONS, "workflow": _workflow_caption(dataset)}
+        captions |= {f"{name}_{kind}": own[kind] for kind in KINDS}
+    return Contents(
+        title="Phase maps",
+        captions=captions,
+        first=("All stacks", together),
+        chapters={
+            _heading(name, dataset): tuple(f"{name}_{kind}" for kind in KINDS)
+            for name, dataset in stacks.items()
+        },
     )
 
 
@@ -152,22 +149,6 @@ def headline(tree: xr.DataTree) -> str:
 def _heading(name: str, dataset: xr.Dataset) -> str:
     charge = state_of_charge(dataset)
     return name if charge is None else f"{name}, state of charge {charge:.4g}"
-
-
-def _chapter(name: str, dataset: xr.Dataset, figures: Mapping[str, Path | bytes]) -> Chapter:
-    captions = {**CAPTIONS, "workflow": _workflow_caption(dataset)}
-    return Chapter(
-        _heading(name, dataset),
-        tuple(
-            _picture(kind, figures[f"{name}_{kind}"], captions[kind])
-            for kind in KINDS
-            if f"{name}_{kind}" in figures
-        ),
-    )
-
-
-def _picture(kind: str, figure: Path | bytes, caption: str) -> Picture:
-    return picture(figure, caption=caption, alternative=f"{kind.replace('_', ' ')} figure")
 
 
 def _workflow_caption(dataset: xr.Dataset) -> str:

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from phaseloom.compute.execution import Execution
 from phaseloom.workflow.components.recipe import ComponentsRecipe
 from phaseloom.workflow.orientation import demo as orientation_demo
-from phaseloom.workflow.orientation.recipe import CrystalFile
 from phaseloom.workflow.outcome import Outcome
-from phaseloom.workflow.peaks.demo_scan import write_demo_scan
+from phaseloom.workflow.peaks.demo_scan import demo_shape, write_demo_scan
 from phaseloom.workflow.run import run_recipe
 
 _GRAINS = 8
@@ -34,40 +33,20 @@ def demo_cluster(
 
     The scan is that of :func:`phaseloom.workflow.peaks.demo_scan.write_demo_scan` with eight
     grains. Intensities are those of theory: what it gets wrong is alike in all of a grain, and
-    part of its component.
-
-    Parameters
-    ----------
-    folder
-        Gets ``scan.npy``, the CIFs and the results.
-    size
-        Rows of the scan; it has five columns for every six of them.
-    seed, execution, overwrite
-        As for recipes and :func:`phaseloom.workflow.run.run_recipe`.
-
-    Returns
-    -------
-    outcome : Outcome
-        What the run left in ``folder``.
-    scores : dict
-        See :func:`score`; ``orientation`` as :func:`phaseloom.workflow.orientation.demo.score`
-        has it.
+    part of its component. Scores are those of :func:`score`, and ``orientation`` as
+    :func:`phaseloom.workflow.orientation.demo.score` has it.
     """
-    from phaseloom.crystals import iron_phosphate, lithium_iron_phosphate
-
-    shape = size, 5 * size // 6
+    shape = demo_shape(size)
     scan, truth = write_demo_scan(
         folder, shape, grain=shape[0] * shape[1] // _GRAINS, overlap_width=_OVERLAP,
         spread=_SPREAD, intensity_spread=0.0, seed=seed, progress=execution.progress,
     )  # fmt: skip
-    crystals = [lithium_iron_phosphate(), iron_phosphate()]
-    files = [orientation_demo.write_cif(folder / f"{c.name}.cif", c) for c in crystals]
     recipe = ComponentsRecipe(
         out=folder,
         seed=seed,
         device=execution.device,
         scan=scan,
-        crystal=tuple(CrystalFile(file=file) for file in files),
+        crystal=orientation_demo.demo_crystals(folder),
     )
     outcome = run_recipe(recipe, execution, overwrite=overwrite, truth=truth)
     scores = score(outcome.results["components"].to_dataset(), truth)

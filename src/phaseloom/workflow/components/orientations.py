@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.diffraction.peaks.table import Peaks
-from phaseloom.errors import InputError, InputWarning
+from phaseloom.errors import InputError, InputWarning, fault_of
 from phaseloom.workflow.orientation.sample import check_patterns
 
 if TYPE_CHECKING:
@@ -75,16 +75,12 @@ def component_orientations(
         raise InputError(
             "there is no component but background", "look at --background and -k", source=source
         )
-    try:
+    with fault_of(source, "components"):
         peaks = component_peaks(data.isel(component=numbers), distortion=distortion, seed=seed)
         found = _indexed(
             peaks, crystals, voltage=voltage, precession_angle=precession_angle, seed=seed,
             device=device,
         )  # fmt: skip
-    except InputError as error:
-        if error.source is not None:
-            raise
-        raise InputError(f"components: {error.fault}", error.remedy, source=source) from error
     return painted(data, found, numbers), _sample(data, found, peaks, crystals, numbers)
 
 

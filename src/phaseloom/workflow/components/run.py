@@ -11,7 +11,7 @@ import xarray as xr
 from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.crystals import to_json
-from phaseloom.errors import InputError
+from phaseloom.errors import InputError, fault_of
 from phaseloom.workflow.components.input import Source, source_of
 from phaseloom.workflow.components.other_methods import other_methods
 from phaseloom.workflow.components.recipe import ComponentsRecipe
@@ -33,23 +33,11 @@ def compute_components(
 ) -> Computed:
     """Components of a recipe's scan, groups ``/components…``: how many, where, where two overlap.
 
-    Parameters
-    ----------
-    recipe
-        What to do. Its scan is a file of patterns, which are taken as recorded or, where their
-        preparation asks for it, registered first as for ``phaseloom peaks``; or a folder that
-        this left. With crystals the components are indexed: groups ``/orientation…``.
-    execution
-        How; its checkpoints are those of the results' folder.
-    truth
-        Of a simulated scan: ``grain``, ``grain_2`` (y, x; −1 none) and ``overlap``, kept beside
-        the labels as ``true_…``; with crystals also its ``phase`` and ``rotation``.
-
-    Raises
-    ------
-    InputError
-        A file or a value is at fault, or the folder holds an orientation map that is not one of
-        components.
+    The scan is a file of patterns, which are taken as recorded or, where their preparation asks
+    for it, registered first as for ``phaseloom peaks``; or a folder that this left. With crystals
+    the components are indexed: groups ``/orientation…``, in place of no other orientation map.
+    Of the truth ``grain``, ``grain_2`` (y, x; −1 none) and ``overlap`` are kept beside the labels
+    as ``true_…``; with crystals also ``phase`` and ``rotation``.
     """
     painted = _of_components(recipe.folder)
     if recipe.crystal and painted is False:
@@ -104,7 +92,7 @@ def _cluster(source: Source, recipe: ComponentsRecipe, execution: Execution) -> 
     """The one place where the recipe's words meet those of the chain."""
     from phaseloom.components.clustering import cluster
 
-    try:
+    with fault_of(recipe.scan.file):
         return cluster(
             source.patterns,
             preparation=recipe.preparation,
@@ -113,10 +101,6 @@ def _cluster(source: Source, recipe: ComponentsRecipe, execution: Execution) -> 
             seed=recipe.seed,
             execution=execution,
         )
-    except InputError as error:
-        if error.source is not None:
-            raise
-        raise InputError(error.fault, error.remedy, source=recipe.scan.file) from error
 
 
 def _orientations(

@@ -5,17 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.table import Table
 
+from phaseloom.workflow.console import add_times, scan_table, score_table
 from phaseloom.workflow.orientation.summary import facts as orientation_facts
 from phaseloom.workflow.orientation.summary import show_orientation_scores, show_orientations
-from phaseloom.workflow.outcome import TIMES
+from phaseloom.workflow.outcome import run_times
 
 if TYPE_CHECKING:
     import xarray as xr
     from rich.console import Console
 
 _GROUP = "components"
+
+_SCORES = (
+    ("grains", "grains", ""),
+    ("map_correlation", "correlation of the weight maps, mean", ".3f"),
+    ("worst_map_correlation", "… worst", ".3f"),
+    ("right_labels", "right labels within grains", ".1%"),
+    ("overlap_f1", "overlaps, F1", ".3f"),
+    ("overlap_recall", "… found", ".1%"),
+    ("overlap_precision", "… right", ".1%"),
+)
+"""Scores of the demonstration: name, label, format."""
 
 
 def facts(results: xr.DataTree) -> dict[str, Any]:
@@ -44,10 +55,7 @@ def facts(results: xr.DataTree) -> dict[str, Any]:
             for name, value in zip(row["method_2"].to_numpy(), row.to_numpy(), strict=True)
             if str(name) != "nmf"
         }
-    if "peaks" in results.children:
-        numbers["registering_seconds"] = float(results["peaks"].attrs.get("seconds", np.nan))
-    for name in TIMES:
-        numbers[name] = float(attrs.get(name, np.nan))
+    numbers |= run_times(results, _GROUP)
     indexed = orientation_facts(results) if "orientation" in results.children else {}
     return {"components": numbers} | indexed
 
@@ -55,9 +63,7 @@ def facts(results: xr.DataTree) -> dict[str, Any]:
 def show_components(facts: dict[str, Any], console: Console) -> None:
     """Print how many components and why, where they are, how fast; their orientations."""
     numbers = facts["components"]
-    rows, columns = numbers["scan_shape"]
-    table = Table(show_header=False)
-    table.add_row("patterns", f"{numbers['patterns']:,} ({rows}×{columns})")
+    table = scan_table(numbers)
     table.add_row("components", f"{numbers['k']}")
     if numbers["background"] >= 0:
         table.add_row("… of them background", f"component {numbers['background']}")
@@ -68,11 +74,7 @@ def show_components(facts: dict[str, Any], console: Console) -> None:
     table.add_row("relative error", f"{numbers['error']:.4f}{noise}")
     for name, index in numbers.get("agreement", {}).items():
         table.add_row(f"agreement with {name}", f"{index:.3f}")
-    if np.isfinite(numbers.get("registering_seconds", np.nan)):
-        table.add_row("time to register", f"{numbers['registering_seconds']:.1f} s")
-    if np.isfinite(numbers["seconds"]):
-        speed = f"{numbers['patterns_per_second']:,.0f} patterns/s"
-        table.add_row("time for components", f"{numbers['seconds']:.1f} s, {speed}")
+    add_times(table, numbers, "time for components")
     console.print(table)
     console.print(numbers["reason"], markup=False, highlight=False, soft_wrap=True)
     if "orientation" in facts:
@@ -81,17 +83,7 @@ def show_components(facts: dict[str, Any], console: Console) -> None:
 
 def show_component_scores(scores: dict[str, Any], console: Console) -> None:
     """Print how a demonstration compares with the simulated truth."""
-    table = Table(show_header=False, title="against the simulated truth")
-    table.add_row("grains", f"{scores['grains']} found, {scores['true_grains']} are there")
-    for name, label, form in (
-        ("map_correlation", "correlation of the weight maps, mean", ".3f"),
-        ("worst_map_correlation", "… worst", ".3f"),
-        ("right_labels", "right labels within grains", ".1%"),
-        ("overlap_f1", "overlaps, F1", ".3f"),
-        ("overlap_recall", "… found", ".1%"),
-        ("overlap_precision", "… right", ".1%"),
-    ):
-        table.add_row(label, format(scores[name], form))
-    console.print(table)
+    grains = f"{scores['grains']} found, {scores['true_grains']} are there"
+    console.print(score_table(scores | {"grains": grains}, _SCORES))
     if "orientation" in scores:
         show_orientation_scores(scores["orientation"], console)

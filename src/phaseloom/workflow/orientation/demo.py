@@ -14,7 +14,7 @@ from phaseloom.compute.execution import Execution
 from phaseloom.orientation.options import Matching
 from phaseloom.workflow.orientation.recipe import CrystalFile, OrientationRecipe
 from phaseloom.workflow.outcome import Outcome
-from phaseloom.workflow.peaks.demo_scan import write_demo_scan
+from phaseloom.workflow.peaks.demo_scan import demo_shape, write_demo_scan
 from phaseloom.workflow.run import run_recipe
 
 if TYPE_CHECKING:
@@ -35,42 +35,31 @@ def demo_index(
 ) -> tuple[Outcome, dict[str, Any]]:
     """Simulate a scan's file and the CIFs of its crystals, map it as a user would, and score it.
 
-    The scan is that of :func:`phaseloom.workflow.peaks.demo_scan.write_demo_scan`.
-
-    Parameters
-    ----------
-    folder
-        Gets ``scan.npy``, the CIFs and the results.
-    size
-        Rows of the scan; it has five columns for every six of them.
-    seed, execution, overwrite
-        As for recipes and :func:`phaseloom.workflow.run.run_recipe`.
-
-    Returns
-    -------
-    outcome : Outcome
-        What the run left in ``folder``.
-    scores : dict
-        See :func:`score`.
+    The scan is that of :func:`phaseloom.workflow.peaks.demo_scan.write_demo_scan`, the scores are
+    those of :func:`score`.
     """
-    from phaseloom.crystals import iron_phosphate, lithium_iron_phosphate
-
-    shape = size, 5 * size // 6
     scan, truth = write_demo_scan(
-        folder, shape, grain=_GRAIN, seed=seed, progress=execution.progress
+        folder, demo_shape(size), grain=_GRAIN, seed=seed, progress=execution.progress
     )
-    crystals = [lithium_iron_phosphate(), iron_phosphate()]
-    files = [write_cif(folder / f"{crystal.name}.cif", crystal) for crystal in crystals]
     recipe = OrientationRecipe(
         out=folder,
         seed=seed,
         device=execution.device,
         scan=scan,
         matching=Matching(overlaps=True, context=True),
-        crystal=tuple(CrystalFile(file=file) for file in files),
+        crystal=demo_crystals(folder),
     )
     outcome = run_recipe(recipe, execution, overwrite=overwrite, truth=truth)
     return outcome, score(outcome.results, truth)
+
+
+def demo_crystals(folder: Path) -> tuple[CrystalFile, ...]:
+    """The crystals of the demonstrations' scan, written as CIFs into a folder."""
+    from phaseloom.crystals import iron_phosphate, lithium_iron_phosphate
+
+    crystals = lithium_iron_phosphate(), iron_phosphate()
+    files = [write_cif(folder / f"{crystal.name}.cif", crystal) for crystal in crystals]
+    return tuple(CrystalFile(file=file) for file in files)
 
 
 def score(results: xr.DataTree, truth: xr.Dataset) -> dict[str, Any]:

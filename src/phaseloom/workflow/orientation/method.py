@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from phaseloom.workflow.method import Method
+from phaseloom.workflow.method import Demo, Method, Summary
 from phaseloom.workflow.orientation.demo import demo_index
 from phaseloom.workflow.orientation.run import compute_orientations, groups_made, write_exports
 from phaseloom.workflow.orientation.summary import facts, show_orientation_scores, show_orientations
@@ -11,11 +11,8 @@ from phaseloom.workflow.orientation.tables import orientation_tables
 METHOD = Method(
     compute=compute_orientations,
     tables=orientation_tables,
-    facts=facts,
-    show=show_orientations,
-    show_scores=show_orientation_scores,
-    demo=demo_index,
-    sizes=(12, 48, 256),
+    summary=Summary(facts, show_orientations, show_orientation_scores),
+    demo=Demo(demo_index, sizes=(12, 48, 256)),
     write_more=write_exports,
     groups_made=groups_made,
 )

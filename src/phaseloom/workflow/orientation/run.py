@@ -12,7 +12,7 @@ import xarray as xr
 from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.crystals import to_json
-from phaseloom.errors import InputError
+from phaseloom.errors import fault_of
 from phaseloom.workflow.export import export_results
 from phaseloom.workflow.method import Computed
 from phaseloom.workflow.orientation.crystal_input import crystals_of
@@ -35,21 +35,9 @@ def compute_orientations(
 ) -> Computed:
     """Phase and orientation of every pixel of a recipe's scan, groups ``/orientation…``.
 
-    Parameters
-    ----------
-    recipe
-        What to do. Its scan is a file of patterns, which are registered first as for
-        ``phaseloom peaks``, or a folder that this left.
-    execution
-        How; its checkpoints are those of the results' folder.
-    truth
-        Of a simulated scan: ``phase`` (y, x; −1 none) and ``rotation`` (y, x, quaternion), kept
-        beside the map as ``true_phase`` and ``true_rotation``.
-
-    Raises
-    ------
-    InputError
-        A file or a value is at fault.
+    The scan is a file of patterns, which are registered first as for ``phaseloom peaks``, or a
+    folder that this left. Of the truth ``phase`` (y, x; −1 none) and ``rotation`` (y, x,
+    quaternion) are kept beside the map as ``true_phase`` and ``true_rotation``.
     """
     crystals = crystals_of(recipe.crystal)
     k_max = recipe.matching.k_max
@@ -127,7 +115,7 @@ def _index(
     """The one place where the recipe's words meet those of the chain."""
     from phaseloom.orientation import index
 
-    try:
+    with fault_of(recipe.scan.file):
         return index(
             source.peaks,
             crystals,
@@ -137,10 +125,6 @@ def _index(
             seed=recipe.seed,
             execution=execution,
         )
-    except InputError as error:
-        if error.source is not None:
-            raise
-        raise InputError(error.fault, error.remedy, source=recipe.scan.file) from error
 
 
 def true_orientations(data: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:

@@ -8,7 +8,8 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from phaseloom.workflow.outcome import TIMES
+from phaseloom.workflow.console import add_times, scan_table
+from phaseloom.workflow.outcome import run_times
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,19 +48,14 @@ def facts(results: xr.DataTree) -> dict[str, Any]:
         numbers[name] = _median(data[name].to_numpy()[indexed])
     if "overlap_phase" in data:
         numbers["overlaps"] = float((data["overlap_phase"].to_numpy() >= 0).mean())
-    if "peaks" in results.children:
-        numbers["registering_seconds"] = float(results["peaks"].attrs.get("seconds", np.nan))
-    for name in TIMES:
-        numbers[name] = float(data.attrs.get(name, np.nan))
+    numbers |= run_times(results, _GROUP)
     return {"orientation": numbers}
 
 
 def show_orientations(facts: dict[str, Any], console: Console) -> None:
     """Print phases, how sure, how many grains, how fast; files for other programs."""
     numbers = facts["orientation"]
-    rows, columns = numbers["scan_shape"]
-    table = Table(show_header=False)
-    table.add_row("patterns", f"{numbers['patterns']:,} ({rows}×{columns})")
+    table = scan_table(numbers)
     for name, share in numbers["fractions"].items():
         table.add_row(escape(name), f"{share:.1%}")
     table.add_row("unindexed", f"{numbers['unindexed']:.1%}")
@@ -71,11 +67,7 @@ def show_orientations(facts: dict[str, Any], console: Console) -> None:
     for name, form in (("correlation", ".3f"), ("matched", ".0f"), ("explained", ".1%")):
         if np.isfinite(numbers[name]):
             table.add_row(f"{name}, median", format(numbers[name], form))
-    if np.isfinite(numbers.get("registering_seconds", np.nan)):
-        table.add_row("time to register", f"{numbers['registering_seconds']:.1f} s")
-    if np.isfinite(numbers["seconds"]):
-        speed = f"{numbers['patterns_per_second']:,.0f} patterns/s"
-        table.add_row("time to index", f"{numbers['seconds']:.1f} s, {speed}")
+    add_times(table, numbers, "time to index")
     console.print(table)
 
 

@@ -14,7 +14,7 @@ from phaseloom.diffraction.calibration.calibration import (
     calibrate_spots,
     read_calibration,
 )
-from phaseloom.errors import InputError
+from phaseloom.errors import InputError, fault_of
 from phaseloom.workflow.folder import check_folder_of
 from phaseloom.workflow.peaks.recipe import CalibrationRequest
 from phaseloom.workflow.peaks.reconstruct import read_peaks
@@ -51,15 +51,11 @@ def write_calibration(request: CalibrationRequest) -> dict[str, Any]:
     target, measured = request.out, request.pattern
     check_folder_of(target)
     crystal = named_crystal(request.crystal)
-    try:
+    with fault_of(measured):
         if measured.is_dir():
             found, shape = _from_spots(measured, crystal, request.pixel_size)
         else:
             found, shape = _from_rings(measured, crystal, request.pixel_size, request.detector)
-    except InputError as error:
-        if error.source is not None:
-            raise
-        raise InputError(error.fault, error.remedy, source=measured) from error
     found.to_toml(target)
     with target.open("a", encoding="utf-8") as file:
         file.write(f"detector_shape = [{shape[0]}, {shape[1]}]\n")

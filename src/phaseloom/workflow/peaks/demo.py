@@ -30,23 +30,8 @@ def demo_peaks(
 ) -> tuple[Outcome, dict[str, Any]]:
     """Simulate a scan's file, register it as a user would, and score the peaks.
 
-    The scan is that of :func:`phaseloom.workflow.peaks.demo_scan.write_demo_scan`.
-
-    Parameters
-    ----------
-    folder
-        Gets the file ``scan.npy`` and the results.
-    size
-        Scan positions along a side.
-    seed, execution, overwrite
-        As for recipes and :func:`phaseloom.workflow.run.run_recipe`.
-
-    Returns
-    -------
-    outcome : Outcome
-        What the run left in ``folder``.
-    scores : dict
-        See :func:`score`.
+    The scan is that of :func:`phaseloom.workflow.peaks.demo_scan.write_demo_scan`, a square of
+    ``size`` positions along a side; the scores are those of :func:`score`.
     """
     scan, truth = write_demo_scan(
         folder, (size, size), grain=_GRAIN, seed=seed, progress=execution.progress

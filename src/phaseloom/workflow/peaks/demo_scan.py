@@ -17,6 +17,11 @@ _DOSE = 3e5
 """Electrons per pattern."""
 
 
+def demo_shape(size: int) -> tuple[int, int]:
+    """Rows and columns of the scans that are mapped: five columns for every six rows."""
+    return size, 5 * size // 6
+
+
 def write_demo_scan(
     folder: Path,
     shape: tuple[int, int],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from phaseloom.workflow.method import Method
+from phaseloom.workflow.method import Demo, Method, Summary
 from phaseloom.workflow.peaks.demo import demo_peaks
 from phaseloom.workflow.peaks.run import compute_peaks
 from phaseloom.workflow.peaks.summary import facts, show_peak_scores, show_peaks
@@ -11,9 +11,6 @@ from phaseloom.workflow.peaks.tables import peaks_tables
 METHOD = Method(
     compute=compute_peaks,
     tables=peaks_tables,
-    facts=facts,
-    show=show_peaks,
-    show_scores=show_peak_scores,
-    demo=demo_peaks,
-    sizes=(4, 24, 256),
+    summary=Summary(facts, show_peaks, show_peak_scores),
+    demo=Demo(demo_peaks, sizes=(4, 24, 256)),
 )

@@ -54,19 +54,7 @@ def compute_peaks(
 ) -> Computed:
     """Every spot of every pattern of a recipe's scan, groups ``/peaks…``.
 
-    Parameters
-    ----------
-    recipe
-        What to do.
-    execution
-        How; its checkpoints are those of the results' folder.
-    truth
-        Not kept beside peaks.
-
-    Raises
-    ------
-    InputError
-        A file or a value is at fault.
+    The truth is not kept beside peaks.
     """
     del truth
     scan, calibration = scan_of(recipe.scan)

@@ -5,13 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.table import Table
 
-from phaseloom.workflow.outcome import TIMES
+from phaseloom.workflow.console import add_times, scan_table, score_table
+from phaseloom.workflow.outcome import run_times
 
 if TYPE_CHECKING:
     import xarray as xr
     from rich.console import Console
+
+_SCORES = {
+    "recall": ".3f",
+    "precision": ".3f",
+    "false_per_pattern": ".2f",
+    "rms_px": ".3f",
+    "pull_sigma": ".2f",
+    "intensity_pull_sigma": ".2f",
+    "centre_error_px": ".3f",
+}
+"""Scores of the demonstration, and their formats."""
 
 
 def facts(results: xr.DataTree) -> dict[str, Any]:
@@ -34,17 +45,16 @@ def facts(results: xr.DataTree) -> dict[str, Any]:
     numbers[size] = float(attrs.get(size, np.nan))
     numbers |= {"bytes_in": int(attrs["bytes_in"]), "bytes_out": int(attrs["bytes_out"])}
     numbers["compression"] = numbers["bytes_in"] / max(1, numbers["bytes_out"])
-    for name in TIMES:
-        numbers[name] = float(attrs.get(name, np.nan))
+    numbers |= run_times(results, "peaks")
     return {"scan": numbers}
 
 
 def show_peaks(facts: dict[str, Any], console: Console) -> None:
     """Print how many peaks, how sure, how fast, how many bytes."""
+    from phaseloom.view.parts import bytes_text
+
     scan = facts["scan"]
-    rows, columns = scan["scan_shape"]
-    table = Table(show_header=False)
-    table.add_row("patterns", f"{scan['patterns']:,} ({rows}×{columns})")
+    table = scan_table(scan)
     table.add_row("peaks", f"{scan['peaks']:,}, {scan['peaks_per_pattern']:.1f} per pattern")
     if scan["pixel_size_units"] != "px":
         table.add_row("pixel size", f"{scan['pixel_size']:.5g} {scan['pixel_size_units']}")
@@ -55,38 +65,18 @@ def show_peaks(facts: dict[str, Any], console: Console) -> None:
         table.add_row("gain", f"{scan['gain']:.3g} counts per electron")
     table.add_row(
         "bytes",
-        f"{_bytes(scan['bytes_in'])} in, {_bytes(scan['bytes_out'])} out: "
+        f"{bytes_text(scan['bytes_in'])} in, {bytes_text(scan['bytes_out'])} out: "
         f"{scan['compression']:,.0f} times less",
     )
-    if np.isfinite(scan["seconds"]):
-        speed = f"{scan['patterns_per_second']:,.0f} patterns/s"
-        table.add_row("time", f"{scan['seconds']:.1f} s, {speed}")
+    add_times(table, scan, "time")
     console.print(table)
 
 
 def show_peak_scores(scores: dict[str, float], console: Console) -> None:
     """Print how a demonstration compares with the simulated truth."""
-    table = Table(show_header=False, title="against the simulated truth")
-    for name, form in (
-        ("recall", ".3f"),
-        ("precision", ".3f"),
-        ("false_per_pattern", ".2f"),
-        ("rms_px", ".3f"),
-        ("pull_sigma", ".2f"),
-        ("intensity_pull_sigma", ".2f"),
-        ("centre_error_px", ".3f"),
-    ):
-        table.add_row(name.replace("_", " "), format(scores[name], form))
-    console.print(table)
+    rows = ((name, name.replace("_", " "), form) for name, form in _SCORES.items())
+    console.print(score_table(scores, rows))
 
 
 def _px(number: float) -> str:
     return f"{number:.2f} px" if np.isfinite(number) else "not known"
-
-
-def _bytes(number: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 999.5:
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:.3g} TB"

@@ -24,14 +24,7 @@ def demo_stxm(
     """Simulate a beamtime's files, map them as a user would, and score the maps.
 
     The references come from pure areas of the dense stacks, the maps from the sparse stacks,
-    both from their files.
-
-    Returns
-    -------
-    outcome : Outcome
-        What the run left in ``folder``.
-    scores : dict
-        Per stack: see :func:`score`.
+    both from their files. Scores are those of :func:`score`, by the name of the stack.
     """
     beamtime = write_beamtime(
         folder / "beamtime", size=size, seed=seed, progress=execution.progress

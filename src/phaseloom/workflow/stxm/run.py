@@ -27,19 +27,7 @@ def compute_maps(
 ) -> Computed:
     """Phase maps of all stacks of a recipe, groups ``/stxm/NAME`` and those they rest on.
 
-    Parameters
-    ----------
-    recipe
-        What to do.
-    execution
-        How; its checkpoints are those of the results' folder.
-    truth
-        Not kept beside phase maps.
-
-    Raises
-    ------
-    InputError
-        A file or a value is at fault.
+    The truth is not kept beside phase maps.
     """
     del truth
     from phaseloom.stxm.phasemap import map_phases

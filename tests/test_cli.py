@@ -6,8 +6,11 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 import typer
 
 from phaseloom import __version__, cli
@@ -162,6 +165,7 @@ def test_wrong_usage_is_status_2(
     assert called(monkeypatch, *arguments.split()) == 2
     said = capsys.readouterr()
     assert "Traceback" not in said.err
+    assert "Value error" not in said.err
     assert said.out + said.err
 
 
@@ -230,3 +234,15 @@ def test_common_options_come_first_and_those_of_experts_in_a_panel_of_their_own(
     assert called(monkeypatch, command, "--help") == 0
     panels = re.findall(r"─ ([A-Z][a-z ]+) ─", capsys.readouterr().out)
     assert panels == ["Arguments", "Options", "Running", "Expert options"]
+
+
+def test_the_halls_are_there_without_being_imported_one_by_one() -> None:
+    ran = python("import phaseloom; print(phaseloom.components.cluster.__name__)")
+    assert ran.stdout == "cluster\n", ran.stderr
+
+
+def test_a_warning_is_shown_once(tmp_path: Path) -> None:
+    file = tmp_path / "pattern.tif"
+    tifffile.imwrite(file, np.ones((8, 8), dtype=np.uint16))
+    ran = python("from phaseloom.cli import main; main()", "info", str(file))
+    assert ran.stderr.count("says nothing about photon energies") == 1

@@ -19,7 +19,7 @@ from phaseloom.cli.reference import options_page
 from phaseloom.compute.execution import Execution
 from phaseloom.compute.keywords import takes_options
 from phaseloom.options import Options, option, validated
-from phaseloom.workflow.recipe import Recipe, to_toml
+from phaseloom.workflow.recipe import Recipe, recipe_class, to_toml
 
 
 class Toy(Options):
@@ -110,6 +110,22 @@ def test_flags_give_the_recipe_back(capsys: pytest.CaptureFixture[str]) -> None:
     assert [flag.spelled for flag in flags_of(ToyRecipe)] == ["--strength", "--kind", "--centre"]
     assert spelled_at(ToyRecipe, "toy.strength") == "--strength"
     assert spelled_at(ToyRecipe, "elsewhere.strength") == "elsewhere.strength"
+
+
+def test_sentences_name_the_flag_also_of_entries_and_of_checks_in_words() -> None:
+    model = recipe_class("index")
+    scan = {"file": "a.blo"}
+    for data, sentence in (
+        ({"scan": scan, "crystal": [{"file": "Au", "name": ""}]}, "--phase must not be empty"),
+        ({"scan": scan | {"scan_shape": "3"}}, "--scan-shape: '3' is not of the form ROWS,COLUMNS"),
+        (
+            {"scan": scan | {"pixel_size": 1, "calibration": "b.toml"}},
+            "pixel size and calibration file are both given: leave one out",
+        ),
+    ):
+        with pytest.raises(InputError) as error:
+            validated(model, data, named=lambda place: spelled_at(model, place))
+        assert str(error.value) == sentence
 
 
 def test_two_options_of_one_flag_are_found_when_a_command_is_made() -> None:

@@ -22,6 +22,7 @@ Nothing heavy is imported before it is needed: the halls load on first use.
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from phaseloom.io import read
 
 __version__ = version("phaseloom")
+
+# Warnings are shown already: without a log file Python would print them once more.
+logging.getLogger("phaseloom").addHandler(logging.NullHandler())
+
 __all__ = ["InputError", "InputWarning", "__version__", "read"]
 
 _ROOMS = (

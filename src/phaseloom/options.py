@@ -157,12 +157,16 @@ def _sentence(error: ValidationError, named: Callable[[str], str]) -> str:
             return f"{place} cannot be {wrong!r}: use letters, digits, - and _"
         case "tuple_type" if not isinstance(wrong, dict):
             return f"{place} must be a list or one or more tables [[{place}]], not {wrong!r}"
+        case "string_too_short":
+            return f"{place} must not be empty"
         case "too_short" | "tuple_type":
             return f"{place} must be one or more tables [[{place}]]"
         case "model_type" | "dict_type":
             return f"{place} must be a table"
         case "value_error":
-            return str(first["ctx"]["error"])
+            # Of one option, or of several: then the sentence names them itself.
+            of_one = not isinstance(wrong, (dict, BaseModel))
+            return f"{place}: {first['ctx']['error']}" if of_one else str(first["ctx"]["error"])
     wanted = dict.fromkeys(_lower(f["msg"]) for f in faults if named(_place(f["loc"])) == place)
     return f"{place} must be {' or '.join(wanted)}, not {wrong!r}"
 

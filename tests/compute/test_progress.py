@@ -5,7 +5,7 @@ from itertools import islice
 
 from rich.console import Console
 
-from phaseloom.compute.progress import Bars, Silent
+from phaseloom.compute.progress import Bars, Lines, Silent
 
 
 def test_items_pass_unchanged() -> None:
@@ -19,3 +19,12 @@ def test_items_pass_unchanged() -> None:
 def test_work_may_stop_early() -> None:
     with Bars(Console(file=io.StringIO())).shown() as bars:
         assert list(islice(bars.track(range(10), "work"), 2)) == [0, 1]
+
+
+def test_the_last_line_is_printed_once() -> None:
+    for every, lines in ((0.0, 2), (60.0, 0)):
+        file = io.StringIO()
+        assert list(Lines(Console(file=file), every=every).track([1, 2], "work")) == [1, 2]
+        printed = file.getvalue().splitlines()
+        assert len(printed) == lines
+        assert all(line.startswith("work: ") for line in printed)

@@ -48,6 +48,19 @@ def test_a_batch_answers_with_every_run(scans: list[Path], tmp_path: Path, phase
     assert first["scan"]["patterns"] == third["scan"]["patterns"] == 30
     assert "second.npy" in second["error"]
     assert first["error"] is None
+    assert second["files"] == second["notes"] == []
+
+
+def test_a_batch_goes_on_where_a_folder_cannot_be_written(
+    scans: list[Path], tmp_path: Path, phaseloom: Call
+) -> None:
+    folder = tmp_path / "all" / "first-peaks"
+    folder.mkdir(parents=True)
+    (folder / "run.log").mkdir()
+    ran = phaseloom("peaks", scans[0], scans[2], *CALIBRATED, "--out", tmp_path / "all")
+    assert ran.status == 1
+    assert f"error {folder / 'run.log'}: Is a directory" in ran.err
+    assert (ran.out.count("failed"), ran.out.count("done")) == (1, 1)
 
 
 def test_one_name_for_two_inputs_is_refused_before_anything_is_done(

@@ -152,6 +152,10 @@ def test_a_folder_without_such_maps_is_refused(tmp_path, stack, orientation_map)
     folder = kept(tmp_path / "run", "stxm/charged", stack)
     with pytest.raises(InputError, match="holds no finished orientation map"):
         export_results(folder, "ctf")
+    earlier = stack.assign_coords(phase_name=("reference", stack["reference"].to_numpy()))
+    folder_before = kept(tmp_path / "before", "stxm/charged", earlier.drop_vars("phase"))
+    with pytest.raises(InputError, match=r"earlier version .* run .*recipe\.toml --overwrite"):
+        export_results(folder_before, "csv")
     with pytest.raises(InputError, match="take one of ang ctf"):
         export_results(folder, "png")  # type: ignore[arg-type]
     taken = tmp_path / "file"

@@ -248,3 +248,64 @@ def test_a_finished_run_knows_its_files_and_spares_pictures_of_others(
     ran = phaseloom("peaks", other, *CALIBRATED, "--out", out, "--overwrite")
     assert ran.status == 0, ran.err
     assert all(file.read_text() == "mine" for file in mine)
+
+
+def test_overwrite_leaves_no_empty_folders_and_nothing_outside_is_removed(
+    patterns: Any, other: Path, tmp_path: Path, phaseloom: Call
+) -> None:
+    out, pictures = tmp_path / "out", tmp_path / "pictures"
+    assert phaseloom("peaks", patterns.file, *CALIBRATED, "--out", out).status == 0
+    assert phaseloom("reconstruct", out, "--to", "zspy", "--quiet").status == 0
+    pictures.mkdir()
+    (pictures / "mine.png").write_bytes(b"mine")
+    (out / "tables" / "linked.csv").symlink_to(pictures / "mine.png")
+    shutil.rmtree(out / "figures", ignore_errors=True)
+    (out / "figures").symlink_to(pictures)
+    record = json.loads((out / "inputs.json").read_text()) | {"finished": False}
+    (out / "inputs.json").write_text(json.dumps(record))
+    ran = phaseloom("peaks", other, *CALIBRATED, "--out", out, "--overwrite")
+    assert ran.status == 0, ran.err
+    assert not (out / "clean.zspy").exists()
+    assert (pictures / "mine.png").read_bytes() == b"mine"
+
+
+def test_overwrite_spares_an_input_that_is_a_folder_of_files(
+    patterns: Any, tmp_path: Path, phaseloom: Call
+) -> None:
+    out = tmp_path / "out"
+    assert phaseloom("peaks", patterns.file, *CALIBRATED, "--out", out).status == 0
+    assert phaseloom("reconstruct", out, "--to", "zspy", "--quiet").status == 0
+    before = content(out / "clean.zspy")
+    ran = phaseloom("peaks", out / "clean.zspy", *CALIBRATED, "--out", out, "--overwrite")
+    assert ran.status == 0, ran.err
+    assert before and content(out / "clean.zspy") == before
+
+
+def test_what_is_written_elsewhere_is_not_noted(
+    patterns: Any, tmp_path: Path, phaseloom: Call
+) -> None:
+    out, file = tmp_path / "out", tmp_path / "clean.tif"
+    assert phaseloom("peaks", patterns.file, *CALIBRATED, "--out", out).status == 0
+    (out / "inputs.json").unlink()
+    assert phaseloom("reconstruct", out, "--to", "tif", "--out", file).status == 0
+    assert not (out / "inputs.json").exists()
+    # Results of an earlier version get their record with the first file that joins them.
+    assert phaseloom("reconstruct", out, "--to", "tif").status == 0
+    record = json.loads((out / "inputs.json").read_text())
+    assert (record["methods"], record["files"]) == (["peaks"], ["clean.tif"])
+
+
+def test_maps_of_an_earlier_version_are_continued_with_their_scan(
+    patterns: Any, cifs: Path, tmp_path: Path, phaseloom: Call
+) -> None:
+    index = ("index", patterns.file, "-p", cifs / "Au.cif", *CALIBRATED, "--out", tmp_path / "out")
+    assert phaseloom(*index).status == 0
+    (tmp_path / "out" / "inputs.json").unlink()
+    ran = phaseloom(*index)
+    assert ran.status == 0, ran.err
+
+
+def test_no_folder_is_made_for_a_file_that_does_not_exist(tmp_path: Path, phaseloom: Call) -> None:
+    ran = phaseloom("peaks", tmp_path / "none.npy", "--out", tmp_path / "out")
+    assert ran.fault == f"{tmp_path / 'none.npy'}: no such file"
+    assert not (tmp_path / "out").exists()

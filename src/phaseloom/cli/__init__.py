@@ -18,7 +18,7 @@ from rich.markup import escape
 
 from phaseloom.cli import commands
 from phaseloom.cli.built import LazyCommand
-from phaseloom.cli.running import ERR, OUT, show_error
+from phaseloom.cli.running import ERR, OUT, fault_of, show_error
 from phaseloom.compute.interrupts import insisting_interrupts
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.methods import METHODS
@@ -84,20 +84,17 @@ def main() -> None:
         try:
             with insisting_interrupts():
                 status = app(standalone_mode=False)
-        except InputError as error:
-            status = _fault(str(error))
+        except (InputError, MemoryError, OSError) as error:
+            status = _fault(fault_of(error))
         except UnicodeEncodeError as error:
             status = _fault(
                 f"a name holds {error.object[error.start]!a}, not UTF-8 text; rename it"
             )
-        except MemoryError as error:
-            status = _fault(f"not enough memory ({error})")
-        except OSError as error:
-            place = "" if error.filename is None else f"{error.filename}: "
-            status = _fault(f"{place}{error.strerror or error}")
         except (KeyboardInterrupt, typer.Abort):
             status = _INTERRUPTED
         except _UsageError as error:
+            # Newer typer checks choices with pydantic, which says what kind of error it is.
+            error.message = error.message.replace("Value error, ", "")
             error.show()
             status = 2
     # Newer typer turns Ctrl-C into this status itself.

@@ -140,10 +140,10 @@ def recipe_data(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, 
 
 def spelled_at(model: type[BaseModel], place: str) -> str:
     """What the user calls the option at a place of the recipe, such as ``matching.k_max``."""
+    names = tuple(part.split(" ")[0] for part in place.split("."))
     for flag in flags_of(model):
-        *tables, last = flag.path
-        names = [part.split(" ")[0] for part in place.split(".")]
-        if names in ([*tables, last], [*tables, last, "file"]) and not flag.shown.argument:
+        inside = flag.entries is not None and names[:-1] == flag.path
+        if (names == flag.path or inside) and not flag.shown.argument:
             return flag.spelled
     return place
 

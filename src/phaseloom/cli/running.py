@@ -90,12 +90,14 @@ def _run_batch(
         try:
             outcome = run_recipe(recipe, execution, overwrite=arguments["overwrite"])
             runs.append({"error": None, **outcome.summary()})
-            result = "done" if not outcome.notes else f"done, {len(outcome.notes)} warnings"
-        except InputError as error:
-            show_error(str(error))
-            runs.append({"error": str(error), "method": recipe.method,
-                         "folder": str(recipe.folder)})  # fmt: skip
-            result = f"[red]failed[/]: {escape(error.fault)}"
+            result = "done" if not outcome.notes else f"done, warnings: {len(outcome.notes)}"
+        except (InputError, MemoryError, OSError) as error:
+            sentence = fault_of(error)
+            show_error(sentence)
+            runs.append({"error": sentence, "method": recipe.method, "folder": str(recipe.folder),
+                         "files": [], "notes": []})  # fmt: skip
+            short = error.fault if isinstance(error, InputError) else sentence
+            result = f"[red]failed[/]: {escape(short)}"
         seconds = f"{time.monotonic() - begun:.1f}"
         table.add_row(escape(name), escape(str(recipe.folder)), result, seconds)
     failed = sum(run["error"] is not None for run in runs)
@@ -138,6 +140,16 @@ def say(text: str) -> None:
     OUT.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
+def fault_of(error: InputError | MemoryError | OSError) -> str:
+    """What is at fault, as a sentence."""
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({error})"
+    if isinstance(error, OSError):
+        place = "" if error.filename is None else f"{error.filename}: "
+        return f"{place}{error.strerror or error}"
+    return str(error)
+
+
 def show_error(sentence: str) -> None:
     """Print what is at fault."""
     ERR.print(f"[bold red]error[/] {escape(sentence)}", soft_wrap=True, highlight=False)
@@ -151,8 +163,9 @@ def running(arguments: dict[str, Any]) -> Iterator[Execution]:
     workers = arguments.get("workers")
     with (
         _threads(workers),
-        _told(arguments.get("verbose", False)),
         bars(arguments.get("quiet", False)) as progress,
+        # Within: lines of the log are printed above the bars.
+        _told(arguments.get("verbose", False)),
     ):
         yield Execution(
             workers=workers,

@@ -94,22 +94,22 @@ class Lines(Progress):
     @contextmanager
     def task(self, label: str, total: int | None) -> Iterator[Advance]:
         """Work that takes longer than a while says how far it is."""
-        begun = said = time.monotonic()
-        done = 0
+        begun = last = time.monotonic()
+        done = printed = 0
 
         def advance(amount: int) -> None:
-            nonlocal said, done
+            nonlocal last, done, printed
             done += amount
             now = time.monotonic()
-            if now - said >= self._every:
-                said = now
-                self._say(label, done, total, now - begun)
+            if now - last >= self._every:
+                last, printed = now, done
+                self._print(label, done, total, now - begun)
 
         yield advance
-        if said > begun:
-            self._say(label, done, total, time.monotonic() - begun)
+        if last > begun and done > printed:
+            self._print(label, done, total, time.monotonic() - begun)
 
-    def _say(self, label: str, done: int, total: int | None, seconds: float) -> None:
+    def _print(self, label: str, done: int, total: int | None, seconds: float) -> None:
         rate = done / seconds
         text = f"{label}: {done:,}" if total is None else f"{label}: {done:,} of {total:,}"
         text += f", {rate:.3g}/s"

@@ -87,6 +87,12 @@ def export_results(folder: Path, to: Format, out: Path | None = None) -> list[Pa
         if to not in _ORIENTATIONS:
             results += _stacks(folder, whole=whole)
     if not results and components is None:
+        if to not in (*_ORIENTATIONS, "hspy") and _earlier_stacks(folder):
+            raise InputError(
+                "its phase maps were written by an earlier version of phaseloom",
+                f"make them again: phaseloom run {folder / 'recipe.toml'} --overwrite",
+                source=folder,
+            )
         fault, remedy = _nothing(to)
         raise InputError(
             fault if folder.exists() else "no such folder",
@@ -192,6 +198,12 @@ def _stacks(folder: Path, *, whole: bool) -> Iterator[_Result]:
             yield _Result(path.name, True, found)
 
 
+def _earlier_stacks(folder: Path) -> bool:
+    """Whether there are phase maps of a version that had their names in other places."""
+    stacks = (folder / "results.zarr" / "stxm").glob("*")
+    return any((stack / "phase_name" / "zarr.json").is_file() for stack in stacks)
+
+
 def _group(folder: Path, name: str, *, whole: bool) -> xr.Dataset | None:
     """A group of the results with at least one finished stage."""
     import xarray as xr
@@ -213,7 +225,7 @@ def _nothing(to: Format) -> tuple[str, str]:
     """What a folder lacks, and what makes it."""
     if to in _ORIENTATIONS:
         fault = f"holds no finished orientation map, and .{to} takes nothing else"
-        return fault, "phaseloom index or phaseloom cluster --index"
+        return fault, "phaseloom index or phaseloom cluster -p CIF"
     if to == "hspy":
         return "holds no finished components, and .hspy takes nothing else", "phaseloom cluster"
     return "holds no finished maps", "phaseloom index, phaseloom cluster or phaseloom stxm"

@@ -59,7 +59,7 @@ def results_folder(recipe: Recipe, *, overwrite: bool = False) -> Iterator[Path]
     recipe
         What is to be done.
     overwrite
-        The folder may hold results of another input or method: :func:`cleared` removes them.
+        The folder may hold results of another input or method: :func:`clear` removes them.
 
     Raises
     ------
@@ -102,9 +102,11 @@ def add_files(folder: Path, files: Iterable[Path], *, finished: bool = False) ->
         A run has come to its end: all that it has written is noted.
     """
     record = _read(folder)
-    if record is None:
-        return
+    if record is None and _holds_results(folder):
+        record = _derived(folder)
     inside = {f.resolve() for f in files if f.resolve().is_relative_to(folder.resolve())}
+    if record is None or not (inside or finished):
+        return
     relative = {file.relative_to(folder.resolve()).as_posix() for file in inside}
     known = sorted({*record.files, *relative})
     _write(folder, record._replace(files=known, finished=finished or record.finished))
@@ -206,12 +208,13 @@ def _derived(folder: Path) -> _Record:
     with suppress(OSError, ValueError, KeyError, TypeError):
         root = json.loads((folder / _STORE / "zarr.json").read_text(encoding="utf-8"))
         attributes = json.loads(root["attributes"]["inputs"])
+    methods = [name for name, of in METHODS.items() if (folder / _STORE / of.room).is_dir()]
     inputs = {
         name: {"file": name, "fingerprint": str(fingerprint)}
         for name, fingerprint in attributes.items()
-        if name != "references"
+        # Beside the scan, its crystals and images are named; beside stacks, the references.
+        if name == "scan" or ("stxm" in methods and name != "references")
     }
-    methods = [name for name, of in METHODS.items() if (folder / _STORE / of.room).is_dir()]
     return _Record(inputs, methods, [], finished=False)
 
 
@@ -228,19 +231,22 @@ def _remove_results(folder: Path, recipe: Recipe, record: _Record | None) -> Non
     if record is None or not record.finished:
         # Of a run that was killed, or of an earlier version, not every file is noted.
         written += [*(folder / "figures").glob("*.png"), *(folder / "tables").glob("*.csv")]
-    # A record that was tampered with removes nothing outside its folder.
-    noted = [folder / name for name in (() if record is None else record.files)]
-    written += [file for file in noted if file.resolve().is_relative_to(folder.resolve())]
-    inputs = {file.resolve() for file in recipe.inputs.values()}
+    written += [folder / name for name in (() if record is None else record.files)]
+    # Neither a link nor a record that was tampered with removes anything outside the folder.
+    within = folder.resolve()
+    inputs = {file.resolve() for file in recipe.inputs.values()} - {within, *within.parents}
     for file in written:
-        if file.is_file() and file.resolve() not in inputs:
+        places = {file.resolve(), *file.resolve().parents}
+        if file.is_file() and within in places and not places & inputs:
             file.unlink()
     for tree in (folder / _STORE, folder / "unfinished"):
         if tree.is_dir() and not tree.is_symlink():
             shutil.rmtree(tree)
-    for name in ("figures", "tables"):
-        with suppress(OSError):
-            (folder / name).rmdir()
+    # Folders that are empty now, the innermost first.
+    for parent in sorted({p for f in written for p in f.parents}, reverse=True):
+        if parent != folder and parent.is_relative_to(folder):
+            with suppress(OSError):
+                parent.rmdir()
 
 
 def _read(folder: Path) -> _Record | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from orientation_cases import Case, pattern_of
@@ -12,6 +14,7 @@ from phaseloom.maps.misorientation import misorientation_angles
 from phaseloom.orientation.matching.patterns import Patterns
 from phaseloom.orientation.matching.starts import Starts
 from phaseloom.orientation.refinement.likelihood import Pattern
+from phaseloom.orientation.refinement.search import _zones_in_view
 from phaseloom.orientation.refinement.solutions import FACTS, Solutions
 from phaseloom.orientation.refinement.solving import solve
 
@@ -94,3 +97,11 @@ def test_no_starts_no_solutions(gold_case: Case) -> None:
     starts = Starts(np.full((2, 1, 16, 4), np.nan), np.full((2, 1, 16), np.nan))
     found = solve(patterns, starts, gold_case.library, gold_case.physics, solutions=3)
     assert (found.crystal == -1).all()
+
+
+def test_no_zone_is_in_view_where_no_peak_is_explained() -> None:
+    pattern = SimpleNamespace(ky=np.zeros(3), intensity=np.ones(3))
+    room = SimpleNamespace(best=np.full(3, -1), listed=np.zeros((3, 1)))
+    q, axes = np.array([1.0, 0.0, 0.0, 0.0]), np.eye(3)
+    zones = _zones_in_view.py_func(q, pattern, axes, room, np.empty(2, int), np.empty(2))
+    assert zones == 0

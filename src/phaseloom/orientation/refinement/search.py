@@ -74,6 +74,9 @@ def _zones_in_view(q, pattern, axis, room, chosen, share):
     for p in range(pattern.ky.size):
         if room.best[p] >= 0:
             total += math.sqrt(pattern.intensity[p])
+    if total == 0.0:
+        # No peak is explained, and none lies in a zone.
+        return 0
     n = 0
     g = room.listed
     for a in range(axis.shape[0]):

@@ -205,3 +205,12 @@ def test_options_of_a_hall_import_nothing_heavy(module: str, tmp_path: Path) -> 
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_a_whole_model_may_be_a_dict_and_nothing_else() -> None:
+    assert chain(1, toy={"strength": 3.0})["toy"].strength == 3.0
+    for wrong, name in (({"toy": 5}, "toy"), ({"execution": "fast"}, "execution")):
+        with pytest.raises(InputError, match=f"{name} must be"):
+            chain(1, **wrong)
+    with pytest.raises(InputError, match="progress must be"):
+        chain(1, progress="maybe")

@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -32,6 +32,9 @@ M = TypeVar("M", bound=BaseModel)
 
 class Options(BaseModel):
     """The options of one step. The first line of a step's docstring heads its documentation."""
+
+    renamed: ClassVar[dict[str, str]] = {}
+    """What options of earlier versions are called now."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -139,10 +142,10 @@ def validated(
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise InputError(_sentence(error, named), None, source=source) from error
+        raise InputError(_sentence(model, error, named), None, source=source) from error
 
 
-def _sentence(error: ValidationError, named: Callable[[str], str]) -> str:
+def _sentence(model: type[BaseModel], error: ValidationError, named: Callable[[str], str]) -> str:
     """The first thing that pydantic finds wrong, in words; choices of one value together."""
     faults = error.errors()
     first = faults[0]
@@ -152,7 +155,8 @@ def _sentence(error: ValidationError, named: Callable[[str], str]) -> str:
         case "missing":
             return f"{place} is missing"
         case "extra_forbidden":
-            return f"{place} is not a key of the recipe"
+            now = _renamed(model, first["loc"])
+            return f"{place} is not a key of the recipe{now and f': it is called {now} now'}"
         case "string_pattern_mismatch":
             return f"{place} cannot be {wrong!r}: use letters, digits, - and _"
         case "tuple_type" if not isinstance(wrong, dict):
@@ -169,6 +173,17 @@ def _sentence(error: ValidationError, named: Callable[[str], str]) -> str:
             return f"{place}: {first['ctx']['error']}" if of_one else str(first["ctx"]["error"])
     wanted = dict.fromkeys(_lower(f["msg"]) for f in faults if named(_place(f["loc"])) == place)
     return f"{place} must be {' or '.join(wanted)}, not {wrong!r}"
+
+
+def _renamed(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """What an option at a place is called now, if it was renamed."""
+    *tables, last = [part for part in location if isinstance(part, str)]
+    for name in tables:
+        field = model.model_fields.get(name)
+        kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+        model = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), model)
+    renamed: dict[str, str] = getattr(model, "renamed", {})
+    return renamed.get(str(last), "")
 
 
 def _lower(message: str) -> str:

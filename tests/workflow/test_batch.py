@@ -127,3 +127,41 @@ def test_answers_as_json_have_the_same_keys(
     assert list(answer)[:3] == ["command", "files", "notes"]
     assert answer["command"] == command
     assert all(Path(file).exists() for file in answer["files"])
+
+
+def test_a_recipe_that_cannot_be_read_does_not_stop_the_others(
+    scans: list[Path], tmp_path: Path, phaseloom: Call
+) -> None:
+    (tmp_path / "wrong.toml").write_text('method = "peaks"\n[scan]\nfiel = "first.npy"\n')
+    (tmp_path / "right.toml").write_text(
+        'method = "peaks"\n[scan]\nfile = "first.npy"\npixel_size = 0.03\n'
+    )
+    ran = phaseloom("run", tmp_path / "wrong.toml", tmp_path / "right.toml", "--device", "cpu",
+                    "--json")  # fmt: skip
+    assert ran.status == 1
+    wrong, right = json.loads(ran.out)["runs"]
+    assert "scan.file is missing" in wrong["error"]
+    assert right["error"] is None
+
+
+def test_a_chain_into_one_folder_is_a_batch(
+    scans: list[Path], cifs: Path, tmp_path: Path, phaseloom: Call
+) -> None:
+    out = tmp_path / "out"
+    assert phaseloom("peaks", scans[0], *CALIBRATED, "--out", out, "--quiet").status == 0
+    assert phaseloom("index", out, "-p", cifs / "Au.cif", "--quiet").status == 0
+    ran = phaseloom("run", out / "recipe.toml", out / "index.toml")
+    assert ran.status == 0, ran.err
+    assert ran.out.count("done") == 2
+
+
+def test_keys_of_earlier_recipes_are_named_as_they_are_called_now(
+    scans: list[Path], tmp_path: Path, phaseloom: Call
+) -> None:
+    (tmp_path / "old.toml").write_text(
+        f'method = "cluster"\n[scan]\nfile = "{scans[0].name}"\n[factorisation]\nk_max = 9\n'
+    )
+    assert (
+        "factorisation.k_max is not a key of the recipe: it is called components_max now"
+        in phaseloom("run", tmp_path / "old.toml").fault
+    )

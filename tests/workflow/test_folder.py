@@ -309,3 +309,40 @@ def test_no_folder_is_made_for_a_file_that_does_not_exist(tmp_path: Path, phasel
     ran = phaseloom("peaks", tmp_path / "none.npy", "--out", tmp_path / "out")
     assert ran.fault == f"{tmp_path / 'none.npy'}: no such file"
     assert not (tmp_path / "out").exists()
+
+
+def test_an_overwriting_run_continues_the_same_input_and_is_continued(
+    patterns: Any, other: Path, tmp_path: Path, phaseloom: Call
+) -> None:
+    """What was stopped after its first part is this run's own, with or without the flag."""
+    from phaseloom.compute.checkpoints import Checkpoints
+
+    out = tmp_path / "out"
+    given = ("peaks", patterns.file, *CALIBRATED[:-1], "--out", out)
+    assert phaseloom(*given).status == 0
+    again = phaseloom(*given, "--overwrite")
+    assert "kept from an earlier run: 3 stages" in again.out
+    called: list[str] = []
+    stages = Checkpoints(out / "results.zarr", before=lambda: called.append("cleared"))
+    parts = stages.parts("peaks", "register", "key")
+    assert parts.done() == []
+    assert called == []
+    import xarray as xr
+
+    parts.save(0, xr.Dataset({"a": ("x", [1])}))
+    assert called == ["cleared"]
+    assert Checkpoints(out / "results.zarr").parts("peaks", "register", "key").done() == [0]
+
+
+def test_a_map_of_components_is_not_replaced_by_one_of_patterns(
+    patterns: Any, cifs: Path, tmp_path: Path, phaseloom: Call
+) -> None:
+    out = tmp_path / "run"
+    assert phaseloom("peaks", patterns.file, *CALIBRATED, "--out", out).status == 0
+    store = out / "results.zarr" / "orientation"
+    assert phaseloom("index", out, "-p", cifs / "Au.cif", "--quiet").status == 0
+    metadata = json.loads((store / "zarr.json").read_text())
+    metadata["attributes"]["of_components"] = 3
+    (store / "zarr.json").write_text(json.dumps(metadata))
+    fault = phaseloom("index", out, "-p", cifs / "Au.cif").fault
+    assert "holds the orientation map of components by phaseloom cluster, which" in fault

@@ -1,13 +1,14 @@
 """The command line: ``phaseloom --help``.
 
 Every command turns its arguments into a recipe or a call of one function; nothing is imported
-before it is needed. Exit status: 0 done, 1 the input is at fault, 2 wrong usage,
-130 interrupted (run again to continue).
+before it is needed. Exit status: 0 done, 1 the input is at fault (also a number out of bounds),
+2 wrong usage (an unknown flag, a text for a number), 130 interrupted (run again to continue).
 """
 
 from __future__ import annotations
 
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -84,6 +85,10 @@ def main() -> None:
         try:
             with insisting_interrupts():
                 status = app(standalone_mode=False)
+        except BrokenPipeError:
+            # Whoever read the output has seen enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = 1
         except (InputError, MemoryError, OSError) as error:
             status = _fault(fault_of(error))
         except UnicodeEncodeError as error:

@@ -15,6 +15,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from phaseloom.cli import options
+from phaseloom.errors import InputError
 from phaseloom.methods import METHODS
 
 _HOW = {
@@ -96,7 +97,7 @@ def _run_function(method: str) -> Callable[..., None]:
     how = [_parameter(name) for name in _HOW if _applies(name, model)]
 
     def command(**arguments: Any) -> None:
-        from phaseloom.cli.running import run_and_answer
+        from phaseloom.cli.runs import run_and_answer
 
         files = arguments.get("file") or [None]
         given = {n: arguments[n] for n in ("device", "seed") if arguments.get(n) is not None}
@@ -114,8 +115,12 @@ def placed(recipes: list[Any], out: Path | None) -> list[Any]:
     """Recipes of one command with their folders: ``--out``, or one below it for each of several."""
     if len(recipes) == 1 or out is None:
         return recipes
-    inside = [recipe.model_copy(update={"out": None}) for recipe in recipes]
-    return [recipe.model_copy(update={"out": out / recipe.folder.name}) for recipe in inside]
+    return [
+        recipe
+        if isinstance(recipe, InputError)
+        else recipe.model_copy(update={"out": out / f"{recipe.input_name}-{recipe.method}"})
+        for recipe in recipes
+    ]
 
 
 def _request_function(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from phaseloom.cli import options
 from phaseloom.cli.built import placed, runs
-from phaseloom.cli.running import OUT, answer, closing, run_and_answer, running, say
+from phaseloom.cli.running import OUT, answer, closing, running, say
 from phaseloom.errors import InputError
+
+if TYPE_CHECKING:
+    from phaseloom.workflow.recipe import Recipe
 
 
 def info(
@@ -27,6 +30,11 @@ def info(
     from phaseloom.workflow.console import show_description
     from phaseloom.workflow.outcome import collected
 
+    if (file / "results.zarr").is_dir():
+        raise InputError(
+            "is a folder of results", "open its report.html, or export it (phaseloom export)",
+            source=file,
+        )  # fmt: skip
     with collected() as notes:
         facts = describe(read(file, detector=detector, entry=entry, partial=partial))
     how = {"as_json": as_json, "quiet": False}
@@ -42,10 +50,10 @@ def export(
 ) -> None:
     """Maps of a result for other programs: OIM, Channel 5, MTEX, orix, ImageJ, tables."""
     from phaseloom.workflow.export import export_results
-    from phaseloom.workflow.folder import add_files
+    from phaseloom.workflow.folder import note_files
 
     files = export_results(results, to, out)
-    add_files(results, files)
+    note_files(results, files)
     facts = {"folder": str(results), "files": [str(file) for file in files]}
 
     def show() -> None:
@@ -58,17 +66,25 @@ def export(
 @runs
 def run(recipe: options.Recipes, **arguments: Any) -> None:
     """Do what recipes say, one after the other; a finished run's recipe repeats it."""
+    from phaseloom.cli.runs import run_and_answer
     from phaseloom.workflow.recipe import read_recipe
 
     out, others = arguments["out"], {name: arguments[name] for name in ("device", "seed")}
     given = {name: value for name, value in others.items() if value is not None}
-    recipes = []
+    recipes: list[Recipe | InputError] = []
     for file in recipe:
-        todo = read_recipe(file)
-        unknown = sorted(set(given) - set(type(todo).model_fields))
-        if unknown:
-            raise InputError(f"a recipe for {todo.method} knows no --{unknown[0]}", "leave it out")
-        recipes.append(todo.model_copy(update=given | ({} if out is None else {"out": out})))
+        try:
+            todo = read_recipe(file)
+        except InputError as error:
+            if len(recipe) == 1:
+                raise
+            recipes.append(error)
+            continue
+        known = {name: value for name, value in given.items() if name in type(todo).model_fields}
+        if known != given and len(recipe) == 1:
+            unknown = next(name for name in given if name not in known)
+            raise InputError(f"a recipe for {todo.method} knows no --{unknown}", "leave it out")
+        recipes.append(todo.model_copy(update=known | ({} if out is None else {"out": out})))
     run_and_answer("run", placed(recipes, out), arguments)
 
 

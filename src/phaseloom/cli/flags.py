@@ -207,8 +207,6 @@ def _parameter(flag: Flag, *, several: bool) -> inspect.Parameter:
     if stated.argument:
         text = flag.field.description
         metavar = stated.form or None
-        if several and flag.entries is None:
-            metavar = f"{metavar}..."
         declared: Any = typer.Argument(metavar=metavar, help=text)
         default = inspect.Parameter.empty
     else:

@@ -21,7 +21,7 @@ def _method(name: str) -> str:
 
 # What to work on
 File = Annotated[Path, Argument(metavar="FILE", help="a stack, image, line scan, spectra or scan")]
-Recipes = Annotated[list[Path], Argument(metavar="RECIPE.toml...", help="phaseloom new prints one")]
+Recipes = Annotated[list[Path], Argument(metavar="RECIPE.toml", help="phaseloom new prints one")]
 Kind = Annotated[
     str,
     Argument(

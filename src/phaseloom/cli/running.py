@@ -7,12 +7,10 @@ import logging
 import math
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 
@@ -22,88 +20,9 @@ if TYPE_CHECKING:
     from phaseloom.compute.execution import Execution
     from phaseloom.compute.progress import Progress
     from phaseloom.workflow.outcome import Outcome
-    from phaseloom.workflow.recipe import Recipe
 
 OUT = Console()
 ERR = Console(stderr=True)
-
-
-def run_and_answer(command: str, recipes: list[Recipe], arguments: dict[str, Any]) -> None:
-    """Do what one recipe says, or several one after the other, and print the answer.
-
-    Parameters
-    ----------
-    command
-        Its name.
-    recipes
-        What to do.
-    arguments
-        How it is run: the command's parameters of :mod:`phaseloom.cli.options`.
-
-    Raises
-    ------
-    InputError
-        The only recipe failed.
-    typer.Exit
-        One of several failed: status 1.
-    """
-    from phaseloom.workflow.method import method_of
-    from phaseloom.workflow.run import run_recipe
-
-    with running(arguments) as execution:
-        overwrite = arguments["overwrite"]
-        if len(recipes) > 1:
-            _run_batch(command, recipes, execution, arguments)
-            return
-        outcome = run_recipe(recipes[0], execution, overwrite=overwrite)
-    answer(
-        command,
-        outcome.summary(),
-        arguments,
-        lambda: method_of(recipes[0].method).summary.show(outcome.facts, OUT),
-    )
-    if not arguments["as_json"] and not arguments["quiet"]:
-        closing(outcome)
-
-
-def _run_batch(
-    command: str, recipes: list[Recipe], execution: Execution, arguments: dict[str, Any]
-) -> None:
-    from rich.table import Table
-
-    from phaseloom.workflow.run import run_recipe
-
-    folders = [recipe.folder.resolve() for recipe in recipes]
-    for recipe in recipes:
-        if folders.count(recipe.folder.resolve()) > 1:
-            raise InputError(
-                f"several inputs have the folder of results {recipe.folder}",
-                "run them one by one, with another --out each",
-            )
-    table = Table("input", "folder", "result", "seconds")
-    runs: list[dict[str, Any]] = []
-    for number, recipe in enumerate(recipes, start=1):
-        name = ", ".join(file.name for file in recipe.inputs.values())
-        if not arguments["quiet"]:
-            ERR.print(f"{number} of {len(recipes)}: {escape(name)}", highlight=False)
-        begun = time.monotonic()
-        try:
-            outcome = run_recipe(recipe, execution, overwrite=arguments["overwrite"])
-            runs.append({"error": None, **outcome.summary()})
-            result = "done" if not outcome.notes else f"done, warnings: {len(outcome.notes)}"
-        except (InputError, MemoryError, OSError) as error:
-            sentence = fault_of(error)
-            show_error(sentence)
-            runs.append({"error": sentence, "method": recipe.method, "folder": str(recipe.folder),
-                         "files": [], "notes": []})  # fmt: skip
-            short = error.fault if isinstance(error, InputError) else sentence
-            result = f"[red]failed[/]: {escape(short)}"
-        seconds = f"{time.monotonic() - begun:.1f}"
-        table.add_row(escape(name), escape(str(recipe.folder)), result, seconds)
-    failed = sum(run["error"] is not None for run in runs)
-    answer(command, {"runs": runs, "failed": failed}, arguments, lambda: OUT.print(table))
-    if failed:
-        raise typer.Exit(1)
 
 
 def answer(
@@ -131,7 +50,9 @@ def answer(
 def closing(outcome: Outcome) -> None:
     """Say what was kept from an earlier run, and where the report lies."""
     if outcome.reused:
-        say(f"kept from an earlier run: {len(outcome.reused)} stages (--fresh computes them again)")
+        number = len(outcome.reused)
+        stages = "1 stage" if number == 1 else f"{number} stages"
+        say(f"kept from an earlier run: {stages} (--fresh computes them again)")
     say(f"report: {outcome.folder / 'report.html'}")
 
 

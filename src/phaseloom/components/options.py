@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -48,6 +48,8 @@ class Preparation(PatternOptions):
 
 class Factorisation(Options):
     """Number of components, and how they are fitted."""
+
+    renamed: ClassVar[dict[str, str]] = {"k_max": "components_max"}
 
     k: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = option(
         "auto", 'number of components, background included; "auto" finds it', flag="k"

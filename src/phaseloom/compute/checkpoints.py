@@ -102,7 +102,8 @@ class Checkpoints:
     protected
         By group, what would be at fault if its stages were computed again.
     before
-        Called once, before the first stage is written.
+        Called once, before the first stage or part of one is written: until then, nothing that is
+        there counts as this run's.
 
     Raises
     ------
@@ -208,6 +209,8 @@ class Checkpoints:
         if self.store is None:
             return Parts(None, key)
         folder = self._unfinished(group, name)
+        if self._before is not None:
+            return Parts(folder, f"{version('phaseloom')} {key}", before=self._begin)
         parts = Parts(folder, f"{version('phaseloom')} {key}")
         confined = self._fresh_groups is not None and _top(group) not in self._fresh_groups
         if self._forgotten is not None and not confined and folder not in self._forgotten:
@@ -245,8 +248,16 @@ class Checkpoints:
             warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
             zarr.consolidate_metadata(self.store, zarr_format=3)
 
+    def _begin(self) -> None:
+        """Something is there to be written."""
+        before, self._before = self._before, None
+        if before is not None:
+            before()
+
     def _is_fresh(self, group: str) -> bool:
         """Whether what an earlier run left of a group is not to be used."""
+        if self._before is not None:
+            return True
         return self._fresh and (self._fresh_groups is None or _top(group) in self._fresh_groups)
 
     def _unfinished(self, group: str, name: str) -> Path:
@@ -276,9 +287,7 @@ class Checkpoints:
 
         assert self.store is not None
         path = self.store / group
-        if self._before is not None:
-            self._before()
-            self._before = None
+        self._begin()
         if self._is_fresh(group):
             for old in (
                 [self.store]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from phaseloom.compute.checkpoints import Checkpoints
 from phaseloom.compute.device import Device
@@ -23,7 +23,7 @@ class ExecutionOptions(Options):
         None, "address of a dask.distributed cluster that works on the blocks: tcp://host:8786"
     )
     device: Device = option("auto", "where torch computes")
-    progress: Any = option(False, "True shows how far long work is")
+    progress: bool | Progress = option(False, "True shows how far long work is")
 
 
 @dataclass(frozen=True)

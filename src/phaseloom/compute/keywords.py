@@ -56,12 +56,10 @@ def takes_options(**models: type[BaseModel]) -> Callable[[Callable[..., R]], Cal
                 parts.setdefault(home[name], {})[name] = _python(given.pop(name))
             for part, model in taken.items():
                 options = parts.get(part, {})
-                if given.get(part) is None:
-                    given[part] = validated(model, options)
-                elif options:
+                whole = given.get(part)
+                if whole is not None and options:
                     raise InputError(f"{next(iter(options))} and {part} are both given")
-                if part == _EXECUTION:
-                    given[part] = _execution(given[part])
+                given[part] = _checked(part, model, options if whole is None else whole)
             return chain(*args, **given)
 
         keywords = [
@@ -74,7 +72,8 @@ def takes_options(**models: type[BaseModel]) -> Callable[[Callable[..., R]], Cal
             for name, field in model.model_fields.items()
         ]  # fmt: skip
         kept = [
-            p.replace(default=None) if name in taken else p for name, p in own.parameters.items()
+            p.replace(default=None, annotation=f"{p.annotation} | None") if name in taken else p
+            for name, p in own.parameters.items()
         ]
         positional = [p for p in kept if p.kind is not inspect.Parameter.KEYWORD_ONLY]
         named = [p for p in kept if p.kind is inspect.Parameter.KEYWORD_ONLY]
@@ -94,10 +93,17 @@ def _python(value: Any) -> Any:
     return value.item() if type(value).__module__ == "numpy" and value.ndim == 0 else value
 
 
-def _execution(given: Any) -> Any:
-    if isinstance(given, ExecutionOptions):
-        return Execution.of(given)
-    return given
+def _checked(name: str, model: type[BaseModel], given: Any) -> Any:
+    """The model, or the execution, that a caller means."""
+    wanted: type = Execution if name == _EXECUTION else model
+    if isinstance(given, wanted):
+        return given
+    if not isinstance(given, dict):
+        raise InputError(
+            f"{name} must be {wanted.__name__} or a dict of its options, not {given!r}"
+        )
+    options = validated(model, given)
+    return Execution.of(options) if isinstance(options, ExecutionOptions) else options
 
 
 _SLOT = re.compile(r"^(?P<indent> *)\*\*options\n(?:(?P=indent) +.*\n)*", re.MULTILINE)

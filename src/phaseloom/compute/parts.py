@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,19 +29,24 @@ class Parts:
         Where they lie; None keeps nothing.
     key
         Fingerprint of all that the parts depend on: those of another key are removed.
+    before
+        Called before a part is saved; what lies in the folder until then is not this stage's.
     """
 
-    def __init__(self, folder: Path | None, key: str) -> None:
+    def __init__(
+        self, folder: Path | None, key: str, *, before: Callable[[], None] | None = None
+    ) -> None:
         self._folder = folder
         self._key = key
-        if folder is not None and folder.is_dir():
+        self._before = before
+        if folder is not None and folder.is_dir() and before is None:
             known = folder / _KEY
             if not known.is_file() or known.read_bytes() != key.encode():
                 self.remove()
 
     def done(self) -> list[int]:
         """Indices of the parts that are there and whole, ascending; damaged ones are removed."""
-        if self._folder is None:
+        if self._folder is None or self._before is not None:
             return []
         whole = []
         for file in _files(self._folder):
@@ -58,6 +64,9 @@ class Parts:
         """Keep a part: arrays with dimensions and coordinates, JSON-able attributes."""
         if self._folder is None:
             return
+        if self._before is not None:
+            self._before()
+            self._before = None
         self._folder.mkdir(parents=True, exist_ok=True)
         known = self._folder / _KEY
         if not known.is_file():

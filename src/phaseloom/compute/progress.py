@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import AbstractContextManager, contextmanager
+from threading import Event, Thread
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -94,27 +95,39 @@ class Lines(Progress):
     @contextmanager
     def task(self, label: str, total: int | None) -> Iterator[Advance]:
         """Work that takes longer than a while says how far it is."""
-        begun = last = time.monotonic()
-        done = printed = 0
+        begun = time.monotonic()
+        done = lines = 0
+        ended = Event()
 
         def advance(amount: int) -> None:
-            nonlocal last, done, printed
+            nonlocal done
             done += amount
-            now = time.monotonic()
-            if now - last >= self._every:
-                last, printed = now, done
-                self._print(label, done, total, now - begun)
 
-        yield advance
-        if last > begun and done > printed:
+        def watch() -> None:
+            nonlocal lines
+            while not ended.wait(self._every):
+                lines += 1
+                self._print(label, done, total, time.monotonic() - begun)
+
+        # A thread of its own: also work that compiles first, or has one long step, says something.
+        watching = Thread(target=watch, daemon=True)
+        watching.start()
+        try:
+            yield advance
+        finally:
+            ended.set()
+            watching.join()
+        if lines:
             self._print(label, done, total, time.monotonic() - begun)
 
     def _print(self, label: str, done: int, total: int | None, seconds: float) -> None:
-        rate = done / seconds
+        rate = done / max(seconds, 1e-9)
         text = f"{label}: {done:,}" if total is None else f"{label}: {done:,} of {total:,}"
-        text += f", {rate:.3g}/s"
-        if total is not None and done:
-            text += f", {max(0.0, (total - done) / rate):.0f} s left"
+        text += f" after {seconds:.0f} s"
+        if done:
+            text += f", {rate:.3g}/s"
+        if total is not None and 0 < done < total:
+            text += f", {(total - done) / rate:.0f} s left"
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

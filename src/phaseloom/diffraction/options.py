@@ -23,16 +23,16 @@ def pair(value: Any) -> Any:
     ValueError
         The text has another form.
     """
-    if isinstance(value, str) and value != "auto":
-        parts = re.split(r"\s*[,x×]\s*", value.strip())
-        try:
-            numbers = tuple(float(part) for part in parts)
-        except ValueError:
-            numbers = ()
-        if len(numbers) != 2:
-            raise ValueError(f"{value!r} is not of the form ROWS,COLUMNS")
-        return tuple(int(number) if number.is_integer() else number for number in numbers)
-    return tuple(value) if isinstance(value, list) or hasattr(value, "tolist") else value
+    if value is None or (isinstance(value, str) and value == "auto"):
+        return value
+    parts: Any = re.split(r"\s*[,x×]\s*", value.strip()) if isinstance(value, str) else value
+    try:
+        numbers = tuple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != 2:
+        raise ValueError(f"{value!r} is not of the form ROWS,COLUMNS")
+    return tuple(int(number) if number.is_integer() else number for number in numbers)
 
 
 class DetectorCorrection(Options):

@@ -113,7 +113,9 @@ def index(
         _check_counts(patterns)
         thickness = matching.thickness
         physics = first_physics(peaks, library, k_min=k_min, thickness=thickness)
-        physics = estimate(patterns, library, physics, thickness=thickness, seed=seed)
+        # The first patterns that are solved compile what solves them.
+        for _ in execution.progress.track([None], "fitting thickness and errors"):
+            physics = estimate(patterns, library, physics, thickness=thickness, seed=seed)
         solved = _all_blocks(patterns, library, physics, key, matching, execution)
         return orientation_maps(
             peaks, patterns, solved, library, physics,

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,16 +51,26 @@ def check_folder_of(file: Path) -> None:
         raise InputError("its folder does not exist", "create it first", source=file)
 
 
+Clear = Callable[[], None] | None
+"""What removes other results of a folder, where there are some that may be removed."""
+
+
 @contextmanager
-def results_folder(recipe: Recipe, *, overwrite: bool = False) -> Iterator[Path]:
-    """The folder of a recipe's results, for one run alone while inside.
+def results_folder(recipe: Recipe, *, overwrite: bool = False) -> Iterator[Clear]:
+    """Keep the folder of a recipe's results for one run alone while inside.
 
     Parameters
     ----------
     recipe
         What is to be done.
     overwrite
-        The folder may hold results of another input or method: :func:`clear` removes them.
+        The folder may hold results of another input or method.
+
+    Yields
+    ------
+    callable or None
+        Where there are such results, what removes them, all of them and nothing else. It is to be
+        called when the run has something to write: one that fails before loses nothing.
 
     Raises
     ------
@@ -73,24 +84,34 @@ def results_folder(recipe: Recipe, *, overwrite: bool = False) -> Iterator[Path]
     with _locked(folder):
         if recipe.beside:
             _join(folder, recipe)
-        elif not overwrite:
+            yield None
+            return
+        try:
             _claim(folder, recipe, inputs)
-        yield folder
+        except InputError:
+            if not overwrite:
+                raise
+            yield partial(_clear, folder, recipe, inputs)
+        else:
+            yield None
 
 
-def clear(folder: Path, recipe: Recipe) -> None:
-    """Remove what earlier runs left in a folder, and nothing else, and note what it will hold.
-
-    Called when the first stage of a run that may overwrite is there to be written: a run that
-    fails before loses nothing.
-    """
-    inputs = _inputs(recipe)
+def _clear(folder: Path, recipe: Recipe, inputs: dict[str, dict[str, str]]) -> None:
+    """Remove what earlier runs left in a folder, and note what it will hold."""
     _remove_results(folder, recipe, _read(folder))
     _write(folder, _Record(inputs, [recipe.method], [], finished=False))
 
 
+def note_files(folder: Path, files: Iterable[Path]) -> None:
+    """Note files that were written to a folder of results, unless a run is at work there."""
+    if not _holds_results(folder):
+        return
+    with suppress(InputError, OSError), _locked(folder):
+        add_files(folder, files)
+
+
 def add_files(folder: Path, files: Iterable[Path], *, finished: bool = False) -> None:
-    """Note files that were written to a folder of results, so that they can be removed with it.
+    """Note files that a run has written to its folder, so that they can be removed with it.
 
     Parameters
     ----------
@@ -128,13 +149,14 @@ class _Record(NamedTuple):
     """What a folder says is in it: inputs by name, methods, files that were written.
 
     ``finished`` is False while a run writes, and stays so when it is killed: then ``files`` lacks
-    some.
+    some. ``earlier``: an earlier version made them, and said less.
     """
 
     inputs: dict[str, dict[str, str]]
     methods: list[str]
     files: list[str]
     finished: bool
+    earlier: bool = False
 
 
 def _claim(folder: Path, recipe: Recipe, inputs: dict[str, dict[str, str]]) -> None:
@@ -166,9 +188,13 @@ def _check(
         return
     names = {entry["file"] for entry in inputs.values()}
     same_name = names & {entry["file"] for entry in record.inputs.values()}
-    changed = " (another file of that name, or its content has changed)"
+    why = ""
+    if record.earlier:
+        why = ", made by an earlier version"
+    elif same_name and not there & given:
+        why = " (another file of that name, or its content has changed)"
     raise InputError(
-        f"holds {_content(record)}{changed if same_name and not there & given else ''}",
+        f"holds {_content(record)}{why}",
         "give another --out, or --overwrite to remove what is there",
         source=folder,
     )
@@ -215,7 +241,7 @@ def _derived(folder: Path) -> _Record:
         # Beside the scan, its crystals and images are named; beside stacks, the references.
         if name == "scan" or ("stxm" in methods and name != "references")
     }
-    return _Record(inputs, methods, [], finished=False)
+    return _Record(inputs, methods, [], finished=False, earlier=True)
 
 
 def _holds_results(folder: Path) -> bool:
@@ -265,7 +291,8 @@ def _read(folder: Path) -> _Record | None:
 
 def _write(folder: Path, record: _Record) -> None:
     unfinished = folder / f".{_RECORD}.part"
-    text = json.dumps(record._asdict(), indent=2, ensure_ascii=False) + "\n"
+    content = {name: value for name, value in record._asdict().items() if name != "earlier"}
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
     unfinished.replace(folder / _RECORD)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phaseloom.compute.execution import Execution
 from phaseloom.errors import InputError
-from phaseloom.workflow.folder import add_files, clear, protected_groups, results_folder
+from phaseloom.workflow.folder import Clear, add_files, protected_groups, results_folder
 from phaseloom.workflow.log import logged
 from phaseloom.workflow.method import Computed, Method, method_of
 from phaseloom.workflow.outcome import Outcome, collected, stated, write_tables
@@ -53,13 +52,14 @@ def run_recipe(
             "--scheduler is for scans of diffraction patterns",
             "phase maps of stacks are made in this process: leave it out",
         )
-    recipe = recipe.model_copy(update={"out": recipe.folder})
+    folder = recipe.folder
+    recipe = recipe.model_copy(update={"out": folder})
     with (
-        results_folder(recipe, overwrite=overwrite) as folder,
+        results_folder(recipe, overwrite=overwrite) as clear,
         logged(folder, recipe, execution),
         collected() as notes,
     ):
-        execution = _in_folder(execution, recipe, method, folder, overwrite=overwrite)
+        execution = _in_folder(execution, recipe, method, clear)
         computed = method.compute(recipe, execution, truth)
         results = _finished(computed, recipe, execution)
         tables = method.tables(results, recipe)
@@ -74,22 +74,18 @@ def run_recipe(
         return Outcome(folder, results, tables, facts, files, notes, reused)
 
 
-def _in_folder(
-    execution: Execution, recipe: Recipe, method: Method, folder: Path, *, overwrite: bool
-) -> Execution:
+def _in_folder(execution: Execution, recipe: Recipe, method: Method, clear: Clear) -> Execution:
     """The execution with the folder's checkpoints; peaks that are the input stay as they are."""
     from phaseloom.compute.checkpoints import Checkpoints
 
-    groups = method.groups_made(folder) if recipe.beside else None
-    anew = overwrite and not recipe.beside
     return replace(
         execution,
         checkpoints=Checkpoints(
-            folder / "results.zarr",
-            fresh=execution.fresh or anew,
-            groups=groups,
-            protected={} if anew else protected_groups(folder, recipe),
-            before=partial(clear, folder, recipe) if anew else None,
+            recipe.folder / "results.zarr",
+            fresh=execution.fresh,
+            groups=method.groups_made(recipe.folder) if recipe.beside else None,
+            protected={} if clear else protected_groups(recipe.folder, recipe),
+            before=clear,
         ),
         device=getattr(recipe, "device", execution.device),
     )

@@ -145,7 +145,7 @@ def test_a_folder_of_peaks_gets_the_components_beside_them(
     assert 'method = "peaks"' in (folder / "recipe.toml").read_text("utf-8")
     assert 'method = "cluster"' in (folder / "cluster.toml").read_text("utf-8")
     kept = phaseloom("run", folder / "cluster.toml")
-    assert "kept from an earlier run: 1 stages" in kept.out
+    assert "kept from an earlier run: 1 stage " in kept.out
     fresh = phaseloom("cluster", folder, "--fresh")
     assert "kept" not in fresh.out
     xr.testing.assert_identical(opened(folder)["peaks"].to_dataset(), before.to_dataset())
@@ -191,7 +191,7 @@ def test_other_methods_are_kept_beside(
     assert tree["agreement_of_methods"].dims == ("method", "method_2")
     fewer = phaseloom(*arguments, "--compare", "kmeans")
     assert "agreement with kmeans" in fewer.out
-    assert "kept from an earlier run: 1 stages" in fewer.out, "the components"
+    assert "kept from an earlier run: 1 stage " in fewer.out, "the components"
     assert set(opened(tmp_path)["components"].children) == {"kmeans"}
     phaseloom(*arguments, "--quiet")
     alone = opened(tmp_path)["components"]

@@ -116,7 +116,11 @@ def read_calibration(path: str | PathLike[str]) -> Calibration:
         distortion = ((float(a), float(b)), (float(c), float(d)))
         return Calibration(distortion=distortion, **numbers)
     except OSError as error:
-        raise InputError("the calibration cannot be read", str(error), source=path) from error
+        raise InputError(
+            f"the calibration cannot be read ({error.strerror})",
+            "phaseloom calibrate makes one",
+            source=path,
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"this is not a calibration ({error})", "write one with to_toml", source=path

@@ -18,7 +18,7 @@ from phaseloom.workflow.components.recipe import ComponentsRecipe
 from phaseloom.workflow.method import Computed
 from phaseloom.workflow.orientation.crystal_input import crystals_of
 from phaseloom.workflow.orientation.run import GROUP as PAINTED
-from phaseloom.workflow.orientation.run import true_orientations
+from phaseloom.workflow.orientation.run import of_components, true_orientations
 from phaseloom.workflow.orientation.tables import THRESHOLD, grains_of
 from phaseloom.workflow.outcome import earlier, timed
 
@@ -39,8 +39,8 @@ def compute_components(
     Of the truth ``grain``, ``grain_2`` (y, x; −1 none) and ``overlap`` are kept beside the labels
     as ``true_…``; with crystals also ``phase`` and ``rotation``.
     """
-    painted = _of_components(recipe.folder)
-    if recipe.crystal and painted is False:
+    painted = of_components(recipe.folder)
+    if recipe.crystal and recipe.beside and painted is False:
         raise InputError(
             "holds the orientation map of phaseloom index, which that of the components would "
             "replace",
@@ -50,6 +50,7 @@ def compute_components(
     crystals = crystals_of(recipe.crystal)
     source = source_of(recipe, crystals, execution)
     groups, attributes = _components(recipe, source, truth, execution)
+    kept = f"{GROUP}: cluster" in execution.checkpoints.reused
     inputs = dict(source.inputs)
     if crystals:
         groups |= _orientations(recipe, source, groups[f"/{GROUP}"], crystals, truth, execution)
@@ -59,13 +60,14 @@ def compute_components(
         inputs,
         attributes={GROUP: attributes},
         stated=(GROUP, PAINTED) if crystals else (GROUP,),
-        owned=(GROUP, PAINTED) if crystals or painted else (GROUP,),
+        # A map of components that are not those of this run would be of nothing.
+        owned=(GROUP, PAINTED) if crystals or (painted and not kept) else (GROUP,),
     )
 
 
 def groups_made(folder: Path) -> Sequence[str]:
     """What ``--fresh`` computes again beside registered peaks."""
-    return (GROUP, PAINTED) if _of_components(folder) else (GROUP,)
+    return (GROUP, PAINTED) if of_components(folder) else (GROUP,)
 
 
 def _components(
@@ -163,10 +165,3 @@ def _truth(data: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
 
 def _merged(data: xr.Dataset, more: xr.Dataset) -> xr.Dataset:
     return data.merge(more, combine_attrs="override")
-
-
-def _of_components(folder: Path) -> bool | None:
-    """Whether an orientation map of the folder is one of components; None: there is no map."""
-    if not (folder / "results.zarr" / PAINTED / "zarr.json").is_file():
-        return None
-    return bool(earlier(folder, PAINTED, ("of_components",)))

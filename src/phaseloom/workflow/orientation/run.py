@@ -12,14 +12,14 @@ import xarray as xr
 from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.crystals import to_json
-from phaseloom.errors import fault_of
+from phaseloom.errors import InputError, fault_of
 from phaseloom.workflow.export import export_results
 from phaseloom.workflow.method import Computed
 from phaseloom.workflow.orientation.crystal_input import crystals_of
 from phaseloom.workflow.orientation.recipe import OrientationRecipe
 from phaseloom.workflow.orientation.sample import check_patterns
 from phaseloom.workflow.orientation.tables import THRESHOLD, grains_of
-from phaseloom.workflow.outcome import timed
+from phaseloom.workflow.outcome import earlier, timed
 from phaseloom.workflow.peaks.input import Found, peaks_of_folder, peaks_of_scan
 from phaseloom.workflow.peaks.recipe import is_registered
 
@@ -39,6 +39,13 @@ def compute_orientations(
     folder that this left. Of the truth ``phase`` (y, x; −1 none) and ``rotation`` (y, x,
     quaternion) are kept beside the map as ``true_phase`` and ``true_rotation``.
     """
+    if recipe.beside and of_components(recipe.folder):
+        raise InputError(
+            "holds the orientation map of components by phaseloom cluster, which that of the "
+            "patterns would replace",
+            "give another --out",
+            source=recipe.folder,
+        )
     crystals = crystals_of(recipe.crystal)
     k_max = recipe.matching.k_max
     if is_registered(recipe.scan.file):
@@ -65,6 +72,13 @@ def write_exports(recipe: OrientationRecipe, results: xr.DataTree) -> Sequence[P
     """The files for other programs that a recipe asks for."""
     del results
     return [file for to in recipe.export for file in export_results(recipe.folder, to)]
+
+
+def of_components(folder: Path) -> bool | None:
+    """Whether an orientation map of the folder is one of components; None: there is no map."""
+    if not (folder / "results.zarr" / GROUP / "zarr.json").is_file():
+        return None
+    return bool(earlier(folder, GROUP, ("of_components",)))
 
 
 def _indexed(

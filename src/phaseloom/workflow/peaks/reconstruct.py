@@ -10,7 +10,7 @@ import numpy as np
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
-from phaseloom.workflow.folder import add_files
+from phaseloom.workflow.folder import note_files
 from phaseloom.workflow.peaks.recipe import ReconstructionRequest
 
 _DTYPES = {"blo": np.uint8, "tif": np.uint16}
@@ -99,7 +99,7 @@ def write_reconstruction(
         title=str(data.attrs.get("title", "")),
     )
     files = [target] if target.is_file() else [f for f in target.rglob("*") if f.is_file()]
-    add_files(request.folder, files)
+    note_files(request.folder, files)
     return {
         "file": str(target),
         "patterns": drawn.scan_shape[0] * drawn.scan_shape[1],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,8 @@ _NAME = r"^([^./\\_]|_[^_/\\])[^/\\]*$"
 
 class StackFile(Options):
     """A stack of X-ray images, and how its file is read."""
+
+    renamed: ClassVar[dict[str, str]] = {"region": "entry"}
 
     file: InputFile = option(
         description="the stack: NXstxm, SDF .hdr, aXis2000, .txrm, TIFF …",
@@ -87,7 +89,7 @@ class StxmRecipe(Recipe):
     )
     stack: tuple[Stack, ...] = option(
         description="a stack, or several that share a latent space",
-        form="[NAME=]STACK...",
+        form="[NAME=]STACK",
         argument=True,
         key="name",
         min_length=1,

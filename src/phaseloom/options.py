@@ -200,6 +200,6 @@ def _place(location: tuple[int | str, ...]) -> str:
     for part in location:
         if isinstance(part, int):
             names[-1] = f"{names[-1]} {part + 1}"
-        elif not part.endswith(("float", "-int", "]")):
+        elif not part.endswith(("float", "-int", "bool", "]")):
             names.append(part)
     return ".".join(names)

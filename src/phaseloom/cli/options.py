@@ -10,7 +10,9 @@ from typer import Argument, Option
 RUNNING = "Running"
 
 # What to work on
-File = Annotated[Path, Argument(metavar="FILE", help="a stack, image, line scan, spectra or scan")]
+File = Annotated[
+    Path, Argument(metavar="FILE", help="a stack, image, line scan, spectra, scan or CIF")
+]
 Recipes = Annotated[list[Path], Argument(metavar="RECIPE.toml...", help="phaseloom new prints one")]
 Kind = Annotated[
     Literal["stxm", "peaks", "index", "cluster"],

@@ -123,11 +123,13 @@ class Crystal:
         ):
             structure.addNewAtom(element, xyz, occupancy=float(occupancy), Uisoequiv=float(u))
         standard = point_group(standard_operations(self.space_group).unique_turns)
-        agree = self.point_group in ("", standard)
+        group = self.point_group
+        agree = group in ("", standard)
         return Phase(
             name=self.name,
             space_group=self.space_group if agree else None,
-            point_group=None if agree else self.point_group,
+            # orix has a symbol for every direction of the only axis.
+            point_group=None if agree else {"2": "112", "m": "11m"}.get(group, group),
             structure=structure,
         )
 

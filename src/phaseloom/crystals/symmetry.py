@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -122,15 +123,26 @@ def point_group(turns: NDArray[np.int64]) -> str:
     turns
         (n, 3, 3), rotation parts of all operations, each once.
     """
-    import spglib
+    return _point_groups().get(_kinds_of_turns(turns), "")
 
-    with quiet_spglib():
-        try:
-            found = spglib.get_pointgroup(np.asarray(turns, dtype=np.intc))
-        except spglib_errors():
-            found = None
-    symbol = "" if found is None else str(found[0]).strip()
-    return {"-62m": "-6m2"}.get(symbol, symbol)
+
+def _kinds_of_turns(turns: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
+    """How many operations there are of every determinant and trace: the 32 classes differ."""
+    signs = np.rint(np.linalg.det(turns)).astype(int)
+    kinds = Counter(zip(signs.tolist(), np.trace(turns, axis1=1, axis2=2).tolist(), strict=True))
+    return tuple(sorted((sign, int(trace), count) for (sign, trace), count in kinds.items()))
+
+
+@cache
+def _point_groups() -> dict[tuple[tuple[int, int, int], ...], str]:
+    import gemmi
+
+    symbols: dict[tuple[tuple[int, int, int], ...], str] = {}
+    for number in range(1, 231):
+        symbol = gemmi.find_spacegroup_by_number(number).point_group_hm().replace(" ", "")
+        turns = standard_operations(number).unique_turns
+        symbols.setdefault(_kinds_of_turns(turns), {"-62m": "-6m2"}.get(symbol, symbol))
+    return symbols
 
 
 def spglib_errors() -> tuple[type[Exception], ...]:

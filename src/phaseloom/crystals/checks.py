@@ -232,7 +232,7 @@ def composition(crystal: Crystal) -> dict[str, float]:
     return counts
 
 
-def formula_fault(crystal: Crystal, block: Block) -> str:
+def formula_fault(crystal: Crystal, block: Block, *, exact: bool = False) -> str:
     """How the atoms of a cell differ from the file's formula and Z, or "".
 
     Parameters
@@ -241,6 +241,8 @@ def formula_fault(crystal: Crystal, block: Block) -> str:
         The cell.
     block
         Of the CIF file.
+    exact
+        Whether a formula of the whole cell beside a Z, as some programs write it, is a fault.
     """
     stated = formula(block.text("_chemical_formula_sum"))
     if stated is None:
@@ -249,8 +251,8 @@ def formula_fault(crystal: Crystal, block: Block) -> str:
     units = number(block.text("_cell_formula_units_z"))
     heavy = {e: n for e, n in stated.items() if e != "H"} or stated
     ratio = sum(counts.get(e, 0.0) for e in heavy) / sum(heavy.values())
-    # Some programs write the formula of the whole cell beside a Z.
-    for z in dict.fromkeys((units or round(ratio, 6), 1.0)):
+    possible = [units or round(ratio, 6)] + [1.0] * (not exact)
+    for z in dict.fromkeys(possible):
         wrong = _unlike(counts, stated, z)
         if not wrong:
             return ""

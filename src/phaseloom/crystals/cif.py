@@ -16,7 +16,7 @@ from phaseloom.crystals.cif_atoms import has_atoms, read_sites
 from phaseloom.crystals.cif_text import Block, read_blocks
 from phaseloom.crystals.settings import Setting, Statement, contradiction, stated
 from phaseloom.crystals.structure import Crystal, Site, aligned_lattice, expanded
-from phaseloom.crystals.symmetrise import TOLERANCE, found_symmetry
+from phaseloom.crystals.symmetrise import MOST_ATOMS, TOLERANCE, found_symmetry
 from phaseloom.crystals.symmetry import standard_operations
 from phaseloom.errors import InputError, InputWarning
 
@@ -113,7 +113,8 @@ def reading(path: Path) -> Reading:
     for statement in statements:
         cells = [filled_cell(parameters, s.operations) for s in statement.settings]
         settings = zip(statement.settings, cells, strict=True)
-        fitting.append([(s, cell) for s, cell in settings if cell is not None])
+        fits = [(s, cell) for s, cell in settings if cell is not None]
+        fitting.append([(s, cell) for s, cell in fits if s.usual] or fits)
     taken = next((i for i, settings in enumerate(fitting) if settings), None)
     if taken is None or (taken > 0 and statements[0].kind in ("operations", "hall")):
         raise _no_fit(parameters, statements[0], path)
@@ -126,6 +127,16 @@ def reading(path: Path) -> Reading:
     chosen, why = _best(options, block)
     chosen, larger = _completed(chosen, statements, block, sites, path)
     notes += [*why, *larger]
+    if not chosen.setting.usual:
+        notes.append(
+            f"its {chosen.setting.source} usually means other axes, which the cell does not have: "
+            f"{chosen.setting.title} is taken"
+        )
+    if unknown and statements[taken].kind == "number":
+        notes.append(
+            f"{chosen.setting.title}, the standard setting of its number, is taken: axes and "
+            "origin may be others"
+        )
     for number, statement in enumerate(statements):
         if number < taken:
             first = statement.settings[0]
@@ -200,10 +211,13 @@ def _option(
     return _Option(setting, *checks.without_duplicates(crystal, path))
 
 
-def _faults(option: _Option, block: Block) -> int:
-    """How many checks speak against a setting."""
-    faults = (checks.distance_fault(option.crystal), checks.formula_fault(option.crystal, block))
-    return sum(bool(fault) for fault in faults)
+def _faults(option: _Option, block: Block) -> list[str]:
+    """What speaks against a setting."""
+    faults = (
+        checks.distance_fault(option.crystal),
+        checks.formula_fault(option.crystal, block, exact=True),
+    )
+    return [fault for fault in faults if fault]
 
 
 def _best(options: list[_Option], block: Block) -> tuple[_Option, list[str]]:
@@ -214,7 +228,11 @@ def _best(options: list[_Option], block: Block) -> tuple[_Option, list[str]]:
     """
     if len(options) == 1:
         return options[0], []
-    ranks = [(_faults(option, block), len(option.crystal.elements)) for option in options]
+    faults = [_faults(option, block) for option in options]
+    ranks = [
+        (len(fault), len(option.crystal.elements))
+        for fault, option in zip(faults, options, strict=True)
+    ]
     best = min(range(len(options)), key=lambda i: ranks[i])
     chosen = options[best]
     ties = [o for o, rank in zip(options, ranks, strict=True) if rank == ranks[best]]
@@ -227,9 +245,14 @@ def _best(options: list[_Option], block: Block) -> tuple[_Option, list[str]]:
         )
         return chosen, [note]
     if best > 0 and ranks[best] != ranks[0]:
+        other = options[0].setting.name
+        reason = f"with {ranks[best][1]} atoms in the cell ({other}: {ranks[0][1]})"
+        if ranks[best][0] != ranks[0][0]:
+            against = next(fault for fault in faults[0] if fault not in faults[best])
+            reason = f"as with {other} {against}"
         note = (
-            f"its {chosen.setting.source} leaves the setting open: {chosen.setting.name} is taken, "
-            f"with {ranks[best][1]} atoms in the cell ({options[0].setting.name}: {ranks[0][1]})"
+            f"its {chosen.setting.source} leaves the setting open: {chosen.setting.name} is "
+            f"taken, {reason}"
         )
         return chosen, [note]
     return chosen, []
@@ -263,7 +286,7 @@ def _completed(
             except InputError:
                 continue
             same = len(whole.crystal.elements) == len(chosen.crystal.elements)
-            if same or _faults(whole, block) < _faults(chosen, block):
+            if same or len(_faults(whole, block)) < len(_faults(chosen, block)):
                 note = (
                     f"it lists {len(listed)} of the {len(setting.operations.keys)} operations of "
                     f"{setting.title}, which its {setting.source} means: all are taken"
@@ -274,6 +297,15 @@ def _completed(
 
 def _symmetrised(crystal: Crystal, setting: Setting) -> tuple[Crystal, Setting, str]:
     """The crystal with the symmetry of its atoms, and the sentence on it."""
+    if len(crystal.elements) > MOST_ATOMS:
+        return (
+            crystal,
+            setting,
+            (
+                f"the file declares no symmetry (P 1), and none is looked for in more than "
+                f"{MOST_ATOMS} atoms"
+            ),
+        )
     found = found_symmetry(crystal)
     if found is None:
         return (

@@ -155,7 +155,7 @@ def _fractional(
     except np.linalg.LinAlgError as error:
         fault = "its matrix of Cartesian coordinates has no inverse"
         raise InputError(fault, "give _atom_site_fract_x, y and z", source=path) from error
-    turned = matrix.T @ np.linalg.inv(lattice)
+    turned = matrix @ np.linalg.inv(lattice.T)
     if np.abs(turned @ turned.T - np.eye(3)).max() > 0.01:
         raise InputError(
             "its matrix of Cartesian coordinates is not that of its cell",

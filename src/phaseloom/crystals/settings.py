@@ -48,6 +48,8 @@ class Setting(NamedTuple):
     """Extended Hermann–Mauguin name, "" where the tables do not list the setting."""
     source: str
     """What it follows from, such as "name 'P b n m'"."""
+    usual: bool = True
+    """Not one that is thought of only where the usual ones do not fit the cell."""
 
     @property
     def title(self) -> str:
@@ -209,7 +211,7 @@ def _by_name(text: str, code: str) -> tuple[Setting, ...]:
     source = f"name {text!r}"
     stem, extension = _without_extension(" ".join(text.replace("_", "").split()))
     extension = extension or {"1": "1", "2": "2", "h": "H", "r": "R"}.get(code.lower(), "")
-    if not re.fullmatch(r"[-\w/ ]{1,40}", stem):
+    if not re.fullmatch(r"[-\w/ ()]{1,40}", stem):
         return ()
     found: Any = gemmi.find_spacegroup_by_name(stem)
     if found is None:
@@ -224,7 +226,7 @@ def _by_name(text: str, code: str) -> tuple[Setting, ...]:
         if group.hm == found.hm:
             settings.append(_setting(group, source))
         elif short and 3 <= found.number <= 15 and _meant(group.hm) == _meant(found.hm):
-            others.append(_setting(group, source))
+            others.append(_setting(group, source, usual=False))
     if not settings and extension:
         # An extension that the group does not have says nothing.
         return _by_name(stem, "")
@@ -283,8 +285,12 @@ def _by_number(text: str, code: str) -> tuple[Setting, ...]:
     coded = [g for g in of_number if code and code.lower() in (g.qualifier, g.ext.lower())]
     standard = gemmi.find_spacegroup_by_number(number)
     same = coded or [group for group in of_number if group.hm == standard.hm]
-    return tuple(_setting(group, source) for group in same)
+    # Monoclinic groups in the first cell choice of another axis.
+    others = [g for g in of_number if not coded and g.qualifier in ("c", "c1", "a", "a1")]
+    settings = [_setting(group, source) for group in same]
+    return (*settings, *(_setting(group, source, usual=False) for group in others))
 
 
-def _setting(group: Any, source: str) -> Setting:
-    return Setting(from_gemmi(group.operations()), group.number, str(group.xhm()), source)
+def _setting(group: Any, source: str, *, usual: bool = True) -> Setting:
+    operations = from_gemmi(group.operations())
+    return Setting(operations, group.number, str(group.xhm()), source, usual)

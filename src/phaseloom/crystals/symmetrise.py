@@ -24,7 +24,7 @@ from phaseloom.crystals.symmetry import (
 TOLERANCE = 0.01
 """Å by which atoms and edges may miss their symmetry."""
 
-_MOST_ATOMS = 3000
+MOST_ATOMS = 1000
 """Of a larger cell no symmetry is looked for."""
 
 _TOGETHER = 1e-3
@@ -51,7 +51,7 @@ def found_symmetry(crystal: Crystal) -> tuple[Crystal, Setting] | None:
     """
     import spglib
 
-    if not 0 < len(crystal.elements) <= _MOST_ATOMS:
+    if not 0 < len(crystal.elements) <= MOST_ATOMS:
         return None
     owners, kinds, contents = _kinds(crystal)
     firsts = np.array([np.flatnonzero(owners == site)[0] for site in range(len(kinds))])

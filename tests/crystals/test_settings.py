@@ -132,17 +132,17 @@ def test_names_as_databases_write_them(
 @pytest.mark.parametrize(
     ("lines", "cell", "atoms", "count", "note"),
     [
-        (name("F m -3 m") + ["_symmetry_Int_Tables_number 221"], CUBIC, GOLD, 4,
+        ([*name("F m -3 m"), "_symmetry_Int_Tables_number 221"], CUBIC, GOLD, 4,
          "its number 221 means P m -3 m"),
-        (name("F m -3 m") + ["_symmetry_Int_Tables_number 47"], (4, 5, 6, 90, 90, 90), GOLD, 1,
+        ([*name("F m -3 m"), "_symmetry_Int_Tables_number 47"], (4, 5, 6, 90, 90, 90), GOLD, 1,
          "whose symmetry the cell does not have: P m m m"),
         (name("P n m a") + operations(gemmi.SpaceGroup("P b n m")), (5.38, 5.44, 7.64, 90, 90, 90),
          ["Ca Ca -.00676 .03602 .25 .01"], 4, "its list of symmetry operations P b n m"),
-        (name("F m -3 m") + ["_chemical_formula_sum Au", "_cell_formula_units_Z 4", "loop_",
-         "_symmetry_equiv_pos_as_xyz", "x,y,z"], CUBIC, GOLD, 4, "lists 1 of the 192 operations"),
+        ([*name("F m -3 m"), "_chemical_formula_sum Au", "_cell_formula_units_Z 4", "loop_",
+          "_symmetry_equiv_pos_as_xyz", "x,y,z"], CUBIC, GOLD, 4, "lists 1 of the 192 operations"),
         (name("F d -3 m"), (5.43,) * 3 + (90,) * 3, ["Si1 Si .125 .125 .125 .01"], 8,
          "leaves the setting open: F d -3 m:2 is taken, with 8 atoms"),
-        (name("F foo") + ["_space_group_IT_number 225"], CUBIC, GOLD, 4, "'F foo' is not known"),
+        ([*name("F foo"), "_space_group_IT_number 225"], CUBIC, GOLD, 4, "'F foo' is not known"),
         (["_space_group_name_Hall '-F foo'", *name("F m -3 m")], CUBIC, GOLD, 4, "Hall symbol"),
         (["_space_group_IT_number 14"], (7, 8, 9, 90, 90, 95.3), RUTILE_LIKE, 8,
          "usually means other axes"),
@@ -229,6 +229,6 @@ def test_symmetry_that_an_export_lost_is_found_and_told(
 
 
 def test_a_file_without_symmetry_to_be_found_says_so(write: Write) -> None:
-    path = write((5, 6, 7, 80, 95, 110), name("P 1"), RUTILE_LIKE + ["C C .3 .8 .1 .01"])
+    path = write((5, 6, 7, 80, 95, 110), name("P 1"), [*RUTILE_LIKE, "C C .3 .8 .1 .01"])
     with pytest.warns(InputWarning, match=r"P 1\), and its atoms have none"):
         assert read_crystal(path).space_group == 1

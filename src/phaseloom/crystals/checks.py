@@ -251,7 +251,9 @@ def formula_fault(crystal: Crystal, block: Block, *, exact: bool = False) -> str
     units = number(block.text("_cell_formula_units_z"))
     heavy = {e: n for e, n in stated.items() if e != "H"} or stated
     ratio = sum(counts.get(e, 0.0) for e in heavy) / sum(heavy.values())
-    possible = [units or round(ratio, 6)] + [1.0] * (not exact)
+    # Some programs write the formula of the whole cell beside a Z: "Cu4" and 4.
+    of_cell = not exact and units and all(abs(n % units) < 1e-6 for n in stated.values())
+    possible = [units or round(ratio, 6), *([1.0] if of_cell else [])]
     for z in dict.fromkeys(possible):
         wrong = _unlike(counts, stated, z)
         if not wrong:

@@ -19,6 +19,9 @@ FIT = 0.02
 _MOST = 192
 """Operations of a space group in a cell with four lattice points, at most."""
 
+_LARGEST = 12
+"""Entries of rotation parts that no axes of use have."""
+
 _PARTS = 24
 """Shifts of the tables are multiples of 1/24."""
 
@@ -96,23 +99,21 @@ def completed(operations: Operations) -> Operations | None:
     operations
         Any of the operations of a space group; the identity may be missing.
     """
-    import gemmi
-
-    if len(operations.turns) > _MOST:
-        return None
-    listed = []
-    for row in sorted(operations.keys | standard_operations(1).keys):
-        operation = gemmi.Op("x,y,z")
-        operation.rot = [[_PARTS * v for v in row[i : i + 3]] for i in (0, 3, 6)]
-        operation.tran = list(row[9:])
-        listed.append(operation)
-    try:
-        group = gemmi.GroupOps(listed)
-        group.add_missing_elements()
-    except (RuntimeError, ValueError):
-        return None
-    everything = from_gemmi(group)
-    return everything if 0 < len(everything.turns) <= _MOST else None
+    generators = np.array(sorted(operations.keys | standard_operations(1).keys))
+    known = generators
+    while len(known) <= _MOST:
+        turns, shifts = known[:, :9].reshape(-1, 3, 3), known[:, 9:]
+        first, moved = generators[:, :9].reshape(-1, 3, 3), generators[:, 9:]
+        products = (turns[:, None] @ first[None]).reshape(-1, 9)
+        sums = (turns[:, None] @ moved[None, :, :, None])[..., 0] + shifts[:, None]
+        made = np.concatenate([products, sums.reshape(-1, 3) % _PARTS], axis=1)
+        if np.abs(made[:, :9]).max() > _LARGEST:
+            return None
+        larger = np.unique(np.concatenate([known, made]), axis=0)
+        if len(larger) == len(known):
+            return Operations(known[:, :9].reshape(-1, 3, 3), known[:, 9:] / _PARTS)
+        known = larger
+    return None
 
 
 def point_group(turns: NDArray[np.int64]) -> str:

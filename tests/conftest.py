@@ -41,6 +41,19 @@ def measured() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """Folder of small inputs that used to go wrong; without it the test is skipped, loudly.
+
+    ``PHASELOOM_CASES`` names it; otherwise ``shared/cases`` beside the repository is looked for.
+    """
+    named = os.environ.get("PHASELOOM_CASES")
+    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "cases"
+    if not (folder / "README.md").is_file():
+        pytest.skip(f"CASES ABSENT: {folder} not found; set PHASELOOM_CASES to test on them")
+    return folder
+
+
 @pytest.fixture
 def orientation_map() -> xr.Dataset:
     """An orientation result of two phases in the shape of an F, with two solutions per pixel.

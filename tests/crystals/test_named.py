@@ -23,7 +23,8 @@ _atom_site_type_symbol
 _atom_site_fract_x
 _atom_site_fract_y
 _atom_site_fract_z
-Po1 Po 0 0 0
+_atom_site_U_iso_or_equiv
+Po1 Po 0 0 0 0.01
 """
 
 

@@ -24,11 +24,22 @@ def info(
     partial: options.Partial = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """What is in a file: kind, shape, axes with units, detectors, energies."""
+    """What is in a file: kind, shape, axes with units, detectors, energies; cell and atoms."""
+    from phaseloom.workflow.console import show_crystal, show_description
+    from phaseloom.workflow.outcome import collected
+
+    how = {"as_json": as_json, "quiet": False}
+    if file.suffix.lower() in (".cif", ".mcif"):
+        from phaseloom.crystals.description import describe_crystal
+
+        if detector is not None or entry is not None:
+            raise InputError("a crystal has no detector and no entry", "leave it out", source=file)
+        with collected() as notes:
+            crystal = describe_crystal(file)
+        answer("info", crystal | {"notes": notes}, how, lambda: show_crystal(crystal, OUT))
+        return
     from phaseloom.io import read
     from phaseloom.io.description import describe
-    from phaseloom.workflow.console import show_description
-    from phaseloom.workflow.outcome import collected
 
     if (file / "results.zarr").is_dir():
         raise InputError(
@@ -37,7 +48,6 @@ def info(
         )  # fmt: skip
     with collected() as notes:
         facts = describe(read(file, detector=detector, entry=entry, partial=partial))
-    how = {"as_json": as_json, "quiet": False}
     answer("info", facts | {"notes": notes}, how, lambda: show_description(facts, OUT))
 
 

@@ -20,7 +20,9 @@ def _method(name: str) -> str:
 
 
 # What to work on
-File = Annotated[Path, Argument(metavar="FILE", help="a stack, image, line scan, spectra or scan")]
+File = Annotated[
+    Path, Argument(metavar="FILE", help="a stack, image, line scan, spectra, scan or CIF")
+]
 Recipes = Annotated[list[Path], Argument(metavar="RECIPE.toml", help="phaseloom new prints one")]
 Kind = Annotated[
     str,

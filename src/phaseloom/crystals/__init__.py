@@ -1,7 +1,16 @@
 """Crystal structures, and what they diffract: structure factors, kinematic spots, powder rings.
 
+- ``symmetry``: operations of space groups, their point group and type
 - ``structure``: the unit cell with all its atoms, its symmetry
-- ``cif``: crystals from CIF files
+- ``cif``: crystals from CIF files, from the parts that follow
+- ``cif_text``: any encoding, blocks of tags, numbers
+- ``settings``: space group, axes and origin by operations, Hall symbol, name, number
+- ``cell``: cell parameters, those left out by the crystal system
+- ``cif_atoms``: places, occupancies and displacements of the atoms
+- ``elements``: elements of types and labels
+- ``symmetrise``: symmetry that an export lost, from the atoms
+- ``checks``: atoms listed twice, distances, the chemical formula
+- ``description``: what ``phaseloom info`` shows of a CIF file
 - ``builtin``: gold, silver, LiFePO4 and FePO4, as published
 - ``named``: a crystal by what the user calls it, a CIF file or a built-in one
 - ``records``: crystals as JSON, for the attributes of results

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phaseloom.crystals.symmetry import Operations, fits, point_group, standard_operations
 from phaseloom.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
 
 _SAME_SITE = 0.1
 """Å: symmetry copies of one atom that are closer are one atom (1/3 written as 0.3333)."""
-
-_FIT = 0.02
-"""Part by which a cell may miss the symmetry of its space group (rounding, relaxed cells)."""
-
-
-Operation = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Matrix and shift, on fractional coordinates."""
 
 
 class Site(NamedTuple):
@@ -106,23 +100,38 @@ class Crystal:
         return turns
 
     @cached_property
+    def point_group(self) -> str:
+        """Hermann–Mauguin symbol of the point group of the operations, such as "mmm"."""
+        return point_group(self.operations)
+
+    @cached_property
     def phase(self) -> Phase:
         """The same as an orix ``Phase``, with symmetry and all atoms.
 
-        orix knows a space group in one setting: it takes the axis of monoclinic crystals along
-        c, where most files have it along b. :attr:`laue_rotations` are right for both.
+        The point group is that of the operations; where the number of the space group has
+        another one (records of older versions), the phase has no space group. orix knows a
+        space group in one setting: it takes the axis of monoclinic crystals along c, where most
+        files have it along b. :attr:`laue_rotations` are right for both.
         """
-        from diffpy.structure import Atom, Lattice, Structure
         from orix.crystal_map import Phase
 
-        atoms = [
-            Atom(element, xyz, occupancy=float(occupancy), Uisoequiv=float(u))
-            for element, xyz, occupancy, u in zip(
-                self.elements, self.positions, self.occupancies, self.displacements, strict=True
-            )
-        ]
-        structure = Structure(atoms, lattice=Lattice(base=self.lattice), title=self.name)
-        return Phase(name=self.name, space_group=self.space_group, structure=structure)
+        structure = Phase().structure
+        structure.lattice.setLatBase(self.lattice)
+        structure.title = self.name
+        for element, xyz, occupancy, u in zip(
+            self.elements, self.positions, self.occupancies, self.displacements, strict=True
+        ):
+            structure.addNewAtom(element, xyz, occupancy=float(occupancy), Uisoequiv=float(u))
+        standard = point_group(standard_operations(self.space_group).unique_turns)
+        group = self.point_group
+        agree = group in ("", standard)
+        return Phase(
+            name=self.name,
+            space_group=self.space_group if agree else None,
+            # orix has a symbol for every direction of the only axis.
+            point_group=None if agree else {"2": "112", "m": "11m"}.get(group, group),
+            structure=structure,
+        )
 
 
 def aligned_lattice(
@@ -174,21 +183,8 @@ def crystal_from_sites(
     sites
         The asymmetric unit.
     """
-    from diffpy.structure.spacegroups import GetSpaceGroup
-
-    operations = group_operations(GetSpaceGroup(space_group))
+    operations = standard_operations(space_group)
     return expanded(name, aligned_lattice(*cell), sites, space_group, operations)
-
-
-def group_operations(group: Any) -> list[Operation]:
-    """Operations of a space group.
-
-    Parameters
-    ----------
-    group
-        diffpy's ``SpaceGroup``.
-    """
-    return [(np.asarray(o.R, dtype=float), np.asarray(o.t)) for o in group.iter_symops()]
 
 
 def expanded(
@@ -196,11 +192,11 @@ def expanded(
     lattice: NDArray[np.float64],
     sites: Sequence[Site],
     space_group: int,
-    operations: Sequence[Operation],
+    operations: Operations,
     *,
     source: Path | None = None,
 ) -> Crystal:
-    """Apply all operations to all sites; copies that fall together are one atom.
+    """Apply all operations to all sites; copies within 0.1 Å are one atom, at their mean.
 
     Parameters
     ----------
@@ -218,35 +214,42 @@ def expanded(
     InputError
         The cell does not have the symmetry of the operations.
     """
-    turns = np.array([turn for turn, _ in operations])
-    shifts = np.array([shift for _, shift in operations])
-    metric = lattice @ lattice.T
-    turned = np.swapaxes(turns, 1, 2) @ metric @ turns
-    if np.abs(turned - metric).max() > _FIT * np.abs(metric).max():
+    if not fits(lattice @ lattice.T, operations.turns):
         raise InputError(
             "the cell does not have the symmetry of its space group",
             "check the cell parameters and the setting of the group",
             source=source,
         )
-    positions, owners = [], []
-    for number, site in enumerate(sites):
-        # 0.9999999 is 0: else equal atoms land on both ends of the cell.
-        copies = np.round((turns @ np.array(site.position) + shifts) % 1.0, 9) % 1.0
-        kept = copies[:1]
-        for copy in copies[1:]:
-            apart = copy - kept
-            apart -= np.round(apart)
-            if np.linalg.norm(apart @ lattice, axis=1).min() > _SAME_SITE:
-                kept = np.vstack([kept, copy])
-        positions.append(kept)
-        owners += [number] * len(kept)
+    orbits = [_orbit(np.array(site.position), lattice, operations) for site in sites]
+    owners = [number for number, orbit in enumerate(orbits) for _ in orbit]
     return Crystal(
         name=name,
         lattice=lattice,
-        positions=np.concatenate(positions),
+        positions=np.concatenate(orbits),
         elements=tuple(sites[i].element for i in owners),
         occupancies=np.array([sites[i].occupancy for i in owners], dtype=np.float64),
         displacements=np.array([sites[i].displacement for i in owners], dtype=np.float64),
         space_group=space_group,
-        operations=np.unique(np.rint(turns).astype(np.int64), axis=0),
+        operations=operations.unique_turns,
     )
+
+
+def _orbit(
+    position: NDArray[np.float64], lattice: NDArray[np.float64], operations: Operations
+) -> NDArray[np.float64]:
+    """All copies of an atom in the cell; those that fall together are one, at their mean."""
+    # Rounding: 0.9999999 is 0, else equal atoms land on both ends of the cell.
+    copies = np.round((operations.turns @ position + operations.shifts) % 1.0, 9) % 1.0
+    apart = copies[:, None] - copies[None]
+    apart -= np.round(apart)
+    together = np.linalg.norm(apart @ lattice, axis=-1) <= _SAME_SITE
+    kept: list[int] = []
+    for i in range(len(copies)):
+        if not together[i, kept].any():
+            kept.append(i)
+    places = []
+    for i in kept:
+        # A third written as 0.3333 lies where the mean of its copies is.
+        mean = copies[i] - apart[i, together[i]].mean(axis=0)
+        places.append(np.round(mean % 1.0, 9) % 1.0)
+    return np.array(places)

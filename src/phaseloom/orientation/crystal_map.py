@@ -66,6 +66,8 @@ def to_crystal_map(data: xr.Dataset) -> CrystalMap:
         rotation, solutions = _layers(data, phase, rotation)
         prop |= solutions
     rotation = np.where(np.isfinite(rotation), rotation, np.array([1.0, 0.0, 0.0, 0.0]))
+    # The point group of the operations, also where the number of the space group has another.
+    phases = [crystal.phase for crystal in crystals]
     # orix takes rows and columns from position over step: a map has to begin at zero.
     axes = [data[name].to_numpy().astype(np.float64) for name in ("y", "x")]
     y, x = np.meshgrid(*(axis - axis[0] for axis in axes), indexing="ij")
@@ -77,8 +79,9 @@ def to_crystal_map(data: xr.Dataset) -> CrystalMap:
         phase_list=PhaseList(
             ids=list(range(len(crystals))),
             names=[crystal.name for crystal in crystals],
-            space_groups=[crystal.space_group for crystal in crystals],
-            structures=[crystal.phase.structure for crystal in crystals],
+            space_groups=[phase.space_group for phase in phases],
+            point_groups=[phase.point_group for phase in phases],
+            structures=[phase.structure for phase in phases],
         ),
         prop=prop,
         scan_unit=str(data["x"].attrs.get("units", "px")),

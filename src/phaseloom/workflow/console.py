@@ -87,6 +87,37 @@ def score_table(scores: dict[str, Any], rows: Iterable[tuple[str, str, str]]) ->
     return table
 
 
+def show_crystal(facts: dict[str, Any], console: Console) -> None:
+    """Print what :func:`phaseloom.crystals.description.describe_crystal` found."""
+    title = f"[bold]{escape(facts['source'])}[/]  {facts['kind']}, {facts['format']}"
+    console.print(title, highlight=False)
+    a, b, c, alpha, beta, gamma = facts["cell"]
+    group = facts["space_group"]
+    setting = group["setting"] or f"{group['name']} with other axes or another origin"
+    atoms = ", ".join(f"{count} {element}" for element, count in facts["places"].items())
+    lines = [
+        f"formula: {facts['formula']} (Z = {facts['formula_units']})",
+        f"cell: {a:.5f}, {b:.5f}, {c:.5f} Å; {alpha:.4g}, {beta:.5g}, {gamma:.5g}°",
+        f"space group: {setting} ({group['number']}), from its {group['from']}; "
+        f"point group {group['point_group']}",
+        f"atoms in the cell: {facts['n_atoms']} ({atoms})",
+        f"volume: {facts['volume']:.2f} Å³",
+        f"density: {facts['density']:.3f} g/cm³",
+    ]
+    shortest = facts["shortest_distance"]
+    if shortest:
+        between = "–".join(shortest["elements"])
+        lines.append(f"shortest distance: {shortest['distance']:.3f} Å ({between})")
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
+    rings = Table("d (Å)", "k (1/Å)", "h k l", "multiplicity", "intensity")
+    for ring in facts["rings"]:
+        hkl = " ".join(map(str, ring["hkl"]))
+        numbers = f"{ring['d']:.4f}", f"{ring['k']:.4f}", hkl, str(ring["multiplicity"])
+        rings.add_row(*numbers, f"{ring['intensity']:.1f}")
+    console.print(rings)
+
+
 def _show_instrument(facts: dict[str, Any], console: Console) -> None:
     """What the file says of the microscope, and what of it has to be given to go on."""
     for name, unit in _INSTRUMENT:

@@ -263,4 +263,7 @@ def _cell(crystal: Crystal) -> str:
 
 
 def _space_group(crystal: Crystal) -> str:
-    return f"{crystal.phase.space_group.short_name} ({crystal.space_group})"
+    group = crystal.phase.space_group
+    if group is None:
+        return f"point group {crystal.point_group}"
+    return f"{group.short_name} ({crystal.space_group})"

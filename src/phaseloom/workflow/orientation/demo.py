@@ -159,14 +159,13 @@ def write_cif(path: Path, crystal: Crystal) -> Path:
     crystal
         The cell.
     """
-    from diffpy.structure.spacegroups import GetSpaceGroup
+    from phaseloom.crystals.symmetry import standard_name, standard_operations
 
-    group = GetSpaceGroup(crystal.space_group)
-    operations = list(group.iter_symops())
+    turns, shifts = standard_operations(crystal.space_group)
     names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
     lines = [
         f"data_{crystal.name}",
-        f"_symmetry_space_group_name_H-M '{group.pdb_name}'",
+        f"_symmetry_space_group_name_H-M '{standard_name(crystal.space_group)}'",
         f"_symmetry_Int_Tables_number {crystal.space_group}",
         *(f"_cell_{n} {v:.6f}" for n, v in zip(names, crystal.cell, strict=True)),
         "loop_",
@@ -178,7 +177,7 @@ def write_cif(path: Path, crystal: Crystal) -> Path:
         if not left[atom]:
             continue
         at = crystal.positions[atom]
-        copies = np.array([operation.R @ at + operation.t for operation in operations])
+        copies = turns @ at + shifts
         apart = copies[:, None] - crystal.positions[None]
         alike = (np.abs(apart - np.round(apart)).max(axis=2) < 1e-3).any(axis=0)
         left &= ~(alike & (np.array(crystal.elements) == element))

@@ -20,7 +20,7 @@ from rich.markup import escape
 from phaseloom.cli import commands
 from phaseloom.cli.built import LazyCommand
 from phaseloom.cli.running import ERR, OUT, fault_of, show_error
-from phaseloom.compute.interrupts import insisting_interrupts
+from phaseloom.compute.interrupts import repeated_interrupts
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.methods import METHODS
 
@@ -83,7 +83,7 @@ def main() -> None:
         warnings.simplefilter("always", InputWarning)
         warnings.showwarning = _warning_shower()
         try:
-            with insisting_interrupts():
+            with repeated_interrupts():
                 status = app(standalone_mode=False)
         except BrokenPipeError:
             # Whoever read the output has seen enough.

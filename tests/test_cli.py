@@ -186,7 +186,7 @@ def test_a_label_stands_before_the_first_equals_sign(text: str) -> None:
         "ref.csv": {"file": "ref.csv"},
         "=ref.csv": {"label": "", "file": "ref.csv"},
     }
-    assert flags.named(text, "label") == expected[text]
+    assert flags.parsed_entry(text, "label") == expected[text]
 
 
 def test_numbers_that_json_has_no_word_for_become_null(capsys: pytest.CaptureFixture[str]) -> None:

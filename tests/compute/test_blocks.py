@@ -269,7 +269,7 @@ def test_the_exception_of_a_worker_is_raised_as_it_is(cluster: Any) -> None:
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://here", "tcp://"])
 def test_an_address_where_nobody_answers(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 0.5)
+    monkeypatch.setattr(module, "_TIMEOUT", 0.5)
     begun = time.monotonic()
     with pytest.raises(InputError, match="no scheduler answers at"):
         list(run_blocks(square, range(3), Execution(scheduler=address)))
@@ -279,7 +279,7 @@ def test_an_address_where_nobody_answers(address: str, monkeypatch: pytest.Monke
 def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     from distributed import LocalCluster
 
-    monkeypatch.setattr(module, "_PATIENCE", 3.0)
+    monkeypatch.setattr(module, "_TIMEOUT", 3.0)
     options: dict[str, Any] = {"processes": False, "dashboard_address": ":0"}
     with (
         LocalCluster(n_workers=0, **options) as empty,

@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from phaseloom.compute.interrupts import insisting_interrupts
+from phaseloom.compute.interrupts import repeated_interrupts
 
 
 class Thing:
@@ -20,7 +20,7 @@ def test_an_interrupt_lost_in_a_callback_comes_again(capsys: pytest.CaptureFixtu
         time.sleep(0.01)  # the handler runs here, and what it raises is dropped
 
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), insisting_interrupts():
+    with pytest.raises(KeyboardInterrupt), repeated_interrupts():
         thing = Thing()
         reference = weakref.ref(thing, interrupted)
         del thing
@@ -33,6 +33,6 @@ def test_an_interrupt_lost_in_a_callback_comes_again(capsys: pytest.CaptureFixtu
 
 def test_without_an_interrupt_nothing_happens() -> None:
     before = signal.getsignal(signal.SIGALRM)
-    with insisting_interrupts():
+    with repeated_interrupts():
         pass
     assert signal.getsignal(signal.SIGALRM) is before

@@ -11,19 +11,19 @@ from component_maps import components
 from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.diffraction.peaks.table import Peaks
-from phaseloom.workflow.components.input import Source
+from phaseloom.workflow.components.input import PatternSource
 from phaseloom.workflow.components.recipe import ComponentsRecipe
 
 
-def by_hand(found: Source, recipe: ComponentsRecipe, execution: Execution) -> xr.Dataset:
+def by_hand(source: PatternSource, recipe: ComponentsRecipe, execution: Execution) -> xr.Dataset:
     """Components whatever the patterns are, row of the scan by row, with finished rows kept."""
-    source = found.patterns
-    data = source.data if isinstance(source, Peaks) else source
+    patterns = source.patterns
+    data = patterns.data if isinstance(patterns, Peaks) else patterns
     shape = int(data.sizes["y"]), int(data.sizes["x"])
-    said = recipe.model_dump(
+    options = recipe.model_dump(
         mode="json", include={"preparation", "factorisation", "overlaps", "seed"}
     )
-    key = fingerprint(found.inputs["scan"], json.dumps(said))
+    key = fingerprint(source.inputs["scan"], json.dumps(options))
     given = recipe.factorisation.k
 
     def compute() -> xr.Dataset:
@@ -33,9 +33,9 @@ def by_hand(found: Source, recipe: ComponentsRecipe, execution: Execution) -> xr
                 parts.save(y, row(y))
         choose = "given" if isinstance(given, int) else recipe.factorisation.choose
         k = given if isinstance(given, int) else 3
-        made = components(shape, k, size=64, choose=choose, compared=False)["components"]
-        result = made.to_dataset().copy(deep=True)
-        result.attrs = {n: v for n, v in made.attrs.items() if n not in ("versions", "inputs")}
+        group = components(shape, k, size=64, choose=choose, compared=False)["components"]
+        result = group.to_dataset().copy(deep=True)
+        result.attrs = {n: v for n, v in group.attrs.items() if n not in ("versions", "inputs")}
         return result.assign_coords({axis: data[axis] for axis in ("y", "x")})
 
     return execution.checkpoints.stage("components", "cluster", key, compute, first=True)

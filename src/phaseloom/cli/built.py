@@ -1,7 +1,7 @@
-"""Commands made of the options of a recipe, when they are first needed.
+"""Commands whose flags come from the options of a recipe, made on first use.
 
-``phaseloom --help`` knows their names and first lines only; the models of the options, and what
-checks them, are imported when one of the commands is called or completed.
+``phaseloom --help`` needs only their names and first lines; the models of the options are imported
+when one of the commands is called or completed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from phaseloom.cli import options
 from phaseloom.errors import InputError
 from phaseloom.methods import METHODS
 
-_HOW = {
+_RUN_FLAGS = {
     "out": (options.Out, None),
     "overwrite": (options.Overwrite, False),
     "fresh": (options.Fresh, False),
@@ -30,23 +30,25 @@ _HOW = {
     "verbose": (options.Verbose, False),
     "as_json": (options.AsJson, False),
 }
-_SHORT = ("quiet", "as_json")
-"""What commands have that end at once."""
+_ANSWER_FLAGS = ("quiet", "as_json")
+"""Flags of commands that write one file."""
 
 
-def runs(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command, in place of its ``**arguments``, the flags that say how it runs."""
-    own = inspect.signature(command, eval_str=True).parameters.values()
-    named = [parameter for parameter in own if parameter.kind is not parameter.VAR_KEYWORD]
-    return _signed(command, [*named, *(_parameter(name) for name in _HOW)])
+def takes_run_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command: the run flags in place of its ``**arguments``."""
+    own_parameters = inspect.signature(command, eval_str=True).parameters.values()
+    parameters = [
+        parameter for parameter in own_parameters if parameter.kind is not parameter.VAR_KEYWORD
+    ]
+    return _with_signature(command, [*parameters, *(_parameter(name) for name in _RUN_FLAGS)])
 
 
 class LazyCommand(TyperCommand):
-    """A command whose parameters are made of a recipe when somebody asks for them."""
+    """A command whose parameters are made when they are first needed."""
 
     @property
     def params(self) -> Any:
-        """The parameters."""
+        """Parameters of the command."""
         return self._built.params
 
     @params.setter
@@ -55,7 +57,7 @@ class LazyCommand(TyperCommand):
 
     @property
     def callback(self) -> Any:
-        """What runs the command."""
+        """Function of the command."""
         return self._built.callback
 
     @callback.setter
@@ -68,8 +70,8 @@ class LazyCommand(TyperCommand):
 
         app = typer.Typer(add_completion=False)
         app.command(self.name, help=self.help)(function_of(str(self.name)))
-        made = typer.main.get_command(app)
-        return made.commands[str(self.name)] if isinstance(made, TyperGroup) else made
+        command = typer.main.get_command(app)
+        return command.commands[str(self.name)] if isinstance(command, TyperGroup) else command
 
 
 def function_of(command: str) -> Callable[..., None]:
@@ -88,31 +90,33 @@ def function_of(command: str) -> Callable[..., None]:
 
 
 def _run_function(method: str) -> Callable[..., None]:
-    """A command that runs a method on one input, or on several one after the other."""
+    """A command that runs a method on one input or several."""
     from phaseloom.cli.flags import parameters, recipe_data, spelled_at
     from phaseloom.options import validated
     from phaseloom.workflow.recipe import recipe_class
 
     model = recipe_class(method)
-    how = [_parameter(name) for name in _HOW if _applies(name, model)]
+    run_parameters = [_parameter(name) for name in _RUN_FLAGS if _applies(name, model)]
 
     def command(**arguments: Any) -> None:
         from phaseloom.cli.runs import run_and_answer
 
         files = arguments.get("file") or [None]
-        given = {n: arguments[n] for n in ("device", "seed") if arguments.get(n) is not None}
+        overrides = {n: arguments[n] for n in ("device", "seed") if arguments.get(n) is not None}
         recipes = []
         for file in files:
-            data = recipe_data(model, arguments | ({} if file is None else {"file": file})) | given
+            data = (
+                recipe_data(model, arguments | ({} if file is None else {"file": file})) | overrides
+            )
             recipe = validated(model, data, named=lambda place: spelled_at(model, place))
             recipes.append(recipe.model_copy(update={"out": arguments["out"]}))
-        run_and_answer(method, placed(recipes, arguments["out"]), arguments)
+        run_and_answer(method, with_folders(recipes, arguments["out"]), arguments)
 
-    return _signed(command, parameters(model, how, several=method != "stxm"))
+    return _with_signature(command, parameters(model, run_parameters, several=method != "stxm"))
 
 
-def placed(recipes: list[Any], out: Path | None) -> list[Any]:
-    """Recipes of one command with their folders: ``--out``, or one below it for each of several."""
+def with_folders(recipes: list[Any], out: Path | None) -> list[Any]:
+    """Set the folders of a command's recipes: ``--out``, or one below it for each of several."""
     if len(recipes) == 1 or out is None:
         return recipes
     return [
@@ -124,23 +128,23 @@ def placed(recipes: list[Any], out: Path | None) -> list[Any]:
 
 
 def _request_function(
-    name: str, model: Any, answered: Callable[[Any, dict[str, Any]], tuple[dict[str, Any], str]]
+    name: str, model: Any, write: Callable[[Any, dict[str, Any]], tuple[dict[str, Any], str]]
 ) -> Callable[..., None]:
-    """A command that writes one file, and answers with facts and a sentence."""
+    """A command that writes one file; ``write`` does so, and returns facts and a sentence."""
     from phaseloom.cli.flags import parameters, recipe_data, spelled_at
     from phaseloom.cli.running import answer, say
     from phaseloom.options import validated
-    from phaseloom.workflow.outcome import collected
+    from phaseloom.workflow.outcome import collected_warnings
 
     def command(**arguments: Any) -> None:
         data = recipe_data(model, arguments)
         request = validated(model, data, named=lambda place: spelled_at(model, place))
-        with collected() as notes:
-            facts, text = answered(request, arguments)
-        written = {"files": [facts["file"]], "notes": notes}
-        answer(name, facts | written, arguments, lambda: say(text))
+        with collected_warnings() as notes:
+            facts, text = write(request, arguments)
+        files_and_notes = {"files": [facts["file"]], "notes": notes}
+        answer(name, facts | files_and_notes, arguments, lambda: say(text))
 
-    return _signed(command, parameters(model, [_parameter(name) for name in _SHORT]))
+    return _with_signature(command, parameters(model, [_parameter(name) for name in _ANSWER_FLAGS]))
 
 
 def _spectra(request: Any, arguments: dict[str, Any]) -> tuple[dict[str, Any], str]:
@@ -179,20 +183,22 @@ def _calibrate(request: Any, _: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def _applies(name: str, model: Any) -> bool:
-    """Whether a way of running concerns recipes of a class."""
+    """Whether a run flag applies to recipes of a class."""
     if name == "device":
         return "device" in model.model_fields
     return name != "scheduler" or bool(model.uses_scheduler)
 
 
 def _parameter(name: str) -> inspect.Parameter:
-    annotation, default = _HOW[name]
+    annotation, default = _RUN_FLAGS[name]
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
 
-def _signed(command: Callable[..., None], made: list[inspect.Parameter]) -> Callable[..., None]:
-    """The function with a signature, which typer reads."""
-    command.__signature__ = inspect.Signature(made)  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in made}
+def _with_signature(
+    command: Callable[..., None], parameters: list[inspect.Parameter]
+) -> Callable[..., None]:
+    """Set the signature of a function, which typer reads."""
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command

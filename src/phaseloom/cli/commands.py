@@ -1,4 +1,4 @@
-"""Commands whose flags are few and their own."""
+"""Commands with flags of their own: info, export, run, new, demo."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from phaseloom.cli import options
-from phaseloom.cli.built import placed, runs
+from phaseloom.cli.built import takes_run_flags, with_folders
 from phaseloom.cli.running import OUT, answer, closing, running, say
 from phaseloom.errors import InputError
 
@@ -26,17 +26,17 @@ def info(
 ) -> None:
     """What is in a file: kind, shape, axes with units, detectors, energies; cell and atoms."""
     from phaseloom.workflow.console import show_crystal, show_description
-    from phaseloom.workflow.outcome import collected
+    from phaseloom.workflow.outcome import collected_warnings
 
-    how = {"as_json": as_json, "quiet": False}
+    flags = {"as_json": as_json, "quiet": False}
     if file.suffix.lower() in (".cif", ".mcif"):
         from phaseloom.crystals.description import describe_crystal
 
         if detector is not None or entry is not None:
             raise InputError("a crystal has no detector and no entry", "leave it out", source=file)
-        with collected() as notes:
+        with collected_warnings() as notes:
             crystal = describe_crystal(file)
-        answer("info", crystal | {"notes": notes}, how, lambda: show_crystal(crystal, OUT))
+        answer("info", crystal | {"notes": notes}, flags, lambda: show_crystal(crystal, OUT))
         return
     from phaseloom.io import read
     from phaseloom.io.description import describe
@@ -46,9 +46,9 @@ def info(
             "is a folder of results", "open its report.html, or export it (phaseloom export)",
             source=file,
         )  # fmt: skip
-    with collected() as notes:
+    with collected_warnings() as notes:
         facts = describe(read(file, detector=detector, entry=entry, partial=partial))
-    answer("info", facts | {"notes": notes}, how, lambda: show_description(facts, OUT))
+    answer("info", facts | {"notes": notes}, flags, lambda: show_description(facts, OUT))
 
 
 def export(
@@ -73,29 +73,31 @@ def export(
     answer("export", facts, {"as_json": as_json, "quiet": quiet}, show)
 
 
-@runs
+@takes_run_flags
 def run(recipe: options.Recipes, **arguments: Any) -> None:
     """Do what recipes say, one after the other; a finished run's recipe repeats it."""
     from phaseloom.cli.runs import run_and_answer
     from phaseloom.workflow.recipe import read_recipe
 
-    out, others = arguments["out"], {name: arguments[name] for name in ("device", "seed")}
-    given = {name: value for name, value in others.items() if value is not None}
+    out = arguments["out"]
+    given = {n: arguments[n] for n in ("device", "seed") if arguments[n] is not None}
     recipes: list[Recipe | InputError] = []
     for file in recipe:
         try:
-            todo = read_recipe(file)
+            read = read_recipe(file)
         except InputError as error:
             if len(recipe) == 1:
                 raise
             recipes.append(error)
             continue
-        known = {name: value for name, value in given.items() if name in type(todo).model_fields}
-        if known != given and len(recipe) == 1:
-            unknown = next(name for name in given if name not in known)
-            raise InputError(f"a recipe for {todo.method} knows no --{unknown}", "leave it out")
-        recipes.append(todo.model_copy(update=known | ({} if out is None else {"out": out})))
-    run_and_answer("run", placed(recipes, out), arguments)
+        overrides = {
+            name: value for name, value in given.items() if name in type(read).model_fields
+        }
+        if overrides != given and len(recipe) == 1:
+            unknown = next(name for name in given if name not in overrides)
+            raise InputError(f"a recipe for {read.method} knows no --{unknown}", "leave it out")
+        recipes.append(read.model_copy(update=overrides | ({} if out is None else {"out": out})))
+    run_and_answer("run", with_folders(recipes, out), arguments)
 
 
 def new(method: options.Kind) -> None:
@@ -105,14 +107,14 @@ def new(method: options.Kind) -> None:
     sys.stdout.write(to_toml(example_recipe(method)))
 
 
-@runs
+@takes_run_flags
 def demo(method: options.Kind = "stxm", size: options.Size = None, **arguments: Any) -> None:
-    """The whole thing on simulated data with known truth; prints how well it did."""
+    """Run a method on simulated data with known truth, and print its scores."""
     from phaseloom.workflow.method import method_of
     from phaseloom.workflow.recipe import recipe_class
 
-    todo = method_of(method)
-    least, usual, most = todo.demo.sizes
+    chosen = method_of(method)
+    least, usual, most = chosen.demo.sizes
     if size is not None and not least <= size <= most:
         raise typer.BadParameter(
             f"{size} is not in the range {least} to {most}", param_hint="--size"
@@ -120,7 +122,7 @@ def demo(method: options.Kind = "stxm", size: options.Size = None, **arguments: 
     if arguments["scheduler"] is not None and not recipe_class(method).uses_scheduler:
         raise InputError("--scheduler is for scans of diffraction patterns", "leave it out")
     with running(arguments) as execution:
-        outcome, scores = todo.demo.run(
+        outcome, scores = chosen.demo.run(
             arguments["out"] or Path(f"phaseloom-demo-{method}"),
             size=size or usual,
             seed=arguments["seed"] or 0,
@@ -129,8 +131,8 @@ def demo(method: options.Kind = "stxm", size: options.Size = None, **arguments: 
         )
 
     def show() -> None:
-        todo.summary.show(outcome.facts, OUT)
-        todo.summary.show_scores(scores, OUT)
+        chosen.summary.show(outcome.facts, OUT)
+        chosen.summary.show_scores(scores, OUT)
         closing(outcome)
 
     answer("demo", {**outcome.summary(), "scores": scores}, arguments, show)

@@ -1,7 +1,7 @@
-"""Flags of a command from the options of a recipe: nothing is stated here.
+"""Flags of a command, made from the options of a recipe.
 
-Every field of a recipe, and of the tables in it, is a flag of its own name, or of the one it
-states (:class:`phaseloom.options.Shown`). Options that few need come last, in a panel of theirs.
+Every field of a recipe, and of the tables in it, is a flag of its own name, or of that in its
+:class:`phaseloom.options.Shown`. Expert options come last, in a panel of their own.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from phaseloom.options import Shown, shown
 COMMON = "Options"
 EXPERT = "Expert options"
 
-_GIVEN_APART = ("method", "out", "seed", "device")
-"""Fields of a recipe that say how it is run: flags of every command, first or last."""
+_RUN_FIELDS = ("method", "out", "seed", "device")
+"""Fields of a recipe whose flags all commands share (:mod:`phaseloom.cli.options`)."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Flag:
     Parameters
     ----------
     path
-        Where its value goes in the recipe.
+        Place of its value in the recipe.
     field
-        What is stated of it.
+        The option.
     entries
-        Of a list of tables: what one of them holds.
+        Of a list of tables: the model of one of them.
     """
 
     path: tuple[str, ...]
@@ -49,7 +49,7 @@ class Flag:
 
     @property
     def shown(self) -> Shown:
-        """How it is shown."""
+        """Its presentation on the command line."""
         return shown(self.field)
 
     @property
@@ -59,42 +59,43 @@ class Flag:
 
     @property
     def spelled(self) -> str:
-        """As the user writes it."""
+        """The flag as the user writes it, with dashes."""
         dashes = "-" if len(self.name) == 1 else "--"
         return f"{dashes}{self.name.replace('_', '-')}"
 
 
 def flags_of(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Flag]:
-    """All flags of a recipe or of one of its tables; a method's own come first."""
+    """Yield all flags of a recipe or of one of its tables; a method's own come first."""
     own = model.__annotations__
     fields = sorted(model.model_fields.items(), key=lambda item: item[0] not in own)
     for name, field in fields:
-        here = (*path, name)
-        if not path and "method" in model.model_fields and name in _GIVEN_APART:
+        field_path = (*path, name)
+        if not path and "method" in model.model_fields and name in _RUN_FIELDS:
             continue
-        table = _model(field.annotation)
-        entries = _entries(field.annotation)
+        table = _table_model(field.annotation)
+        entries = _entry_model(field.annotation)
         if table is not None:
-            yield from flags_of(table, here)
+            yield from flags_of(table, field_path)
             continue
-        yield Flag(here, field, entries)
+        yield Flag(field_path, field, entries)
         if entries is not None and shown(field).argument:
-            # What is given once for all of the command's inputs.
-            apart = {"file", shown(field).key}
-            yield from (f for f in flags_of(entries, here) if f.path[-1] not in apart)
+            # Flags that are given once for all of the command's inputs.
+            of_each_input = {"file", shown(field).key}
+            flags = flags_of(entries, field_path)
+            yield from (flag for flag in flags if flag.path[-1] not in of_each_input)
 
 
 def parameters(
-    model: type[BaseModel], how: Sequence[inspect.Parameter], *, several: bool = False
+    model: type[BaseModel], run_parameters: Sequence[inspect.Parameter], *, several: bool = False
 ) -> list[inspect.Parameter]:
-    """The parameters of a command: its arguments, its flags, those that few need last.
+    """Parameters of a command: its arguments, its flags, its expert flags.
 
     Parameters
     ----------
     model
         The recipe.
-    how
-        Parameters that say how the command runs: before those that few need.
+    run_parameters
+        Parameters that all commands share: before the expert flags.
     several
         Whether the command takes several files one after the other.
     """
@@ -104,21 +105,21 @@ def parameters(
         twice = sorted({name for name in names if names.count(name) > 1})
         raise TypeError(f"two options of {model.__name__} are --{twice[0]}")
     rank = {flag.name: (not flag.shown.argument, flag.shown.expert) for flag in flags}
-    rank |= {parameter.name: (True, False) for parameter in how}
-    made = [*(_parameter(flag, several=several) for flag in flags), *how]
+    rank |= {parameter.name: (True, False) for parameter in run_parameters}
+    unsorted = [*(_parameter(flag, several=several) for flag in flags), *run_parameters]
     required = inspect.Parameter.empty
-    return sorted(made, key=lambda p: (p.default is not required, *rank[p.name]))
+    return sorted(unsorted, key=lambda p: (p.default is not required, *rank[p.name]))
 
 
 def recipe_data(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, Any]:
-    """The values of a command's parameters, where the recipe has them.
+    """Arrange the values of a command's parameters as the data of a recipe.
 
     Parameters
     ----------
     model
         The recipe.
     arguments
-        By name of the parameter.
+        Values by name of the parameter.
     """
     data: dict[str, Any] = {}
     nested: dict[tuple[str, ...], list[dict[str, Any]]] = {}
@@ -127,7 +128,7 @@ def recipe_data(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, 
         parent = flag.path[:-1]
         if flag.entries is not None:
             texts = value or []
-            nested[flag.path] = [named(text, flag.shown.key) for text in texts]
+            nested[flag.path] = [parsed_entry(text, flag.shown.key) for text in texts]
             _put(data, flag.path, nested[flag.path])
         elif parent in nested:
             _put_each(nested[parent], flag, value)
@@ -139,7 +140,7 @@ def recipe_data(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, 
 
 
 def spelled_at(model: type[BaseModel], place: str) -> str:
-    """What the user calls the option at a place of the recipe, such as ``matching.k_max``."""
+    """Flag of the option at a place of the recipe, such as ``matching.k_max``."""
     names = tuple(part.split(" ")[0] for part in place.split("."))
     for flag in flags_of(model):
         inside = flag.entries is not None and names[:-1] == flag.path
@@ -155,7 +156,7 @@ def _put(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 
 def _put_each(entries: list[dict[str, Any]], flag: Flag, value: Any) -> None:
-    """One value for all entries, or one by one by their names."""
+    """Put one value in all entries, or each in the entry of its name."""
     name = flag.path[-1]
     if not flag.shown.each:
         for entry in entries:
@@ -163,17 +164,17 @@ def _put_each(entries: list[dict[str, Any]], flag: Flag, value: Any) -> None:
         return
     numbers = _numbers(value, flag)
     for entry in entries:
-        # Entries without a name of their own go by that of their file.
-        own = entry.get("name") or Path(entry["file"]).stem
-        entry[name] = numbers.pop(own, None)
+        # Entries without a name have that of their file.
+        entry_name = entry.get("name") or Path(entry["file"]).stem
+        entry[name] = numbers.pop(entry_name, None)
     if numbers:
         raise InputError(
             f"{flag.spelled} names {', '.join(numbers)}, but there is no such {flag.path[0]}"
         )
 
 
-def named(text: str, key: str) -> dict[str, Any]:
-    """``KEY=FILE`` or ``FILE``; a file whose own name holds "=" is taken as it is."""
+def parsed_entry(text: str, key: str) -> dict[str, Any]:
+    """Parse ``KEY=FILE`` or ``FILE``; an existing file whose name holds "=" is taken whole."""
     name, equals, file = text.partition("=")
     if not equals or Path(text).exists():
         return {"file": text}
@@ -195,7 +196,7 @@ def _numbers(texts: list[str] | None, flag: Flag) -> dict[str, float]:
 
 
 def _plain(value: Any) -> Any:
-    """Choices as their texts, several of them once each and in order."""
+    """Convert choices to their texts, several of them to distinct ones in order."""
     if isinstance(value, list):
         return tuple(dict.fromkeys(_plain(item) for item in value))
     return value.value if isinstance(value, Enum) else value
@@ -203,35 +204,35 @@ def _plain(value: Any) -> Any:
 
 def _parameter(flag: Flag, *, several: bool) -> inspect.Parameter:
     annotation, default = _typed(flag, several=several)
-    stated = flag.shown
-    if stated.argument:
+    display = flag.shown
+    if display.argument:
         text = flag.field.description
-        metavar = stated.form or None
-        declared: Any = typer.Argument(metavar=metavar, help=text)
+        metavar = display.form or None
+        typer_info: Any = typer.Argument(metavar=metavar, help=text)
         default = inspect.Parameter.empty
     else:
         names = [flag.spelled]
         if annotation is bool:
             names = [f"{flag.spelled}/--no-{flag.spelled.removeprefix('--')}"]
-        if stated.short:
-            names.insert(0, f"-{stated.short}")
-        declared = typer.Option(
+        if display.short:
+            names.insert(0, f"-{display.short}")
+        typer_info = typer.Option(
             *names,
             metavar=_metavar(flag),
             help=flag.field.description,
-            rich_help_panel=EXPERT if stated.expert else COMMON,
+            rich_help_panel=EXPERT if display.expert else COMMON,
             parser=_parser(flag),
         )
     return inspect.Parameter(
         flag.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[annotation, declared],
+        annotation=Annotated[annotation, typer_info],
     )
 
 
 def _typed(flag: Flag, *, several: bool) -> tuple[Any, Any]:
-    """Type and default of a parameter, as typer knows them."""
+    """Type and default of a parameter in terms of typer."""
     field = flag.field
     required = field.is_required()
     if flag.entries is not None:
@@ -253,16 +254,18 @@ def _typed(flag: Flag, *, several: bool) -> tuple[Any, Any]:
 
 
 def _words_and_number(flag: Flag) -> tuple[list[str], type | None]:
-    """Of a number that may also be a word: the words, and what kind of number."""
+    """Words and type of an option that is a number or a word; None: it is neither."""
     kind, _ = _without_none(flag.field.annotation)
     members = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else ()
-    numbers = [_bare(member) for member in members if _bare(member) in (int, float)]
+    numbers = [
+        _without_metadata(member) for member in members if _without_metadata(member) in (int, float)
+    ]
     words = [w for member in members if get_origin(member) is Literal for w in get_args(member)]
     return words, numbers[0] if numbers and words else None
 
 
 def _parser(flag: Flag) -> Callable[[str], Any] | None:
-    """Reads a number that may also be a word: what is neither is wrong usage."""
+    """Parser of an option that is a number or a word; any other text is wrong usage."""
     words, number = _words_and_number(flag)
     if number is None:
         return None
@@ -273,39 +276,39 @@ def _parser(flag: Flag) -> Callable[[str], Any] | None:
         try:
             return number(text)
         except ValueError:
-            known = " or ".join(map(repr, words))
-            raise typer.BadParameter(f"{text!r} is no number, nor {known}") from None
+            choices = " or ".join(map(repr, words))
+            raise typer.BadParameter(f"{text!r} is no number, nor {choices}") from None
 
     return parse
 
 
 def _metavar(flag: Flag) -> str | None:
-    """What stands for the value in the help."""
+    """Placeholder of the value in the help."""
     words, number = _words_and_number(flag)
     if flag.shown.form or number is None:
         return flag.shown.form or flag.shown.unit or None
     return "|".join([*words, flag.shown.unit or ("N" if number is int else "NUMBER")])
 
 
-def _bare(kind: Any) -> Any:
+def _without_metadata(kind: Any) -> Any:
     return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def _without_none(kind: Any) -> tuple[Any, bool]:
-    kind = _bare(kind)
+    kind = _without_metadata(kind)
     if get_origin(kind) not in (Union, types.UnionType):
         return kind, False
-    left = tuple(member for member in get_args(kind) if member is not type(None))
-    optional = len(left) < len(get_args(kind))
-    return (_bare(left[0]) if len(left) == 1 else Union[left]), optional  # noqa: UP007
+    members = tuple(member for member in get_args(kind) if member is not type(None))
+    optional = len(members) < len(get_args(kind))
+    return (_without_metadata(members[0]) if len(members) == 1 else Union[members]), optional  # noqa: UP007
 
 
-def _model(kind: Any) -> type[BaseModel] | None:
+def _table_model(kind: Any) -> type[BaseModel] | None:
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
-def _entries(kind: Any) -> type[BaseModel] | None:
-    """What a list of tables holds."""
+def _entry_model(kind: Any) -> type[BaseModel] | None:
+    """Model of the tables in a list of tables."""
     if typing.get_origin(kind) is not tuple:
         return None
-    return _model(get_args(kind)[0])
+    return _table_model(get_args(kind)[0])

@@ -1,4 +1,4 @@
-"""Flags that every command has, with their help: nothing heavy is imported here."""
+"""Arguments and flags that commands share, with their help; nothing heavy is imported here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RUNNING = "Running"
 
 
 def _method(name: str) -> str:
-    """The name of a method."""
+    """Check the name of a method."""
     if name not in METHODS:
         raise BadParameter(f"{name!r} is none of {', '.join(METHODS)}")
     return name

@@ -1,4 +1,4 @@
-"""The page of all options in the documentation, made from the options: ``docs/options.md``.
+"""Page of all options in the documentation, ``docs/options.md``, made from the options.
 
 ``python -m phaseloom.cli.reference`` prints it; ``make docs`` writes it.
 """
@@ -59,13 +59,13 @@ _DEFAULT = re.compile(r" *\\?\[default: (.*?)\]")
 def options_page() -> str:
     """All tables, as Markdown."""
     parts = [_HEAD]
-    known: dict[tuple[str, ...], str] = {}
+    printed: dict[tuple[str, ...], str] = {}
     for info in app.registered_commands:
         callback: Any = info.callback
         name = info.name or callback.__name__
         parts.append(f"## phaseloom {name}\n\n{info.help or _first_line(callback)}\n")
         if name in METHODS:
-            parts += _recipe_tables(name, known)
+            parts += _recipe_tables(name, printed)
         elif name in _REQUESTS:
             rows = [_row(flag) for flag in flags_of(_REQUESTS[name])]
             parts.append(_table(row[:1] + row[2:] for row in rows))
@@ -78,8 +78,8 @@ def options_page() -> str:
     return "\n".join([*parts, _RUNNING, *_plain_table(commands.demo, running=True)])
 
 
-def _recipe_tables(method: str, known: dict[tuple[str, ...], str]) -> Iterator[str]:
-    """One table for each table of the recipe, what must be given first; known ones are linked."""
+def _recipe_tables(method: str, printed: dict[tuple[str, ...], str]) -> Iterator[str]:
+    """One table for each table of the recipe, required options first; repeated ones are linked."""
     groups: dict[str, list[Row]] = {}
     for flag in flags_of(recipe_class(method)):
         *tables, last = flag.path
@@ -98,7 +98,7 @@ def _recipe_tables(method: str, known: dict[tuple[str, ...], str]) -> Iterator[s
         groups, key=lambda title: all(row[-1] != "required" for row in groups[title])
     ):
         table = _table(groups[title])
-        home = known.setdefault((title, table), method)
+        home = printed.setdefault((title, table), method)
         if home != method:
             linked.setdefault(home, []).append(f"`{title}`")
         else:
@@ -118,21 +118,21 @@ def _table(rows: Iterable[Row]) -> str:
 
 
 def _row(flag: Flag) -> Row:
-    field, stated = flag.field, flag.shown
-    if stated.argument:
-        spelled = f"`{stated.form}`"
+    field, display = flag.field, flag.shown
+    if display.argument:
+        spelled = f"`{display.form}`"
     else:
-        spelled = f"`-{stated.short}` `{flag.spelled}`" if stated.short else f"`{flag.spelled}`"
+        spelled = f"`-{display.short}` `{flag.spelled}`" if display.short else f"`{flag.spelled}`"
         if field.annotation is bool and field.default is True:
             spelled += f" `--no-{flag.spelled.removeprefix('--')}`"
     key = "file" if flag.entries is not None else flag.path[-1]
-    mark = "○ " if stated.expert else ""
-    value = "path" if stated.argument else _value(field, stated.form, stated.unit)
+    mark = "○ " if display.expert else ""
+    value = "path" if display.argument else _value(field, display.form, display.unit)
     return spelled, f"`{key}`", value, mark + (field.description or ""), _default(field)
 
 
 def _name_row(flag: Flag) -> Row:
-    """Of a table that is given as NAME=FILE: the key that holds the name."""
+    """Row of the key that holds the name, for tables that are given as NAME=FILE."""
     assert flag.entries is not None
     key = flag.shown.key
     field = flag.entries.model_fields[key]
@@ -140,7 +140,7 @@ def _name_row(flag: Flag) -> Row:
 
 
 def _plain_table(command: Callable[..., Any], *, running: bool = False) -> Iterator[str]:
-    """The parameters of a command that has no recipe: its own, or those of how it runs."""
+    """Table of the parameters of a command without recipe: its own, or the shared run flags."""
     rows = []
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
         kind, info = get_args(parameter.annotation)
@@ -149,21 +149,21 @@ def _plain_table(command: Callable[..., Any], *, running: bool = False) -> Itera
         # typer takes the first name of an option for its default.
         names = [n for n in (info.default, *(info.param_decls or ())) if str(n).startswith("-")]
         spelled = " ".join(f"`{name}`" for name in sorted(names, key=len)) or f"`{info.metavar}`"
-        what = info.help or ""
-        stated = _DEFAULT.search(what)
-        default = stated[1] if stated else parameter.default
+        description = info.help or ""
+        stated_default = _DEFAULT.search(description)
+        default = stated_default[1] if stated_default else parameter.default
         if default is inspect.Parameter.empty:
             default = "required"
         else:
             default = "" if default in (None, False) else f"`{default}`"
         value = f"`{info.metavar}`" if info.metavar and names else _kind(kind, _limits(info))
-        rows.append((spelled, value, _DEFAULT.sub("", what), default))
+        rows.append((spelled, value, _DEFAULT.sub("", description), default))
     if rows:
         yield _table(rows)
 
 
 def _value(field: FieldInfo, form: str, unit: str) -> str:
-    """What may be given: choices, kind of number, bounds, unit."""
+    """Possible values: choices, kind of number, bounds, unit."""
     value = f"`{form}`" if form else _kind(field.annotation, _bounds(field.metadata))
     return f"{value}, {unit}" if unit else value
 
@@ -191,13 +191,13 @@ def _either(choices: list[str]) -> str:
 
 
 def _bounds(metadata: Iterable[Any]) -> str:
-    found = [
+    bounds = [
         f"{sign} {getattr(limit, name):g}"
         for limit in metadata
         for name, sign in _SIGNS.items()
         if isinstance(getattr(limit, name, None), (int, float))
     ]
-    return ", ".join(found)
+    return ", ".join(bounds)
 
 
 def _limits(info: Any) -> str:

@@ -1,4 +1,4 @@
-"""How commands run and answer: consoles, progress, threads, answers as text or JSON."""
+"""Consoles, progress, log and threads of a command; its answer as text or JSON."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def answer(
 
 
 def closing(outcome: Outcome) -> None:
-    """Say what was kept from an earlier run, and where the report lies."""
+    """Print the number of stages kept from an earlier run, and the path of the report."""
     if outcome.reused:
         number = len(outcome.reused)
         stages = "1 stage" if number == 1 else f"{number} stages"
@@ -57,12 +57,12 @@ def closing(outcome: Outcome) -> None:
 
 
 def say(text: str) -> None:
-    """Print a sentence as it is."""
+    """Print a sentence without markup or wrapping."""
     OUT.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
 def fault_of(error: InputError | MemoryError | OSError) -> str:
-    """What is at fault, as a sentence."""
+    """The fault of an error as a sentence."""
     if isinstance(error, MemoryError):
         return f"not enough memory ({error})"
     if isinstance(error, OSError):
@@ -72,21 +72,21 @@ def fault_of(error: InputError | MemoryError | OSError) -> str:
 
 
 def show_error(sentence: str) -> None:
-    """Print what is at fault."""
+    """Print the sentence of an error."""
     ERR.print(f"[bold red]error[/] {escape(sentence)}", soft_wrap=True, highlight=False)
 
 
 @contextmanager
 def running(arguments: dict[str, Any]) -> Iterator[Execution]:
-    """How a command's arguments say that work is carried out: progress is shown while inside."""
+    """The execution that a command's arguments describe; progress is shown while inside."""
     from phaseloom.compute.execution import Execution
 
     workers = arguments.get("workers")
     with (
         _threads(workers),
         bars(arguments.get("quiet", False)) as progress,
-        # Within: lines of the log are printed above the bars.
-        _told(arguments.get("verbose", False)),
+        # Inside the bars, so that lines of the log are printed above them.
+        _log_on_console(arguments.get("verbose", False)),
     ):
         yield Execution(
             workers=workers,
@@ -112,8 +112,8 @@ def bars(quiet: bool) -> Iterator[Progress]:
 
 
 @contextmanager
-def _told(verbose: bool) -> Iterator[None]:
-    """Print what the log file is told, where that is asked for."""
+def _log_on_console(verbose: bool) -> Iterator[None]:
+    """Print the entries of the log file on the console with ``--verbose``."""
     if not verbose:
         yield
         return
@@ -131,7 +131,7 @@ def _told(verbose: bool) -> Iterator[None]:
 
 @contextmanager
 def _threads(workers: int | None) -> Iterator[None]:
-    """Let Fourier transforms use that many threads; all else gains nothing from more than one."""
+    """Set the number of threads of Fourier transforms; other steps gain nothing from several."""
     from scipy import fft
 
     with fft.set_workers(workers or os.cpu_count() or 1):
@@ -139,12 +139,12 @@ def _threads(workers: int | None) -> Iterator[None]:
 
 
 def print_json(facts: dict[str, Any]) -> None:
-    """Print facts for a program."""
+    """Print facts as JSON."""
     sys.stdout.write(json.dumps(_finite(facts), indent=2, ensure_ascii=False) + "\n")
 
 
 def _finite(fact: Any) -> Any:
-    """JSON has no word for what is not a number: null."""
+    """Replace numbers that are not finite, which JSON lacks, by null."""
     if isinstance(fact, dict):
         return {key: _finite(value) for key, value in fact.items()}
     if isinstance(fact, list):

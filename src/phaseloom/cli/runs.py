@@ -1,4 +1,4 @@
-"""One run and its answer; or several one after the other, and a table of them all."""
+"""One run and its answer, or several one after the other and a table of all."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 def run_and_answer(
     command: str, recipes: Sequence[Recipe | InputError], arguments: dict[str, Any]
 ) -> None:
-    """Do what one recipe says, or several one after the other, and print the answer.
+    """Run one recipe, or several one after the other, and print the answer.
 
     Parameters
     ----------
     command
         Its name.
     recipes
-        What to do; of several also what is at fault with one that cannot be read.
+        Of several, also the error of one that cannot be read.
     arguments
-        How it is run: the command's parameters of :mod:`phaseloom.cli.options`.
+        The command's parameters of :mod:`phaseloom.cli.options`.
 
     Raises
     ------
@@ -65,16 +65,16 @@ def _run_batch(
     execution: Execution,
     arguments: dict[str, Any],
 ) -> None:
-    """Do what several recipes say, go on after one that fails, and print what came of them.
+    """Run several recipes, go on after one that fails, and print a table of all.
 
     Parameters
     ----------
     command
         Its name.
     recipes
-        What to do, or what is at fault with a recipe that cannot be read.
+        Or the error of a recipe that cannot be read.
     execution, arguments
-        How.
+        As for :func:`run_and_answer`.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def _run_batch(
     table = Table("input", "folder", "result", "seconds")
     runs: list[dict[str, Any]] = []
     for number, recipe in enumerate(recipes, start=1):
-        name, folder = _named(recipe)
+        name, folder = _input_and_folder(recipe)
         if not arguments["quiet"]:
             ERR.print(f"{number} of {len(recipes)}: {escape(name)}", highlight=False)
         begun = time.monotonic()
@@ -110,7 +110,7 @@ def _run_batch(
 def _run(
     recipe: Recipe | InputError, execution: Execution, *, overwrite: bool
 ) -> tuple[dict[str, Any], str]:
-    """What came of one run, for programs and as a cell of the table."""
+    """Result of one run, as facts and as a cell of the table."""
     try:
         if isinstance(recipe, InputError):
             raise recipe
@@ -126,8 +126,8 @@ def _run(
     return {"error": None, **outcome.summary()}, f"done{notes}"
 
 
-def _named(recipe: Recipe | InputError) -> tuple[str, str]:
-    """What is worked on, and the folder of its results."""
+def _input_and_folder(recipe: Recipe | InputError) -> tuple[str, str]:
+    """Names of the inputs, and the folder of the results."""
     if isinstance(recipe, InputError):
         return str(recipe.source), ""
     return ", ".join(file.name for file in recipe.inputs.values()), str(recipe.folder)

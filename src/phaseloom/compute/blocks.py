@@ -1,4 +1,4 @@
-"""Large measurements in parts, so that what is worked out on the way stays small."""
+"""Blocks of a large scan, worked on by threads or a dask cluster."""
 
 from __future__ import annotations
 
@@ -28,25 +28,32 @@ PIXELS = 16384
 BYTES = 64 * 2**20
 """Bytes of the patterns of one block."""
 
-_STRETCH = 4
-"""A block may be so many times larger where a smaller one would read stored chunks again."""
+_MAX_GROWTH = 4
+"""Blocks may grow by this factor where smaller ones would read stored chunks twice."""
 
-_PATIENCE = 10.0
-"""Seconds after which a scheduler that does not answer is given up."""
+_TIMEOUT = 10.0
+"""Seconds to wait for a scheduler, and for its first worker."""
 
-_ALIKE = ("phaseloom", "dask", "distributed")
+_SAME_VERSION = ("phaseloom", "dask", "distributed")
 """Packages of which client and workers must have the same version."""
 
 
 def slabs(inside: NDArray[np.bool_], *, pixels: int = PIXELS) -> Iterator[tuple[slice, slice]]:
-    """Rows of a mask (y, x) in groups of about so many pixels, groups without any left out.
+    """Split the rows of a mask (y, x) into groups; groups without a true pixel are left out.
+
+    Parameters
+    ----------
+    inside
+        (y, x) mask.
+    pixels
+        Of the picture, per group, about.
 
     Yields
     ------
     rows : slice
-        Rows of the picture.
+        Rows of the group.
     chosen : slice
-        Where the true pixels of these rows stand among all true pixels in reading order.
+        The true pixels of these rows among all true pixels in reading order.
     """
     step = max(1, pixels // inside.shape[1])
     edges = [*range(0, inside.shape[0], step), inside.shape[0]]
@@ -65,14 +72,13 @@ class Block:
     Parameters
     ----------
     index
-        Blocks are counted in the reading order of the scan: their results, one after the other,
-        are the scan's.
+        Number in the reading order of the scan, in which results are put together.
     y, x
         Scan positions of the block: whole rows, or a part of a single row.
     patterns
         Dask or numpy array (y, x, ky, kx) of these positions and of the neighbours beyond them.
     inner_y, inner_x
-        Where the block's own positions stand in ``patterns``: all but the neighbours.
+        The block's own positions within ``patterns``, without the neighbours.
     """
 
     index: int
@@ -88,29 +94,29 @@ class Block:
         return self.y.stop - self.y.start, self.x.stop - self.x.start
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """What goes to a cluster: only what these patterns need of the scan's graph."""
+        """Pickle only the part of the scan's dask graph that these patterns need."""
         patterns = self.patterns
         if hasattr(patterns, "dask"):
             import dask
 
             (patterns,) = dask.optimize(patterns)
-        place = self.index, self.y, self.x, patterns, self.inner_y, self.inner_x
-        return Block, place
+        fields = self.index, self.y, self.x, patterns, self.inner_y, self.inner_x
+        return Block, fields
 
 
 def row_blocks(scan: xr.Dataset, *, bytes: int = BYTES, halo: int = 0) -> list[Block]:  # noqa: A002
-    """A scan in blocks of whole rows, or of parts of one row where a row is larger than a block.
+    """Split a scan into blocks of whole rows, or of parts of one row where rows are too large.
 
     Parameters
     ----------
     scan
         ``counts`` (y, x, ky, kx).
     bytes
-        Of a block's patterns as stored. Edges are laid on the edges of the stored chunks where
-        that makes a block at most four times as large.
+        Of a block's patterns as stored, about. Blocks end at the ends of stored chunks where that
+        makes them at most four times as large.
     halo
-        Scan positions beyond the block's own, on every side within the scan, that
-        ``patterns`` holds as well.
+        Neighbouring scan positions on every side of the block, within the scan, that
+        ``patterns`` also holds.
     """
     counts = scan["counts"]
     patterns = counts.data
@@ -119,7 +125,7 @@ def row_blocks(scan: xr.Dataset, *, bytes: int = BYTES, halo: int = 0) -> list[B
     chunks = getattr(patterns, "chunks", ((1,), (1,)))
     chunk_y, chunk_x = max(chunks[0]), max(chunks[1])
     row = pattern * nx
-    if row <= bytes or row * chunk_y <= _STRETCH * bytes:
+    if row <= bytes or row * chunk_y <= _MAX_GROWTH * bytes:
         edges_y, edges_x = _edges(ny, _step(row, bytes, chunk_y)), [0, nx]
     else:
         edges_y, edges_x = _edges(ny, 1), _edges(nx, _step(pattern, bytes, chunk_x))
@@ -142,9 +148,9 @@ def row_blocks(scan: xr.Dataset, *, bytes: int = BYTES, halo: int = 0) -> list[B
 
 
 def load(block: Block) -> NDArray[Any]:
-    """The patterns of a block, in memory: (y, x, ky, kx) with its neighbours.
+    """Load the patterns of a block with its neighbours: (y, x, ky, kx).
 
-    Read in the thread that calls, so that no more blocks are in memory than threads are at work.
+    Read in the calling thread, so that no more blocks are in memory than threads are at work.
     """
     patterns = block.patterns
     if hasattr(patterns, "dask"):
@@ -172,29 +178,29 @@ def run_blocks(
     Yields
     ------
     index : int
-        Where in ``blocks`` the block stands. They come as they are finished, and at most two
-        per worker are begun or wait to be taken.
+        Index of the block in ``blocks``. Blocks come as they are finished, and at most two per
+        worker are begun or wait to be taken.
     result
-        What the function made of it.
+        What the function returned.
 
     Raises
     ------
     InputError
-        Nobody answers at the address, the cluster has no workers or other versions than this
-        process, or it was lost on the way.
+        No scheduler answers at the address, the cluster has no workers or other versions than
+        this process, or the connection was lost.
 
     Notes
     -----
     The first exception of a block is raised as it is; no further block is begun then. The same
     holds for Ctrl-C, and for a caller that takes no more results.
     """
-    how = execution or Execution()
-    with _executor(how.workers, how.scheduler) as (executor, at_once):
-        todo = iter(enumerate(blocks))
+    execution = execution or Execution()
+    with _executor(execution.workers, execution.scheduler) as (executor, at_once):
+        pending = iter(enumerate(blocks))
         running: dict[Future[R], int] = {}
         try:
             while True:
-                _begin(executor, function, todo, running, 2 * at_once)
+                _begin(executor, function, pending, running, 2 * at_once)
                 if not running:
                     return
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -202,7 +208,7 @@ def run_blocks(
                     future = finished.pop()
                     index, result = running.pop(future), future.result()
                     del future
-                    _begin(executor, function, todo, running, 2 * at_once - len(finished))
+                    _begin(executor, function, pending, running, 2 * at_once - len(finished))
                     yield index, result
                     del result
         finally:
@@ -213,11 +219,11 @@ def run_blocks(
 def _begin(
     executor: Executor,
     function: Callable[[T], R],
-    todo: Iterator[tuple[int, T]],
+    pending: Iterator[tuple[int, T]],
     running: dict[Future[R], int],
     most: int,
 ) -> None:
-    for index, block in islice(todo, max(0, most - len(running))):
+    for index, block in islice(pending, max(0, most - len(running))):
         running[executor.submit(function, block)] = index
 
 
@@ -234,7 +240,7 @@ def _executor(workers: int | None, scheduler: str | None) -> Iterator[tuple[Exec
     from phaseloom.compute.device import one_thread
 
     threads = workers or os.cpu_count() or 1
-    # OpenMP counts its threads per calling thread, other libraries per process: both are told.
+    # OpenMP counts its threads per calling thread, other libraries per process: both are limited.
     pool = ThreadPoolExecutor(threads, "block", threadpool_limits, (1,))
     with one_thread():
         try:
@@ -243,7 +249,7 @@ def _executor(workers: int | None, scheduler: str | None) -> Iterator[tuple[Exec
             pool.shutdown(cancel_futures=True)
             raise
         finally:
-            # Who interrupts does not wait for the blocks at work.
+            # An interrupt does not wait for the blocks at work.
             pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -255,10 +261,10 @@ def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
     from distributed.scheduler import KilledWorker
 
     with warnings.catch_warnings():
-        # What matters of the versions is looked at below.
+        # Versions are checked below.
         warnings.filterwarnings("ignore", "Mismatched versions", Warning)
         try:
-            client = Client(address, timeout=_PATIENCE, set_as_default=False)
+            client = Client(address, timeout=_TIMEOUT, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             raise InputError(
                 f"no scheduler answers at {address!r} ({error})",
@@ -266,14 +272,14 @@ def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
             ) from error
     with client:
         try:
-            client.wait_for_workers(1, timeout=_PATIENCE)
+            client.wait_for_workers(1, timeout=_TIMEOUT)
         except TimeoutError as error:
             raise InputError(
                 f"the scheduler at {address} has no workers", f"start some: dask worker {address}"
             ) from error
-        _check_versions(address, client.get_versions(packages=_ALIKE))
+        _check_versions(address, client.get_versions(packages=_SAME_VERSION))
         try:
-            # Not pure: to hash every block would mean to pickle it twice.
+            # Pure calls would hash, and so pickle, every block twice.
             yield client.get_executor(pure=False), sum(client.nthreads().values())
         except KilledWorker as error:
             raise InputError(
@@ -286,19 +292,25 @@ def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
             ) from error
 
 
-def _check_versions(address: str, known: dict[str, Any]) -> None:
-    def of(node: dict[str, Any]) -> dict[str, str]:
+def _check_versions(address: str, reported: dict[str, Any]) -> None:
+    """Refuse workers with other versions than this process."""
+
+    def versions_of(node: dict[str, Any]) -> dict[str, str]:
         packages = node["packages"]
         python = ".".join(str(packages["python"]).split(".")[:2])
-        return {"python": python} | {name: str(packages.get(name)) for name in _ALIKE}
+        return {"python": python} | {name: str(packages.get(name)) for name in _SAME_VERSION}
 
-    here = of(known["client"])
-    for worker, node in known["workers"].items():
-        there = of(node)
-        other = [f"{n} {there[n]} (here {here[n]})" for n in here if there[n] != here[n]]
-        if other:
+    client = versions_of(reported["client"])
+    for worker, node in reported["workers"].items():
+        versions = versions_of(node)
+        differing = [
+            f"{name} {versions[name]} (here {version})"
+            for name, version in client.items()
+            if versions[name] != version
+        ]
+        if differing:
             raise InputError(
-                f"the worker {worker} of {address} has {', '.join(other)}",
+                f"the worker {worker} of {address} has {', '.join(differing)}",
                 "install the same versions on all machines",
             )
 
@@ -308,8 +320,8 @@ def _edges(size: int, step: int) -> list[int]:
 
 
 def _step(item: int, most: int, chunk: int) -> int:
-    """How many items of so many bytes make a block: whole chunks unless these are too large."""
+    """Items per block of at most ``most`` bytes: whole chunks unless these are too large."""
     step = max(1, most // item)
     if chunk <= step:
         return step // chunk * chunk
-    return chunk if chunk * item <= _STRETCH * most else step
+    return chunk if chunk * item <= _MAX_GROWTH * most else step

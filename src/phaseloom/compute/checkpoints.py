@@ -1,7 +1,7 @@
-"""Finished stages of a run stay on disk, so that a killed run continues where it stopped.
+"""Checkpoints: finished stages of a run on disk, from which a killed run continues.
 
 A stage writes its variables into its group of ``results.zarr`` and, last of all, its
-fingerprint: what bears the right fingerprint is whole, anything else is computed again.
+fingerprint: a stage with the right fingerprint is complete, any other is computed again.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ from phaseloom.errors import InputError, InputWarning
 _LOGGER = logging.getLogger("phaseloom")
 _MARK = "finished_"
 _METADATA = "zarr.json"
-_PARTS = {"key", "warnings", "variables", "attributes", "content"}
+_MARK_KEYS = {"key", "warnings", "variables", "attributes", "content"}
+"""Of the attribute that marks a stage as finished."""
 
 
 def fingerprint(*parts: Any) -> str:
-    """A short hash of arrays, labelled arrays and JSON-able values: same input, same text.
+    """Short hash of arrays, labelled arrays and JSON-able values.
 
     Values, types, names, dimensions and attributes all count, but for the attribute ``source``:
-    where a file lies, or how its path was written, says nothing of what it holds.
+    the path of a file says nothing about its content.
 
     Parameters
     ----------
@@ -78,8 +79,8 @@ def _update_variables(digest: Any, variables: Mapping[Any, xr.Variable | xr.Data
 
 
 def _described(attributes: Mapping[Any, Any]) -> bytes:
-    told = {name: value for name, value in attributes.items() if name != "source"}
-    return json.dumps(told, sort_keys=True, default=str).encode()
+    hashed = {name: value for name, value in attributes.items() if name != "source"}
+    return json.dumps(hashed, sort_keys=True, default=str).encode()
 
 
 def _hash_bytes(digest: Any, kind: str, content: bytes | memoryview) -> None:
@@ -88,22 +89,22 @@ def _hash_bytes(digest: Any, kind: str, content: bytes | memoryview) -> None:
 
 
 class Checkpoints:
-    """Stages kept in a zarr store, or nowhere.
+    """Finished stages of a run, kept in a zarr store (or nowhere).
 
     Parameters
     ----------
     store
         Path of ``results.zarr``; None keeps nothing.
     fresh
-        Compute every stage again. What an earlier run left stays until the first new stage is
-        there to be written.
+        Compute every stage again. Results of an earlier run stay until the first new stage is
+        written.
     groups
         Groups of the store that ``fresh`` is confined to.
     protected
-        By group, what would be at fault if its stages were computed again.
+        By group, the fault to report instead of computing its stages again.
     before
-        Called once, before the first stage or part of one is written: until then, nothing that is
-        there counts as this run's.
+        Called once, before the first stage or part of one is written; until then nothing in the
+        store is used.
 
     Raises
     ------
@@ -133,7 +134,7 @@ class Checkpoints:
         self._fresh_groups = groups
         self._protected = protected or {}
         self._before = before
-        self._forgotten: set[Path] | None = set() if fresh else None
+        self._cleared: set[Path] | None = set() if fresh else None
 
     def stage(
         self,
@@ -144,9 +145,9 @@ class Checkpoints:
         *,
         first: bool = False,
     ) -> xr.Dataset:
-        """The stage's variables: from the store when finished with this key, else computed.
+        """Variables of a stage: from the store when finished with this key, else computed.
 
-        What the stage warned of is warned of again when it comes from the store.
+        Warnings of the stage are issued again when it comes from the store.
 
         Parameters
         ----------
@@ -158,7 +159,7 @@ class Checkpoints:
             Fingerprint of everything that the result depends on; the version of phaseloom is
             added to it.
         compute
-            Makes the variables.
+            Returns the variables.
         first
             The first stage of its group: computing it removes what the group held.
         """
@@ -184,17 +185,17 @@ class Checkpoints:
             warnings.simplefilter("always")
             result = compute()
         _LOGGER.info("%s: %s computed in %.1f s", group, name, time.monotonic() - begun)
-        said = [str(w.message) for w in caught if issubclass(w.category, InputWarning)]
+        messages = [str(w.message) for w in caught if issubclass(w.category, InputWarning)]
         for warning in caught:
             warnings.warn_explicit(
                 warning.message, warning.category, warning.filename, warning.lineno
             )
-        self._write(group, name, {"key": key, "warnings": said}, result, first=first)
+        self._write(group, name, {"key": key, "warnings": messages}, result, first=first)
         self._remove_parts(group, name)
         return result
 
     def parts(self, group: str, name: str, key: str) -> Parts:
-        """Where the computation of a stage keeps its finished parts, until the stage is finished.
+        """Finished parts of a stage, kept until the stage itself is finished.
 
         Parameters
         ----------
@@ -204,7 +205,7 @@ class Checkpoints:
         Returns
         -------
         Parts
-            In ``unfinished/`` beside the store; without a store they are kept nowhere.
+            In ``unfinished/`` beside the store; nowhere without a store.
         """
         if self.store is None:
             return Parts(None, key)
@@ -213,13 +214,13 @@ class Checkpoints:
             return Parts(folder, f"{version('phaseloom')} {key}", before=self._begin)
         parts = Parts(folder, f"{version('phaseloom')} {key}")
         confined = self._fresh_groups is not None and _top(group) not in self._fresh_groups
-        if self._forgotten is not None and not confined and folder not in self._forgotten:
+        if self._cleared is not None and not confined and folder not in self._cleared:
             parts.remove()
-            self._forgotten.add(folder)
+            self._cleared.add(folder)
         return parts
 
     def finish(self, attributes: dict[str, dict[str, Any]], *, owned: tuple[str, ...] = ()) -> None:
-        """Add attributes, remove what no stage of this run stands behind, index the store.
+        """Add attributes, remove groups without a stage of this run, consolidate the metadata.
 
         Parameters
         ----------
@@ -241,21 +242,21 @@ class Checkpoints:
             if _attributes(self.store / group) is None:
                 (self.store / group / _METADATA).unlink(missing_ok=True)
             node = zarr.open_group(self.store, path=group, mode="a", zarr_format=3)
-            known = {**node.attrs, **attributes.get(group, {})}
-            node.attrs.put({name: value for name, value in known.items() if value is not None})
+            merged = {**node.attrs, **attributes.get(group, {})}
+            node.attrs.put({name: value for name, value in merged.items() if value is not None})
         with warnings.catch_warnings():
-            # That other zarr libraries may pass over the index is no news to the user.
+            # Other zarr libraries may ignore consolidated metadata: no concern of the user.
             warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
             zarr.consolidate_metadata(self.store, zarr_format=3)
 
     def _begin(self) -> None:
-        """Something is there to be written."""
+        """Call ``before`` ahead of the first write."""
         before, self._before = self._before, None
         if before is not None:
             before()
 
     def _is_fresh(self, group: str) -> bool:
-        """Whether what an earlier run left of a group is not to be used."""
+        """Whether results of an earlier run in a group are not to be used."""
         if self._before is not None:
             return True
         return self._fresh and (self._fresh_groups is None or _top(group) in self._fresh_groups)
@@ -296,7 +297,7 @@ class Checkpoints:
             ):
                 _remove(old)
             self._fresh = False
-        # The index of an earlier run would describe what is about to change.
+        # Consolidated metadata of an earlier run would describe what is about to change.
         (self.store / _METADATA).unlink(missing_ok=True)
         marks = {} if first else _marks(path)
         marks.pop(name, None)
@@ -330,40 +331,40 @@ def _top(group: str) -> str:
 def _attributes(path: Path) -> dict[str, Any] | None:
     """Attributes of a group; None when it has no metadata, or damaged ones."""
     try:
-        found = json.loads((path / _METADATA).read_text(encoding="utf-8"))
-        known = found["attributes"]
+        metadata = json.loads((path / _METADATA).read_text(encoding="utf-8"))
+        attributes = metadata["attributes"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return known if isinstance(known, dict) else None
+    return attributes if isinstance(attributes, dict) else None
 
 
 def _labels(before: dict[str, Any], path: Path) -> dict[str, str]:
     """The attribute by which xarray knows coordinates on dimensions that no variable has."""
-    stated = (known.get("coordinates", "") for known in (before, _attributes(path) or {}))
-    names = dict.fromkeys(name for text in stated for name in text.split())
+    texts = (each.get("coordinates", "") for each in (before, _attributes(path) or {}))
+    names = dict.fromkeys(name for text in texts for name in text.split())
     return {"coordinates": " ".join(names)} if names else {}
 
 
 def _marks(path: Path) -> dict[str, dict[str, Any]]:
-    """By stage, what is known of those finished in a group."""
-    found = {}
+    """Marks of the finished stages of a group, by stage."""
+    marks = {}
     for name, text in (_attributes(path) or {}).items():
         if name.startswith(_MARK):
             with suppress(ValueError, TypeError):
                 mark = json.loads(text)
-                if mark.keys() >= _PARTS:
-                    found[name.removeprefix(_MARK)] = mark
-    return found
+                if mark.keys() >= _MARK_KEYS:
+                    marks[name.removeprefix(_MARK)] = mark
+    return marks
 
 
 def _content(path: Path, mark: dict[str, Any]) -> str:
-    """A hash of the files of a stage's variables and of its attributes: damage shows in it.
+    """Hash of the files of a stage's variables and of its attributes, to detect damage.
 
-    Chunks that are lost would otherwise read as fill values.
+    Lost chunks would otherwise read as fill values.
     """
     digest = hashlib.blake2b(digest_size=16)
-    known = _attributes(path) or {}
-    digest.update(json.dumps([known.get(a) for a in mark["attributes"]]).encode())
+    attributes = _attributes(path) or {}
+    digest.update(json.dumps([attributes.get(a) for a in mark["attributes"]]).encode())
     for variable in sorted(mark["variables"]):
         for file in sorted(f for f in (path / variable).rglob("*") if f.is_file()):
             digest.update(file.relative_to(path).as_posix().encode())
@@ -380,23 +381,23 @@ def _remove(path: Path) -> None:
 
 
 def _portable(result: xr.Dataset) -> xr.Dataset:
-    """Labels as variable-length strings, which every zarr library reads."""
+    """Convert labels to variable-length strings, which every zarr library reads."""
     return result.assign_coords(
         {n: v.astype(object) for n, v in result.coords.items() if v.dtype.kind == "U"}
     )
 
 
 def _native(result: xr.Dataset) -> xr.Dataset:
-    """Labels as numpy's fixed-length strings again."""
+    """Convert labels back to numpy's fixed-length strings."""
     return result.assign_coords(
         {n: v.astype(object).astype(str) for n, v in result.coords.items() if v.dtype.kind in "OT"}
     )
 
 
 def _chunks(result: xr.Dataset) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Pictures in chunks of one frame, at most 1024² pixels.
+    """Chunk shapes: one frame of an image per chunk, at most 1024² pixels.
 
-    A variable whose stage chose how it is compressed keeps its own encoding.
+    Variables with a compressor of their own keep their encoding.
     """
     return {
         str(name): {"chunks": (*(1,) * (v.ndim - 2), *(min(n, 1024) for n in v.shape[-2:]))}

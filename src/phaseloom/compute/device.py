@@ -1,4 +1,4 @@
-"""Where torch computes."""
+"""Processor or GPU for torch, and one thread for linear algebra."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def torch_device(device: Device | str = "auto") -> torch.device:
 
 
 def uses_gpu(device: Device | str = "auto") -> bool:
-    """Does work go to a GPU? Torch, slow to load, is asked only where there is a driver for one.
+    """Whether work goes to a GPU; torch, slow to load, is imported only where there is a driver.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def _has_driver() -> bool:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute with one BLAS thread, and one torch thread when torch is loaded, while inside.
+    """Limit BLAS to one thread, and torch too when it is loaded, while inside.
 
     The matrices of this package are small: they gain nothing from more threads, and where
     other work wants the cores, threads wait for each other (64 s instead of 7 s for one training

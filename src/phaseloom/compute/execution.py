@@ -1,4 +1,4 @@
-"""How a run is carried out: given once, at the top, and handed down whole."""
+"""Execution of a run as one object: workers, cluster, device, checkpoints, progress."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from phaseloom.options import Options, option
 
 
 class ExecutionOptions(Options):
-    """How a chain called from Python is carried out."""
+    """Options of execution that a chain takes as keywords from Python."""
 
     model_config = Options.model_config | {"arbitrary_types_allowed": True}
 
@@ -28,7 +28,7 @@ class ExecutionOptions(Options):
 
 @dataclass(frozen=True)
 class Execution:
-    """Workers, cluster, device, what is kept, where progress is reported.
+    """How a run is carried out: workers, cluster, device, checkpoints, progress.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Execution:
 
     @classmethod
     def of(cls, options: ExecutionOptions) -> Self:
-        """What a caller's keywords ask for."""
+        """The execution that a caller's options describe."""
         return cls(
             workers=options.workers,
             scheduler=options.scheduler,

@@ -1,4 +1,4 @@
-"""Ctrl-C that is heard."""
+"""Interrupts that are not lost: Ctrl-C is raised again until it is noticed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from threading import current_thread, main_thread
 
 
 @contextmanager
-def insisting_interrupts() -> Iterator[None]:
-    """Raise Ctrl-C again every second until it is heard.
+def repeated_interrupts() -> Iterator[None]:
+    """Raise Ctrl-C again every second until it leaves the block.
 
-    Python drops a KeyboardInterrupt that happens to be raised inside a callback of the garbage
-    collector: the run would go on as if nobody had asked. What it would print of the dropped one
-    is not shown, as it comes again.
+    Python drops a KeyboardInterrupt raised inside a callback of the garbage collector, and the run
+    would go on. The message about a dropped one is not printed, as it is raised again.
     """
     if not hasattr(signal, "setitimer") or current_thread() is not main_thread():
         yield
@@ -25,18 +24,18 @@ def insisting_interrupts() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 1.0)
         raise KeyboardInterrupt
 
-    report = sys.unraisablehook
+    default_hook = sys.unraisablehook
 
-    def unless_interrupt(dropped: sys.UnraisableHookArgs) -> None:
-        if not issubclass(dropped.exc_type, KeyboardInterrupt):
-            report(dropped)
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            default_hook(unraisable)
 
-    before = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGALRM)}
-    sys.unraisablehook = unless_interrupt
+    handlers = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGALRM)}
+    sys.unraisablehook = hook
     try:
         yield
     finally:
-        sys.unraisablehook = report
+        sys.unraisablehook = default_hook
         signal.setitimer(signal.ITIMER_REAL, 0.0)
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)

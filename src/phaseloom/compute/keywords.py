@@ -1,4 +1,4 @@
-"""Options of the steps, and how a run is carried out, as keywords of a chain."""
+"""Options of the steps, and of the execution, as keyword arguments of a chain."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _EXECUTION = "execution"
 
 
 def takes_options(**models: type[BaseModel]) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """Give a chain the options of its steps, and how it is carried out, as keywords.
+    """Decorate a chain so that it takes the options of its steps, and its execution, as keywords.
 
     The chain takes each model under its name, and ``execution``
-    (:class:`phaseloom.compute.execution.Execution`) where it has such a parameter. Whoever calls
-    it may give the model, or single options as keywords, which are checked and put in the model;
-    the signature that ``help`` and editors show has them all.
+    (:class:`phaseloom.compute.execution.Execution`) where it has such a parameter. Callers give
+    the model, or single options as keywords, which are validated and put in the model; the
+    signature that ``help`` and editors show has them all.
 
     Parameters
     ----------
@@ -40,94 +40,101 @@ def takes_options(**models: type[BaseModel]) -> Callable[[Callable[..., R]], Cal
     """
 
     def decorate(chain: Callable[..., R]) -> Callable[..., R]:
-        own = inspect.signature(chain)
-        taken = dict(models)
-        if _EXECUTION in own.parameters:
-            taken[_EXECUTION] = ExecutionOptions
-        home = {name: part for part, model in taken.items() for name in model.model_fields}
-        fields = sum(len(model.model_fields) for model in taken.values())
-        if len(home) < fields or home.keys() & own.parameters.keys():
+        signature = inspect.signature(chain)
+        all_models = dict(models)
+        if _EXECUTION in signature.parameters:
+            all_models[_EXECUTION] = ExecutionOptions
+        parameter_of = {
+            option: parameter
+            for parameter, model in all_models.items()
+            for option in model.model_fields
+        }
+        number = sum(len(model.model_fields) for model in all_models.values())
+        if len(parameter_of) < number or parameter_of.keys() & signature.parameters.keys():
             raise TypeError(f"two options of {chain.__name__} have one name")
 
         @wraps(chain)
-        def called(*args: Any, **given: Any) -> R:
-            parts: dict[str, dict[str, Any]] = {}
-            for name in [name for name in given if name in home]:
-                parts.setdefault(home[name], {})[name] = _python(given.pop(name))
-            for part, model in taken.items():
-                options = parts.get(part, {})
-                whole = given.get(part)
-                if whole is not None and options:
-                    raise InputError(f"{next(iter(options))} and {part} are both given")
-                given[part] = _checked(part, model, options if whole is None else whole)
-            return chain(*args, **given)
+        def wrapper(*args: Any, **keywords: Any) -> R:
+            options_of: dict[str, dict[str, Any]] = {}
+            for option in [name for name in keywords if name in parameter_of]:
+                value = _python_number(keywords.pop(option))
+                options_of.setdefault(parameter_of[option], {})[option] = value
+            for parameter, model in all_models.items():
+                options = options_of.get(parameter, {})
+                given = keywords.get(parameter)
+                if given is not None and options:
+                    raise InputError(f"{next(iter(options))} and {parameter} are both given")
+                keywords[parameter] = _model_or_execution(
+                    parameter, model, options if given is None else given
+                )
+            return chain(*args, **keywords)
 
-        keywords = [
+        options = [
             inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, annotation=field.annotation,
                 default=inspect.Parameter.empty if field.is_required() else field.get_default(
                     call_default_factory=True),
             )
-            for model in taken.values()
+            for model in all_models.values()
             for name, field in model.model_fields.items()
         ]  # fmt: skip
-        kept = [
-            p.replace(default=None, annotation=f"{p.annotation} | None") if name in taken else p
-            for name, p in own.parameters.items()
+        own = [
+            p.replace(default=None, annotation=f"{p.annotation} | None")
+            if name in all_models
+            else p
+            for name, p in signature.parameters.items()
         ]
-        positional = [p for p in kept if p.kind is not inspect.Parameter.KEYWORD_ONLY]
-        named = [p for p in kept if p.kind is inspect.Parameter.KEYWORD_ONLY]
-        plain = [p for p in named if p.name not in taken]
-        whole = [p for p in named if p.name in taken]
-        called.__signature__ = own.replace(  # type: ignore[attr-defined]
-            parameters=[*positional, *plain, *keywords, *whole]
+        positional = [p for p in own if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+        keyword_only = [p for p in own if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        plain = [p for p in keyword_only if p.name not in all_models]
+        of_models = [p for p in keyword_only if p.name in all_models]
+        wrapper.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[*positional, *plain, *options, *of_models]
         )
-        called.__doc__ = _documented(chain.__doc__ or "", taken)
-        return called
+        wrapper.__doc__ = _with_option_entries(chain.__doc__ or "", all_models)
+        return wrapper
 
     return decorate
 
 
-def _python(value: Any) -> Any:
-    """A number of numpy's as Python's, which is what pydantic knows."""
+def _python_number(value: Any) -> Any:
+    """Convert a number of numpy's to Python's, which pydantic knows."""
     return value.item() if type(value).__module__ == "numpy" and value.ndim == 0 else value
 
 
-def _checked(name: str, model: type[BaseModel], given: Any) -> Any:
-    """The model, or the execution, that a caller means."""
-    wanted: type = Execution if name == _EXECUTION else model
-    if isinstance(given, wanted):
+def _model_or_execution(name: str, model: type[BaseModel], given: Any) -> Any:
+    """Validate what a caller gave for a parameter: an instance, or a dict of options."""
+    expected: type = Execution if name == _EXECUTION else model
+    if isinstance(given, expected):
         return given
     if not isinstance(given, dict):
         raise InputError(
-            f"{name} must be {wanted.__name__} or a dict of its options, not {given!r}"
+            f"{name} must be {expected.__name__} or a dict of its options, not {given!r}"
         )
     options = validated(model, given)
     return Execution.of(options) if isinstance(options, ExecutionOptions) else options
 
 
-_SLOT = re.compile(r"^(?P<indent> *)\*\*options\n(?:(?P=indent) +.*\n)*", re.MULTILINE)
+_PLACEHOLDER = re.compile(r"^(?P<indent> *)\*\*options\n(?:(?P=indent) +.*\n)*", re.MULTILINE)
 
 
-def _documented(text: str, models: dict[str, type[BaseModel]]) -> str:
-    """A docstring whose entry ``**options`` becomes an entry per option."""
-    slot = _SLOT.search(text)
-    if slot is None:
+def _with_option_entries(text: str, models: dict[str, type[BaseModel]]) -> str:
+    """Replace the entry ``**options`` of a docstring by an entry per option."""
+    placeholder = _PLACEHOLDER.search(text)
+    if placeholder is None:
         return text
-    indent = slot["indent"]
+    indent = placeholder["indent"]
     lines = []
     for model in models.values():
         for name, field in model.model_fields.items():
             unit = shown(field).unit
-            told = (field.description or "") + (f", {unit}" if unit else "")
-            default = (
-                ""
-                if field.is_required() or _plain(field) is None
-                else f" Default {_plain(field)!r}."
-            )
-            lines += [f"{indent}{name}", f"{indent}    {told[:1].upper()}{told[1:]}.{default}"]
-    return text[: slot.start()] + "\n".join(lines) + "\n" + text[slot.end() :]
+            description = (field.description or "") + (f", {unit}" if unit else "")
+            sentence = f"{description[:1].upper()}{description[1:]}."
+            if not field.is_required() and _default(field) is not None:
+                sentence += f" Default {_default(field)!r}."
+            lines += [f"{indent}{name}", f"{indent}    {sentence}"]
+    return text[: placeholder.start()] + "\n".join(lines) + "\n" + text[placeholder.end() :]
 
 
-def _plain(field: FieldInfo) -> Any:
+def _default(field: FieldInfo) -> Any:
     return field.get_default(call_default_factory=True)

@@ -1,4 +1,4 @@
-"""Finished blocks of a stage stay on disk, so that a killed stage continues where it stopped."""
+"""Finished blocks of a stage on disk, from which a killed stage continues."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ import xarray as xr
 
 _KEY = "key"
 _PART = re.compile(r"part-(\d+)\.npz(\.tmp)?")
-_HEAD = "__head__"
+_HEADER = "__head__"
 
 
 class Parts:
     """Finished parts of one stage, one file each.
 
-    A part is written under another name and then renamed: whatever moment a run is killed at,
-    what bears the name of a part is whole.
+    A part is written under another name and then renamed, so that a file with the name of a part
+    is complete whenever the run is killed.
 
     Parameters
     ----------
     folder
-        Where they lie; None keeps nothing.
+        Of the files; None keeps nothing.
     key
         Fingerprint of all that the parts depend on: those of another key are removed.
     before
-        Called before a part is saved; what lies in the folder until then is not this stage's.
+        Called before the first part is saved; until then parts in the folder are not used.
     """
 
     def __init__(
@@ -40,25 +40,25 @@ class Parts:
         self._key = key
         self._before = before
         if folder is not None and folder.is_dir() and before is None:
-            known = folder / _KEY
-            if not known.is_file() or known.read_bytes() != key.encode():
+            key_file = folder / _KEY
+            if not key_file.is_file() or key_file.read_bytes() != key.encode():
                 self.remove()
 
     def done(self) -> list[int]:
-        """Indices of the parts that are there and whole, ascending; damaged ones are removed."""
+        """Indices of the finished parts, ascending; damaged ones are removed."""
         if self._folder is None or self._before is not None:
             return []
-        whole = []
+        indices = []
         for file in _files(self._folder):
-            found = _PART.fullmatch(file.name)
-            if found is None or found[2]:
+            match = _PART.fullmatch(file.name)
+            if match is None or match[2]:
                 continue
             with suppress(OSError, zipfile.BadZipFile, EOFError), zipfile.ZipFile(file) as packed:
                 if packed.testzip() is None:
-                    whole.append(int(found[1]))
+                    indices.append(int(match[1]))
                     continue
             file.unlink()
-        return sorted(whole)
+        return sorted(indices)
 
     def save(self, index: int, part: xr.Dataset) -> None:
         """Keep a part: arrays with dimensions and coordinates, JSON-able attributes."""
@@ -68,11 +68,11 @@ class Parts:
             self._before()
             self._before = None
         self._folder.mkdir(parents=True, exist_ok=True)
-        known = self._folder / _KEY
-        if not known.is_file():
-            known.write_bytes(self._key.encode())
+        key_file = self._folder / _KEY
+        if not key_file.is_file():
+            key_file.write_bytes(self._key.encode())
         variables = {str(n): v for n, v in part.variables.items()}
-        head = {
+        header = {
             "attrs": part.attrs,
             "coords": [str(c) for c in part.coords],
             "variables": {n: [list(v.dims), v.attrs] for n, v in variables.items()},
@@ -81,7 +81,7 @@ class Parts:
         unfinished = target.with_name(target.name + ".tmp")
         with unfinished.open("wb") as file:
             arrays = {f"v{i}": v.to_numpy() for i, v in enumerate(variables.values())}
-            np.savez(file, allow_pickle=False, **{_HEAD: np.array(json.dumps(head))}, **arrays)
+            np.savez(file, allow_pickle=False, **{_HEADER: np.array(json.dumps(header))}, **arrays)
         unfinished.replace(target)
 
     def load(self, index: int) -> xr.Dataset:
@@ -95,13 +95,13 @@ class Parts:
         if self._folder is None or not self._file(index).is_file():
             raise KeyError(index)
         with np.load(self._file(index), allow_pickle=False) as packed:
-            head = json.loads(str(packed[_HEAD]))
+            header = json.loads(str(packed[_HEADER]))
             variables = {
                 name: xr.Variable(dims, packed[f"v{i}"], attrs)
-                for i, (name, (dims, attrs)) in enumerate(head["variables"].items())
+                for i, (name, (dims, attrs)) in enumerate(header["variables"].items())
             }
-        coords = {name: variables.pop(name) for name in head["coords"]}
-        return xr.Dataset(variables, coords, head["attrs"])
+        coords = {name: variables.pop(name) for name in header["coords"]}
+        return xr.Dataset(variables, coords, header["attrs"])
 
     def remove(self) -> None:
         """Remove all parts and, when nothing else is in it, their folder."""

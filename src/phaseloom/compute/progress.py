@@ -1,6 +1,6 @@
-"""How far long work is: a bar with rate and time left, or nothing.
+"""Progress of long work: bars with rate and time left, lines, or nothing.
 
-Science takes a :class:`Progress` and never writes to the console itself.
+Chains take a :class:`Progress` and never write to the console themselves.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Advance = Callable[[int], None]
-"""Told how much more of a piece of work is done."""
+"""Callback that adds to the amount of work done."""
 
 _SHORT = 2.0
-"""Bars of work that took less, in seconds, do not stay on the console."""
+"""Seconds: bars of shorter work do not stay on the console."""
 
 
 class Progress(ABC):
-    """What long work reports to."""
+    """Receiver of progress reports (abstract)."""
 
     def track(
         self,
@@ -35,7 +35,7 @@ class Progress(ABC):
         total: int | None = None,
         amount: Callable[[T], int] | None = None,
     ) -> Iterator[T]:
-        """Pass the items on, counting them under a label, each as much as ``amount`` says."""
+        """Yield the items and count them under a label, each as 1 or as ``amount`` says."""
         if total is None and isinstance(items, Sized):
             total = len(items)
         with self.task(label, total) as advance:
@@ -45,7 +45,7 @@ class Progress(ABC):
 
     @abstractmethod
     def task(self, label: str, total: int | None) -> AbstractContextManager[Advance]:
-        """Work under a label while inside; yields what is told how much more is done."""
+        """Begin work under a label; yields the callback that counts it. A context manager."""
 
 
 class Silent(Progress):
@@ -53,19 +53,19 @@ class Silent(Progress):
 
     @contextmanager
     def task(self, label: str, total: int | None) -> Iterator[Advance]:  # noqa: ARG002
-        """Work that nobody watches."""
+        """Work without a report."""
         yield lambda _: None
 
 
 SILENT: Progress = Silent()
-"""What work reports to that nobody watches."""
+"""The progress that reports nothing."""
 
 
-def shown_progress(wanted: bool | Progress) -> Progress:
-    """What a caller's ``progress`` means: True shows it, False shows nothing."""
-    if wanted is True:
+def shown_progress(progress: bool | Progress) -> Progress:
+    """The receiver for a caller's ``progress``: True shows it, False shows nothing."""
+    if progress is True:
         return Shown()
-    return SILENT if wanted is False else wanted
+    return SILENT if progress is False else progress
 
 
 class Shown(Progress):
@@ -86,7 +86,7 @@ class Shown(Progress):
 
 
 class Lines(Progress):
-    """A line now and then, where there is no terminal to draw bars on."""
+    """Lines at intervals, where there is no terminal to draw bars on."""
 
     def __init__(self, console: Console, *, every: float = 15.0) -> None:
         self._console = console
@@ -94,7 +94,7 @@ class Lines(Progress):
 
     @contextmanager
     def task(self, label: str, total: int | None) -> Iterator[Advance]:
-        """Work that takes longer than a while says how far it is."""
+        """Work with a line every ``every`` seconds, none when it takes less."""
         begun = time.monotonic()
         done = lines = 0
         ended = Event()
@@ -109,7 +109,7 @@ class Lines(Progress):
                 lines += 1
                 self._print(label, done, total, time.monotonic() - begun)
 
-        # A thread of its own: also work that compiles first, or has one long step, says something.
+        # A thread of its own reports also while work compiles or does one long step.
         watching = Thread(target=watch, daemon=True)
         watching.start()
         try:
@@ -156,7 +156,7 @@ class Bars(Progress):
 
     @contextmanager
     def task(self, label: str, total: int | None) -> Iterator[Advance]:
-        """Work that moves a bar."""
+        """Work with a bar."""
         task = self._bars.add_task(label, total=total, rate="")
         begun = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""Posterior of pixels that hold one phase or two: pure centres and the paths between them."""
+"""Posterior of pixels of one phase or two: pure centres and two-phase mixtures between them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FRACTIONS = np.arange(1, 10) / 10
 
 @dataclass(frozen=True)
 class Paths:
-    """Pure phases first, then every pair at nine fractions.
+    """Spectra of pure phases first, then of every pair of phases at nine fractions.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Initial clusters: references registered to the data.
+"""Initial clusters: references registered to the data by expectation maximisation.
 
 Confident pixels follow the references wherever these are wrong (energy axis, stray light). So the
 references are moved onto the data first, all together, then each by itself: as in coherent point
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _STARTS = ((0.05, 0.5), (0.3, 0.2))
-"""First temperature, and how far a reference may follow its own points rather than the common
-displacement: a cold start that stays near the references, and a warm one."""
+"""First temperature, and the weight of a reference's own displacement beside the common one: a
+cold start that stays near the references, and a warm one."""
 _BETTER = 0.97
 """The warm start is taken where it brings the misfit below this part of the cold one's."""
 _DOMAIN = 0.1
-"""Part of the sure points above which a cluster is a domain, not a boundary."""
+"""Part of the confident points above which a cluster is a domain, not a boundary."""
 _OUTLIERS = 0.03
 """Part of the points that belongs to no cluster while the references move."""
 
@@ -99,14 +99,18 @@ def _register(
     present = np.ones(len(references), dtype=bool)
     while True:
         centres, responsibility, chi2 = _refine(x, v, centres, present)
-        sure = (responsibility > 0.9).sum(axis=0)
-        few = present & (sure < min_points)
-        lost = few if few.any() else _dependent_cluster(centres, references, present, sure)
-        if not lost.any() or present.sum() == 1:
+        confident = (responsibility > 0.9).sum(axis=0)
+        too_few = present & (confident < min_points)
+        absent = (
+            too_few
+            if too_few.any()
+            else _dependent_cluster(centres, references, present, confident)
+        )
+        if not absent.any() or present.sum() == 1:
             break
-        present = present & ~lost
+        present = present & ~absent
         if not present.any():
-            present[int(np.argmax(sure))] = True
+            present[int(np.argmax(confident))] = True
         centres = np.where(present[:, None], centres, references + shift)
     share = responsibility.mean(axis=0)
     seeds = Seeds(centres=centres, share=share / share.sum(), present=present)

@@ -46,7 +46,7 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """Torch device of the network."""
         return self.network.component_mean.device
 
     @property
@@ -157,7 +157,7 @@ def fit(
     seed, device
         Same seed and device, same model. ``auto``, ``cpu`` or ``cuda``.
     progress
-        What to report to.
+        Receiver of progress reports.
 
     Raises
     ------
@@ -165,11 +165,11 @@ def fit(
         Too few seeds for a component, more latent dimensions than the spectra have, or a
         component dead after every restart.
     """
-    called = [f"'{name}'" for name in names or [str(k) for k in range(n_components)]]
+    quoted = [f"'{name}'" for name in names or [str(k) for k in range(n_components)]]
     count = np.bincount(labels[labels >= 0], minlength=n_components)
     for k in np.flatnonzero(count < MIN_SEEDS):
         raise InputError(
-            f"component {called[k]} has {count[k]} confident points, it needs {MIN_SEEDS}",
+            f"component {quoted[k]} has {count[k]} confident points, it needs {MIN_SEEDS}",
             "leave out a phase that is absent from the data, or lower the margin",
         )
     if latent_dims > spectra.shape[1] - 1:
@@ -181,7 +181,7 @@ def fit(
     if not np.isfinite(spectra).all():
         raise InputError("spectra hold values that are not finite", "mask those pixels")
 
-    where = torch_device(device)
+    target_device = torch_device(device)
     for attempt in range(restarts + 1):
         model = _train(
             spectra,
@@ -191,7 +191,7 @@ def fit(
             latent_dims=latent_dims,
             epochs=epochs,
             seed=seed + 7919 * attempt,
-            device=where,
+            device=target_device,
             progress=progress,
         )
         model.restarts = attempt
@@ -202,7 +202,7 @@ def fit(
             return model
     worst = int(np.argmin(recall))
     raise InputError(
-        f"component {called[worst]} ended empty after {restarts} restarts "
+        f"component {quoted[worst]} ended empty after {restarts} restarts "
         f"({recall[worst]:.0%} of its confident pixels are left in it)",
         "this phase cannot be told from its neighbours in these data: leave it out, "
         "or use --resolve likelihood",
@@ -234,27 +234,28 @@ def _train(
 
     batch = min(BATCH, max(n // 8, 512), n)
     steps = max(epochs * -(-n // batch), 300)
-    first = int(_PRETRAINING * steps)
+    pretraining_steps = int(_PRETRAINING * steps)
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, 3e-3, total_steps=steps, pct_start=0.1
     )
     history = np.empty((steps, 2))
     for step in progress.track(range(steps), "latent space", total=steps):
-        if step == first:
+        if step == pretraining_steps:
             _place_components(network, x, torch.from_numpy(np.asarray(labels)).to(device))
         index = torch.randint(n, (batch,), generator=generator).to(device)
         mean, log_variance = network.encode(x[index])
         noise = torch.randn(mean.shape, generator=generator).to(device)
         latent = mean + (0.5 * log_variance).exp() * noise
         misfit = network.misfit(x[index], latent, None if v is None else v[index]).mean()
-        if step < first:  # the components have no place yet: only keep the latent space small
+        if step < pretraining_steps:
+            # The components have no place yet: only keep the latent space small.
             divergence = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance)
             divergence = divergence.sum(dim=1).mean()
             weight = 0.1
         else:
             divergence = network.divergence(mean, log_variance).mean()
-            weight = min(1.0, 2.0 * (step - first + 1) / (steps - first))
+            weight = min(1.0, 2.0 * (step - pretraining_steps + 1) / (steps - pretraining_steps))
         loss = misfit + weight * divergence
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -282,7 +283,7 @@ def _start_on_axes(
     noise = np.sqrt(np.maximum(spread, 1e-3 * spread.mean() + 1e-12))
     between = (centres - centres.mean(axis=0)) / noise
     within = residual / noise
-    # What separates the seeds comes first, then what varies most; never a zero axis.
+    # Axes that separate the seeds come first, then those of largest variance; never a zero axis.
     axes = np.linalg.svd(between, full_matrices=True)[2]
     rank = min(n_components - 1, latent_dims)
     rest = axes[rank:]

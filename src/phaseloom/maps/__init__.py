@@ -5,9 +5,9 @@ phases, −1 is outside the sample, −2 is unknown. Maps of orientations add qu
 and, per phase, the rotations of its symmetry.
 
 - ``regions``: connected regions (particles) and their table
-- ``boundaries``: where two phases meet
+- ``boundaries``: boundaries and interfaces between phases
 - ``grains``: grains of an orientation map
 - ``grain_boundaries``: boundaries between grains, cubic twins
 - ``misorientation``: angles and axes under symmetry
-- ``statistics``: area fractions, certainty, mean spectra
+- ``statistics``: area fractions with intervals, correlation length, mean spectra
 """

@@ -1,4 +1,4 @@
-"""Phase boundaries: boundary pixels, lengths of interfaces, distance to them."""
+"""Phase boundaries: boundary pixels, lengths of interfaces, distance to the boundary."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def boundary_pixels(phase: ArrayLike) -> NDArray[np.bool_]:
     """
     labels = _map(phase)
     boundary = np.zeros(labels.shape, dtype=bool)
-    for here, there in (
+    for pixel, neighbour in (
         (np.s_[:-1, :], np.s_[1:, :]),
         (np.s_[:, :-1], np.s_[:, 1:]),
     ):
-        parting = _parting(labels[here], labels[there])
-        boundary[here] |= parting
-        boundary[there] |= parting
+        differing = _differing(labels[pixel], labels[neighbour])
+        boundary[pixel] |= differing
+        boundary[neighbour] |= differing
     return boundary
 
 
@@ -69,9 +69,9 @@ def interface_lengths(
     labels = _map(phase)
     if labels.max(initial=-1) >= len(names):
         raise InputError(f"phase {int(labels.max())} has no name", "name all phases")
-    found = contact_lengths(labels, pixel_size=pixel_size)
+    contacts = contact_lengths(labels, pixel_size=pixel_size)
     matrix = np.zeros((len(names), len(names)))
-    matrix[found["first"], found["second"]] = found["length"]
+    matrix[contacts["first"], contacts["second"]] = contacts["length"]
     return pd.DataFrame(matrix + matrix.T, index=list(names), columns=list(names))
 
 
@@ -97,21 +97,21 @@ def contact_lengths(label: ArrayLike, *, pixel_size: float | tuple[float, float]
     # Angle between neighbouring directions: each stands for half of the gap on either side.
     gap_flat, gap_steep = diagonal, np.pi / 2 - diagonal
     pairs, lengths = [], []
-    for here, there, step, gap in (
+    for pixel, neighbour, step, gap in (
         (np.s_[:, :-1], np.s_[:, 1:], (0.0, size_x), 2 * gap_flat),
         (np.s_[:-1, :], np.s_[1:, :], (size_y, 0.0), 2 * gap_steep),
         (np.s_[:-1, :-1], np.s_[1:, 1:], (size_y, size_x), gap_flat + gap_steep),
         (np.s_[:-1, 1:], np.s_[1:, :-1], (size_y, size_x), gap_flat + gap_steep),
     ):
-        first, second = labels[here], labels[there]
-        parting = _parting(first, second)
-        first, second = first[parting], second[parting]
+        first, second = labels[pixel], labels[neighbour]
+        differing = _differing(first, second)
+        first, second = first[differing], second[differing]
         line_spacing = size_y * size_x / np.hypot(*step)
         pairs.append(np.minimum(first, second) * n + np.maximum(first, second))
         lengths.append(np.full(first.size, 0.5 * line_spacing * gap / 2))
-    pair, where = np.unique(np.concatenate(pairs), return_inverse=True)
+    pair, pair_index = np.unique(np.concatenate(pairs), return_inverse=True)
     first, second = np.divmod(pair, max(n, 1))
-    length = np.bincount(where, weights=np.concatenate(lengths), minlength=pair.size)
+    length = np.bincount(pair_index, weights=np.concatenate(lengths), minlength=pair.size)
     return pd.DataFrame({"first": first, "second": second, "length": length})
 
 
@@ -141,7 +141,7 @@ def distance_to_boundary(
     return np.where(labels == -1, np.float32(np.nan), distance.astype(np.float32))
 
 
-def _parting(first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _differing(first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Where two neighbours are of different known phases."""
     return np.asarray((first != second) & (first >= 0) & (second >= 0))
 

@@ -25,7 +25,7 @@ from phaseloom.maps.misorientation import (
 )
 
 TWIN_TOLERANCE = 15.0 / np.sqrt(3.0)
-"""Degrees by which a Σ3 boundary may be off (D. G. Brandon, Acta Metallurgica 14, 1479 (1966))."""
+"""Degrees, largest deviation of a twin (D. G. Brandon, Acta Metallurgica 14, 1479 (1966))."""
 
 _TWIN = np.array([np.cos(np.pi / 6), *np.full(3, np.sin(np.pi / 6) / np.sqrt(3.0))])
 """60° about [111]."""
@@ -40,7 +40,7 @@ def boundary_segments(
     y: ArrayLike,
     x: ArrayLike,
 ) -> pd.DataFrame:
-    """Every pixel edge between two grains, with the misorientation of the two pixels.
+    """Table of the pixel edges between grains, with the misorientation of the two pixels.
 
     Parameters
     ----------
@@ -78,15 +78,15 @@ def boundary_segments(
     flat = grains.ravel()
     place = np.arange(labels.size).reshape(labels.shape)
     firsts, seconds, flat_edges = [], [], []
-    for here, there, along_x in (
+    for pixel, neighbour, along_x in (
         (place[:-1, :], place[1:, :], True),
         (place[:, :-1], place[:, 1:], False),
     ):
-        one, other = flat[here], flat[there]
-        parting = (one != other) & (one >= 0) & (other >= 0)
-        firsts.append(np.where(one < other, here, there)[parting])
-        seconds.append(np.where(one < other, there, here)[parting])
-        flat_edges.append(np.full(int(parting.sum()), along_x))
+        one, other = flat[pixel], flat[neighbour]
+        differing = (one != other) & (one >= 0) & (other >= 0)
+        firsts.append(np.where(one < other, pixel, neighbour)[differing])
+        seconds.append(np.where(one < other, neighbour, pixel)[differing])
+        flat_edges.append(np.full(int(differing.sum()), along_x))
     first, second = np.concatenate(firsts), np.concatenate(seconds)
     middle = [
         (axis[one] + axis[other]) / 2
@@ -98,7 +98,7 @@ def boundary_segments(
         )
     ]
     of_phase = labels.ravel()
-    turned = rotations.reshape(-1, 4)
+    quaternions = rotations.reshape(-1, 4)
     table = {
         "y": middle[0],
         "x": middle[1],
@@ -109,7 +109,7 @@ def boundary_segments(
         "second_phase": of_phase[second],
     }
     relations = _relations(
-        turned[first], turned[second], of_phase[first], of_phase[second], operations
+        quaternions[first], quaternions[second], of_phase[first], of_phase[second], operations
     )
     return pd.DataFrame(table | relations)
 
@@ -122,7 +122,7 @@ def boundary_table(
     *,
     pixel_size: float | tuple[float, float],
 ) -> pd.DataFrame:
-    """Every two grains that share a boundary.
+    """Table of the grain boundaries: a row per pair of grains that share one.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def boundary_table(
 
 
 def twin_deviation(first: ArrayLike, second: ArrayLike, symmetry: ArrayLike) -> NDArray[np.float64]:
-    """How far two cubic crystals are from the twin relation, 60° about ⟨111⟩ (Σ3).
+    """Deviation of two cubic crystals from the twin relation, 60° about ⟨111⟩ (Σ3).
 
     Parameters
     ----------
@@ -193,21 +193,26 @@ def _relations(
     operations: list[Quaternions],
 ) -> dict[str, NDArray[np.generic]]:
     """Angles, axes and twins between crystals (n, 4) of phases (n,)."""
-    angle, off = np.full(len(first), np.nan), np.full(len(first), np.nan)
+    angle, deviation = np.full(len(first), np.nan), np.full(len(first), np.nan)
     axis = np.full((len(first), 3), np.nan)
     for one, other in np.unique(np.stack([first_phase, second_phase], axis=1), axis=0):
-        of = np.flatnonzero((first_phase == one) & (second_phase == other))
-        mine, others = operations[one], operations[other]
-        joint = mine if one == other else joint_operations(mine, others)
-        rotation = smallest(between(first[of], second[of]), joint)
-        angle[of] = angles(rotation)
-        axis[of] = reduced_axes(rotation, common_operations(mine, others))
-        if one == other and _is_cubic(mine):
-            off[of] = twin_deviation(first[of], second[of], mine)
+        pairs = np.flatnonzero((first_phase == one) & (second_phase == other))
+        symmetry, other_symmetry = operations[one], operations[other]
+        joint = symmetry if one == other else joint_operations(symmetry, other_symmetry)
+        rotation = smallest(between(first[pairs], second[pairs]), joint)
+        angle[pairs] = angles(rotation)
+        axis[pairs] = reduced_axes(rotation, common_operations(symmetry, other_symmetry))
+        if one == other and _is_cubic(symmetry):
+            deviation[pairs] = twin_deviation(first[pairs], second[pairs], symmetry)
     named = {f"axis_{number}": part for number, part in enumerate(axis.T, start=1)}
-    return {"angle": angle, **named, "twin_deviation": off, "twin": off <= TWIN_TOLERANCE}
+    return {
+        "angle": angle,
+        **named,
+        "twin_deviation": deviation,
+        "twin": deviation <= TWIN_TOLERANCE,
+    }
 
 
 def _is_cubic(operations: Quaternions) -> bool:
-    """Whether there are three-fold axes in four directions."""
+    """Whether the operations have three-fold axes in four directions."""
     return int((np.abs(operations[:, 0] - 0.5) < 1e-3).sum()) == 8

@@ -26,14 +26,14 @@ from phaseloom.maps.misorientation import (
 )
 
 _ROUNDS = 3
-"""Times that orientations are moved to the copy nearest to the mean, and averaged again."""
+"""Iterations of the mean orientation over the equivalent orientations nearest to it."""
 
 _NEIGHBOURS = ((np.s_[:-1, :], np.s_[1:, :]), (np.s_[:, :-1], np.s_[:, 1:]))
 """Pixels that share an edge: above and below, left and right."""
 
 
 class GrainOrientations(NamedTuple):
-    """How grains lie, and how far their pixels are from it."""
+    """Mean orientations of grains, and deviations of their pixels from them."""
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float32]
@@ -72,26 +72,26 @@ def find_grains(
     from scipy.sparse.csgraph import connected_components
 
     labels, rotations, operations = checked_map(phase, rotation, symmetries)
-    place = np.arange(labels.size).reshape(labels.shape)
+    index = np.arange(labels.size).reshape(labels.shape)
     firsts, seconds = [], []
-    neighbours = _neighbour_angles(labels, rotations, operations)
-    for (here, there), apart in zip(_NEIGHBOURS, neighbours, strict=True):
-        together = apart <= threshold
-        firsts.append(place[here][together])
-        seconds.append(place[there][together])
+    neighbour_angles = _neighbour_angles(labels, rotations, operations)
+    for (pixel, neighbour), angle in zip(_NEIGHBOURS, neighbour_angles, strict=True):
+        together = angle <= threshold
+        firsts.append(index[pixel][together])
+        seconds.append(index[neighbour][together])
     first, second = np.concatenate(firsts), np.concatenate(seconds)
     graph = coo_array(
         (np.ones(first.size, dtype=np.int8), (first, second)), shape=(labels.size, labels.size)
     )
     _, component = connected_components(graph, directed=False)
     inside = (labels >= 0).ravel()
-    _, begins, of, pixels = np.unique(
+    _, first_pixel, component_index, pixels = np.unique(
         component[inside], return_index=True, return_inverse=True, return_counts=True
     )
     number = np.empty(pixels.size, dtype=np.int32)
-    number[np.lexsort((begins, -pixels))] = np.arange(pixels.size, dtype=np.int32)
+    number[np.lexsort((first_pixel, -pixels))] = np.arange(pixels.size, dtype=np.int32)
     grain = np.full(labels.size, -1, dtype=np.int32)
-    grain[inside] = number[of]
+    grain[inside] = number[component_index]
     return grain.reshape(labels.shape)
 
 
@@ -119,22 +119,24 @@ def grain_orientations(
     labels, rotations, operations = checked_map(phase, rotation, symmetries)
     grains = _numbers(grain, labels)
     inside = grains >= 0
-    of = grains[inside]
-    which, turned = labels[inside], rotations[inside]
+    number = grains[inside]
+    phases, quaternions = labels[inside], rotations[inside]
     count = int(grains.max(initial=-1)) + 1
-    members, begins = np.unique(of, return_index=True)
+    members, first_pixel = np.unique(number, return_index=True)
     mean = np.full((count, 4), np.nan)
-    mean[members] = turned[begins]
+    mean[members] = quaternions[first_pixel]
     for _ in range(_ROUNDS):
         # q = d·mean; the copy S q nearest to the mean has the smallest S d.
-        near = multiply(_smallest(between(mean[of], turned), which, operations), mean[of])
-        total = [np.bincount(of, weights=part, minlength=count) for part in near.T]
+        nearest = multiply(
+            _smallest(between(mean[number], quaternions), phases, operations), mean[number]
+        )
+        total = [np.bincount(number, weights=part, minlength=count) for part in nearest.T]
         mean = np.stack(total, axis=1, dtype=np.float64)
         length = np.linalg.norm(mean, axis=1, keepdims=True)
         mean /= np.where(length > 0, length, np.nan)
     mean[mean[:, 0] < 0] *= -1.0
     deviation = np.full(grains.shape, np.nan, dtype=np.float32)
-    deviation[inside] = angles(_smallest(between(mean[of], turned), which, operations))
+    deviation[inside] = angles(_smallest(between(mean[number], quaternions), phases, operations))
     return GrainOrientations(mean, deviation)
 
 
@@ -148,7 +150,7 @@ def grain_table(
     pixel_area: float,
     minimum_pixels: int = 1,
 ) -> pd.DataFrame:
-    """Size, place and orientation of every grain.
+    """Table of size, position and orientation of every grain.
 
     Parameters
     ----------
@@ -188,12 +190,12 @@ def grain_table(
             f"grains {grains.shape} and coordinates {(rows.size, columns.size)} are not of one map"
         )
     row, column = np.nonzero(grains >= 0)
-    of = grains[row, column]
+    number = grains[row, column]
     count = len(orientations.mean)
-    pixels = np.bincount(of, minlength=count)
+    pixels = np.bincount(number, minlength=count)
 
     def mean(values: NDArray[np.floating]) -> NDArray[np.float64]:
-        total = np.bincount(of, weights=values, minlength=count)
+        total = np.bincount(number, weights=values, minlength=count)
         return np.asarray(total / np.where(pixels > 0, pixels, np.nan))
 
     box = {
@@ -202,11 +204,11 @@ def grain_table(
         "column_start": np.full(count, grains.shape[1]),
         "column_stop": np.zeros(count, dtype=np.int64),
     }
-    for name, place in (("row", row), ("column", column)):
-        np.minimum.at(box[f"{name}_start"], of, place)
-        np.maximum.at(box[f"{name}_stop"], of, place + 1)
+    for name, index in (("row", row), ("column", column)):
+        np.minimum.at(box[f"{name}_start"], number, index)
+        np.maximum.at(box[f"{name}_stop"], number, index + 1)
     of_phase = np.full(count, -1, dtype=np.int64)
-    of_phase[of] = labels[row, column]
+    of_phase[number] = labels[row, column]
     area = pixels * pixel_area
     table: dict[str, NDArray[np.generic]] = {
         "phase": of_phase,
@@ -254,11 +256,11 @@ def kernel_average_misorientation(
     labels, rotations, operations = checked_map(phase, rotation, symmetries)
     total = np.zeros(labels.shape)
     number = np.zeros(labels.shape)
-    neighbours = _neighbour_angles(labels, rotations, operations)
-    for (here, there), apart in zip(_NEIGHBOURS, neighbours, strict=True):
-        counted = apart <= threshold
-        for side in (here, there):
-            total[side] += np.where(counted, apart, 0.0)
+    neighbour_angles = _neighbour_angles(labels, rotations, operations)
+    for (pixel, neighbour), angle in zip(_NEIGHBOURS, neighbour_angles, strict=True):
+        counted = angle <= threshold
+        for side in (pixel, neighbour):
+            total[side] += np.where(counted, angle, 0.0)
             number[side] += counted
     return np.asarray(total / np.where(number > 0, number, np.nan), dtype=np.float32)
 
@@ -266,12 +268,12 @@ def kernel_average_misorientation(
 def checked_map(
     phase: ArrayLike, rotation: ArrayLike, symmetries: Sequence[ArrayLike]
 ) -> tuple[NDArray[np.intp], Quaternions, list[Quaternions]]:
-    """Phases, rotations and operations, provided that they fit each other.
+    """Check that phases, rotations and symmetries are of one map, and return them as arrays.
 
     Raises
     ------
     InputError
-        They do not.
+        They are not.
     """
     labels = np.asarray(phase)
     rotations = np.asarray(rotation, dtype=np.float64)
@@ -300,24 +302,24 @@ def _neighbour_angles(
     phase: NDArray[np.intp], rotation: Quaternions, operations: list[Quaternions]
 ) -> list[NDArray[np.float64]]:
     """Misorientations of pixels that share an edge, NaN between phases."""
-    found = []
-    for here, there in _NEIGHBOURS:
-        apart = np.full(phase[here].shape, np.nan)
+    result = []
+    for pixel, neighbour in _NEIGHBOURS:
+        angle = np.full(phase[pixel].shape, np.nan)
         for number, operation in enumerate(operations):
-            both = (phase[here] == number) & (phase[there] == number)
-            apart[both] = misorientation_angles(
-                rotation[here][both], rotation[there][both], operation
+            both = (phase[pixel] == number) & (phase[neighbour] == number)
+            angle[both] = misorientation_angles(
+                rotation[pixel][both], rotation[neighbour][both], operation
             )
-        found.append(apart)
-    return found
+        result.append(angle)
+    return result
 
 
 def _smallest(
     rotations: Quaternions, phase: NDArray[np.intp], operations: list[Quaternions]
 ) -> Quaternions:
-    """The smallest copies of rotations (n, 4) of crystals of several phases (n,)."""
+    """Smallest equivalent rotations (n, 4) of crystals of several phases (n,)."""
     best = np.empty_like(rotations)
     for number, operation in enumerate(operations):
-        of = phase == number
-        best[of] = smallest(rotations[of], operation)
+        members = phase == number
+        best[members] = smallest(rotations[members], operation)
     return best

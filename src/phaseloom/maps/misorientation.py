@@ -21,10 +21,10 @@ from phaseloom.errors import InputError
 Quaternions = NDArray[np.float64]
 
 _AT_ONCE = 1 << 16
-"""Pairs worked on together: their products with all operations stay in the cache."""
+"""Pairs per block: their products with all operations fit in the cache."""
 
 _SECTOR = np.array([3.0, 1.2, 1.0])
-"""Of equivalent axes the one nearest to this is named: h ≥ k ≥ l ≥ 0 of cubic crystals, 0° to 30°
+"""Of equivalent axes the one nearest to this is taken: h ≥ k ≥ l ≥ 0 of cubic crystals, 0° to 30°
 from a of hexagonal ones."""
 
 
@@ -93,7 +93,7 @@ def as_quaternions(rotations: ArrayLike) -> Quaternions:
     Raises
     ------
     InputError
-        The array has another shape, or a matrix turns hands.
+        The array has another shape, or a matrix is an improper rotation.
     """
     from scipy.spatial.transform import Rotation
 
@@ -170,9 +170,9 @@ def smallest(rotations: Quaternions, operations: Quaternions) -> Quaternions:
     # Written so that NaN is searched too, and stays NaN.
     searched = np.flatnonzero(~(np.abs(best[:, 0]) >= small))
     for part in _parts(len(searched)):
-        some = best[searched[part]]
-        found = np.abs(some @ scalar).argmax(axis=1)
-        best[searched[part]] = multiply(operations[found], some)
+        block = best[searched[part]]
+        best_operation = np.abs(block @ scalar).argmax(axis=1)
+        best[searched[part]] = multiply(operations[best_operation], block)
     best[best[:, 0] < 0] *= -1.0
     return best.reshape(rotations.shape)
 

@@ -1,4 +1,4 @@
-"""Connected regions of a map (particles), and a table of what each holds."""
+"""Connected regions of a map (particles), and the table of their size and composition."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def label_particles(mask: ArrayLike, *, minimum_pixels: int = 1) -> NDArray[np.i
     inside = np.asarray(mask, dtype=bool)
     if inside.ndim != 2:
         raise InputError(f"the mask has {inside.ndim} dimensions", "give one over (y, x)")
-    found, _ = ndimage.label(inside, structure=np.ones((3, 3)))
-    pixels = np.bincount(found.ravel())
+    components, _ = ndimage.label(inside, structure=np.ones((3, 3)))
+    pixels = np.bincount(components.ravel())
     pixels[0] = 0  # the outside
     order = np.argsort(-pixels, kind="stable")
     number = np.full(pixels.size, -1, dtype=np.int32)
     kept = order[pixels[order] >= max(minimum_pixels, 1)]
     number[kept] = np.arange(kept.size, dtype=np.int32)
-    return np.asarray(number[found])
+    return np.asarray(number[components])
 
 
 def particle_table(
@@ -56,7 +56,7 @@ def particle_table(
     value: ArrayLike | None = None,
     posterior: ArrayLike | None = None,
 ) -> pd.DataFrame:
-    """What each particle is made of, and where and how large it is.
+    """Table of phase fractions, position and size of every particle.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def particle_table(
         ``fraction NAME`` of the pixels per phase and ``fraction unknown``;
         ``posterior NAME``, mean posterior per phase (if given); ``value_mean``, ``value_sd``
         (if given); ``boundary_fraction``, the share of the pixel edges inside the particle
-        that part two phases. NaN where there is nothing to average.
+        between two phases. NaN where there is nothing to average.
 
     Raises
     ------
@@ -139,17 +139,17 @@ def particle_table(
 def _boundary_fraction(
     regions: NDArray[np.integer], labels: NDArray[np.integer], n: int
 ) -> NDArray[np.float64]:
-    """Share of the pixel edges between two known phases that part different ones."""
+    """Share of the pixel edges between pixels of known phase at which the phases differ."""
     all_edges = np.zeros(n, dtype=np.intp)
-    parting = np.zeros(n, dtype=np.intp)
-    for here, there in (
+    differing_edges = np.zeros(n, dtype=np.intp)
+    for pixel, neighbour in (
         (np.s_[:-1, :], np.s_[1:, :]),
         (np.s_[:, :-1], np.s_[:, 1:]),
     ):
-        inner = (regions[here] == regions[there]) & (regions[here] >= 0)
-        inner &= (labels[here] >= 0) & (labels[there] >= 0)
-        region = regions[here][inner]
-        differ = labels[here][inner] != labels[there][inner]
+        inner = (regions[pixel] == regions[neighbour]) & (regions[pixel] >= 0)
+        inner &= (labels[pixel] >= 0) & (labels[neighbour] >= 0)
+        region = regions[pixel][inner]
+        differ = labels[pixel][inner] != labels[neighbour][inner]
         all_edges += np.bincount(region, minlength=n)
-        parting += np.bincount(region[differ], minlength=n)
-    return np.asarray(parting / np.where(all_edges > 0, all_edges, np.nan))
+        differing_edges += np.bincount(region[differ], minlength=n)
+    return np.asarray(differing_edges / np.where(all_edges > 0, all_edges, np.nan))

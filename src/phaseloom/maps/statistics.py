@@ -1,4 +1,4 @@
-"""Statistics of phases: area fractions, certainty, mean spectra."""
+"""Statistics of phases: area fractions with intervals, correlation length, mean spectra."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from phaseloom.errors import InputError
 
 #: Blocks of this many correlation lengths are taken as independent of each other.
 BLOCK_IN_CORRELATION_LENGTHS = 5
-#: Fewer blocks cannot tell a spread.
+#: Fewer blocks give no reliable spread.
 FEWEST_BLOCKS = 16
 #: More blocks make no better interval, only a longer bootstrap.
 MOST_BLOCKS = 4096
@@ -35,7 +35,7 @@ def phase_fractions(
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Fractions of the phases with confidence intervals that know of grains.
+    """Area fractions of the phases, with confidence intervals by a spatial block bootstrap.
 
     Neighbouring pixels belong to the same grain, so pixels are no independent draws: an
     interval from their number alone is far too narrow. Here the map is cut into square blocks
@@ -179,7 +179,7 @@ def spectra_per_phase(
 
 
 def correlation_length(phase: ArrayLike, mask: ArrayLike) -> float:
-    """Distance over which a map of phases forgets itself.
+    """Correlation length of a map of phases.
 
     Parameters
     ----------

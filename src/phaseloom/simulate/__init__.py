@@ -1,7 +1,19 @@
 """Simulated measurements with known truth.
 
-- ``particles``, ``spectra``, ``stacks``, ``beamtime``: STXM, from phases to files
-- ``grains``, ``spots``, ``camera``, ``patterns``, ``scans``: 4D-STEM, from grains to counts
+X-ray stacks, from phases to files:
+
+- ``particles``: phase and thickness of every pixel of a particle
+- ``spectra``: reference spectra, energies of a beamtime
+- ``stacks``: stacks with blur, stray light, drift, counting noise
+- ``beamtime``: files of a charge series
+
+4D-STEM, from grains to counts:
+
+- ``grains``: positions, phases and orientations of grains
+- ``spots``: spots of every position with their expected counts
+- ``camera``: detector geometry, background, faulty pixels
+- ``patterns``: expected counts of a pattern from spots and background
+- ``scans``: scans with their truth, also to files
 - ``peaks``: peak tables without images
 - ``workload``: patterns of the benchmark of peak finders
 """

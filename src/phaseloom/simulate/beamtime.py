@@ -29,7 +29,7 @@ _WINDOW = 3
 
 
 class PureArea(NamedTuple):
-    """Where a dense stack shows one phase alone: what a user picks for a reference."""
+    """Region of a dense stack with one phase only, as a user picks it for a reference."""
 
     label: str
     value: float
@@ -66,7 +66,7 @@ def write_beamtime(
     Parameters
     ----------
     folder
-        Where ``NAME.hdf5`` and ``NAME_dense.hdf5`` go.
+        Of ``NAME.hdf5`` and ``NAME_dense.hdf5``.
     size
         Pixels along a side of the sparse stacks.
     counts, stray_light, drift
@@ -84,7 +84,7 @@ def write_beamtime(
     for number, (name, (charge, shares)) in enumerate(
         progress.track(CHARGE_SERIES.items(), "simulate", total=len(CHARGE_SERIES))
     ):
-        # The canvas has room for the drift of both scans.
+        # The margin is for the drift of both scans.
         sample = particle(
             labels,
             shares,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from phaseloom.simulate.patterns import RADIAL_STEP
 
 _FLOOR = 0.05
-"""Part of the background's middle that reaches everywhere."""
+"""Constant part of the radial background, relative to its maximum."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Camera:
         return response
 
     def hot_pixels(self, seed: int) -> NDArray[np.bool_]:
-        """Where pixels always read high, (ky, kx).
+        """Mask (ky, kx) of the pixels that always read high.
 
         Parameters
         ----------

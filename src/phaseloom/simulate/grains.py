@@ -1,4 +1,4 @@
-"""Grains of a simulated scan: their places, phases and orientations."""
+"""Grains of a simulated scan: their positions, phases and orientations."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def grain_map(
     -------
     xarray.Dataset
         On (y, x): ``grain``, ``phase`` (−1: none), ``rotation`` (y, x, 4; unit quaternion, sample
-        to crystal as in orix), and what lies beside it: ``grain_2``, ``phase_2``,
-        ``rotation_2``, with ``overlap`` the second's part, in [0, 0.5]. Coordinates in nm.
+        to crystal as in orix), and the neighbouring grain ``grain_2``, ``phase_2``,
+        ``rotation_2``, with ``overlap`` its share, in [0, 0.5]. Coordinates in nm.
     """
     from scipy.spatial import cKDTree
 
@@ -70,14 +70,14 @@ def grain_map(
     numbers = np.searchsorted(np.cumsum(weights), quantile).clip(max=weights.size - 1)
     phases = rng.permutation(numbers)
     phases[rng.permutation(n_grains)[: round(empty * n_grains)]] = -1
-    turns = random_quaternions(n_grains, rng)
+    orientations = random_quaternions(n_grains, rng)
 
     position = np.indices(shape).reshape(2, -1).T
     distance, nearest = cKDTree(middles).query(position, k=2)
     first, second = nearest.T
-    apart = np.linalg.norm(middles[first] - middles[second], axis=1)
+    separation = np.linalg.norm(middles[first] - middles[second], axis=1)
     # Distance to the plane between the two middles.
-    to_boundary = (distance[:, 1] ** 2 - distance[:, 0] ** 2) / (2 * apart)
+    to_boundary = (distance[:, 1] ** 2 - distance[:, 0] ** 2) / (2 * separation)
     overlap = np.zeros(len(position))
     if overlap_width > 0:
         overlap = 0.5 * np.clip(1.0 - to_boundary / overlap_width, 0.0, 1.0)
@@ -88,7 +88,7 @@ def grain_map(
         step,
         overlap,
         [
-            (grain, phases[grain], _multiply(_small_turn(t), turns[grain]))
+            (grain, phases[grain], _multiply(_from_rotation_vectors(t), orientations[grain]))
             for grain, t in zip((first, second), tilt, strict=True)
         ],
     )
@@ -125,7 +125,7 @@ def random_quaternions(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     n
         How many.
     rng
-        Where chance comes from.
+        Random number generator.
     """
     q = rng.standard_normal((n, 4))
     q /= np.linalg.norm(q, axis=1, keepdims=True)
@@ -133,7 +133,7 @@ def random_quaternions(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return unit
 
 
-def _small_turn(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+def _from_rotation_vectors(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Quaternions of rotation vectors (n, 3) in radians."""
     angle = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.hstack([np.cos(angle / 2), vectors / 2 * np.sinc(angle / (2 * np.pi))])

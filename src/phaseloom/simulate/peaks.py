@@ -1,4 +1,4 @@
-"""Simulated peak tables, as registration would make them, without simulating images."""
+"""Simulated peak tables, with the statistics of registered peaks, without images."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LEAST_BACKGROUND = 1e-3
 """Counts per px, as low as registration's own thresholds go."""
 
 _FITTED = 1.1
-"""How much more a position errs because background and neighbours are not known but fitted."""
+"""Factor on the position error, as background and neighbours are fitted, too."""
 
 
 def simulate_peaks(
@@ -48,7 +48,7 @@ def simulate_peaks(
     false_peaks: float = 0.05,
     seed: int = 0,
 ) -> xr.Dataset:
-    """What registering a simulated scan would give, drawn from the statistics of counting.
+    """Simulate the peak table of a registered scan, from the statistics of counting.
 
     The spots are those of :func:`phaseloom.simulate.simulate_scan` with the same arguments, the
     direct beam among them. Spots within 2.5 sigma of a stronger one join it; each holds Poisson
@@ -91,8 +91,8 @@ def simulate_peaks(
     profile = simulation.beam.dose * camera.radial_profile()
     radii = RADIAL_STEP * np.arange(profile.size)
 
-    def beneath(spots: _Spots) -> NDArray[np.float64]:
-        """Counts of background that blur a spot's own."""
+    def background_of(spots: _Spots) -> NDArray[np.float64]:
+        """Background counts beneath a spot."""
         r = np.linalg.norm(spots.place - middles[spots.position], axis=1)
         level = np.maximum(np.interp(r, radii, profile), _LEAST_BACKGROUND)
         counts: NDArray[np.float64] = 4 * np.pi * camera.sigma**2 * level
@@ -101,22 +101,22 @@ def simulate_peaks(
     spots = _resolved(_all_spots(simulation, plane), _RESOLVED * camera.sigma)
     crowd = _neighbours(spots, _CROWDED * camera.sigma)
     spots = spots._replace(counts=rng.poisson(spots.counts).astype(np.float64))
-    found = _significance(spots.counts, beneath(spots)) > _LEVEL
+    found = _significance(spots.counts, background_of(spots)) > _LEVEL
     found &= spots.counts > _TAIL * crowd
     spots = spots.take(found)
     extra = np.repeat(np.arange(len(middles)), rng.poisson(false_peaks, len(middles)))
     place = rng.uniform(0, np.array(camera.shape) - 1.0, (extra.size, 2))
     false = _Spots(extra, place, np.zeros(extra.size))
-    over = 1 + 0.1 * rng.exponential(size=extra.size)
-    false = false._replace(counts=over * _least_counts(beneath(false)))
+    excess = 1 + 0.1 * rng.exponential(size=extra.size)
+    false = false._replace(counts=excess * _least_counts(background_of(false)))
     spots = _Spots(*(np.concatenate(pair) for pair in zip(spots, false, strict=True)))
 
-    under = beneath(spots)
-    error = _FITTED * camera.sigma * np.sqrt(spots.counts + 2 * under) / spots.counts
+    background = background_of(spots)
+    error = _FITTED * camera.sigma * np.sqrt(spots.counts + 2 * background) / spots.counts
     moved = spots.place + error[:, None] * rng.standard_normal(spots.place.shape)
     order = np.lexsort((moved[:, 0], spots.position))
     spots = spots._replace(place=moved).take(order)
-    return _table(simulation, plane, spots, error[order], under[order])
+    return _table(simulation, plane, spots, error[order], background[order])
 
 
 class _Spots(NamedTuple):
@@ -163,23 +163,23 @@ def _resolved(spots: _Spots, distance: float) -> _Spots:
 def _neighbours(spots: _Spots, width: float) -> NDArray[np.float64]:
     """Counts of the other spots of the pattern, weighted with a Gaussian of their distance."""
     first, second = _pairs(spots, 3.0 * width).T
-    apart = np.linalg.norm(spots.place[first] - spots.place[second], axis=1)
-    weight = np.exp(-0.5 * (apart / width) ** 2)
+    separation = np.linalg.norm(spots.place[first] - spots.place[second], axis=1)
+    weight = np.exp(-0.5 * (separation / width) ** 2)
     n = spots.counts.size
     ends = np.concatenate([first, second])
-    heaped = np.tile(weight, 2) * spots.counts[np.concatenate([second, first])]
-    return np.bincount(ends, heaped, n).astype(np.float64)
+    weighted = np.tile(weight, 2) * spots.counts[np.concatenate([second, first])]
+    return np.bincount(ends, weighted, n).astype(np.float64)
 
 
 def _pairs(spots: _Spots, distance: float) -> NDArray[np.intp]:
     """(pairs, 2): spots of one pattern that are closer than this."""
     from scipy.spatial import cKDTree
 
-    # Patterns one behind the other, far apart: one search for all.
-    apart = 4.0 * (np.ptp(spots.place) + distance)
-    tree = cKDTree(np.column_stack([spots.place, apart * spots.position]))
-    found: NDArray[np.intp] = tree.query_pairs(distance, output_type="ndarray")
-    return found
+    # Patterns are placed far apart along a third axis: one search for all.
+    spacing = 4.0 * (np.ptp(spots.place) + distance)
+    tree = cKDTree(np.column_stack([spots.place, spacing * spots.position]))
+    pairs: NDArray[np.intp] = tree.query_pairs(distance, output_type="ndarray")
+    return pairs
 
 
 def _significance(counts: NDArray[np.float64], beneath: NDArray[np.float64]) -> NDArray[np.float64]:

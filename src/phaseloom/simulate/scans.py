@@ -38,12 +38,12 @@ def simulate_scan(
     noise: bool = True,
     seed: int = 0,
 ) -> tuple[xr.Dataset, xr.Dataset]:
-    """Simulate a scan, and say what is true.
+    """Simulate a scan; returns it with its truth.
 
     Parameters
     ----------
     sample
-        From :func:`phaseloom.simulate.grains` or
+        From :func:`phaseloom.simulate.grain_map` or
         :func:`phaseloom.simulate.random_orientations`.
     crystals
         The phases, in the order of the sample's numbers.
@@ -122,7 +122,7 @@ def write_scan(
 
 
 class _Block(NamedTuple):
-    """What simulating a block of scan rows gives."""
+    """Simulated patterns, spots and beam positions of a block of scan rows."""
 
     patterns: NDArray[np.uint16] | NDArray[np.float32]
     table: SpotTable
@@ -188,7 +188,7 @@ class Simulation(NamedTuple):
     def spots(
         self, rows: slice, plane: NDArray[np.float64]
     ) -> tuple[list[np.random.Generator], NDArray[np.float64], SpotTable, NDArray[np.float64]]:
-        """Sources of chance, direct beams (n, 2), spots and where they fall, (spots, 2) in px.
+        """Random generators, direct beams (n, 2), spots and their places (spots, 2) in px.
 
         Parameters
         ----------
@@ -198,7 +198,7 @@ class Simulation(NamedTuple):
             From :meth:`phaseloom.simulate.camera.Camera.beam`.
         """
         camera, part = self.camera, self.sample.isel(y=rows)
-        # A generator per scan row: no block boundary shows.
+        # A generator per scan row: results do not depend on the blocks.
         streams = [
             np.random.default_rng([self.seed, 0, y])
             for y in range(*rows.indices(self.scan_shape[0]))
@@ -228,7 +228,7 @@ class Simulation(NamedTuple):
         return counts
 
     def check(self) -> None:
-        """Raise InputError for what cannot be."""
+        """Raise InputError for shares of the dose or phases that are not possible."""
         shares = self.camera.background + self.camera.ring + self.beam.direct
         if not 0 <= shares <= 1:
             raise InputError(
@@ -273,7 +273,7 @@ class Simulation(NamedTuple):
         )
 
     def truth(self, blocks: Sequence[_Block]) -> xr.Dataset:
-        """What is true of all blocks together."""
+        """The truth of all blocks."""
         import xarray as xr
 
         camera = self.camera

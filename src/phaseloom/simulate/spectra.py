@@ -1,4 +1,4 @@
-"""Reference spectra that ship with phaseloom, and the energies of a typical beamtime.
+"""Calculated reference spectra, and the energies of a typical beamtime.
 
 The five NaxV2(PO4)2F3-like spectra are calculated, not measured: V L2,3 multiplets of
 d2/d1/d0 vanadium mixed by valence (x = 1 and 0.8 disproportionated into V3+ and V5+),

@@ -1,4 +1,4 @@
-"""Spots at every position of a sample, with the expected counts of each."""
+"""Spots of every scan position with their expected counts; the electron beam."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Beam:
-    """Electrons and what they do in the crystal.
+    """Electron beam: voltage, dose, precession, and the crystal thickness.
 
     Every pattern gets ``dose`` electrons: background and ring take their shares (camera), the
     direct beam its own, the diffracted spots the rest in the ratio of their kinematic
@@ -87,7 +87,7 @@ def expected_spots(
     share
         Part of the dose that background and ring leave.
     streams
-        One source of chance for each scan row.
+        A random generator for each scan row.
 
     Returns
     -------
@@ -98,11 +98,11 @@ def expected_spots(
     table = _relative_spots(sample, crystals, beam, n)
     width = sample.sizes["x"]
     per_row = np.bincount(table.position // width, minlength=len(streams))
-    chance = [rng.standard_normal(k) for rng, k in zip(streams, per_row, strict=True)]
+    deviates = [rng.standard_normal(k) for rng, k in zip(streams, per_row, strict=True)]
     direct = ~table.hkl.any(axis=1)
-    relative = table.counts * np.exp(beam.intensity_spread * np.concatenate(chance))
+    relative = table.counts * np.exp(beam.intensity_spread * np.concatenate(deviates))
     relative[direct] = 0.0
-    # What no crystal scatters, for there is none or none of its reflections, stays in the beam.
+    # Counts without a crystal or a reflection stay in the direct beam.
     scattered = (share - beam.direct) * np.bincount(table.position, table.counts, n)
     diffracted = np.bincount(table.position, relative, n)
     relative *= (scattered / np.where(diffracted > 0, diffracted, 1.0))[table.position]
@@ -122,18 +122,18 @@ def _relative_spots(
         phase = sample[f"phase{suffix}"].to_numpy().ravel()
         rotation = sample[f"rotation{suffix}"].to_numpy().reshape(-1, 4)
         for number, crystal in enumerate(crystals):
-            here = np.flatnonzero((phase == number) & (part > 0))
-            if here.size == 0:
+            positions = np.flatnonzero((phase == number) & (part > 0))
+            if positions.size == 0:
                 continue
             spots = kinematic_spots(
                 crystal,
-                rotation[here],
+                rotation[positions],
                 voltage=beam.voltage,
                 thickness=beam.thickness,
                 k_max=beam.k_max,
                 precession_angle=beam.precession_angle,
             )
-            position = np.repeat(here, np.diff(spots.offset))
+            position = np.repeat(positions, np.diff(spots.offset))
             total = np.bincount(position, spots.intensity, n)
             counts = spots.intensity * part[position] / total[position]
             index = np.full(position.size, number)

@@ -28,7 +28,7 @@ def measure(
     spikes: float = 0.0,
     seed: int = 0,
 ) -> tuple[xr.Dataset, xr.Dataset]:
-    """Measure a stack of a simulated sample, and say what is true.
+    """Simulate the stack of a sample; returns it with its truth.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def measure(
     blur
         Standard deviation of the point-spread function in sample pixels.
     stray_light
-        Part of the counts that never met the sample.
+        Part of the counts that did not pass through the sample.
     drift
         Standard deviation of the step between frames, in stack pixels (a random walk).
     incident_drift
@@ -87,9 +87,9 @@ def measure(
     frames = []
     for e in range(energy.size):
         transmission = np.exp(-np.tensordot(absorption[:, e], shares, axes=1) - membrane[e])
-        seen = _expose(transmission, blur, position[e] * binning, margin, binning)
+        exposed = _expose(transmission, blur, position[e] * binning, margin, binning)
         expected = (
-            incident[e] * (stray_light + (1.0 - stray_light) * np.clip(seen, 0.0, 1.0)) + dark
+            incident[e] * (stray_light + (1.0 - stray_light) * np.clip(exposed, 0.0, 1.0)) + dark
         )
         frame = rng.poisson(expected).astype(np.float64)
         hit = rng.random(frame.shape) < spikes
@@ -127,10 +127,10 @@ def _expose(
     binning: int,
 ) -> NDArray[np.float64]:
     """Blur, move, cut the field out and bin one image of the sample."""
-    seen = ndimage.gaussian_filter(image, blur) if blur > 0 else image
+    exposed = ndimage.gaussian_filter(image, blur) if blur > 0 else image
     if shift is not None and np.any(shift):
-        seen = ndimage.shift(seen, shift, order=3, mode="nearest")
-    return _bin(seen[margin:-margin, margin:-margin], binning, binning)
+        exposed = ndimage.shift(exposed, shift, order=3, mode="nearest")
+    return _bin(exposed[margin:-margin, margin:-margin], binning, binning)
 
 
 def _bin(image: NDArray[np.float64], by_y: int, by_x: int) -> NDArray[np.float64]:
@@ -156,11 +156,11 @@ def _truth(
     space: dict[str, tuple[str, NDArray[np.float64], dict[str, str]]],
     sample: xr.Dataset,
 ) -> xr.Dataset:
-    seen = np.stack([_expose(share, blur, None, margin, binning) for share in shares])
-    thickness = seen.sum(axis=0)
+    thicknesses = np.stack([_expose(share, blur, None, margin, binning) for share in shares])
+    thickness = thicknesses.sum(axis=0)
     inside = thickness > 0.1
-    abundance = np.where(inside, seen / np.maximum(thickness, 1e-6), np.nan)
-    phase = np.where(inside, np.argmax(seen, axis=0), -1)
+    abundance = np.where(inside, thicknesses / np.maximum(thickness, 1e-6), np.nan)
+    phase = np.where(inside, np.argmax(thicknesses, axis=0), -1)
     return xr.Dataset(
         {
             "phase": (("y", "x"), phase.astype(np.int8)),

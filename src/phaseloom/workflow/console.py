@@ -1,4 +1,4 @@
-"""Results and descriptions as text on the console."""
+"""Text on the console: descriptions of files, tables of numbers."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def scan_table(numbers: dict[str, Any]) -> Table:
 
 
 def add_times(table: Table, numbers: dict[str, Any], label: str) -> None:
-    """Rows that say how long it took, where that is known; ``label`` is that of the method."""
+    """Add rows of the computing times, where they are known; ``label`` is for the method's."""
     if np.isfinite(numbers.get("registering_seconds", np.nan)):
         table.add_row("time to register", f"{numbers['registering_seconds']:.1f} s")
     if np.isfinite(numbers["seconds"]):
@@ -119,18 +119,18 @@ def show_crystal(facts: dict[str, Any], console: Console) -> None:
 
 
 def _show_instrument(facts: dict[str, Any], console: Console) -> None:
-    """What the file says of the microscope, and what of it has to be given to go on."""
+    """Print the settings of the microscope, and the options for those that the file lacks."""
     for name, unit in _INSTRUMENT:
         if name in facts:
             console.print(f"{name.replace('_', ' ')}: {facts[name]:g}{unit}", highlight=False)
     missing = [
         option
-        for option, known in (
+        for option, stated in (
             ("--pixel-size", facts["axes"]["kx"]["units"] != "px"),
             ("--step", facts["axes"]["x"]["units"] != "px"),
             ("--voltage", "voltage" in facts),
         )
-        if not known
+        if not stated
     ]
     if missing:
         console.print(f"the file does not say: {', '.join(missing)}", highlight=False)

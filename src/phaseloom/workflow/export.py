@@ -1,4 +1,4 @@
-"""Results for other programs: ``phaseloom export``."""
+"""Export of results to other programs: ``phaseloom export``."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Format = Literal["ang", "ctf", "h5", "nexus", "tiff", "csv", "hspy"]
-"""What results can be written as."""
+"""Formats of exported results."""
 
 _ORIENTATIONS = ("ang", "ctf", "h5")
-_WHOLE = ("h5", "nexus")
-"""These take all solutions and energies; to others they are not read."""
+_COMPLETE = ("h5", "nexus")
+"""Formats with all solutions and energies; for others these are not read."""
 _PATTERNS = ("tiff", "hspy")
-"""Patterns of components are written so; to the last of them nothing else."""
+"""Formats of component patterns; the last takes nothing else."""
 _ENDINGS = {"nexus": "nxs", "tiff": "tif"}
 _LABELS = ("reference", "component", "threshold")
-"""Dimensions that maps are written along; their coordinates name the pages."""
+"""Dimensions of which every entry is a page, named by its coordinate."""
 _QUATERNION = ("a", "b", "c", "d")
 
 
@@ -77,23 +77,23 @@ def export_results(folder: Path, to: Format, out: Path | None = None) -> list[Pa
         raise InputError(
             f"results are not written as {to!r}", f"take one of {' '.join(get_args(Format))}"
         )
-    whole = to in _WHOLE
-    components = None if to in _ORIENTATIONS else _group(folder, "components", whole=whole)
+    complete = to in _COMPLETE
+    components = None if to in _ORIENTATIONS else _group(folder, "components", complete=complete)
     results: list[_Result] = []
     if to != "hspy":
-        results += _orientations(folder, whole=whole)
+        results += _orientations(folder, complete=complete)
         if components is not None:
             results.append(_Result("components", False, components))
         if to not in _ORIENTATIONS:
-            results += _stacks(folder, whole=whole)
+            results += _stacks(folder, complete=complete)
     if not results and components is None:
-        if to not in (*_ORIENTATIONS, "hspy") and _earlier_stacks(folder):
+        if to not in (*_ORIENTATIONS, "hspy") and _has_outdated_stacks(folder):
             raise InputError(
                 "its phase maps were written by an earlier version of phaseloom",
                 f"make them again: phaseloom run {folder / 'recipe.toml'} --overwrite",
                 source=folder,
             )
-        fault, remedy = _nothing(to)
+        fault, remedy = _missing(to)
         raise InputError(
             fault if folder.exists() else "no such folder",
             f"give the folder that {remedy} wrote",
@@ -136,8 +136,8 @@ def pixel_table(data: xr.Dataset) -> pd.DataFrame:
         table[f"{axis.name}_{units}"] = places.ravel()
     if "phase" in data:
         phase = data["phase"].transpose("y", "x").to_numpy().ravel()
-        known = data["reference" if "reference" in data.coords else "phase_name"].to_numpy()
-        names = np.array([*(str(name) for name in known), ""])
+        labels = data["reference" if "reference" in data.coords else "phase_name"].to_numpy()
+        names = np.array([*(str(name) for name in labels), ""])
         table["phase_name"] = names[np.where(phase >= 0, phase, -1)]
     if "rotation" in data:
         euler = _euler_angles(data)
@@ -166,12 +166,12 @@ def _write(path: Path, result: _Result, to: Format) -> Path:
     if to == "tiff":
         from phaseloom.io.export.maps import write_map_stack
 
-        # The first row of a picture is its top.
-        turned = slice(None, None, -1 if result.upwards else 1)
+        # The first row of an image is its top.
+        rows = slice(None, None, -1 if result.upwards else 1)
         steps = [_step(data[name].to_numpy()) for name in ("y", "x")]
         return write_map_stack(
             path,
-            {name: page[turned] for name, page in _pages(data)},
+            {name: page[rows] for name, page in _pages(data)},
             pixel_size=(steps[0] or steps[1] or 1.0, steps[1] or steps[0] or 1.0),
             units=str(data["x"].attrs.get("units", "px")),
         )
@@ -184,27 +184,27 @@ def _write(path: Path, result: _Result, to: Format) -> Path:
     return path
 
 
-def _orientations(folder: Path, *, whole: bool) -> Iterator[_Result]:
-    found = _group(folder, "orientation", whole=whole)
-    if found is not None and {"phase", "rotation"} <= set(found.data_vars):
-        yield _Result("orientation", False, found)
+def _orientations(folder: Path, *, complete: bool) -> Iterator[_Result]:
+    data = _group(folder, "orientation", complete=complete)
+    if data is not None and {"phase", "rotation"} <= set(data.data_vars):
+        yield _Result("orientation", False, data)
 
 
-def _stacks(folder: Path, *, whole: bool) -> Iterator[_Result]:
+def _stacks(folder: Path, *, complete: bool) -> Iterator[_Result]:
     group = folder / "results.zarr" / "stxm"
     for path in sorted(group.iterdir()) if group.is_dir() else ():
-        found = _group(folder, f"stxm/{path.name}", whole=whole)
-        if found is not None and "phase" in found.data_vars:
-            yield _Result(path.name, True, found)
+        data = _group(folder, f"stxm/{path.name}", complete=complete)
+        if data is not None and "phase" in data.data_vars:
+            yield _Result(path.name, True, data)
 
 
-def _earlier_stacks(folder: Path) -> bool:
-    """Whether there are phase maps of a version that had their names in other places."""
+def _has_outdated_stacks(folder: Path) -> bool:
+    """Whether phase maps are those of an earlier version, with other names."""
     stacks = (folder / "results.zarr" / "stxm").glob("*")
     return any((stack / "phase_name" / "zarr.json").is_file() for stack in stacks)
 
 
-def _group(folder: Path, name: str, *, whole: bool) -> xr.Dataset | None:
+def _group(folder: Path, name: str, *, complete: bool) -> xr.Dataset | None:
     """A group of the results with at least one finished stage."""
     import xarray as xr
 
@@ -212,17 +212,17 @@ def _group(folder: Path, name: str, *, whole: bool) -> xr.Dataset | None:
     if not (store / name / "zarr.json").is_file():
         return None
     with xr.open_zarr(store, group=name, consolidated=False) as stored:
-        # Marks are written last: before, arrays may stand there that are still empty.
+        # Marks are written last: without one, arrays may still be empty.
         finished = any(str(attribute).startswith("finished_") for attribute in stored.attrs)
         if not finished:
             return None
-        unread = () if whole else ("solution", "energy")
+        unread = () if complete else ("solution", "energy")
         loaded: xr.Dataset = stored.drop_dims(unread, errors="ignore").load()
         return loaded
 
 
-def _nothing(to: Format) -> tuple[str, str]:
-    """What a folder lacks, and what makes it."""
+def _missing(to: Format) -> tuple[str, str]:
+    """Fault and remedy where a folder has no results for a format."""
     if to in _ORIENTATIONS:
         fault = f"holds no finished orientation map, and .{to} takes nothing else"
         return fault, "phaseloom index or phaseloom cluster -p CIF"
@@ -232,7 +232,7 @@ def _nothing(to: Format) -> tuple[str, str]:
 
 
 def _pages(data: xr.Dataset) -> Iterator[tuple[str, NDArray[np.generic]]]:
-    """The maps (y, x) by name; what is there per reference, component or threshold one by one."""
+    """Maps (y, x) by name; those per reference, component or threshold one by one."""
     labels = {
         dim: [str(label) for label in data[dim].to_numpy()] for dim in _LABELS if dim in data.coords
     }

@@ -1,8 +1,8 @@
-"""A folder of results belongs to one input and one chain of methods, and to one run at a time.
+"""Folder of results: its record, its lock, and what may be removed from it.
 
-``inputs.json`` in the folder says what is in it: the measurements by fingerprint, the methods, the
-files that were written. It is written before anything else, so that also what a killed run left is
-known to be its own.
+A folder belongs to one input and one chain of methods, and to one run at a time. Its record,
+``inputs.json``, lists the measurements by fingerprint, the methods, and the files that were
+written. It is written before anything else, so that it is valid for a killed run, too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from phaseloom.methods import METHODS
 from phaseloom.workflow.recipe import Recipe
 
 LOG = "run.log"
-"""File of the results that tells what every run did."""
+"""Log file of all runs in a folder of results."""
 
 _RECORD = "inputs.json"
 _LOCK = ".lock"
@@ -33,7 +33,7 @@ def make_folder(folder: Path) -> None:
     Raises
     ------
     InputError
-        Something is in its way.
+        It cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,12 +52,12 @@ def check_folder_of(file: Path) -> None:
 
 
 Clear = Callable[[], None] | None
-"""What removes other results of a folder, where there are some that may be removed."""
+"""Function that removes other results of a folder; None where there are none to remove."""
 
 
 @contextmanager
 def results_folder(recipe: Recipe, *, overwrite: bool = False) -> Iterator[Clear]:
-    """Keep the folder of a recipe's results for one run alone while inside.
+    """Make, lock and claim the folder of a recipe's results while inside.
 
     Parameters
     ----------
@@ -69,8 +69,8 @@ def results_folder(recipe: Recipe, *, overwrite: bool = False) -> Iterator[Clear
     Yields
     ------
     callable or None
-        Where there are such results, what removes them, all of them and nothing else. It is to be
-        called when the run has something to write: one that fails before loses nothing.
+        Where there are such results, the function that removes all of them and nothing else. It
+        is to be called when the run has something to write: one that fails before loses nothing.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def results_folder(recipe: Recipe, *, overwrite: bool = False) -> Iterator[Clear
         Another run is writing there, or the folder holds results of another input or method.
     """
     folder = recipe.folder
-    # What is not there is told before anything is made.
+    # Missing inputs are reported before anything is made.
     inputs = _inputs(recipe)
     make_folder(folder)
     with _locked(folder):
@@ -97,13 +97,13 @@ def results_folder(recipe: Recipe, *, overwrite: bool = False) -> Iterator[Clear
 
 
 def _clear(folder: Path, recipe: Recipe, inputs: dict[str, dict[str, str]]) -> None:
-    """Remove what earlier runs left in a folder, and note what it will hold."""
-    _remove_results(folder, recipe, _read(folder))
-    _write(folder, _Record(inputs, [recipe.method], [], finished=False))
+    """Remove the results of earlier runs from a folder, and record what it will hold."""
+    _remove_results(folder, recipe, _read_record(folder))
+    _write_record(folder, _Record(inputs, [recipe.method], [], finished=False))
 
 
 def note_files(folder: Path, files: Iterable[Path]) -> None:
-    """Note files that were written to a folder of results, unless a run is at work there."""
+    """Record files that were written to a folder of results, unless a run is at work there."""
     if not _holds_results(folder):
         return
     with suppress(InputError, OSError), _locked(folder):
@@ -111,45 +111,45 @@ def note_files(folder: Path, files: Iterable[Path]) -> None:
 
 
 def add_files(folder: Path, files: Iterable[Path], *, finished: bool = False) -> None:
-    """Note files that a run has written to its folder, so that they can be removed with it.
+    """Record files that a run has written to its folder, so that they can be removed with it.
 
     Parameters
     ----------
     folder
         Of the results.
     files
-        In it or elsewhere; those elsewhere are not noted.
+        In it or elsewhere; those elsewhere are not recorded.
     finished
-        A run has come to its end: all that it has written is noted.
+        The run has come to its end: the record of its files is complete.
     """
-    record = _read(folder)
+    record = _read_record(folder)
     if record is None and _holds_results(folder):
-        record = _derived(folder)
+        record = _derived_record(folder)
     inside = {f.resolve() for f in files if f.resolve().is_relative_to(folder.resolve())}
     if record is None or not (inside or finished):
         return
     relative = {file.relative_to(folder.resolve()).as_posix() for file in inside}
-    known = sorted({*record.files, *relative})
-    _write(folder, record._replace(files=known, finished=finished or record.finished))
+    all_files = sorted({*record.files, *relative})
+    _write_record(folder, record._replace(files=all_files, finished=finished or record.finished))
 
 
 def protected_groups(folder: Path, recipe: Recipe) -> dict[str, str]:
-    """Groups that a run must not compute again, and why: other results are made from them."""
-    record = _read(folder)
+    """Groups that a run must not compute again, as other results depend on them, and the fault."""
+    record = _read_record(folder)
     methods = () if record is None else record.methods
-    later = [name for name in methods if recipe.method in METHODS[name].after]
-    if record is None or not later:
+    dependent = [name for name in methods if recipe.method in METHODS[name].after]
+    if record is None or not dependent:
         return {}
     room = METHODS[recipe.method].room
-    held = _content(record._replace(methods=later))
-    return {room: f"holds {held}, made from the {room} that these options would replace"}
+    content = _content(record._replace(methods=dependent))
+    return {room: f"holds {content}, made from the {room} that these options would replace"}
 
 
 class _Record(NamedTuple):
-    """What a folder says is in it: inputs by name, methods, files that were written.
+    """Record of a folder: inputs by name, methods, files that were written.
 
-    ``finished`` is False while a run writes, and stays so when it is killed: then ``files`` lacks
-    some. ``earlier``: an earlier version made them, and said less.
+    ``finished`` is False while a run writes, and stays so when it is killed: then ``files`` is not
+    complete. ``earlier``: derived from results of an earlier version, which kept no record.
     """
 
     inputs: dict[str, dict[str, str]]
@@ -160,41 +160,45 @@ class _Record(NamedTuple):
 
 
 def _claim(folder: Path, recipe: Recipe, inputs: dict[str, dict[str, str]]) -> None:
-    """Refuse a folder of other results, or note what it will hold."""
-    record = (_read(folder) or _derived(folder)) if _holds_results(folder) else None
+    """Refuse a folder of other results, or record what it will hold."""
+    record = (_read_record(folder) or _derived_record(folder)) if _holds_results(folder) else None
     if record is None:
         record = _Record(inputs, [], [], finished=False)
     else:
         _check(folder, recipe, inputs, record)
-    methods = _with(record.methods, recipe.method)
-    _write(folder, _Record(inputs, methods, record.files, finished=False))
+    methods = _with_method(record.methods, recipe.method)
+    _write_record(folder, _Record(inputs, methods, record.files, finished=False))
 
 
 def _join(folder: Path, recipe: Recipe) -> None:
-    """Note that another method joins the peaks of a folder that is the input."""
-    record = _read(folder)
+    """Record that another method joins the peaks of a folder that is the input."""
+    record = _read_record(folder)
     if record is not None:
-        methods = _with(record.methods, recipe.method)
-        _write(folder, record._replace(methods=methods, finished=False))
+        methods = _with_method(record.methods, recipe.method)
+        _write_record(folder, record._replace(methods=methods, finished=False))
 
 
 def _check(
     folder: Path, recipe: Recipe, inputs: dict[str, dict[str, str]], record: _Record
 ) -> None:
-    """Raise InputError when results of other inputs or other methods stand in a folder."""
-    there = {entry["fingerprint"] for entry in record.inputs.values()}
-    given = {entry["fingerprint"] for entry in inputs.values()}
-    if there and there <= given and all(_in_chain(name, recipe.method) for name in record.methods):
+    """Raise InputError when a folder holds results of other inputs or methods."""
+    recorded = {entry["fingerprint"] for entry in record.inputs.values()}
+    fingerprints = {entry["fingerprint"] for entry in inputs.values()}
+    if (
+        recorded
+        and recorded <= fingerprints
+        and all(_in_chain(name, recipe.method) for name in record.methods)
+    ):
         return
     names = {entry["file"] for entry in inputs.values()}
     same_name = names & {entry["file"] for entry in record.inputs.values()}
-    why = ""
+    explanation = ""
     if record.earlier:
-        why = ", made by an earlier version"
-    elif same_name and not there & given:
-        why = " (another file of that name, or its content has changed)"
+        explanation = ", made by an earlier version"
+    elif same_name and not recorded & fingerprints:
+        explanation = " (another file of that name, or its content has changed)"
     raise InputError(
-        f"holds {_content(record)}{why}",
+        f"holds {_content(record)}{explanation}",
         "give another --out, or --overwrite to remove what is there",
         source=folder,
     )
@@ -206,10 +210,10 @@ def _in_chain(one: str, other: str) -> bool:
 
 
 def _content(record: _Record) -> str:
-    """What a folder holds, in words."""
+    """Content of a folder, in words."""
     files = ", ".join(entry["file"] for entry in record.inputs.values()) or "another input"
-    held = " and ".join(METHODS[name].holds.format(files) for name in record.methods)
-    return held or f"results of {files}"
+    content = " and ".join(METHODS[name].holds.format(files) for name in record.methods)
+    return content or f"results of {files}"
 
 
 def _inputs(recipe: Recipe) -> dict[str, dict[str, str]]:
@@ -220,7 +224,7 @@ def _identity(file: Path) -> dict[str, str]:
     """Name and fingerprint of a measurement; of a folder of results that of its own input."""
     from phaseloom.io.fingerprint import input_fingerprint
 
-    record = _read(file) if file.is_dir() else None
+    record = _read_record(file) if file.is_dir() else None
     if record is not None and record.inputs:
         return next(iter(record.inputs.values()))
     if not file.exists():
@@ -228,17 +232,17 @@ def _identity(file: Path) -> dict[str, str]:
     return {"file": file.name, "fingerprint": input_fingerprint(file)}
 
 
-def _derived(folder: Path) -> _Record:
-    """The record of a folder that has none: results of an earlier version."""
-    attributes: dict[str, Any] = {}
+def _derived_record(folder: Path) -> _Record:
+    """Record of a folder that has none, from the results of an earlier version in it."""
+    fingerprints: dict[str, Any] = {}
     with suppress(OSError, ValueError, KeyError, TypeError):
         root = json.loads((folder / _STORE / "zarr.json").read_text(encoding="utf-8"))
-        attributes = json.loads(root["attributes"]["inputs"])
-    methods = [name for name, of in METHODS.items() if (folder / _STORE / of.room).is_dir()]
+        fingerprints = json.loads(root["attributes"]["inputs"])
+    methods = [name for name, entry in METHODS.items() if (folder / _STORE / entry.room).is_dir()]
     inputs = {
         name: {"file": name, "fingerprint": str(fingerprint)}
-        for name, fingerprint in attributes.items()
-        # Beside the scan, its crystals and images are named; beside stacks, the references.
+        for name, fingerprint in fingerprints.items()
+        # Crystals and images are listed with the scan, references with the stacks.
         if name == "scan" or ("stxm" in methods and name != "references")
     }
     return _Record(inputs, methods, [], finished=False, earlier=True)
@@ -249,16 +253,16 @@ def _holds_results(folder: Path) -> bool:
 
 
 def _remove_results(folder: Path, recipe: Recipe, record: _Record | None) -> None:
-    """Remove what runs have written to a folder, and nothing else; never an input."""
+    """Remove the files that runs have written to a folder; never an input."""
     if record is None and not _holds_results(folder):
         return
     written = [folder / name for name in ("report.html", _RECORD)]
     written += [folder / f"{name}.toml" for name in ("recipe", *METHODS)]
     if record is None or not record.finished:
-        # Of a run that was killed, or of an earlier version, not every file is noted.
+        # Not every file of a killed run, or of an earlier version, is recorded.
         written += [*(folder / "figures").glob("*.png"), *(folder / "tables").glob("*.csv")]
     written += [folder / name for name in (() if record is None else record.files)]
-    # Neither a link nor a record that was tampered with removes anything outside the folder.
+    # Links, and records that were tampered with, must not remove files outside the folder.
     within = folder.resolve()
     inputs = {file.resolve() for file in recipe.inputs.values()} - {within, *within.parents}
     for file in written:
@@ -275,21 +279,21 @@ def _remove_results(folder: Path, recipe: Recipe, record: _Record | None) -> Non
                 parent.rmdir()
 
 
-def _read(folder: Path) -> _Record | None:
-    """What a folder says is in it; None when it says nothing that can be read."""
+def _read_record(folder: Path) -> _Record | None:
+    """The record of a folder; None when there is none that can be read."""
     try:
-        found = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
         inputs = {
             str(name): {"file": str(entry["file"]), "fingerprint": str(entry["fingerprint"])}
-            for name, entry in found["inputs"].items()
+            for name, entry in record["inputs"].items()
         }
-        methods = [name for name in found["methods"] if name in METHODS]
-        return _Record(inputs, methods, list(map(str, found["files"])), bool(found["finished"]))
+        methods = [name for name in record["methods"] if name in METHODS]
+        return _Record(inputs, methods, list(map(str, record["files"])), bool(record["finished"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _write(folder: Path, record: _Record) -> None:
+def _write_record(folder: Path, record: _Record) -> None:
     unfinished = folder / f".{_RECORD}.part"
     content = {name: value for name, value in record._asdict().items() if name != "earlier"}
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -297,7 +301,7 @@ def _write(folder: Path, record: _Record) -> None:
     unfinished.replace(folder / _RECORD)
 
 
-def _with(methods: list[str], method: str) -> list[str]:
+def _with_method(methods: list[str], method: str) -> list[str]:
     return methods if method in methods else [*methods, method]
 
 

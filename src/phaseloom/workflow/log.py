@@ -1,4 +1,4 @@
-"""The log file of a folder of results: what every run did, and how long it took."""
+"""Log file of a folder of results: stages, warnings and times of every run."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _LOGGER = logging.getLogger("phaseloom")
 
 @contextmanager
 def logged(folder: Path, recipe: Recipe, execution: Execution) -> Iterator[None]:
-    """Write what happens inside to ``run.log`` of the folder, after what is there.
+    """Append to ``run.log`` of the folder while inside.
 
-    Stages that were computed or kept, warnings about the input, how the run ended.
+    Logged are stages that were computed or kept, warnings about the input, and the end of the run.
     """
     handler = logging.FileHandler(folder / LOG, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
@@ -35,8 +35,8 @@ def logged(folder: Path, recipe: Recipe, execution: Execution) -> Iterator[None]
     _LOGGER.setLevel(logging.INFO)
     begun = time.monotonic()
     _LOGGER.info("phaseloom %s: %s", recipe.method, _as_text(" ".join(sys.argv)))
-    known = ", ".join(f"{name} {number}" for name, number in versions().items())
-    _LOGGER.info("%s; Python %s, %s", known, platform.python_version(), platform.platform())
+    libraries = ", ".join(f"{name} {number}" for name, number in versions().items())
+    _LOGGER.info("%s; Python %s, %s", libraries, platform.python_version(), platform.platform())
     _LOGGER.info(
         "workers %s, scheduler %s, device %s",
         execution.workers or "all", execution.scheduler or "none", execution.device,
@@ -57,5 +57,5 @@ def logged(folder: Path, recipe: Recipe, execution: Execution) -> Iterator[None]
 
 
 def _as_text(text: str) -> str:
-    """What is no text, in names of files, as escapes."""
+    """Escape characters of file names that are not UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

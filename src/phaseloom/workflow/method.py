@@ -1,4 +1,4 @@
-"""What a method of the package is to recipes, runs, command line and demonstrations.
+"""Interface of a method: what it gives to recipes, runs, command line and demonstrations.
 
 A method has a folder here (:data:`phaseloom.methods.METHODS` names it) with two modules that the
 others find: ``recipe`` holds ``RECIPE``, the class of its recipes, and ``example()``; ``method``
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Computed:
-    """What a method has computed, and kept by its checkpoints.
+    """Results of a method's computation, which its checkpoints keep.
 
     Parameters
     ----------
@@ -35,27 +35,27 @@ class Computed:
     inputs
         Fingerprints of what it was computed from, by name.
     attributes
-        By group, what is to stand in its attributes; None removes one.
-    stated
-        Groups whose attributes say what was done: recipe, versions, inputs.
+        By group, values to set in its attributes; None removes one.
+    documented
+        Groups that get the provenance (recipe, versions, inputs) in their attributes.
     owned
-        Groups below which nothing but this run's stages stays.
+        Groups below which only the stages of this run stay.
     """
 
     groups: dict[str, xr.Dataset]
     inputs: dict[str, str]
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    stated: tuple[str, ...] = ()
+    documented: tuple[str, ...] = ()
     owned: tuple[str, ...] = ()
 
 
 class Demonstrate(Protocol):
-    """Simulates files of known truth, computes from them as a user would, and scores."""
+    """Function that simulates files of known truth, computes from them, and scores the results."""
 
     def __call__(
         self, folder: Path, *, size: int, seed: int, execution: Execution, overwrite: bool
     ) -> tuple[Outcome, dict[str, Any]]:
-        """The outcome, and scores by name.
+        """Return the outcome, and scores by name.
 
         Parameters
         ----------
@@ -75,7 +75,7 @@ class Demo:
     Parameters
     ----------
     run
-        Does it.
+        The function.
     sizes
         Along a side: least, default, most.
     """
@@ -86,12 +86,12 @@ class Demo:
 
 @dataclass(frozen=True)
 class Summary:
-    """A method's answer in few numbers.
+    """Summary of results, for the console and as JSON.
 
     Parameters
     ----------
     facts
-        Results → the answer, JSON-able, under the name of what it is about.
+        Results → few numbers, JSON-able, under the name of their subject.
     show, show_scores
         Print facts, or a demonstration's scores, on a console.
     """
@@ -107,7 +107,7 @@ def _nothing(*_: Any) -> Sequence[Any]:
 
 @dataclass(frozen=True)
 class Method:
-    """A method's parts of the frame that every run goes through.
+    """The parts that a method gives to the frame of every run.
 
     The frame (:func:`phaseloom.workflow.run.run_recipe`) owns the folder, collects warnings, keeps
     stages, states recipe and versions, writes tables, figures and report.
@@ -121,7 +121,7 @@ class Method:
     tables
         Results and recipe → tables by name.
     summary
-        The answer in few numbers.
+        Few numbers for the console and ``--json``.
     demo
         The demonstration.
     write_more

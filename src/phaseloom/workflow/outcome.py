@@ -1,4 +1,4 @@
-"""What a run states of itself, and what it leaves behind."""
+"""Outcome of a run: its results and files, the provenance and times in its attributes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,16 +36,16 @@ _LIBRARIES = (
     "scikit-image",
 )
 
-STATED = ("recipe", "versions", "inputs")
-"""Attributes that say what was done."""
+PROVENANCE = ("recipe", "versions", "inputs")
+"""Attributes with the provenance of a result."""
 
 TIMES = ("seconds", "patterns_per_second")
-"""Attributes that say how long it took."""
+"""Attributes with the time of a computation."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left behind.
+    """Results and files of a run.
 
     Parameters
     ----------
@@ -55,9 +56,9 @@ class Outcome:
     tables
         As written to ``tables/NAME.csv``.
     facts
-        The answer in few numbers.
+        Few numbers for the console and ``--json``.
     files
-        Everything that was written, but for the store.
+        All files that were written, without the store.
     notes
         Warnings about the input.
     reused
@@ -73,66 +74,61 @@ class Outcome:
     reused: list[str] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
-        """The answer in few numbers, JSON-able."""
+        """Facts, files and warnings, JSON-able."""
         files = [str(file) for file in self.files]
         return {"folder": str(self.folder), **self.facts, "files": files, "notes": self.notes}
 
 
 def versions() -> dict[str, str]:
     """Versions of phaseloom and of the libraries its numbers depend on."""
-    known = {"phaseloom": phaseloom.__version__}
+    numbers = {"phaseloom": phaseloom.__version__}
     for library in _LIBRARIES:
         try:
-            known[library] = version(library)
+            numbers[library] = version(library)
         except PackageNotFoundError:
-            known[library] = "absent"
-    return known
+            numbers[library] = "absent"
+    return numbers
 
 
-class collected:  # noqa: N801 - reads as a verb at its one place of use
-    """Collects the warnings about the input while they are shown as usual."""
-
-    def __enter__(self) -> list[str]:
-        self._notes: list[str] = []
-        self._context = warnings.catch_warnings()
-        self._context.__enter__()
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """Collect the warnings about the input, each once, while they are shown and logged."""
+    notes: list[str] = []
+    with warnings.catch_warnings():
         warnings.simplefilter("always", InputWarning)
         show = warnings.showwarning
 
         def collect(message: Warning | str, category: type[Warning], *rest: Any) -> None:
             if not issubclass(category, InputWarning):
                 show(message, category, *rest)
-            elif str(message) not in self._notes:
-                self._notes.append(str(message))
+            elif str(message) not in notes:
+                notes.append(str(message))
                 logging.getLogger("phaseloom").warning("%s", message)
                 show(message, category, *rest)
 
         warnings.showwarning = collect  # type: ignore[assignment]
-        return self._notes
-
-    def __exit__(self, *_: object) -> None:
-        self._context.__exit__(None, None, None)
+        yield notes
 
 
-def stated(recipe: Recipe, inputs: dict[str, str]) -> dict[str, str]:
-    """What was done, with what, from what: the attributes that every result carries."""
+def provenance(recipe: Recipe, inputs: dict[str, str]) -> dict[str, str]:
+    """Recipe, versions and input fingerprints: the attributes of every result."""
     texts = (
         to_toml(recipe.model_copy(update={"out": Path()})),
         json.dumps(versions()),
         json.dumps(inputs),
     )
-    return dict(zip(STATED, texts, strict=True))
+    return dict(zip(PROVENANCE, texts, strict=True))
 
 
 def timed(
     compute: Callable[[], xr.Dataset], group: str, folder: Path, execution: Execution
 ) -> tuple[xr.Dataset, dict[str, Any]]:
-    """A group of the results, and how long it took: :data:`TIMES`, by the run that made it.
+    """Compute a group of the results, and time it (:data:`TIMES`, of the run that computed it).
 
     Parameters
     ----------
     compute
-        Makes the group, or takes it from an earlier run.
+        Computes the group, or takes it from an earlier run.
     group
         Its name; it has maps (y, x).
     folder
@@ -145,32 +141,32 @@ def timed(
     data : xarray.Dataset
         The group.
     times : dict
-        Empty when the group was begun by an earlier run: nobody knows how long it took.
+        Empty when an earlier run began the group: the whole time is not known.
     """
     unfinished = any((folder / "unfinished").glob(f"{group}-*"))
     begun = time.monotonic()
     data = compute()
     seconds = time.monotonic() - begun
     if any(stage.startswith(f"{group}: ") for stage in execution.checkpoints.reused):
-        return data, earlier(folder, group, TIMES)
+        return data, stored_attributes(folder, group, TIMES)
     if unfinished and not execution.fresh:
         return data, {}
     patterns = data.sizes["y"] * data.sizes["x"]
     return data, dict(zip(TIMES, (seconds, patterns / seconds), strict=True))
 
 
-def earlier(folder: Path, group: str, names: tuple[str, ...]) -> dict[str, Any]:
-    """What the run that made a group said of itself; attributes that it lacks are left out."""
+def stored_attributes(folder: Path, group: str, names: tuple[str, ...]) -> dict[str, Any]:
+    """Attributes of a group in the store, those of the names that it has."""
     try:
         metadata = (folder / "results.zarr" / group / "zarr.json").read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
-    known = json.loads(metadata)["attributes"]
-    return {name: known[name] for name in names if name in known}
+    attributes = json.loads(metadata)["attributes"]
+    return {name: attributes[name] for name in names if name in attributes}
 
 
 def run_times(results: xr.DataTree, group: str) -> dict[str, float]:
-    """How long a group of the results took, and registering the peaks that it is made of."""
+    """Computing times of a group of the results, and of registering its peaks."""
     times = {}
     if "peaks" in results.children and group != "peaks":
         times["registering_seconds"] = float(results["peaks"].attrs.get("seconds", math.nan))

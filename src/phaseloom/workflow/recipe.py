@@ -1,4 +1,4 @@
-"""What to do, as validated data: a TOML file a user can read, edit and repeat."""
+"""Recipes: validated options and inputs of a run, read from TOML and written to it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T", bound=BaseModel)
 
 
 def _utf8(file: Path) -> Path:
-    """A path that the recipe, which is UTF-8, can hold."""
+    """Refuse a path that cannot be written to a recipe, which is UTF-8."""
     try:
         str(file).encode()
     except UnicodeEncodeError as error:
@@ -31,7 +31,7 @@ InputFile = Annotated[Path, AfterValidator(_utf8)]
 
 
 class Recipe(Options):
-    """What every recipe has."""
+    """Base of all recipes."""
 
     uses_scheduler: ClassVar[bool] = True
     """Whether the blocks of the input can be handed to a dask cluster."""
@@ -62,7 +62,7 @@ class Recipe(Options):
 
 
 def recipe_class(name: str) -> type[Recipe]:
-    """The class of the recipes of a method; nothing heavy is imported."""
+    """Class of the recipes of a method; nothing heavy is imported."""
     recipe: type[Recipe] = import_module(f"phaseloom.workflow.{METHODS[name].room}.recipe").RECIPE
     return recipe
 
@@ -74,7 +74,7 @@ def example_recipe(name: str) -> Recipe:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """A recipe from a TOML file; its paths are relative to the file's folder.
+    """Read a recipe from a TOML file; its paths are relative to the file's folder.
 
     Raises
     ------
@@ -100,13 +100,13 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
-    """Write the resolved recipe, its paths relative to the folder it lies in."""
+    """Write a recipe with all defaults, its paths relative to the folder of the file."""
     relative = moved(recipe, lambda p: Path(os.path.relpath(p, path.parent)))
     path.write_text(to_toml(relative), encoding="utf-8")
 
 
 def moved(part: T, move: Callable[[Path], Path]) -> T:
-    """The same recipe, or table of one, with every path in it moved.
+    """Copy of a recipe, or of a table of one, with every path in it moved.
 
     A table whose paths are not all of type Path has a method ``moved`` of its own.
     """
@@ -172,7 +172,7 @@ def _table(part: BaseModel) -> Any:
 
 
 def _add(table: Any, name: str, value: Any, comment: str) -> None:
-    """A line with its comment; what is not given is a line that is a comment."""
+    """Add a line with its comment; an option without a value becomes a commented line."""
     import tomlkit
 
     if value is None:

@@ -1,4 +1,4 @@
-"""The frame that every run goes through, whatever its method."""
+"""Frame of every run: folder, log, computation, tables, figures, report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from phaseloom.errors import InputError
 from phaseloom.workflow.folder import Clear, add_files, protected_groups, results_folder
 from phaseloom.workflow.log import logged
 from phaseloom.workflow.method import Computed, Method, method_of
-from phaseloom.workflow.outcome import Outcome, collected, stated, write_tables
+from phaseloom.workflow.outcome import Outcome, collected_warnings, provenance, write_tables
 from phaseloom.workflow.recipe import Recipe, write_recipe
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ def run_recipe(
     overwrite: bool = False,
     truth: xr.Dataset | None = None,
 ) -> Outcome:
-    """Results, tables, figures and a report in the recipe's folder.
+    """Run a recipe: results, tables, figures and a report in its folder.
 
     Parameters
     ----------
     recipe
-        What to do.
+        Of any method.
     execution
-        How: workers, cluster, progress, whether everything is computed again. Its checkpoints are
+        Workers, cluster, progress, whether everything is computed again. Its checkpoints are
         replaced by those of the folder, its device by the recipe's.
     overwrite
         Remove the results of another input or method that the folder holds.
@@ -57,7 +57,7 @@ def run_recipe(
     with (
         results_folder(recipe, overwrite=overwrite) as clear,
         logged(folder, recipe, execution),
-        collected() as notes,
+        collected_warnings() as notes,
     ):
         execution = _in_folder(execution, recipe, method, clear)
         computed = method.compute(recipe, execution, truth)
@@ -75,7 +75,7 @@ def run_recipe(
 
 
 def _in_folder(execution: Execution, recipe: Recipe, method: Method, clear: Clear) -> Execution:
-    """The execution with the folder's checkpoints; peaks that are the input stay as they are."""
+    """The execution with the folder's checkpoints; peaks that are the input are not computed."""
     from phaseloom.compute.checkpoints import Checkpoints
 
     return replace(
@@ -92,20 +92,20 @@ def _in_folder(execution: Execution, recipe: Recipe, method: Method, clear: Clea
 
 
 def _finished(computed: Computed, recipe: Recipe, execution: Execution) -> xr.DataTree:
-    """The results as one tree, with what was done in their attributes, here and in the store."""
+    """The results as one tree, with provenance in the attributes, also in the store."""
     import xarray as xr
 
-    facts = stated(recipe, computed.inputs)
+    facts = provenance(recipe, computed.inputs)
     attributes = {
-        group: computed.attributes.get(group, {}) | (facts if group in computed.stated else {})
-        for group in {*computed.attributes, *computed.stated}
+        group: computed.attributes.get(group, {}) | (facts if group in computed.documented else {})
+        for group in {*computed.attributes, *computed.documented}
     }
     execution.checkpoints.finish({"": facts, **attributes}, owned=computed.owned)
     groups = dict(computed.groups)
-    for group, more in attributes.items():
+    for group, values in attributes.items():
         if f"/{group}" in groups:
-            given = {name: value for name, value in more.items() if value is not None}
-            groups[f"/{group}"] = groups[f"/{group}"].assign_attrs(given)
+            set_values = {name: value for name, value in values.items() if value is not None}
+            groups[f"/{group}"] = groups[f"/{group}"].assign_attrs(set_values)
     results = xr.DataTree.from_dict(groups)
     results.attrs.update(facts)
     return results
@@ -114,10 +114,9 @@ def _finished(computed: Computed, recipe: Recipe, execution: Execution) -> xr.Da
 def publish(
     recipe: Recipe, results: xr.DataTree, tables: dict[str, pd.DataFrame], notes: list[str]
 ) -> list[Path]:
-    """Write recipe, figures and report beside the results; with all notes collected so far.
+    """Write recipe, figures and report beside the results; with all warnings so far.
 
-    Beside registered peaks the recipe is named after its method: ``recipe.toml`` is that of the
-    peaks.
+    Beside registered peaks, which have ``recipe.toml``, the recipe is named after its method.
     """
     from phaseloom.view.figures import write_figures
     from phaseloom.view.report import write_report

@@ -1,4 +1,4 @@
-"""Components handed over to the indexing, and painted."""
+"""Components handed over to the indexing, and their orientation map."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from phaseloom.simulate import Beam, Camera, grain_map, simulate_scan
 from phaseloom.workflow.components.orientations import (
     component_orientations,
     component_peaks,
-    painted,
+    orientation_map,
 )
 from phaseloom.workflow.orientation.demo import score
 from phaseloom.workflow.orientation.tables import grains_of, map_tables
@@ -181,7 +181,7 @@ def test_painting_leaves_out_what_has_no_component() -> None:
         },
         coords={"phase_name": ("crystal", ["a", "b"])},
     )
-    made = painted(data, found, np.array([0, 2]))
+    made = orientation_map(data, found, np.array([0, 2]))
     assert made["phase"].to_numpy().tolist() == [[0, 1, -1, -1]]
     assert made["ambiguous"].to_numpy().tolist() == [[True, False, False, False]]
     assert made["overlap_phase"].to_numpy().tolist() == [[1, -1, -1, -1]]

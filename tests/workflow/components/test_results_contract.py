@@ -111,7 +111,7 @@ def test_grains_are_those_of_the_truth(clustered: Whole) -> None:
     assert found["overlap_f1"] > 0.6
 
 
-def test_orientations_are_painted_on_the_labels(clustered: Whole) -> None:
+def test_orientations_are_mapped_by_the_labels(clustered: Whole) -> None:
     data = clustered.tree["orientation"].to_dataset()
     label = clustered.tree["components"]["label"].to_numpy()
     assert data.attrs["of_components"] == clustered.tree["components"].attrs["grains"]

@@ -101,7 +101,7 @@ def test_a_calibration_file_that_is_none(
 def test_an_address_where_nobody_answers(
     peaks: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("phaseloom.compute.blocks._PATIENCE", 0.3)
+    monkeypatch.setattr("phaseloom.compute.blocks._TIMEOUT", 0.3)
     fault = peaks("--scheduler", "tcp://127.0.0.1:9").fault
     assert "no scheduler answers at 'tcp://127.0.0.1:9'" in fault
 

@@ -1,12 +1,12 @@
 """Components of a scan: ``phaseloom cluster``.
 
-- ``recipe``: options, crystals to index components with
-- ``run``: components as a recipe says
-- ``input``: registered peaks, or the scan as it is
-- ``orientations``: components indexed, and their orientations on the map
-- ``other_methods``: labels by other clusterers
-- ``tables``: components, positions, boundaries
-- ``summary``: the answer in few numbers
-- ``method``: the parts of the frame that are its own
-- ``demo``: a simulated scan of known truth
+- ``recipe``: recipe: scan, options, crystals to index components with
+- ``run``: run of a recipe
+- ``input``: patterns of a recipe: registered peaks, or the scan as measured
+- ``orientations``: orientation map of indexed components
+- ``other_methods``: labels by other clustering methods
+- ``tables``: tables of components, positions, boundaries
+- ``summary``: few numbers for the console and ``--json``
+- ``method``: what the method gives to the frame of a run
+- ``demo``: demonstration on a simulated scan, scored against the truth
 """

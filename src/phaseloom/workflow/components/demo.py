@@ -1,4 +1,4 @@
-"""A simulated scan of few large grains, its components found and scored against the truth."""
+"""Demonstration of ``cluster``: a simulated scan of few large grains, scored against the truth."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OVERLAP = 2.5
 """Positions on either side of a boundary that hold both grains."""
 
 _SPREAD = 0.2
-"""Degrees by which orientations of a grain differ."""
+"""Degrees: spread of the orientations within a grain."""
 
 
 def demo_cluster(
@@ -32,8 +32,8 @@ def demo_cluster(
     """Simulate a scan's file, find its components as a user would, index and score them.
 
     The scan is that of :func:`phaseloom.workflow.peaks.demo_scan.write_demo_scan` with eight
-    grains. Intensities are those of theory: what it gets wrong is alike in all of a grain, and
-    part of its component. Scores are those of :func:`score`, and ``orientation`` as
+    grains. Intensities are exactly kinematic: errors of the theory would be the same throughout a
+    grain, and part of its component. Scores are those of :func:`score`, and ``orientation`` as
     :func:`phaseloom.workflow.orientation.demo.score` has it.
     """
     shape = demo_shape(size)
@@ -54,7 +54,7 @@ def demo_cluster(
 
 
 def score(data: xr.Dataset, truth: xr.Dataset) -> dict[str, Any]:
-    """Compare components with the grains that are there.
+    """Compare components with the true grains.
 
     Components and grains are paired one to one so that the weight maps correlate best with the
     shares of the grains.
@@ -85,8 +85,8 @@ def score(data: xr.Dataset, truth: xr.Dataset) -> dict[str, Any]:
     right = data["label"].to_numpy() == component[owner]
     second = truth["overlap"].to_numpy()
     mixed = second / (1.0 - second) >= float(data.attrs["overlap_ratio"])
-    found = data["partner"].to_numpy() >= 0
-    both = int((mixed & found).sum())
+    detected = data["partner"].to_numpy() >= 0
+    both = int((mixed & detected).sum())
     return {
         "grains": int(data.attrs["grains"]),
         "true_grains": len(shares),
@@ -94,13 +94,13 @@ def score(data: xr.Dataset, truth: xr.Dataset) -> dict[str, Any]:
         "worst_map_correlation": float(correlation.min()),
         "right_labels": float(right[alone].mean()) if alone.any() else float("nan"),
         "overlap_recall": both / max(1, int(mixed.sum())),
-        "overlap_precision": both / max(1, int(found.sum())),
-        "overlap_f1": 2 * both / max(1, int(mixed.sum() + found.sum())),
+        "overlap_precision": both / max(1, int(detected.sum())),
+        "overlap_f1": 2 * both / max(1, int(mixed.sum() + detected.sum())),
     }
 
 
 def true_shares(truth: xr.Dataset) -> NDArray[np.float64]:
-    """The part (grain, y, x) that each grain has of a position.
+    """Share (grain, y, x) of each grain in every position.
 
     Parameters
     ----------
@@ -121,13 +121,13 @@ def _paired(
 
     maps = [m.reshape(len(m), -1) - m.mean(axis=(1, 2))[:, None] for m in (shares, weight)]
     units = [m / np.maximum(np.linalg.norm(m, axis=1, keepdims=True), 1e-30) for m in maps]
-    alike = units[0] @ units[1].T
+    similarity = units[0] @ units[1].T
     if background >= 0:
-        alike[:, background] = -1.0
-    grain, component = linear_sum_assignment(-alike)
-    of = np.full(len(shares), -2, dtype=np.intp)
+        similarity[:, background] = -1.0
+    grain, component = linear_sum_assignment(-similarity)
+    component_of = np.full(len(shares), -2, dtype=np.intp)
     correlation = np.zeros(len(shares))
-    like = alike[grain, component] > 0
-    of[grain[like]] = component[like]
-    correlation[grain[like]] = alike[grain, component][like]
-    return of, correlation
+    positive = similarity[grain, component] > 0
+    component_of[grain[positive]] = component[positive]
+    correlation[grain[positive]] = similarity[grain, component][positive]
+    return component_of, correlation

@@ -1,4 +1,4 @@
-"""What the components of a recipe are found in: registered peaks, or a scan as it is."""
+"""Input of a recipe for components: registered peaks, or the scan as measured."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from phaseloom.crystals import Crystal
 
 
-class Source(NamedTuple):
-    """Patterns or peaks, and what is known of them.
+class PatternSource(NamedTuple):
+    """Patterns or peaks to factorise, with beam and calibration.
 
     ``voltage`` in kV (NaN: not known), ``precession`` in degrees, ``distortion`` (four numbers)
     from px of the patterns to corrected px, ``groups`` that the peaks came with, ``inputs``:
@@ -43,17 +43,17 @@ class Source(NamedTuple):
 
     @property
     def instrument(self) -> dict[str, float]:
-        """What goes with the components, where it is known."""
-        known = {"voltage": self.voltage, "precession_angle": self.precession}
-        return {name: value for name, value in known.items() if np.isfinite(value)}
+        """Attributes of the components: voltage and precession angle where they are known."""
+        values = {"voltage": self.voltage, "precession_angle": self.precession}
+        return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
-_STRAIGHT = [1.0, 0.0, 0.0, 1.0]
+_NO_DISTORTION = [1.0, 0.0, 0.0, 1.0]
 
 
-def source_of(
+def pattern_source(
     recipe: ComponentsRecipe, crystals: Sequence[Crystal], execution: Execution
-) -> Source:
+) -> PatternSource:
     """Read what a recipe names, and register it where its preparation asks for that.
 
     Parameters
@@ -61,7 +61,8 @@ def source_of(
     recipe
         What to do.
     crystals
-        That the components are to be indexed with: what this needs must be known. May be none.
+        To index the components with, for which the voltage and the pixel size must be known; may
+        be none.
     execution
         How; its checkpoints are those of the results' folder.
 
@@ -76,18 +77,25 @@ def source_of(
     if patterns is None:
         patterns = "registered" if is_registered(file) else "raw"
     if patterns != "registered":
-        return _as_measured(recipe, crystals, patterns)
+        return _unregistered_source(recipe, crystals, patterns)
     if is_registered(file):
-        found = peaks_of_folder(recipe, crystals)
+        source = peaks_of_folder(recipe, crystals)
     else:
-        found = peaks_of_scan(recipe, crystals, execution=execution)
-    warn_of_pixels(file, found.peaks.units, "patterns")
-    return Source(
-        found.peaks, found.voltage, found.precession, _STRAIGHT, found.groups, found.inputs
+        source = peaks_of_scan(recipe, crystals, execution=execution)
+    warn_of_pixels(file, source.peaks.units, "patterns")
+    return PatternSource(
+        source.peaks,
+        source.voltage,
+        source.precession,
+        _NO_DISTORTION,
+        source.groups,
+        source.inputs,
     )
 
 
-def _as_measured(recipe: ComponentsRecipe, crystals: Sequence[Crystal], patterns: str) -> Source:
+def _unregistered_source(
+    recipe: ComponentsRecipe, crystals: Sequence[Crystal], patterns: str
+) -> PatternSource:
     file = recipe.scan.file
     if is_registered(file):
         raise InputError(
@@ -111,6 +119,8 @@ def _as_measured(recipe: ComponentsRecipe, crystals: Sequence[Crystal], patterns
     scan, calibration = scan_of(recipe.scan)
     voltage, precession = beam_of_scan(recipe, scan, crystals)
     warn_of_pixels(file, str(scan["ky"].attrs.get("units", "px")), "patterns")
-    distortion = _STRAIGHT if calibration is None else np.ravel(calibration.distortion).tolist()
+    distortion = (
+        _NO_DISTORTION if calibration is None else np.ravel(calibration.distortion).tolist()
+    )
     inputs = {"scan": str(scan.attrs["input_fingerprint"])}
-    return Source(scan, voltage, precession, distortion, {}, inputs)
+    return PatternSource(scan, voltage, precession, distortion, {}, inputs)

@@ -1,4 +1,4 @@
-"""The method ``cluster``: few components in place of all patterns of a scan."""
+"""The method ``cluster``: a scan as few component patterns and their weight maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Components indexed as if they were the patterns of a scan, and painted where they are."""
+"""Orientation map of components: their patterns are indexed, and mapped by their labels."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ def component_orientations(
     """Phase and orientation of every position, from the component that it belongs to.
 
     The spots of the components' patterns are registered like those of any scan, with the direct
-    beam where the axes have their zero; so their places are as sure as many patterns together make
-    them.
+    beam at the zero of the axes. Their positions have the precision of many patterns together.
 
     Parameters
     ----------
@@ -77,11 +76,13 @@ def component_orientations(
         )
     with fault_of(source, "components"):
         peaks = component_peaks(data.isel(component=numbers), distortion=distortion, seed=seed)
-        found = _indexed(
+        solutions = _indexed(
             peaks, crystals, voltage=voltage, precession_angle=precession_angle, seed=seed,
             device=device,
         )  # fmt: skip
-    return painted(data, found, numbers), _sample(data, found, peaks, crystals, numbers)
+    return orientation_map(data, solutions, numbers), _sample(
+        data, solutions, peaks, crystals, numbers
+    )
 
 
 def component_peaks(
@@ -114,105 +115,109 @@ def component_peaks(
     )
     row, column = (-axis[0] / (axis[1] - axis[0]) for axis in axes.values())
     with warnings.catch_warnings():
-        # That the direct beam is not seen, and the like, is so by preparation.
+        # Warnings such as that of a direct beam that is not seen: preparation removes it.
         warnings.simplefilter("ignore", InputWarning)
-        found = register(
+        registered = register(
             scan, mask=used, hot=False, centre=(float(row), float(column)), descan="none",
             distortion=np.reshape(distortion, (2, 2)), seed=seed, workers=1,
         )  # fmt: skip
-    return Peaks(found)
+    return Peaks(registered)
 
 
-def painted(data: xr.Dataset, found: xr.Dataset, numbers: NDArray[np.intp]) -> xr.Dataset:
-    """Solutions of components on the positions of their labels.
+def orientation_map(
+    data: xr.Dataset, solutions: xr.Dataset, numbers: NDArray[np.intp]
+) -> xr.Dataset:
+    """Map the solutions of components to the positions of their labels.
 
     Parameters
     ----------
     data
         Group ``/components``.
-    found
+    solutions
         Orientations of some components, (y, x) = (component, 1).
     numbers
-        Which components these are.
+        Of these components.
     """
-    row = np.full(int(data.sizes["component"]) + 1, -1, dtype=np.intp)
-    row[numbers] = np.arange(numbers.size)
+    row_of = np.full(int(data.sizes["component"]) + 1, -1, dtype=np.intp)
+    row_of[numbers] = np.arange(numbers.size)
     # The last entry is that of no component: label −1.
-    of = row[data["label"].to_numpy()]
-    maps = {str(name): _on_map(values, of) for name, values in found.data_vars.items()}
-    maps |= _second(data, found, of, row[data["partner"].to_numpy()])
+    rows = row_of[data["label"].to_numpy()]
+    maps = {str(name): _on_map(values, rows) for name, values in solutions.data_vars.items()}
+    maps |= _overlap_maps(data, solutions, rows, row_of[data["partner"].to_numpy()])
     phase = maps["phase"].to_numpy()
     ambiguous = maps["ambiguous"].to_numpy()
     shares = {"indexed_share": float((phase >= 0).mean()), "ambiguous_share": ambiguous.mean()}
     return xr.Dataset(
         maps,
-        coords={**{axis: data[axis] for axis in _MAPS}, "phase_name": found["phase_name"]},
-        attrs=found.attrs
+        coords={**{axis: data[axis] for axis in _MAPS}, "phase_name": solutions["phase_name"]},
+        attrs=solutions.attrs
         | {name: float(share) for name, share in shares.items()}
         | {"of_components": int(numbers.size)},
     )
 
 
 def _crystalline(data: xr.Dataset) -> NDArray[np.intp]:
-    """Components that may be crystals: with a pattern, and not background."""
-    there = np.nansum(data["pattern"].to_numpy(), axis=(1, 2)) > 0
+    """Components that may be crystals: neither empty nor background."""
+    crystalline = np.nansum(data["pattern"].to_numpy(), axis=(1, 2)) > 0
     background = int(data.attrs["background"])
     if background >= 0:
-        there[background] = False
-    return np.flatnonzero(there)
+        crystalline[background] = False
+    return np.flatnonzero(crystalline)
 
 
-def _indexed(peaks: Peaks, crystals: Sequence[Crystal], **how: Any) -> xr.Dataset:
+def _indexed(peaks: Peaks, crystals: Sequence[Crystal], **options: Any) -> xr.Dataset:
     from phaseloom.orientation import index
 
-    return index(peaks, list(crystals), workers=1, **how)
+    return index(peaks, list(crystals), workers=1, **options)
 
 
-def _on_map(values: xr.DataArray, of: NDArray[np.intp]) -> xr.Variable:
-    """A variable of components (…, y, x, …) at positions (y, x) of these; missing where −1."""
+def _on_map(values: xr.DataArray, rows: NDArray[np.intp]) -> xr.Variable:
+    """Map a variable of components to positions (y, x), by rows of components; −1: missing."""
     flat = values.isel(x=0).transpose("y", ...)
     missing = {"f": np.nan, "b": False}.get(flat.dtype.kind, -1)
-    there = (of >= 0).reshape(*of.shape, *(1,) * (flat.ndim - 1))
-    image = np.where(there, flat.to_numpy()[of], np.array(missing, dtype=flat.dtype))
+    present = (rows >= 0).reshape(*rows.shape, *(1,) * (flat.ndim - 1))
+    image = np.where(present, flat.to_numpy()[rows], np.array(missing, dtype=flat.dtype))
     return xr.Variable((*_MAPS, *flat.dims[1:]), image, values.attrs).transpose(*values.dims)
 
 
-def _second(
-    data: xr.Dataset, found: xr.Dataset, first: NDArray[np.intp], other: NDArray[np.intp]
+def _overlap_maps(
+    data: xr.Dataset, solutions: xr.Dataset, rows: NDArray[np.intp], partner_rows: NDArray[np.intp]
 ) -> dict[str, xr.Variable]:
-    """The second crystal at overlaps: the partner's solution, and its part of the intensity."""
-    phase = found["phase"].to_numpy()[:, 0]
-    indexed = (first >= 0) & (phase[first] >= 0)
-    other = np.where(indexed & (other >= 0) & (phase[other] >= 0), other, -1)
+    """Maps of the second crystal at overlaps: the partner's solution, its share of intensity."""
+    phase = solutions["phase"].to_numpy()[:, 0]
+    indexed = (rows >= 0) & (phase[rows] >= 0)
+    partner_rows = np.where(
+        indexed & (partner_rows >= 0) & (phase[partner_rows] >= 0), partner_rows, -1
+    )
     counts = np.nansum(data["pattern"].to_numpy().astype(np.float64), axis=(1, 2))
-    light = counts[:, None, None] * data["weight"].to_numpy()
+    intensity = counts[:, None, None] * data["weight"].to_numpy()
     label, partner = (data[name].to_numpy().astype(np.intp) for name in ("label", "partner"))
     one, two = (
-        np.take_along_axis(light, np.maximum(numbers, 0)[None], axis=0)[0]
+        np.take_along_axis(intensity, np.maximum(numbers, 0)[None], axis=0)[0]
         for numbers in (label, partner)
     )
-    part = np.divide(two, one + two, out=np.zeros_like(one), where=other >= 0)
-    sure = _on_map(found["probability"], other).to_numpy()
+    share = np.divide(two, one + two, out=np.zeros_like(one), where=partner_rows >= 0)
+    probability = _on_map(solutions["probability"], partner_rows).to_numpy()
     return {
-        "overlap_phase": _on_map(found["phase"], other),
-        "overlap_rotation": _on_map(found["rotation"], other),
-        "overlap_weight": xr.Variable(_MAPS, np.where(indexed, part, np.nan).astype(np.float32)),
+        "overlap_phase": _on_map(solutions["phase"], partner_rows),
+        "overlap_rotation": _on_map(solutions["rotation"], partner_rows),
+        "overlap_weight": xr.Variable(_MAPS, np.where(indexed, share, np.nan).astype(np.float32)),
         "overlap_probability": xr.Variable(
-            _MAPS, np.where(indexed, np.nan_to_num(sure), np.nan).astype(np.float32)
+            _MAPS, np.where(indexed, np.nan_to_num(probability), np.nan).astype(np.float32)
         ),
     }
 
 
 def _sample(
     data: xr.Dataset,
-    found: xr.Dataset,
+    solutions: xr.Dataset,
     peaks: Peaks,
     crystals: Sequence[Crystal],
     numbers: NDArray[np.intp],
 ) -> xr.Dataset:
-    if not (found["phase"] >= 0).any():
+    if not (solutions["phase"] >= 0).any():
         return xr.Dataset()
-    sample = check_patterns(found, peaks, crystals)
+    sample = check_patterns(solutions, peaks, crystals)
     weight = data["weight"].to_numpy()
     component = numbers[sample["y"].to_numpy()]
     brightest = weight.reshape(len(weight), -1)[component].argmax(axis=1)

@@ -1,4 +1,4 @@
-"""Other methods that part the same scan, beside the components."""
+"""Labels of the same scan by other clustering methods, and their agreement."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import xarray as xr
 
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.execution import Execution
-from phaseloom.workflow.components.input import Source
+from phaseloom.workflow.components.input import PatternSource
 from phaseloom.workflow.components.recipe import ComponentsRecipe
 
 _GROUP = "components"
 
-_DECIDING = {"seed", "compare", "preparation", "correction", "centring", "peaks", "filter"}
-"""What of a recipe decides on the labels by other methods."""
+_DEPENDS_ON = {"seed", "compare", "preparation", "correction", "centring", "peaks", "filter"}
+"""Fields of a recipe that the labels by other methods depend on."""
 
 
 def other_methods(
-    source: Source, data: xr.Dataset, recipe: ComponentsRecipe, execution: Execution
+    source: PatternSource, data: xr.Dataset, recipe: ComponentsRecipe, execution: Execution
 ) -> tuple[xr.Dataset, dict[str, xr.Dataset]]:
-    """Part the scan by the methods that a recipe compares with.
+    """Cluster the scan by the methods that a recipe compares with.
 
     Parameters
     ----------
     source
-        What the components were found in.
+        The patterns that were factorised.
     data
         Group ``/components``.
     recipe, execution
@@ -42,13 +42,13 @@ def other_methods(
         ``label`` (y, x) by method.
     """
     label = data["label"]
-    found: dict[str, np.ndarray] = {}
+    computed: dict[str, np.ndarray] = {}
 
     def labels() -> dict[str, np.ndarray]:
-        # Only when they are not kept from an earlier run, and once for all.
-        if recipe.compare and not found:
-            found.update(_other_labels(source, int(data.attrs["k"]), recipe, execution))
-        return found
+        # Computed only when they are not kept from an earlier run, and once for all methods.
+        if recipe.compare and not computed:
+            computed.update(_other_labels(source, int(data.attrs["k"]), recipe, execution))
+        return computed
 
     def agreement() -> xr.Dataset:
         from phaseloom.components.choice.alternatives import agreement_matrix
@@ -69,11 +69,15 @@ def other_methods(
         )
 
     key = fingerprint(
-        source.inputs, recipe.model_dump(mode="json", include=_DECIDING), label.to_numpy()
+        source.inputs, recipe.model_dump(mode="json", include=_DEPENDS_ON), label.to_numpy()
     )
-    alike = execution.checkpoints.stage(_GROUP, "agreement", key, agreement)
-    names = [str(n) for n in alike["method"].to_numpy()[1:]] if "method" in alike.dims else []
-    return alike, {
+    agreement_maps = execution.checkpoints.stage(_GROUP, "agreement", key, agreement)
+    names = (
+        [str(n) for n in agreement_maps["method"].to_numpy()[1:]]
+        if "method" in agreement_maps.dims
+        else []
+    )
+    return agreement_maps, {
         name: execution.checkpoints.stage(
             f"{_GROUP}/{name}", "label", key, partial(labelled, name), first=True
         )
@@ -82,7 +86,7 @@ def other_methods(
 
 
 def _other_labels(
-    source: Source, k: int, recipe: ComponentsRecipe, execution: Execution
+    source: PatternSource, k: int, recipe: ComponentsRecipe, execution: Execution
 ) -> dict[str, np.ndarray]:
     from phaseloom.components.choice.alternatives import other_labels
     from phaseloom.components.factors.compression import compress
@@ -90,9 +94,9 @@ def _other_labels(
 
     preparation = recipe.preparation
     options = preparation.model_dump(exclude={"scaling"})
-    # What this run has computed itself counts as kept, also with --fresh.
-    again = replace(execution, checkpoints=Checkpoints(execution.checkpoints.store))
-    prepared = prepare(source.patterns, **options, seed=recipe.seed, execution=again)
+    # Stages that this run has computed are reused, also with --fresh.
+    reusing = replace(execution, checkpoints=Checkpoints(execution.checkpoints.store))
+    prepared = prepare(source.patterns, **options, seed=recipe.seed, execution=reusing)
     compressed = compress(
         prepared, scaling=preparation.scaling, seed=recipe.seed, execution=execution
     )

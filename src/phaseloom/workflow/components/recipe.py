@@ -1,4 +1,4 @@
-"""What to do with a scan whose patterns repeat: few components in place of all of them."""
+"""Recipe of ``phaseloom cluster``: components of a scan whose patterns repeat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Few components in place of a scan's patterns: do what their recipe says."""
+"""Run of ``phaseloom cluster``: components of a scan, and their orientation map."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.crystals import to_json
 from phaseloom.errors import InputError, fault_of
-from phaseloom.workflow.components.input import Source, source_of
+from phaseloom.workflow.components.input import PatternSource, pattern_source
 from phaseloom.workflow.components.other_methods import other_methods
 from phaseloom.workflow.components.recipe import ComponentsRecipe
 from phaseloom.workflow.method import Computed
 from phaseloom.workflow.orientation.crystal_input import crystals_of
-from phaseloom.workflow.orientation.run import GROUP as PAINTED
-from phaseloom.workflow.orientation.run import of_components, true_orientations
+from phaseloom.workflow.orientation.run import GROUP as ORIENTATION
+from phaseloom.workflow.orientation.run import is_map_of_components, true_orientations
 from phaseloom.workflow.orientation.tables import THRESHOLD, grains_of
-from phaseloom.workflow.outcome import earlier, timed
+from phaseloom.workflow.outcome import stored_attributes, timed
 
 if TYPE_CHECKING:
     from phaseloom.crystals import Crystal
@@ -31,16 +31,17 @@ GROUP = "components"
 def compute_components(
     recipe: ComponentsRecipe, execution: Execution, truth: xr.Dataset | None = None
 ) -> Computed:
-    """Components of a recipe's scan, groups ``/components…``: how many, where, where two overlap.
+    """Compute the components of a recipe's scan: groups ``/components…``.
 
     The scan is a file of patterns, which are taken as recorded or, where their preparation asks
-    for it, registered first as for ``phaseloom peaks``; or a folder that this left. With crystals
-    the components are indexed: groups ``/orientation…``, in place of no other orientation map.
+    for it, registered first as for ``phaseloom peaks``; or a folder of registered peaks. With
+    crystals the components are indexed: groups ``/orientation…``. A map of ``phaseloom index`` is
+    not replaced.
     Of the truth ``grain``, ``grain_2`` (y, x; −1 none) and ``overlap`` are kept beside the labels
     as ``true_…``; with crystals also ``phase`` and ``rotation``.
     """
-    painted = of_components(recipe.folder)
-    if recipe.crystal and recipe.beside and painted is False:
+    has_own_map = is_map_of_components(recipe.folder)
+    if recipe.crystal and recipe.beside and has_own_map is False:
         raise InputError(
             "holds the orientation map of phaseloom index, which that of the components would "
             "replace",
@@ -48,9 +49,9 @@ def compute_components(
             source=recipe.folder,
         )
     crystals = crystals_of(recipe.crystal)
-    source = source_of(recipe, crystals, execution)
+    source = pattern_source(recipe, crystals, execution)
     groups, attributes = _components(recipe, source, truth, execution)
-    kept = f"{GROUP}: cluster" in execution.checkpoints.reused
+    reused = f"{GROUP}: cluster" in execution.checkpoints.reused
     inputs = dict(source.inputs)
     if crystals:
         groups |= _orientations(recipe, source, groups[f"/{GROUP}"], crystals, truth, execution)
@@ -59,39 +60,41 @@ def compute_components(
         source.groups | groups,
         inputs,
         attributes={GROUP: attributes},
-        stated=(GROUP, PAINTED) if crystals else (GROUP,),
-        # A map of components that are not those of this run would be of nothing.
-        owned=(GROUP, PAINTED) if crystals or (painted and not kept) else (GROUP,),
+        documented=(GROUP, ORIENTATION) if crystals else (GROUP,),
+        # The map of components that are replaced is removed.
+        owned=(GROUP, ORIENTATION) if crystals or (has_own_map and not reused) else (GROUP,),
     )
 
 
 def groups_made(folder: Path) -> Sequence[str]:
-    """What ``--fresh`` computes again beside registered peaks."""
-    return (GROUP, PAINTED) if of_components(folder) else (GROUP,)
+    """Groups that ``--fresh`` computes again beside registered peaks."""
+    return (GROUP, ORIENTATION) if is_map_of_components(folder) else (GROUP,)
 
 
 def _components(
-    recipe: ComponentsRecipe, source: Source, truth: xr.Dataset | None, execution: Execution
+    recipe: ComponentsRecipe, source: PatternSource, truth: xr.Dataset | None, execution: Execution
 ) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
-    """Groups ``/components…``, and what is to be said of them."""
+    """Groups ``/components…``, and attributes of the first."""
     checkpoints = execution.checkpoints
     data, times = timed(
         lambda: _cluster(source, recipe, execution), GROUP, recipe.folder, execution
     )
     # Stages of a group come before the groups below it, which writing them would remove.
     if truth is not None:
-        known = _truth(data, truth)
-        data = _merged(data, checkpoints.stage(GROUP, "truth", fingerprint(known), lambda: known))
+        true_maps = _truth(data, truth)
+        data = _merged(
+            data, checkpoints.stage(GROUP, "truth", fingerprint(true_maps), lambda: true_maps)
+        )
     others: dict[str, xr.Dataset] = {}
-    if recipe.compare or earlier(recipe.folder, GROUP, ("finished_agreement",)):
+    if recipe.compare or stored_attributes(recipe.folder, GROUP, ("finished_agreement",)):
         agreement, others = other_methods(source, data, recipe, execution)
         data = _merged(data, agreement)
     groups = {f"/{GROUP}": data} | {f"/{GROUP}/{n}": labels for n, labels in others.items()}
     return groups, times | source.instrument
 
 
-def _cluster(source: Source, recipe: ComponentsRecipe, execution: Execution) -> xr.Dataset:
-    """The one place where the recipe's words meet those of the chain."""
+def _cluster(source: PatternSource, recipe: ComponentsRecipe, execution: Execution) -> xr.Dataset:
+    """Call the chain with the options of the recipe."""
     from phaseloom.components.clustering import cluster
 
     with fault_of(recipe.scan.file):
@@ -107,13 +110,13 @@ def _cluster(source: Source, recipe: ComponentsRecipe, execution: Execution) -> 
 
 def _orientations(
     recipe: ComponentsRecipe,
-    source: Source,
+    source: PatternSource,
     data: xr.Dataset,
     crystals: list[Crystal],
     truth: xr.Dataset | None,
     execution: Execution,
 ) -> dict[str, xr.Dataset]:
-    """Groups ``/orientation…``: components indexed, and painted where they are."""
+    """Groups ``/orientation…``: the orientation map of the components."""
     from phaseloom.workflow.components.orientations import component_orientations
 
     checkpoints = execution.checkpoints
@@ -123,7 +126,7 @@ def _orientations(
     )  # fmt: skip
     computed: list[tuple[xr.Dataset, xr.Dataset]] = []
 
-    def both() -> tuple[xr.Dataset, xr.Dataset]:
+    def map_and_sample() -> tuple[xr.Dataset, xr.Dataset]:
         if not computed:
             for _ in execution.progress.track([None], "indexing components"):
                 computed.append(
@@ -135,20 +138,23 @@ def _orientations(
                 )  # fmt: skip
         return computed[0]
 
-    painted = checkpoints.stage(PAINTED, "components", key, lambda: both()[0], first=True)
-    groups = {f"/{PAINTED}": painted}
+    orientation = checkpoints.stage(
+        ORIENTATION, "components", key, lambda: map_and_sample()[0], first=True
+    )
+    groups = {f"/{ORIENTATION}": orientation}
     if truth is not None:
-        known = true_orientations(painted, truth)
-        groups[f"/{PAINTED}"] = _merged(
-            painted, checkpoints.stage(PAINTED, "truth", fingerprint(known), lambda: known)
+        true_maps = true_orientations(orientation, truth)
+        groups[f"/{ORIENTATION}"] = _merged(
+            orientation,
+            checkpoints.stage(ORIENTATION, "truth", fingerprint(true_maps), lambda: true_maps),
         )
-    if (painted["phase"] >= 0).any():
-        groups[f"/{PAINTED}/sample"] = checkpoints.stage(
-            f"{PAINTED}/sample", "sample", key, lambda: both()[1], first=True
+    if (orientation["phase"] >= 0).any():
+        groups[f"/{ORIENTATION}/sample"] = checkpoints.stage(
+            f"{ORIENTATION}/sample", "sample", key, lambda: map_and_sample()[1], first=True
         )
-    groups[f"/{PAINTED}/grains"] = checkpoints.stage(
-        f"{PAINTED}/grains", "grains", fingerprint(key, THRESHOLD),
-        lambda: grains_of(painted, crystals), first=True,
+    groups[f"/{ORIENTATION}/grains"] = checkpoints.stage(
+        f"{ORIENTATION}/grains", "grains", fingerprint(key, THRESHOLD),
+        lambda: grains_of(orientation, crystals), first=True,
     )  # fmt: skip
     return groups
 
@@ -163,5 +169,5 @@ def _truth(data: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
     )
 
 
-def _merged(data: xr.Dataset, more: xr.Dataset) -> xr.Dataset:
-    return data.merge(more, combine_attrs="override")
+def _merged(data: xr.Dataset, others: xr.Dataset) -> xr.Dataset:
+    return data.merge(others, combine_attrs="override")

@@ -1,4 +1,4 @@
-"""Components in few numbers, for console and programs."""
+"""Summary of components: few numbers for the console and ``--json``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SCORES = (
 
 
 def facts(results: xr.DataTree) -> dict[str, Any]:
-    """``components``, and ``orientation`` where they are indexed: the answer in few numbers."""
+    """Facts ``components``, and ``orientation`` where they are indexed."""
     data = results[_GROUP].to_dataset()
     label, attrs = data["label"].to_numpy(), data.attrs
     background = int(attrs["background"])
@@ -61,7 +61,7 @@ def facts(results: xr.DataTree) -> dict[str, Any]:
 
 
 def show_components(facts: dict[str, Any], console: Console) -> None:
-    """Print how many components and why, where they are, how fast; their orientations."""
+    """Print number of components and its reason, overlaps, errors, times; orientations."""
     numbers = facts["components"]
     table = scan_table(numbers)
     table.add_row("components", f"{numbers['k']}")

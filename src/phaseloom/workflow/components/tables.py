@@ -1,4 +1,4 @@
-"""Components as tables."""
+"""Tables of components, positions, boundaries and ranks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BY_METRIC = ("quality", "votes")
 
 
 def components_tables(results: xr.DataTree, recipe: ComponentsRecipe) -> dict[str, pd.DataFrame]:
-    """Tables of components, and of their orientations and the peaks where they are there.
+    """Tables of components, and of their orientations and peaks where these exist.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def group_tables(data: xr.Dataset) -> dict[str, pd.DataFrame]:
 
 
 def rank_table(data: xr.Dataset) -> pd.DataFrame:
-    """What speaks for each number of components that was tried.
+    """Table of the criteria for each number of components that was tried.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def rank_table(data: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``k``, then as far as they are there ``loss``, ``held_out``, ``held_out_error``,
+        ``k``, then as far as they exist ``loss``, ``held_out``, ``held_out_error``,
         ``stability``, ``redundancy``, ``found``, and ``quality_METRIC``, ``votes_METRIC`` of every
         metric.
     """

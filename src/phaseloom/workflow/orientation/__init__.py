@@ -1,11 +1,11 @@
 """Phase and orientation maps of a scan: ``phaseloom index``.
 
-- ``recipe``: crystals, options, exports
-- ``run``: orientation maps as a recipe says
+- ``recipe``: recipe: scan, crystals, options, exports
+- ``run``: run of a recipe
 - ``crystal_input``: the crystals that a recipe names
 - ``sample``: measured peaks beside simulated spots, for some pixels
-- ``tables``: grains, boundaries, phases
-- ``summary``: the answer in few numbers
-- ``method``: the parts of the frame that are its own
-- ``demo``: a simulated scan of known truth
+- ``tables``: tables of phases, grains, boundaries
+- ``summary``: few numbers for the console and ``--json``
+- ``method``: what the method gives to the frame of a run
+- ``demo``: demonstration on a simulated scan, scored against the truth
 """

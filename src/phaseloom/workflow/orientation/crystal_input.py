@@ -1,4 +1,4 @@
-"""The crystals of a recipe."""
+"""Reading the crystals of a recipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def crystals_of(entries: Sequence[CrystalFile]) -> list[Crystal]:
-    """The crystals under the names that maps are to call them.
+    """Read crystals, under their names in maps.
 
     Raises
     ------

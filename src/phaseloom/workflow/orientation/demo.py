@@ -1,4 +1,4 @@
-"""A simulated scan of LiFePO₄ and FePO₄, mapped from its file and scored against the truth."""
+"""Demonstration of ``index``: a simulated scan of LiFePO₄ and FePO₄, scored against the truth."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GRAIN = 80
 """Pixels of a grain, on average."""
 
 _MIXED = 0.1
-"""Part of a pattern that a second crystal needs to be looked for in the score."""
+"""Least share of a second crystal in a pattern that counts in the score of both crystals."""
 
 _CLASSES = 10
 """Classes of probability that are compared with the share of right pixels."""
@@ -63,7 +63,7 @@ def demo_crystals(folder: Path) -> tuple[CrystalFile, ...]:
 
 
 def score(results: xr.DataTree, truth: xr.Dataset) -> dict[str, Any]:
-    """Compare an orientation map with the truth that lies beside it.
+    """Compare an orientation map with the truth in its group.
 
     Parameters
     ----------
@@ -80,73 +80,75 @@ def score(results: xr.DataTree, truth: xr.Dataset) -> dict[str, Any]:
         the number ``pixels``, the shares ``within_3_degrees`` (of the right phase), ``either``
         (that, or the second crystal's), ``both`` (of the pixels in which the second has a tenth or
         more) and ``phase`` (right), ``median_misorientation`` (degrees, where the phase is right),
-        ``probability`` (mean said) and ``calibration_error``: |said − right share| averaged over
-        ten classes of probability, weighted by their pixels (``…_either``: when the second crystal
-        is right, too). ``confusion``: pixels of every true phase by what they were ``found`` as.
+        ``probability`` (mean) and ``calibration_error``: |probability − right share| averaged
+        over ten classes of probability, weighted by their pixels (``…_either``: when the second
+        crystal is right, too). ``confusion``: pixels of every true phase by the phases ``found``.
     """
     from phaseloom.view.orientation.data import oriented
     from phaseloom.view.orientation.truth import RIGHT_WITHIN, confusion, true_angles
 
-    found = oriented(results)
-    angle = true_angles(found)
+    result = oriented(results)
+    angle = true_angles(result)
     right = angle <= RIGHT_WITHIN
     boundary = truth["overlap"].to_numpy() > 0
-    hidden = {f"true_{name}": truth[f"{name}_2"].variable for name in ("phase", "rotation")}
-    other = boundary & (true_angles(replace(found, data=found.data.assign(hidden))) <= RIGHT_WITHIN)
-    either = right | other
+    second_truth = {f"true_{name}": truth[f"{name}_2"].variable for name in ("phase", "rotation")}
+    second_right = boundary & (
+        true_angles(replace(result, data=result.data.assign(second_truth))) <= RIGHT_WITHIN
+    )
+    either = right | second_right
     both = np.full(right.shape, np.nan)
-    if "overlap_phase" in found.data:
-        second = {name: found.data[f"overlap_{name}"].variable for name in ("phase", "rotation")}
-        data = found.data.assign(second)
-        swapped = true_angles(replace(found, data=data)) <= RIGHT_WITHIN
-        along = true_angles(replace(found, data=data.assign(hidden))) <= RIGHT_WITHIN
+    if "overlap_phase" in result.data:
+        second = {name: result.data[f"overlap_{name}"].variable for name in ("phase", "rotation")}
+        data = result.data.assign(second)
+        swapped = true_angles(replace(result, data=data)) <= RIGHT_WITHIN
+        along = true_angles(replace(result, data=data.assign(second_truth))) <= RIGHT_WITHIN
         mixed = truth["overlap"].to_numpy() >= _MIXED
-        both[mixed] = ((right & along) | (other & swapped))[mixed]
-    said = np.nan_to_num(found.data["probability"].to_numpy().astype(np.float64))
-    crystalline = found.data["true_phase"].to_numpy() >= 0
+        both[mixed] = ((right & along) | (second_right & swapped))[mixed]
+    probability = np.nan_to_num(result.data["probability"].to_numpy().astype(np.float64))
+    crystalline = result.data["true_phase"].to_numpy() >= 0
     groups = {
         "all": crystalline,
         "within grains": crystalline & ~boundary,
         "at boundaries": crystalline & boundary,
     }
-    counts = confusion(found)
+    counts = confusion(result)
     return {
         "pixels": {
             name: {
-                "pixels": int(of.sum()),
-                "within_3_degrees": _mean(right[of]),
-                "either": _mean(either[of]),
-                "both": _mean(both[of & np.isfinite(both)]),
-                "median_misorientation": _median(angle[of]),
-                "phase": _mean(np.isfinite(angle[of])),
-                "probability": _mean(said[of]),
-                "calibration_error": calibration_error(said[of], right[of]),
-                "calibration_error_either": calibration_error(said[of], either[of]),
+                "pixels": int(chosen.sum()),
+                "within_3_degrees": _mean(right[chosen]),
+                "either": _mean(either[chosen]),
+                "both": _mean(both[chosen & np.isfinite(both)]),
+                "median_misorientation": _median(angle[chosen]),
+                "phase": _mean(np.isfinite(angle[chosen])),
+                "probability": _mean(probability[chosen]),
+                "calibration_error": calibration_error(probability[chosen], right[chosen]),
+                "calibration_error_either": calibration_error(probability[chosen], either[chosen]),
             }
-            for name, of in groups.items()
+            for name, chosen in groups.items()
         },
-        "found": [*found.names, "none"],
+        "found": [*result.names, "none"],
         "confusion": {
             name: [int(n) for n in row]
-            for name, row in zip([*found.names, "none"], counts, strict=True)
+            for name, row in zip([*result.names, "none"], counts, strict=True)
             if row.any()
         },
     }
 
 
-def calibration_error(said: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+def calibration_error(probability: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
     """Mean difference of probability and share of right ones, over classes of probability.
 
     Parameters
     ----------
-    said, right
-        (n,) probabilities and what came of them.
+    probability, right
+        (n,) probabilities, and whether the solutions are right.
     """
-    if not said.size:
+    if not probability.size:
         return float("nan")
-    of = np.minimum((said * _CLASSES).astype(int), _CLASSES - 1)
-    excess = np.bincount(of, weights=said - right, minlength=_CLASSES)
-    return float(np.abs(excess).sum() / said.size)
+    number = np.minimum((probability * _CLASSES).astype(int), _CLASSES - 1)
+    excess = np.bincount(number, weights=probability - right, minlength=_CLASSES)
+    return float(np.abs(excess).sum() / probability.size)
 
 
 def write_cif(path: Path, crystal: Crystal) -> Path:
@@ -172,16 +174,16 @@ def write_cif(path: Path, crystal: Crystal) -> Path:
         *(f"_atom_site_{n}" for n in ("label", "type_symbol", "fract_x", "fract_y", "fract_z")),
         *(f"_atom_site_{n}" for n in ("occupancy", "U_iso_or_equiv")),
     ]
-    left = np.ones(len(crystal.elements), dtype=bool)
+    remaining = np.ones(len(crystal.elements), dtype=bool)
     for atom, element in enumerate(crystal.elements):
-        if not left[atom]:
+        if not remaining[atom]:
             continue
-        at = crystal.positions[atom]
-        copies = turns @ at + shifts
+        position = crystal.positions[atom]
+        copies = turns @ position + shifts
         apart = copies[:, None] - crystal.positions[None]
-        alike = (np.abs(apart - np.round(apart)).max(axis=2) < 1e-3).any(axis=0)
-        left &= ~(alike & (np.array(crystal.elements) == element))
-        place = " ".join(f"{x:.6f}" for x in at)
+        equivalent = (np.abs(apart - np.round(apart)).max(axis=2) < 1e-3).any(axis=0)
+        remaining &= ~(equivalent & (np.array(crystal.elements) == element))
+        place = " ".join(f"{x:.6f}" for x in position)
         facts = f"{crystal.occupancies[atom]:.6g} {crystal.displacements[atom]:.6g}"
         lines.append(f"{element}{atom} {element} {place} {facts}")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What to do with a scan of diffraction patterns whose crystals are known."""
+"""Recipe of ``phaseloom index``: phase and orientation maps of a scan with known crystals."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class CrystalFile(Options):
 
     @property
     def label(self) -> str:
-        """What maps call the phase."""
+        """Name of the phase in maps."""
         return self.name or self.file.stem
 
     def moved(self, move: Callable[[Path], Path]) -> Self:
-        """The same with its path moved; the name of a built-in crystal stays as it is."""
+        """Copy with its path moved; the name of a built-in crystal stays as it is."""
         from phaseloom.crystals import builtin_names
 
         file = move(self.file)

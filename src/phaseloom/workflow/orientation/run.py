@@ -1,4 +1,4 @@
-"""Orientation maps of scans: do what their recipe says."""
+"""Run of ``phaseloom index``: phase and orientation maps of a scan."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from phaseloom.workflow.orientation.crystal_input import crystals_of
 from phaseloom.workflow.orientation.recipe import OrientationRecipe
 from phaseloom.workflow.orientation.sample import check_patterns
 from phaseloom.workflow.orientation.tables import THRESHOLD, grains_of
-from phaseloom.workflow.outcome import earlier, timed
-from phaseloom.workflow.peaks.input import Found, peaks_of_folder, peaks_of_scan
+from phaseloom.workflow.outcome import stored_attributes, timed
+from phaseloom.workflow.peaks.input import PeakSource, peaks_of_folder, peaks_of_scan
 from phaseloom.workflow.peaks.recipe import is_registered
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ _PHYSICS = ("voltage", "precession_angle", "thickness", "k_min", "k_max")
 def compute_orientations(
     recipe: OrientationRecipe, execution: Execution, truth: xr.Dataset | None = None
 ) -> Computed:
-    """Phase and orientation of every pixel of a recipe's scan, groups ``/orientation…``.
+    """Compute phase and orientation of every pixel of a recipe's scan: groups ``/orientation…``.
 
     The scan is a file of patterns, which are registered first as for ``phaseloom peaks``, or a
-    folder that this left. Of the truth ``phase`` (y, x; −1 none) and ``rotation`` (y, x,
+    folder of registered peaks. Of the truth ``phase`` (y, x; −1 none) and ``rotation`` (y, x,
     quaternion) are kept beside the map as ``true_phase`` and ``true_rotation``.
     """
-    if recipe.beside and of_components(recipe.folder):
+    if recipe.beside and is_map_of_components(recipe.folder):
         raise InputError(
             "holds the orientation map of components by phaseloom cluster, which that of the "
             "patterns would replace",
@@ -57,48 +57,48 @@ def compute_orientations(
         source.groups | groups,
         source.inputs | {c.name: fingerprint(to_json([c])) for c in crystals},
         attributes={GROUP: times},
-        stated=(GROUP,),
+        documented=(GROUP,),
         owned=(GROUP,),
     )
 
 
 def groups_made(folder: Path) -> Sequence[str]:
-    """What ``--fresh`` computes again beside registered peaks."""
+    """Groups that ``--fresh`` computes again beside registered peaks."""
     del folder
     return (GROUP,)
 
 
 def write_exports(recipe: OrientationRecipe, results: xr.DataTree) -> Sequence[Path]:
-    """The files for other programs that a recipe asks for."""
+    """Write the files for other programs that a recipe lists."""
     del results
     return [file for to in recipe.export for file in export_results(recipe.folder, to)]
 
 
-def of_components(folder: Path) -> bool | None:
+def is_map_of_components(folder: Path) -> bool | None:
     """Whether an orientation map of the folder is one of components; None: there is no map."""
     if not (folder / "results.zarr" / GROUP / "zarr.json").is_file():
         return None
-    return bool(earlier(folder, GROUP, ("of_components",)))
+    return bool(stored_attributes(folder, GROUP, ("of_components",)))
 
 
 def _indexed(
     recipe: OrientationRecipe,
-    source: Found,
+    source: PeakSource,
     crystals: Sequence[Crystal],
     truth: xr.Dataset | None,
     execution: Execution,
 ) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
-    """Groups ``/orientation…``, and how long they took."""
+    """Groups ``/orientation…``, and the computing time."""
     checkpoints = execution.checkpoints
     data, times = timed(
         lambda: _index(source, crystals, recipe, execution), GROUP, recipe.folder, execution
     )
     truth_beside = None
     if truth is not None:
-        # Before the groups below, which writing a stage of their parent would remove.
-        known = true_orientations(data, truth)
-        truth_beside = checkpoints.stage(GROUP, "truth", fingerprint(known), lambda: known)
-    # Stored attributes come back as other types: arrays and numbers are the same.
+        # Before the subgroups, which writing a stage of their parent would remove.
+        true_maps = true_orientations(data, truth)
+        truth_beside = checkpoints.stage(GROUP, "truth", fingerprint(true_maps), lambda: true_maps)
+    # Stored attributes are read back as other types, arrays and numbers as the same.
     maps = [data[name].to_numpy() for name in ("phase", "rotation", "probability", "correlation")]
     key = fingerprint(maps, to_json(crystals), [float(data.attrs[n]) for n in _PHYSICS])
     grains = checkpoints.stage(
@@ -124,9 +124,9 @@ def _indexed(
 
 
 def _index(
-    source: Found, crystals: Sequence[Crystal], recipe: OrientationRecipe, execution: Execution
+    source: PeakSource, crystals: Sequence[Crystal], recipe: OrientationRecipe, execution: Execution
 ) -> xr.Dataset:
-    """The one place where the recipe's words meet those of the chain."""
+    """Call the chain with the options of the recipe."""
     from phaseloom.orientation import index
 
     with fault_of(recipe.scan.file):
@@ -142,7 +142,7 @@ def _index(
 
 
 def true_orientations(data: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
-    """``true_phase`` and ``true_rotation`` of a simulated scan, to lie beside a map of it.
+    """True maps of a simulated scan, ``true_phase`` and ``true_rotation``, for its result.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Peaks and simulated spots of some pixels of an orientation map: the diffraction check."""
+"""Diffraction check: peaks and simulated spots of some pixels of an orientation map."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _FAINTEST = 1e-3
 """Spots weaker than this part of the pattern's strongest are left out."""
 
 _LARGEST_INDEX = 3
-"""Of the zone axes that are named."""
+"""Largest index of the zone axes that are named."""
 
 
 def check_patterns(data: xr.Dataset, peaks: Peaks, crystals: Sequence[Crystal]) -> xr.Dataset:
-    """The group ``/orientation/sample``.
+    """Compute the group ``/orientation/sample``: peaks beside simulated spots of some pixels.
 
     Parameters
     ----------
     data
         Group ``/orientation``, with an indexed pixel.
     peaks
-        What was indexed, in Å⁻¹.
+        That were indexed, in Å⁻¹.
     crystals
         In the order of their numbers.
 
@@ -53,17 +53,24 @@ def check_patterns(data: xr.Dataset, peaks: Peaks, crystals: Sequence[Crystal]) 
 
     pixels = chosen_pixels(data)
     rows, columns = np.unravel_index(pixels, data["phase"].shape)
-    of = data["phase"].to_numpy().ravel()[pixels]
+    phases = data["phase"].to_numpy().ravel()[pixels]
     rotation = data["rotation"].transpose("y", "x", "quaternion").to_numpy().reshape(-1, 4)[pixels]
-    seen = [_peaks_at(peaks, pixel, float(data.attrs["k_min"])) for pixel in pixels]
-    spots = [_spots(crystals[n], turn, data) for n, turn in zip(of, rotation, strict=True)]
+    peaks_shown = [_peaks_at(peaks, pixel, float(data.attrs["k_min"])) for pixel in pixels]
+    spots = [
+        _spots(crystals[n], quaternion, data)
+        for n, quaternion in zip(phases, rotation, strict=True)
+    ]
     beams = rotation_matrices(rotation)[:, :, 2]
-    zones = [zone_name(crystals[n], beam) for n, beam in zip(of, beams, strict=True)]
+    zones = [zone_name(crystals[n], beam) for n, beam in zip(phases, beams, strict=True)]
     units = {"units": "Å⁻¹"}
     parts = ("ky", "kx", "intensity")
     table = {
-        f"{kind}_{name}": (("sample", kind), _padded([p[i] for p in found]), units if i < 2 else {})
-        for kind, found in (("peak", seen), ("spot", spots))
+        f"{kind}_{name}": (
+            ("sample", kind),
+            _padded([p[i] for p in tables]),
+            units if i < 2 else {},
+        )
+        for kind, tables in (("peak", peaks_shown), ("spot", spots))
         for i, name in enumerate(parts)
     }
     hkl = _padded([s[3:].T for s in spots], (3,))
@@ -73,7 +80,7 @@ def check_patterns(data: xr.Dataset, peaks: Peaks, crystals: Sequence[Crystal]) 
             "spot_hkl": (("sample", "spot", "index"), hkl),
             "y": ("sample", rows.astype(np.int64)),
             "x": ("sample", columns.astype(np.int64)),
-            "crystal": ("sample", of.astype(np.int16)),
+            "crystal": ("sample", phases.astype(np.int16)),
         },
         coords={"zone": ("sample", np.array(zones, dtype=str))},
     )
@@ -88,16 +95,18 @@ def chosen_pixels(data: xr.Dataset) -> NDArray[np.intp]:
         Group ``/orientation``.
     """
     phase = data["phase"].to_numpy().ravel()
-    sure = np.nan_to_num(data["probability"].to_numpy().ravel())
-    match = np.nan_to_num(data["correlation"].to_numpy().ravel())
+    probability = np.nan_to_num(data["probability"].to_numpy().ravel())
+    correlation = np.nan_to_num(data["correlation"].to_numpy().ravel())
     numbers, counts = np.unique(phase[phase >= 0], return_counts=True)
     numbers = numbers[np.argsort(-counts, kind="stable")][:_SHOWN]
     share = [_SHOWN // len(numbers) + (i < _SHOWN % len(numbers)) for i in range(len(numbers))]
     chosen = []
-    for number, most in zip(numbers, share, strict=True):
-        of = np.flatnonzero(phase == number)
-        ranked = of[np.lexsort((-match[of], -sure[of]))]
-        chosen.append(ranked[np.unique(np.linspace(0, of.size - 1, most).round().astype(int))])
+    for number, count_shown in zip(numbers, share, strict=True):
+        members = np.flatnonzero(phase == number)
+        ranked = members[np.lexsort((-correlation[members], -probability[members]))]
+        chosen.append(
+            ranked[np.unique(np.linspace(0, members.size - 1, count_shown).round().astype(int))]
+        )
     return np.concatenate(chosen) if chosen else np.empty(0, dtype=np.intp)
 
 
@@ -118,24 +127,24 @@ def zone_name(crystal: Crystal, beam: ArrayLike) -> str:
     """
     from phaseloom.view.orientation.sectors import indices_text
 
-    several = np.arange(-_LARGEST_INDEX, _LARGEST_INDEX + 1)
-    uvw = np.stack(np.meshgrid(several, several, several), axis=-1).reshape(-1, 3)
+    indices = np.arange(-_LARGEST_INDEX, _LARGEST_INDEX + 1)
+    uvw = np.stack(np.meshgrid(indices, indices, indices), axis=-1).reshape(-1, 3)
     uvw = uvw[np.gcd.reduce(uvw, axis=1) == 1]
     axes = uvw @ crystal.lattice
-    along = axes @ np.asarray(beam) / np.linalg.norm(axes, axis=1)
-    nearest = int(np.argmax(along))
-    off = np.degrees(np.arccos(np.clip(along[nearest] / np.linalg.norm(beam), -1.0, 1.0)))
+    cosine = axes @ np.asarray(beam) / np.linalg.norm(axes, axis=1)
+    nearest = int(np.argmax(cosine))
+    angle = np.degrees(np.arccos(np.clip(cosine[nearest] / np.linalg.norm(beam), -1.0, 1.0)))
     name = indices_text(crystal, uvw[nearest], "[]")
-    return name if off < 0.5 else f"{off:.0f}° off {name}"
+    return name if angle < 0.5 else f"{angle:.0f}° off {name}"
 
 
 def _peaks_at(peaks: Peaks, pixel: int, k_min: float) -> NDArray[np.float64]:
     """(3, n): ky, kx, intensity of a position's peaks beside the direct beam."""
     rows = slice(*peaks.offset[pixel : pixel + 2])
-    found = np.stack(
+    columns = np.stack(
         [peaks.data[n].to_numpy()[rows].astype(np.float64) for n in ("ky", "kx", "intensity")]
     )
-    return np.asarray(found[:, np.hypot(found[0], found[1]) > k_min])
+    return np.asarray(columns[:, np.hypot(columns[0], columns[1]) > k_min])
 
 
 def _spots(

@@ -1,4 +1,4 @@
-"""Orientation maps in few numbers, for console and programs."""
+"""Summary of orientation maps: few numbers for the console and ``--json``."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 _GROUP = "orientation"
 
 _SURE = 0.95
-"""Pixels of at least this probability are called sure."""
+"""Least probability of a sure pixel."""
 
 
 def facts(results: xr.DataTree) -> dict[str, Any]:
-    """``orientation``: the map in few numbers.
+    """Facts ``orientation``: shares of phases, certainty, grains, quality, times.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def facts(results: xr.DataTree) -> dict[str, Any]:
 
 
 def show_orientations(facts: dict[str, Any], console: Console) -> None:
-    """Print phases, how sure, how many grains, how fast; files for other programs."""
+    """Print shares of phases, certainty, grains, quality, times."""
     numbers = facts["orientation"]
     table = scan_table(numbers)
     for name, share in numbers["fractions"].items():
@@ -88,10 +88,10 @@ def show_orientation_scores(scores: dict[str, Any], console: Console) -> None:
     ):
         table.add_row(label, *("–" if np.isnan(s[name]) else format(s[name], form) for s in shown))
     console.print(table)
-    found = Table("true phase", *(escape(f"found {n}") for n in scores["found"]))
+    confusion = Table("true phase", *(escape(f"found {n}") for n in scores["found"]))
     for name, counts in scores["confusion"].items():
-        found.add_row(escape(name), *(f"{n:,}" for n in counts))
-    console.print(found)
+        confusion.add_row(escape(name), *(f"{n:,}" for n in counts))
+    console.print(confusion)
 
 
 def _median(values: np.ndarray) -> float:

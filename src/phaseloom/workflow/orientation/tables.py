@@ -1,4 +1,4 @@
-"""Orientation maps as grains and tables."""
+"""Grains of an orientation map; tables of phases, grains and boundaries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SMALL = 4
 def grains_of(
     data: xr.Dataset, crystals: Sequence[Crystal], *, threshold: float = THRESHOLD
 ) -> xr.Dataset:
-    """The group ``/orientation/grains``.
+    """Compute the group ``/orientation/grains``: the number of the grain of every pixel.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def grains_of(
 
 
 def orientation_tables(results: xr.DataTree, recipe: ScanRecipe) -> dict[str, pd.DataFrame]:
-    """Tables of an orientation map, and of the peaks it comes from where they are there.
+    """Tables of an orientation map, and of its peaks where they are in the results.
 
     Parameters
     ----------
@@ -118,8 +118,8 @@ def map_tables(
         "grains": _named(sizes, ("phase",), names).reset_index(),
         "boundaries": _named(borders, ("first_phase", "second_phase"), names),
     }
-    alike = _pseudo_symmetry(data)
-    return tables if alike is None else tables | {"pseudo_symmetry": alike}
+    pseudo_symmetry = _pseudo_symmetry(data)
+    return tables if pseudo_symmetry is None else tables | {"pseudo_symmetry": pseudo_symmetry}
 
 
 def _phases(
@@ -144,22 +144,27 @@ def _phases(
         ("matched", np.median), ("explained", np.median), ("residual", np.median),
     ):  # fmt: skip
         values = data[name].to_numpy().astype(np.float64)
-        of = [values[(phase == label) & np.isfinite(values)] for label in labels]
-        table[name] = [float(reduce(v)) if v.size and at >= 0 else np.nan
-                       for v, at in zip(of, labels, strict=True)]  # fmt: skip
+        values_of = [values[(phase == label) & np.isfinite(values)] for label in labels]
+        table[name] = [float(reduce(v)) if v.size and label >= 0 else np.nan
+                       for v, label in zip(values_of, labels, strict=True)]  # fmt: skip
     return pd.DataFrame(table)
 
 
 def _pseudo_symmetry(data: xr.Dataset) -> pd.DataFrame | None:
-    """The attribute ``pseudo_symmetry`` as a table; None where nothing is mistaken often."""
+    """The attribute ``pseudo_symmetry`` as a table; None where the list is empty."""
     import pandas as pd
 
-    listed: list[dict[str, Any]] = json.loads(str(data.attrs.get("pseudo_symmetry", "[]")))
-    if not listed:
+    entries: list[dict[str, Any]] = json.loads(str(data.attrs.get("pseudo_symmetry", "[]")))
+    if not entries:
         return None
     rows = [
-        {k: " ".join(f"{v:g}" for v in e[k]) if isinstance(e[k], list) else e[k] for k in e}
-        for e in listed
+        {
+            key: " ".join(f"{value:g}" for value in entry[key])
+            if isinstance(entry[key], list)
+            else entry[key]
+            for key in entry
+        }
+        for entry in entries
     ]
     return pd.DataFrame(rows)
 

@@ -1,4 +1,4 @@
-"""Calibration of a camera from the patterns of a known crystal: ``phaseloom calibrate``."""
+"""Calibration of pixel size and ellipticity on a known crystal: ``phaseloom calibrate``."""
 
 from __future__ import annotations
 
@@ -53,21 +53,23 @@ def write_calibration(request: CalibrationRequest) -> dict[str, Any]:
     crystal = named_crystal(request.crystal)
     with fault_of(measured):
         if measured.is_dir():
-            found, shape = _from_spots(measured, crystal, request.pixel_size)
+            calibration, shape = _from_spots(measured, crystal, request.pixel_size)
         else:
-            found, shape = _from_rings(measured, crystal, request.pixel_size, request.detector)
-    found.to_toml(target)
+            calibration, shape = _from_rings(
+                measured, crystal, request.pixel_size, request.detector
+            )
+    calibration.to_toml(target)
     with target.open("a", encoding="utf-8") as file:
         file.write(f"detector_shape = [{shape[0]}, {shape[1]}]\n")
     return {
         "file": str(target),
-        "pixel_size": found.pixel_size,
-        "pixel_size_error": found.pixel_size_error,
-        "ellipticity": found.ratio,
-        "ellipticity_error": found.ratio_error,
-        "centre": list(found.centre),
-        "residual": found.residual,
-        "number": found.number,
+        "pixel_size": calibration.pixel_size,
+        "pixel_size_error": calibration.pixel_size_error,
+        "ellipticity": calibration.ratio,
+        "ellipticity_error": calibration.ratio_error,
+        "centre": list(calibration.centre),
+        "residual": calibration.residual,
+        "number": calibration.number,
         "crystal": crystal.name,
     }
 
@@ -78,17 +80,18 @@ def calibration_for(path: Path, shape: tuple[int, int]) -> Calibration:
     Raises
     ------
     InputError
-        The file is none, or is for patterns of another shape: of another camera or binning.
+        The file is no calibration, or one for patterns of another shape (camera or binning).
     """
-    found = read_calibration(path)
-    stated = tomllib.loads(path.read_text(encoding="utf-8")).get("detector_shape")
-    if stated is not None and tuple(stated) != shape:
+    calibration = read_calibration(path)
+    detector_shape = tomllib.loads(path.read_text(encoding="utf-8")).get("detector_shape")
+    if detector_shape is not None and tuple(detector_shape) != shape:
         raise InputError(
-            f"is for patterns of {'×'.join(map(str, stated))} px, these are {shape[0]}×{shape[1]}",
+            f"is for patterns of {'×'.join(map(str, detector_shape))} px, "
+            f"these are {shape[0]}×{shape[1]}",
             "calibrate with patterns of the same camera and binning",
             source=path,
         )
-    return found
+    return calibration
 
 
 def _from_rings(
@@ -103,8 +106,10 @@ def _from_rings(
     mean = scan["counts"].data.mean(axis=(0, 1), dtype=np.float64)
     pattern = np.asarray(mean.compute(scheduler="synchronous"))
     rings = powder_rings(crystal, _K_MAX)
-    found = calibrate_rings(pattern, rings.k, intensities=rings.intensity, pixel_size_guess=guess)
-    return found, (pattern.shape[0], pattern.shape[1])
+    calibration = calibrate_rings(
+        pattern, rings.k, intensities=rings.intensity, pixel_size_guess=guess
+    )
+    return calibration, (pattern.shape[0], pattern.shape[1])
 
 
 def _from_spots(
@@ -115,14 +120,14 @@ def _from_spots(
     peaks = read_peaks(folder)
     if guess is None and peaks.units == "Å⁻¹":
         guess = peaks.pixel_size
-    # Whatever pixel size and ellipticity the table has: both are to be found.
+    # Without the pixel size and ellipticity of the table: both are to be found.
     px = peaks.calibrated(1.0, units="px", distortion=np.eye(2)).data
     errors = np.hypot(px["ky_error"].to_numpy(), px["kx_error"].to_numpy()) / np.sqrt(2)
-    found = calibrate_spots(
+    calibration = calibrate_spots(
         px["ky"].to_numpy(),
         px["kx"].to_numpy(),
         powder_rings(crystal, _K_MAX).k,
         errors=errors,
         pixel_size_guess=guess,
     )
-    return found, peaks.detector_shape
+    return calibration, peaks.detector_shape

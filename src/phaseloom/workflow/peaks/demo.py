@@ -1,4 +1,4 @@
-"""A simulated scan of LiFePO₄ and FePO₄, registered from its file and scored against the truth."""
+"""Demonstration of ``peaks``: a simulated scan of LiFePO₄ and FePO₄, scored against the truth."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from phaseloom.workflow.peaks.recipe import PeaksRecipe
 from phaseloom.workflow.run import run_recipe
 
 _RADIUS = 3.0
-"""A peak belongs to a spot within so many px."""
+"""Largest distance of a peak from its spot, in px."""
 
 _GRAIN = 40
 """Positions of a grain, on average."""
@@ -64,25 +64,25 @@ def score(data: xr.Dataset, truth: xr.Dataset) -> dict[str, float]:
         ``centre_error_px`` (rms distance of the direct beam from the true one).
     """
     peaks = Peaks(data)
-    found = np.stack(peaks.on_detector(), axis=-1)
+    places = np.stack(peaks.on_detector(), axis=-1)
     spots = np.stack([truth[n].to_numpy() for n in ("row", "column")], axis=-1)
     visible, counts = truth["visible"].to_numpy(), truth["counts"].to_numpy()
-    known = truth["offset"].to_numpy()
-    partner = np.full(len(peaks), -1)
+    spot_offset = truth["offset"].to_numpy()
+    spot_of = np.full(len(peaks), -1)
     true = np.zeros(len(peaks), dtype=bool)
     for i in range(peaks.offset.size - 1):
-        here = np.arange(peaks.offset[i], peaks.offset[i + 1])
-        there = np.arange(known[i], known[i + 1])
-        a, b = _paired(found[here], spots[there[visible[there]]])
-        partner[here[a]] = there[visible[there]][b]
-        left = here[partner[here] < 0]
-        weak = there[~visible[there] & (counts[there] > 0)]
-        true[left[_paired(found[left], spots[weak])[0]]] = True
-    matched = partner >= 0
+        peak_rows = np.arange(peaks.offset[i], peaks.offset[i + 1])
+        spot_rows = np.arange(spot_offset[i], spot_offset[i + 1])
+        a, b = _paired(places[peak_rows], spots[spot_rows[visible[spot_rows]]])
+        spot_of[peak_rows[a]] = spot_rows[visible[spot_rows]][b]
+        unpaired = peak_rows[spot_of[peak_rows] < 0]
+        weak = spot_rows[~visible[spot_rows] & (counts[spot_rows] > 0)]
+        true[unpaired[_paired(places[unpaired], spots[weak])[0]]] = True
+    matched = spot_of >= 0
     true |= matched
-    offset = found[matched] - spots[partner[matched]]
+    offset = places[matched] - spots[spot_of[matched]]
     errors = [data[f"{axis}_error"].to_numpy()[matched] / peaks.pixel_size for axis in ("ky", "kx")]
-    excess = data["intensity"].to_numpy()[matched] - counts[partner[matched]]
+    excess = data["intensity"].to_numpy()[matched] - counts[spot_of[matched]]
     centre = [(data[f"centre_{a}"] - truth[f"centre_{a}"].to_numpy()).to_numpy() for a in "yx"]
     return {
         "recall": float(matched.sum() / max(1, visible.sum())),

@@ -1,4 +1,4 @@
-"""The file of a simulated scan that demonstrations begin with."""
+"""Simulated scan of LiFePO₄ and FePO₄, the input file of the demonstrations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DOSE = 3e5
 
 
 def demo_shape(size: int) -> tuple[int, int]:
-    """Rows and columns of the scans that are mapped: five columns for every six rows."""
+    """Rows and columns of a scan with ``size`` rows: five columns for every six rows."""
     return size, 5 * size // 6
 
 
@@ -37,7 +37,7 @@ def write_demo_scan(
 
     Two phases in grains that overlap at their boundaries, orientations that spread within a
     grain, precession, a direct beam that moves over the detector, background and amorphous ring,
-    hot and dead pixels, counting noise, intensities that kinematic theory gets wrong.
+    hot and dead pixels, counting noise, intensities that deviate from kinematic theory.
 
     Parameters
     ----------
@@ -52,7 +52,8 @@ def write_demo_scan(
     spread
         Of the orientations of a grain's positions, in degrees.
     intensity_spread
-        Of the logarithm of every spot about theory, at every position anew.
+        Standard deviation of the logarithm of every intensity about theory, drawn at every
+        position.
     seed
         Same seed, same file.
     progress
@@ -61,7 +62,7 @@ def write_demo_scan(
     Returns
     -------
     scan : Scan
-        The file and what it does not say, as a recipe has it.
+        The file and its calibration, as in a recipe.
     truth : xarray.Dataset
         See :func:`phaseloom.simulate.write_scan`.
     """

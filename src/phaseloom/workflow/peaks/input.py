@@ -1,4 +1,4 @@
-"""The peaks of a recipe, ready to be indexed: of a scan, or of a folder that holds them."""
+"""Peaks for indexing and factorising: of a scan that is registered, or of a folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
-from phaseloom.workflow.outcome import STATED
+from phaseloom.workflow.outcome import PROVENANCE
 from phaseloom.workflow.peaks.recipe import Scan, ScanRecipe
 from phaseloom.workflow.peaks.reconstruct import read_peaks
 from phaseloom.workflow.peaks.run import RUN_ATTRIBUTES, finish_peaks, register_scan
@@ -25,17 +25,18 @@ if TYPE_CHECKING:
 
     from phaseloom.crystals import Crystal
 
-_SOME = 1.0
+_LEAST_K_MAX = 1.0
 """Å⁻¹ up to which every crystal has reflections."""
 
-_BESIDE = ("sample", "density", "virtual")
+_SUBGROUPS = ("sample", "density", "virtual")
 """Groups below /peaks that figures show."""
 
 
-class Found(NamedTuple):
-    """Peaks, what is known of the beam, the groups they came with, what they came from.
+class PeakSource(NamedTuple):
+    """Peaks with voltage (kV) and precession angle (degrees), their groups and inputs.
 
-    Without crystals to index them with, peaks may be in px and the voltage not known (NaN).
+    Without crystals to index them with, peaks may be in px and the voltage may be NaN. ``groups``:
+    groups of the results that belong to the peaks; ``inputs``: fingerprints by name.
     """
 
     peaks: Peaks
@@ -51,17 +52,17 @@ def peaks_of_scan(
     *,
     execution: Execution,
     k_max: float | None = None,
-) -> Found:
-    """Read a scan and register it, as ``phaseloom peaks`` does; what is kept is shared with it.
+) -> PeakSource:
+    """Read a scan and register it, as ``phaseloom peaks`` does, with the same stages.
 
     Parameters
     ----------
     recipe
         What to do.
     crystals
-        The phases, to be told in time that they have nothing on the detector; may be none.
+        The phases, which are checked for reflections on the detector; may be none.
     execution
-        How; its checkpoints are those of the results' folder.
+        Its checkpoints are those of the results' folder.
     k_max
         Largest 1/d of them that counts, Å⁻¹.
 
@@ -75,8 +76,8 @@ def peaks_of_scan(
     voltage, precession = beam_of_scan(recipe, scan, crystals, k_max=k_max)
     registered = register_scan(scan, recipe, calibration, execution)
     registered = finish_peaks(registered, recipe, execution)
-    return Found(
-        Peaks(_plain(registered.groups["/peaks"])),
+    return PeakSource(
+        Peaks(_without_run_attributes(registered.groups["/peaks"])),
         voltage,
         precession,
         registered.groups,
@@ -107,14 +108,14 @@ def beam_of_scan(
         step = float(abs(scan["kx"][1] - scan["kx"][0])) if scan.sizes["kx"] > 1 else np.inf
         corner = step * float(np.hypot(scan.sizes["ky"], scan.sizes["kx"])) / 2
         _check_reach(recipe, crystals, corner, k_max)
-    known = np.nan if voltage is None else float(voltage)
-    return known, float(scan.attrs.get("precession_angle") or 0.0)
+    value = np.nan if voltage is None else float(voltage)
+    return value, float(scan.attrs.get("precession_angle") or 0.0)
 
 
 def peaks_of_folder(
     recipe: ScanRecipe, crystals: Sequence[Crystal], *, k_max: float | None = None
-) -> Found:
-    """Read the peaks of a folder; what the recipe says of the scan comes before what it says.
+) -> PeakSource:
+    """Read the peaks of a folder; values of the recipe come before those of the folder.
 
     Parameters
     ----------
@@ -123,7 +124,7 @@ def peaks_of_folder(
 
     Returns
     -------
-    Found
+    PeakSource
         With the groups of the folder, where the results are to join them.
 
     Raises
@@ -140,65 +141,67 @@ def peaks_of_folder(
         "leave it out, or give the scan's file",
         scan=("detector", "partial", "scan_shape", "scan_rotation"),
     )
-    kept = read_peaks(folder)
-    attrs = kept.data.attrs
-    peaks = Peaks(_plain(kept.data))
+    stored = read_peaks(folder)
+    attrs = stored.data.attrs
+    peaks = Peaks(_without_run_attributes(stored.data))
     if entry.calibration is not None:
         from phaseloom.workflow.peaks.calibrate import calibration_for
 
-        found = calibration_for(entry.calibration, peaks.detector_shape)
-        peaks = peaks.calibrated(found.pixel_size, distortion=np.array(found.distortion))
+        calibration = calibration_for(entry.calibration, peaks.detector_shape)
+        peaks = peaks.calibrated(
+            calibration.pixel_size, distortion=np.array(calibration.distortion)
+        )
     elif entry.pixel_size is not None:
         peaks = peaks.calibrated(entry.pixel_size)
     if entry.step is not None:
-        places = {
+        axes = {
             a: (a, entry.step * np.arange(n), {"units": "nm"})
             for a, n in zip("yx", peaks.shape, strict=True)
         }
-        peaks = Peaks(peaks.data.assign_coords(places))
+        peaks = Peaks(peaks.data.assign_coords(axes))
     voltage = entry.voltage or attrs.get("voltage")
     precession = attrs.get("precession_angle") if entry.precession is None else entry.precession
     if crystals:
         _check_known(folder, voltage, peaks.units)
         corner = peaks.pixel_size * float(np.hypot(*peaks.detector_shape)) / 2
         _check_reach(recipe, crystals, corner, k_max)
-    known = json.loads(str(attrs.get("inputs", "{}"))).get("scan")
-    return Found(
+    scan_fingerprint = json.loads(str(attrs.get("inputs", "{}"))).get("scan")
+    return PeakSource(
         peaks,
         np.nan if voltage is None else float(voltage),
         float(precession or 0.0),
-        _groups(folder, kept.data) if recipe.beside else {},
-        {"scan": known or fingerprint(peaks.data)},
+        _groups(folder, stored.data) if recipe.beside else {},
+        {"scan": scan_fingerprint or fingerprint(peaks.data)},
     )
 
 
-def _plain(data: xr.Dataset) -> xr.Dataset:
-    """The peaks as the chain leaves them: what runs said of their work is no part of them."""
-    plain = data.copy()
-    plain.attrs = {
+def _without_run_attributes(data: xr.Dataset) -> xr.Dataset:
+    """The peaks as the chain returns them, without the attributes of a run."""
+    peaks = data.copy()
+    peaks.attrs = {
         name: value
         for name, value in data.attrs.items()
-        if name not in (*RUN_ATTRIBUTES, *STATED) and not str(name).startswith("finished_")
+        if name not in (*RUN_ATTRIBUTES, *PROVENANCE) and not str(name).startswith("finished_")
     }
-    return plain
+    return peaks
 
 
 def _groups(folder: Path, data: xr.Dataset) -> dict[str, xr.Dataset]:
     import xarray as xr
 
     groups = {"/peaks": data}
-    for name in _BESIDE:
+    for name in _SUBGROUPS:
         group = f"peaks/{name}"
         if (folder / "results.zarr" / group / "zarr.json").is_file():
-            with xr.open_zarr(folder / "results.zarr", group=group, consolidated=False) as kept:
-                groups[f"/{group}"] = kept.load()
+            with xr.open_zarr(folder / "results.zarr", group=group, consolidated=False) as stored:
+                groups[f"/{group}"] = stored.load()
     return groups
 
 
 def refuse_registering(
     recipe: ScanRecipe, parts: Sequence[str], fault: str, remedy: str, *, scan: Sequence[str] = ()
 ) -> None:
-    """Raise InputError where a recipe says how to register what is not to be registered.
+    """Raise InputError where a recipe has options of registration that cannot take effect.
 
     Parameters
     ----------
@@ -209,14 +212,14 @@ def refuse_registering(
     fault, remedy
         What to say; ``{option}`` is the flag that is given.
     """
-    plain = Scan(file=recipe.scan.file)
-    asked = [name for name in scan if getattr(recipe.scan, name) != getattr(plain, name)]
+    default_scan = Scan(file=recipe.scan.file)
+    given = [name for name in scan if getattr(recipe.scan, name) != getattr(default_scan, name)]
     for part in parts:
         field = ScanRecipe.model_fields[part]
         default = field.get_default(call_default_factory=True)
-        asked += [name for name, v in getattr(recipe, part) if v != getattr(default, name)]
-    if asked:
-        option = f"--{asked[0].replace('_', '-')}"
+        given += [name for name, v in getattr(recipe, part) if v != getattr(default, name)]
+    if given:
+        option = f"--{given[0].replace('_', '-')}"
         raise InputError(fault.format(option=option), remedy, source=recipe.scan.file)
 
 
@@ -243,8 +246,8 @@ def _check_reach(
 
     reach = min(corner, k_max or np.inf)
     for crystal in crystals:
-        # All crystals have reflections up to there: absent ones are known beside others.
-        first = reflections(crystal, max(reach, _SOME)).k[0]
+        # Up to _LEAST_K_MAX every crystal has reflections, which decide what is absent.
+        first = reflections(crystal, max(reach, _LEAST_K_MAX)).k[0]
         if first > reach:
             beyond = "--match-k-max" if reach < corner else "the corner of the detector"
             raise InputError(

@@ -1,4 +1,4 @@
-"""The method ``peaks``: every spot of every pattern of a scan."""
+"""The method ``peaks``: registration of all spots of a scan."""
 
 from __future__ import annotations
 

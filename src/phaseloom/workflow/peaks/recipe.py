@@ -1,4 +1,4 @@
-"""What to do with a scan of diffraction patterns."""
+"""Recipe of ``phaseloom peaks``, the part of recipes that all scans share, smaller requests."""
 
 from __future__ import annotations
 

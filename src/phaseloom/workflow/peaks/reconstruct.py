@@ -1,4 +1,4 @@
-"""Clean patterns from registered peaks: ``phaseloom reconstruct``."""
+"""Reconstruction of clean patterns from registered peaks: ``phaseloom reconstruct``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DTYPES = {"blo": np.uint8, "tif": np.uint16}
 
 
 def read_peaks(folder: Path) -> Peaks:
-    """The peak table that ``phaseloom peaks`` left in a folder.
+    """Read the peak table of a folder that ``phaseloom peaks`` wrote.
 
     Raises
     ------
@@ -31,13 +31,13 @@ def read_peaks(folder: Path) -> Peaks:
     if not (store / "peaks" / "zarr.json").is_file():
         fault = "no such folder" if not folder.exists() else "holds no registered peaks"
         raise InputError(fault, "phaseloom peaks SCAN --out DIR makes some", source=folder)
-    with xr.open_zarr(store, group="peaks", consolidated=False) as kept:
-        # Written last: before, arrays may stand there that are still empty.
-        if "finished_register" not in kept.attrs:
+    with xr.open_zarr(store, group="peaks", consolidated=False) as stored:
+        # The mark is written last: without it, arrays may still be empty.
+        if "finished_register" not in stored.attrs:
             raise InputError(
                 "its registration was not finished", "run phaseloom peaks again", source=folder
             )
-        return Peaks(kept.load())
+        return Peaks(stored.load())
 
 
 def write_reconstruction(

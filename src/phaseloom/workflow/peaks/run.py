@@ -1,4 +1,4 @@
-"""Registered patterns of a scan: do what their recipe says."""
+"""Run of ``phaseloom peaks``: registration of all spots of a scan."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.errors import InputWarning
 from phaseloom.workflow.method import Computed
-from phaseloom.workflow.outcome import TIMES, stated, timed
+from phaseloom.workflow.outcome import TIMES, provenance, timed
 from phaseloom.workflow.peaks.recipe import PeaksRecipe, ScanRecipe
 from phaseloom.workflow.peaks.scan import Image, detector_images, scan_of, warn_of_pixels
 
@@ -35,14 +35,14 @@ _INSTRUMENT = (
     "exposure",
     "scan_rotation",
 )
-"""What is known of the measurement goes with the peaks."""
+"""Attributes of the measurement that are copied to the peaks."""
 
 RUN_ATTRIBUTES = (*_INSTRUMENT, "bytes_in", "bytes_out", *TIMES)
-"""What a run says of its work, and of the scan, in the attributes of the peaks."""
+"""Attributes of the peaks that a run adds to those of the chain."""
 
 
 class Registered(NamedTuple):
-    """A scan whose spots are registered: groups of the results, their attributes, the inputs."""
+    """Registered scan: groups of the results, attributes of ``/peaks``, fingerprints of inputs."""
 
     groups: dict[str, xr.Dataset]
     attributes: dict[str, object]
@@ -52,7 +52,7 @@ class Registered(NamedTuple):
 def compute_peaks(
     recipe: PeaksRecipe, execution: Execution, truth: xr.Dataset | None = None
 ) -> Computed:
-    """Every spot of every pattern of a recipe's scan, groups ``/peaks…``.
+    """Register all spots of a recipe's scan: groups ``/peaks…``.
 
     The truth is not kept beside peaks.
     """
@@ -64,7 +64,7 @@ def compute_peaks(
         registered.groups,
         registered.inputs,
         attributes={_GROUP: registered.attributes},
-        stated=(_GROUP,),
+        documented=(_GROUP,),
         owned=(_GROUP,),
     )
 
@@ -72,16 +72,16 @@ def compute_peaks(
 def register_scan(
     scan: xr.Dataset, recipe: ScanRecipe, calibration: Calibration | None, execution: Execution
 ) -> Registered:
-    """Register a scan as its recipe says, and keep the groups ``/peaks…``.
+    """Register a scan with the options of a recipe, and store the groups ``/peaks…``.
 
     Parameters
     ----------
     scan, calibration
         From :func:`phaseloom.workflow.peaks.scan.scan_of`.
     recipe
-        What to do.
+        Its options.
     execution
-        How; its checkpoints are those of the results' folder.
+        Its checkpoints are those of the results' folder.
     """
     from phaseloom.diffraction.spots.finder import warm_up
 
@@ -107,18 +107,18 @@ def register_scan(
 
 
 def finish_peaks(registered: Registered, recipe: ScanRecipe, execution: Execution) -> Registered:
-    """Finish the peaks of a run that goes on with them, with all that a reader wants to know.
+    """Write the attributes of ``/peaks`` in a run that goes on with the peaks.
 
     Returns
     -------
     Registered
-        The same; the attributes are those of ``/peaks``, too.
+        The same, with the attributes in ``/peaks``.
     """
-    facts = stated(recipe, registered.inputs)
+    facts = provenance(recipe, registered.inputs)
     attributes = registered.attributes | facts
     execution.checkpoints.finish({"": facts, _GROUP: attributes}, owned=(_GROUP,))
-    known = {name: value for name, value in attributes.items() if value is not None}
-    peaks = registered.groups["/peaks"].assign_attrs(known)
+    present = {name: value for name, value in attributes.items() if value is not None}
+    peaks = registered.groups["/peaks"].assign_attrs(present)
     return registered._replace(groups=registered.groups | {"/peaks": peaks})
 
 
@@ -129,7 +129,7 @@ def _register(
     calibration: Calibration | None,
     execution: Execution,
 ) -> xr.Dataset:
-    """The one place where the recipe's words meet those of the chain."""
+    """Call the chain with the options of the recipe."""
     from phaseloom.diffraction.options import DetectorCorrection
     from phaseloom.diffraction.registration import register
 
@@ -140,7 +140,7 @@ def _register(
         mask=images["mask"],
         distortion=None if calibration is None else np.array(calibration.distortion),
         correction=DetectorCorrection(
-            # Images count by what they hold, not by where their files lie.
+            # Images count by their content, not by the paths of their files.
             **recipe.correction.model_dump(exclude={"dark", "gain", "mask", "saturation"}),
             saturation=_saturation(scan, recipe),
         ),
@@ -155,7 +155,7 @@ def _register(
 def _sample(
     scan: xr.Dataset, recipe: ScanRecipe, images: dict[str, Image | None], checkpoints: Checkpoints
 ) -> xr.Dataset:
-    """A handful of corrected patterns, for the figures: these see no raw data."""
+    """Some corrected patterns for the figures, which have no access to raw data."""
     from phaseloom.diffraction.detector.correction import corrected, make_correction
     from phaseloom.diffraction.detector.sampling import sample_patterns, sample_size
 
@@ -164,9 +164,9 @@ def _sample(
     def compute() -> xr.Dataset:
         patterns, positions = sample_patterns(scan, sample_size(scan))
         with warnings.catch_warnings():
-            # The chain has said already what there is to say of the detector.
+            # The chain has issued the warnings about the detector already.
             warnings.simplefilter("ignore", InputWarning)
-            made = make_correction(
+            applied = make_correction(
                 patterns,
                 **images,
                 saturation=_saturation(scan, recipe),
@@ -177,7 +177,7 @@ def _sample(
         chosen = np.unique(np.linspace(0, len(patterns) - 1, count).round().astype(int))
         return xr.Dataset(
             {
-                "pattern": (("sample", "ky", "kx"), corrected(patterns[chosen], made)),
+                "pattern": (("sample", "ky", "kx"), corrected(patterns[chosen], applied)),
                 "y": ("sample", positions[chosen, 0].astype(np.int64)),
                 "x": ("sample", positions[chosen, 1].astype(np.int64)),
             }
@@ -190,7 +190,7 @@ def _sample(
 
 
 def _density(data: xr.Dataset, checkpoints: Checkpoints) -> xr.Dataset:
-    """How the peaks of all patterns lie about the direct beam."""
+    """Density of the peaks of all patterns about the direct beam."""
     from phaseloom.diffraction.peaks.table import Peaks
     from phaseloom.diffraction.peaks.virtual import density, radial_density
 
@@ -198,8 +198,8 @@ def _density(data: xr.Dataset, checkpoints: Checkpoints) -> xr.Dataset:
         peaks = Peaks(data)
         return xr.Dataset({"density": density(peaks), "radial": radial_density(peaks)})
 
-    found = [data[name].to_numpy() for name in ("ky", "kx", "offset")]
-    key = fingerprint(found, data.attrs["pixel_size"], data.attrs["pixel_size_units"])
+    columns = [data[name].to_numpy() for name in ("ky", "kx", "offset")]
+    key = fingerprint(columns, data.attrs["pixel_size"], data.attrs["pixel_size_units"])
     return checkpoints.stage("peaks/density", "density", key, compute, first=True)
 
 
@@ -209,8 +209,10 @@ def _saturation(scan: xr.Dataset, recipe: ScanRecipe) -> float | None:
 
 
 def _inputs(scan: xr.Dataset, images: dict[str, Image | None]) -> dict[str, str]:
-    known = {"scan": str(scan.attrs["input_fingerprint"])}
-    return known | {name: fingerprint(i) for name, i in images.items() if i is not None}
+    inputs = {"scan": str(scan.attrs["input_fingerprint"])}
+    return inputs | {
+        name: fingerprint(image) for name, image in images.items() if image is not None
+    }
 
 
 def _bytes(group: Path) -> int:

@@ -1,4 +1,4 @@
-"""The scan of a recipe, with all that its file does not say filled in."""
+"""Reading the scan of a recipe, with calibration and detector images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Image = NDArray[Any]
 
 
 def scan_of(entry: Scan) -> tuple[xr.Dataset, Calibration | None]:
-    """The scan, and the calibration that was given for it.
+    """Read a scan, completed by the values of a recipe, and its calibration file.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def scan_of(entry: Scan) -> tuple[xr.Dataset, Calibration | None]:
 
 
 def warn_of_pixels(file: Path, units: str, shown: str) -> None:
-    """Warn where the pixel size is not known, so that what is shown is in px."""
+    """Warn where the pixel size is not known, so that results are in px."""
     if units == "px":
         warnings.warn(
             f"{file}: the pixel size is not known, so {shown} are in px; "
@@ -61,7 +61,7 @@ def warn_of_pixels(file: Path, units: str, shown: str) -> None:
 
 
 def detector_images(entry: Correction, scan: xr.Dataset) -> dict[str, Image | None]:
-    """The images ``dark``, ``gain`` (float32) and ``mask`` (bool) of a recipe; None: not given.
+    """Read the images ``dark``, ``gain`` (float32), ``mask`` (bool) of a recipe; None: not given.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def _mean_image(file: Path, shape: tuple[int, int]) -> Image:
     patterns = read_scan(file)["counts"].data
     if patterns.shape[2:] != shape:
         raise InputError(
-            f"is an image of {_by(patterns.shape[2:])} px, the patterns have {_by(shape)}",
+            f"is an image of {_px(patterns.shape[2:])}, the patterns have {_px(shape)}",
             "give one of the same camera and binning",
             source=file,
         )
@@ -97,5 +97,5 @@ def _detector_shape(scan: xr.Dataset) -> tuple[int, int]:
     return int(scan.sizes["ky"]), int(scan.sizes["kx"])
 
 
-def _by(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))
+def _px(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) + " px"

@@ -1,4 +1,4 @@
-"""Registered peaks in few numbers, for console and programs."""
+"""Summary of registered peaks: few numbers for the console and ``--json``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SCORES = {
 
 
 def facts(results: xr.DataTree) -> dict[str, Any]:
-    """``scan``: patterns, peaks, how fast, how sure, how many bytes."""
+    """Facts ``scan``: patterns, peaks, thresholds, spot size, bytes, times."""
     data = results["peaks"].to_dataset()
     patterns, peaks = int(data.sizes["y"] * data.sizes["x"]), int(data.sizes["peak"])
     attrs = data.attrs
@@ -50,7 +50,7 @@ def facts(results: xr.DataTree) -> dict[str, Any]:
 
 
 def show_peaks(facts: dict[str, Any], console: Console) -> None:
-    """Print how many peaks, how sure, how fast, how many bytes."""
+    """Print number of peaks, spot size, gain, bytes, times."""
     from phaseloom.view.parts import bytes_text
 
     scan = facts["scan"]

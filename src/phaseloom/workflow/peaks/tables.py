@@ -53,8 +53,8 @@ def peaks_tables(results: xr.DataTree, recipe: Any = None) -> dict[str, pd.DataF
                 "third_quartile": high,
             }
         )
-    each, patterns = np.unique(np.diff(data["offset"].to_numpy()), return_counts=True)
+    numbers, patterns = np.unique(np.diff(data["offset"].to_numpy()), return_counts=True)
     return {
         "registration": pd.DataFrame(rows),
-        "peaks_per_pattern": pd.DataFrame({"peaks": each, "patterns": patterns}),
+        "peaks_per_pattern": pd.DataFrame({"peaks": numbers, "patterns": patterns}),
     }

@@ -1,10 +1,10 @@
 """Phase maps of X-ray stacks: ``phaseloom stxm``, ``phaseloom spectra``.
 
-- ``recipe``: stacks, references, options
-- ``run``: phase maps as a recipe says
+- ``recipe``: recipe: stacks, references, options; request of ``phaseloom spectra``
+- ``run``: run of a recipe
 - ``references``: ``phaseloom spectra``: a reference spectrum from a stack
-- ``tables``: phase fractions, particles, interfaces, spectra per phase
-- ``summary``: the answer in few numbers
-- ``method``: the parts of the frame that are its own
-- ``demo``: simulated stacks of known truth
+- ``tables``: tables of phase fractions, particles, interfaces; spectra per phase
+- ``summary``: few numbers for the console and ``--json``
+- ``method``: what the method gives to the frame of a run
+- ``demo``: demonstration on simulated stacks, scored against the truth
 """

@@ -1,4 +1,4 @@
-"""The whole way on simulated files of known truth, and how well it did."""
+"""Demonstration of ``stxm``: simulated stacks of a charge series, scored against the truth."""
 
 from __future__ import annotations
 
@@ -84,21 +84,23 @@ def score(result: xr.Dataset, truth: xr.Dataset) -> dict[str, float]:
         else -truth[f"shift_{a}"].to_numpy()
         for a in ("y", "x")
     }
-    here = truth.isel({a: _nearest(result, truth, a, float(r.mean())) for a, r in residual.items()})
-    right = here["phase"].to_numpy()
-    inside = result["mask"].to_numpy() & (right >= 0)
+    truth_at = truth.isel(
+        {a: _nearest(result, truth, a, float(r.mean())) for a, r in residual.items()}
+    )
+    right = truth_at["phase"].to_numpy()
+    counted = result["mask"].to_numpy() & (right >= 0)
     groups = {
-        "all": inside,
-        "ambiguous": inside & result["ambiguous"].to_numpy(),
-        "mixed": inside & here["mixed"].to_numpy(),
+        "all": counted,
+        "ambiguous": counted & result["ambiguous"].to_numpy(),
+        "mixed": counted & truth_at["mixed"].to_numpy(),
     }
     scores = {}
     for prefix, name in (("", "phase"), ("pearson_", "phase_pearson")):
         agrees = result[name].to_numpy() == right
         for group, where in groups.items():
             scores[prefix + group] = float(agrees[where].mean()) if where.any() else float("nan")
-    value = np.tensordot(result["phase_value"].to_numpy(), here["abundance"].to_numpy(), axes=1)
-    error = (result["value_mean"].to_numpy() - value)[inside]
+    value = np.tensordot(result["phase_value"].to_numpy(), truth_at["abundance"].to_numpy(), axes=1)
+    error = (result["value_mean"].to_numpy() - value)[counted]
     scores["value_rmse"] = float(np.sqrt(np.nanmean(error**2)))
     scores["energy_shift_error"] = result.attrs["energy_shift"] - truth.attrs["energy_shift"]
     scores["drift_rms"] = float(np.sqrt(np.mean([r.var() for r in residual.values()])))
@@ -106,7 +108,7 @@ def score(result: xr.Dataset, truth: xr.Dataset) -> dict[str, float]:
 
 
 def _nearest(result: xr.Dataset, truth: xr.Dataset, axis: str, offset: float) -> NDArray[np.intp]:
-    """The truth's pixel for each of the result's; their common frames differ by the offset."""
-    known = truth[axis].to_numpy()
-    wanted = result[axis].to_numpy() + offset * (known[1] - known[0])
-    return np.asarray(np.abs(known[None] - wanted[:, None]).argmin(axis=1))
+    """Index of the true pixel nearest to each of the result's; the frames differ by an offset."""
+    true_places = truth[axis].to_numpy()
+    places = result[axis].to_numpy() + offset * (true_places[1] - true_places[0])
+    return np.asarray(np.abs(true_places[None] - places[:, None]).argmin(axis=1))

@@ -1,4 +1,4 @@
-"""What to do with stacks of X-ray images."""
+"""Recipe of ``phaseloom stxm``: phase maps of stacks of X-ray images."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class StackFile(Options):
     partial: bool = option(False, "use an aborted scan as far as it goes", expert=True)
 
     def moved(self, move: Callable[[Path], Path]) -> Self:
-        """The same with every path in it moved: I0 may be one, too."""
+        """Copy with every path in it moved: I0 may be one, too."""
         i0 = self.i0 if self.i0 == "auto" or ":" in self.i0 else move(Path(self.i0)).as_posix()
         return self.model_copy(update={"file": move(self.file), "i0": i0})
 

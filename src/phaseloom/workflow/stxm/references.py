@@ -1,4 +1,4 @@
-"""A reference file from a dense stack: ``phaseloom spectra``."""
+"""Reference spectrum from a dense stack: ``phaseloom spectra``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Phase maps of stacks: do what their recipe says."""
+"""Run of ``phaseloom stxm``: phase maps of stacks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OWNED = ("stxm", "dense", "references", "latent")
 def compute_maps(
     recipe: StxmRecipe, execution: Execution, truth: xr.Dataset | None = None
 ) -> Computed:
-    """Phase maps of all stacks of a recipe, groups ``/stxm/NAME`` and those they rest on.
+    """Compute the phase maps of all stacks of a recipe: groups ``/stxm/NAME`` and their inputs.
 
     The truth is not kept beside phase maps.
     """
@@ -69,7 +69,7 @@ def compute_maps(
 
 
 def incident(text: str) -> Literal["auto"] | Region | xr.DataArray:
-    """What an I0 argument means: "auto", a region ``y0:y1,x0:x1`` or a file with a spectrum."""
+    """Parse an I0 argument: "auto", a region ``y0:y1,x0:x1`` or a file with a spectrum."""
     if text == "auto":
         return "auto"
     if re.fullmatch(r"[\d:,\s]+", text):
@@ -83,24 +83,24 @@ def incident(text: str) -> Literal["auto"] | Region | xr.DataArray:
 
 
 def region(text: str) -> Region:
-    """Rows and columns from ``y0:y1,x0:x1``.
+    """Parse a region ``y0:y1,x0:x1`` into rows and columns.
 
     Raises
     ------
     InputError
         The text is not of that form, or the region is empty.
     """
-    found = re.fullmatch(r"\s*(\d+):(\d+)\s*,\s*(\d+):(\d+)\s*", text)
-    if found is None:
+    match = re.fullmatch(r"\s*(\d+):(\d+)\s*,\s*(\d+):(\d+)\s*", text)
+    if match is None:
         raise InputError(f"{text!r} is not a region", "write rows and columns as y0:y1,x0:x1")
-    y0, y1, x0, x1 = map(int, found.groups())
+    y0, y1, x0, x1 = map(int, match.groups())
     if y1 <= y0 or x1 <= x0:
         raise InputError(f"the region {text} is empty", "write rows and columns as y0:y1,x0:x1")
     return slice(y0, y1), slice(x0, x1)
 
 
 def read_stack(entry: StackFile) -> xr.Dataset:
-    """The stack of a recipe's entry, named in messages by its path as given there.
+    """Read the stack of a recipe's entry, named in messages by its path as given there.
 
     Raises
     ------
@@ -138,7 +138,7 @@ class _Stacks(Mapping[str, xr.Dataset]):
 
 
 def _references(entry: Reference, recipe: StxmRecipe, execution: Execution) -> list[xr.DataArray]:
-    """The reference spectra of one file: as they are, or the mean of a dense stack."""
+    """Read the reference spectra of one file, or average a dense stack."""
     from phaseloom.io.spectra import read_references
     from phaseloom.stxm.preparation.preparation import mean_spectrum, prepare
 

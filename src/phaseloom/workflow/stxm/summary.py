@@ -1,4 +1,4 @@
-"""Phase maps in few numbers, for console and programs."""
+"""Summary of phase maps: few numbers for the console and ``--json``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def facts(results: xr.DataTree) -> dict[str, Any]:
-    """``stacks``: by name, fractions of the phases, energy shift, residual."""
+    """Facts ``stacks``: by name, fractions of the phases, energy shift, residual."""
     stacks = {}
     for name, node in results["stxm"].children.items():
         data = node.to_dataset()
@@ -35,7 +35,7 @@ def facts(results: xr.DataTree) -> dict[str, Any]:
 
 
 def show_stacks(facts: dict[str, Any], console: Console) -> None:
-    """The phase fractions of every stack, and what was done to get them."""
+    """Print phase fractions, residual and energy shift of every stack."""
     stacks = facts["stacks"]
     # A column per stack: names of phases are long, and there are more of them than stacks.
     table = Table("", *(escape(name) for name in stacks))
@@ -45,8 +45,8 @@ def show_stacks(facts: dict[str, Any], console: Console) -> None:
     table.add_section()
     for name, form in (("unknown", ".1%"), ("ambiguous", ".1%"), ("residual", ".4f")):
         table.add_row(name, *(format(s[name], form) for s in shown))
-    found = (f"{s['energy_shift_fitted']:+.3f} ± {s['energy_shift_error']:.3f}" for s in shown)
-    table.add_row("energy shift found (eV)", *found)
+    shifts = (f"{s['energy_shift_fitted']:+.3f} ± {s['energy_shift_error']:.3f}" for s in shown)
+    table.add_row("energy shift found (eV)", *shifts)
     table.add_row("… taken off (eV)", *(f"{s['energy_shift']:+.3f}" for s in shown))
     console.print(table)
 

@@ -6,7 +6,7 @@ import inspect
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -35,6 +35,8 @@ class ToyRecipe(Recipe):
 
     method: Literal["toy"] = option("toy")
     toy: Toy = Field(default_factory=Toy)
+    input_name: ClassVar[str] = "toy"
+    inputs: ClassVar[dict[str, Path]] = {}
 
 
 @takes_options(toy=Toy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from abc import abstractmethod
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -41,14 +42,14 @@ class Recipe(Options):
     seed: int = option(0, "same seed, same result", form="N", ge=0, lt=2**32)
 
     @property
+    @abstractmethod
     def input_name(self) -> str:
         """What results are named after: the name of the input, without extension."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def inputs(self) -> dict[str, Path]:
         """The measurements, by name: the files, or folders of results, that are worked on."""
-        raise NotImplementedError
 
     @property
     def folder(self) -> Path:

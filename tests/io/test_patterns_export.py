@@ -5,6 +5,7 @@ import pytest
 from rsciio import blockfile, hspy, tiff, zspy
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io import read_scan
 from phaseloom.io.export.patterns import write_patterns
 from phaseloom.io.scan_axes import wavelength
 
@@ -82,6 +83,35 @@ def test_blockfile_header(tmp_path, patterns):
     assert "Pixel size : 0.01234567 1/angstrom" in header["Note"]
     lazy = blockfile.file_reader(str(path), lazy=True)[0]["data"]
     np.testing.assert_array_equal(lazy.compute(), patterns)
+
+
+@pytest.mark.parametrize("voltage", [200.0, 60.0, 300.0])
+@pytest.mark.parametrize("pixel_size", [0.00312345, 0.0123, 0.09])
+def test_the_pixel_size_of_a_blockfile_comes_back(tmp_path, patterns, voltage, pixel_size):
+    path = tmp_path / "scan.blo"
+    scaling = "values are 3.1 × the square root of the counts of each spot"
+    _write(
+        path, patterns, voltage=voltage, pixel_size=pixel_size, scaling=scaling, title="a\nb" * 9
+    )
+    scan = read_scan(path)
+    assert {scan[a].attrs["units"] for a in ("ky", "kx")} == {"Å⁻¹"}
+    np.testing.assert_allclose(np.diff(scan["kx"]), pixel_size, rtol=1e-5)
+    assert scan.attrs["voltage"] == voltage
+    note = blockfile.file_reader(str(path))[0]["original_metadata"]["blockfile_header"]["Note"]
+    assert f"Intensity : {scaling}" in note
+
+
+def test_without_a_voltage_the_pixel_size_comes_back_from_the_note(tmp_path, patterns):
+    with pytest.warns(InputWarning, match="in the note alone"):
+        path = _write(tmp_path / "scan.blo", patterns, voltage=None)
+    scan = read_scan(path)
+    np.testing.assert_allclose(np.diff(scan["kx"]), 0.01234567, rtol=1e-8)
+    assert "voltage" not in scan.attrs
+    np.testing.assert_allclose(np.diff(scan["x"]), 2.5)
+    path = _write(
+        tmp_path / "scan.blo", patterns, units="px", pixel_size=1, step=1, step_units="px"
+    )
+    assert {a.attrs["units"] for a in read_scan(path).coords.values()} == {"px"}
 
 
 def test_blockfile_virtual_image(tmp_path, patterns):

@@ -168,7 +168,7 @@ def _reconstruct(request: Any, arguments: dict[str, Any]) -> tuple[dict[str, Any
     rows, columns = facts["pattern_shape"]
     return facts, (
         f"{facts['patterns']} patterns of {rows}×{columns} px, {facts['pixel_size']:.5g} "
-        f"{facts['units']} per px → {facts['file']}"
+        f"{facts['units']} per px, {facts['scaling']} → {facts['file']}"
     )
 
 

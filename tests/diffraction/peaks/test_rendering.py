@@ -165,6 +165,39 @@ def test_root_of_the_intensity(make_table):
     assert pattern.sum() == pytest.approx(20, rel=1e-5)
 
 
+def _wide_range(make_table):
+    """Spots apart from each other, of intensities over five decades, and their pixels."""
+    rng = np.random.default_rng(4)
+    places = PIXEL * (9.0 * np.indices((12, 12)).reshape(2, -1) - 50 + rng.uniform(-0.5, 0.5, 144))
+    columns = {"ky": places[0], "kx": places[1], "intensity": 10 ** rng.uniform(0.5, 5.5, 144)}
+    peaks = make_table(columns, [144], (1, 1), detector=(128, 128))
+    at = [64 + peaks.data[c].to_numpy().astype(float) / PIXEL for c in ("ky", "kx")]
+    return peaks, (np.zeros(144, int), *np.rint(at).astype(int))
+
+
+@pytest.mark.parametrize("spot", [{"sigma": 0.7}, {"sigma": 1.5}, {"radius": 1.2}, {"radius": 3}])
+def test_no_spot_is_lost_in_whole_numbers(make_table, spot):
+    peaks, at = _wide_range(make_table)
+    linear = render(peaks, dtype=np.uint8, **spot)
+    missing = np.count_nonzero(_patterns(linear)[at] == 0)
+    assert missing > 5
+    # Of discs smaller than a pixel, and of neighbours, rather too many are said to be lost.
+    assert linear.lost == pytest.approx(missing, abs=4)
+    drawn = render(peaks, dtype=np.uint8, intensity="auto", **spot)
+    assert drawn.intensity == "root"
+    assert "square root of the counts" in drawn.scaling
+    assert drawn.lost == 0
+    assert (_patterns(drawn)[at] > 0).all()
+
+
+def test_counts_stay_linear_where_nothing_is_lost(make_table):
+    peaks = make_table({"ky": [0.1, -0.2], "intensity": [100, 90]}, [2], (1, 1))
+    for dtype in (np.uint8, np.float32):
+        drawn = render(peaks, dtype=dtype, intensity="auto")
+        assert (drawn.intensity, drawn.lost) == ("integrated", 0)
+        assert drawn.scaling.endswith("× the counts")
+
+
 def test_blocks_follow_the_scan_and_are_bounded(make_peaks, monkeypatch):
     peaks = make_peaks((7, 3), 6, seed=1)
     whole = _patterns(render(peaks))

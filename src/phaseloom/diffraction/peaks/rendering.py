@@ -20,6 +20,8 @@ _BLOCK_BYTES = 64e6
 _SIGMA = 1.5
 _CENTRAL = 3.0
 _BRIGHTEST = 0.999
+_VISIBLE = 0.501
+"""Just above what is rounded to nothing."""
 _DTYPES = ("float32", "uint8", "uint16")
 
 
@@ -43,7 +45,8 @@ class Rendering:
     sigma, radius
         Size of the drawn spots in px of the patterns: Gaussians or discs, the other is None.
     intensity
-        What the sum over a spot is: its ``"integrated"`` counts, or their square ``"root"``.
+        What the sum over a spot is: its ``"integrated"`` counts, or their square ``"root"``. As
+        roots in whole numbers no spot is less than 1 on the pixel that it stands on.
     dtype
         float32, uint8 or uint16.
     scale
@@ -74,6 +77,39 @@ class Rendering:
         """Row and column on which the direct beam stands."""
         return self.shape[0] // 2, self.shape[1] // 2
 
+    @property
+    def scaling(self) -> str:
+        """What the stored values are, in one line."""
+        if self.intensity == "root":
+            return f"values are {self.scale:.6g} × the square root of the counts of each spot"
+        return f"values are {self.scale:.6g} × the counts"
+
+    @property
+    def lost(self) -> int:
+        """Spots inside the patterns that rounding leaves nothing of, overlaps not counted."""
+        if self.dtype.kind == "f" or self.intensity == "root":
+            return 0
+        rows, columns, counts = self._spots(slice(None))
+        inside = _inside(rows, columns, counts, self.shape)
+        rows, columns, counts = rows[inside], columns[inside], self.scale * counts[inside]
+        if self.radius is not None:
+            part = np.full_like(rows, _pixel_of_disc(self.radius))
+        else:
+            part = _nearest_pixel(rows, self.sigma) * _nearest_pixel(columns, self.sigma)
+        return int(np.count_nonzero(counts * part <= _VISIBLE))
+
+    def _spots(self, spots: slice) -> tuple[NDArray[np.float64], ...]:
+        """Rows and columns of spots in the patterns, and their counts (or roots), unscaled."""
+        data = self.peaks.data
+        ky, kx, counts = (
+            data[c].to_numpy()[spots].astype(np.float64) for c in ("ky", "kx", "intensity")
+        )
+        return (
+            self.centre[0] + ky / self.pixel_size,
+            self.centre[1] + kx / self.pixel_size,
+            _drawn(counts, self.intensity),
+        )
+
     def __iter__(self) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Blocks of scan positions in reading order, and their patterns.
 
@@ -90,16 +126,10 @@ class Rendering:
         """Patterns (n, ky, kx) of scan positions counted in reading order."""
         from phaseloom.diffraction.peaks.spot_images import draw_discs, draw_gaussians
 
-        data = self.peaks.data
         first, last, _ = positions.indices(self.peaks.offset.size - 1)
         offset = self.peaks.offset[first : max(first, last) + 1]
-        spots = slice(int(offset[0]), int(offset[-1]))
-        ky, kx, counts = (
-            data[c].to_numpy()[spots].astype(np.float64) for c in ("ky", "kx", "intensity")
-        )
-        rows = self.centre[0] + ky / self.pixel_size
-        columns = self.centre[1] + kx / self.pixel_size
-        counts = self.scale * _drawn(counts, self.intensity)
+        rows, columns, counts = self._spots(slice(int(offset[0]), int(offset[-1])))
+        counts = self.scale * counts
         patterns = np.zeros((offset.size - 1, *self.shape), dtype=np.float32)
         if self.radius is not None:
             draw_discs(patterns, offset - offset[0], rows, columns, counts, self.radius)
@@ -108,6 +138,11 @@ class Rendering:
         if self.dtype.kind == "f":
             return patterns
         np.rint(patterns, out=patterns)
+        if self.intensity == "root":
+            inside = _inside(rows, columns, counts, self.shape)
+            pattern = np.repeat(np.arange(len(patterns)), np.diff(offset))[inside]
+            at = pattern, *(np.rint(v[inside]).astype(int) for v in (rows, columns))
+            patterns[at] = np.maximum(patterns[at], 1)
         return np.clip(patterns, 0, np.iinfo(self.dtype).max, out=patterns).astype(self.dtype)
 
     def write(self, path: str | PathLike[str], *, title: str = "") -> Path:
@@ -137,6 +172,7 @@ class Rendering:
             step_units="nm" if steps else "px",
             voltage=data.attrs.get("voltage"),
             title=title or str(data.attrs.get("title", "")),
+            scaling=self.scaling,
         )
 
 
@@ -147,7 +183,7 @@ def render(
     k_max: float | None = None,
     sigma: float | None = None,
     radius: float | None = None,
-    intensity: Literal["integrated", "root"] = "integrated",
+    intensity: Literal["auto", "integrated", "root"] = "integrated",
     dtype: DTypeLike = np.float32,
     scale: float | None = None,
 ) -> Rendering:
@@ -173,7 +209,8 @@ def render(
         Draw discs of this radius instead, px of the new patterns (the published reconstruction
         takes 3 px on 512²).
     intensity
-        "integrated" counts, or their square "root", which keeps weak spots visible in 8 bits.
+        "integrated" counts, or their square "root", which keeps every spot in 8 bits. "auto" is
+        "root" where whole numbers of the counts would lose a spot.
     dtype
         float32, or uint8 / uint16 with rounding; values beyond the range are clipped.
     scale
@@ -208,8 +245,15 @@ def render(
     kind = np.dtype(dtype)
     if kind.name not in _DTYPES:
         raise InputError(f"patterns of type {kind} are not drawn", f"take {', '.join(_DTYPES)}")
+    if intensity == "auto":
+        options: dict[str, Any] = {
+            "shape": shape, "k_max": k_max, "sigma": sigma, "radius": radius, "dtype": dtype,
+            "scale": scale,
+        }  # fmt: skip
+        linear = render(peaks, intensity="integrated", **options)
+        return render(peaks, intensity="root", **options) if linear.lost else linear
     if intensity not in ("integrated", "root"):
-        raise InputError(f"there is no intensity {intensity!r}", "take integrated or root")
+        raise InputError(f"there is no intensity {intensity!r}", "take auto, integrated or root")
     new_shape, pixel_size = _canvas(peaks, shape, k_max)
     if scale is None and kind.kind != "f":
         part = 1 / (np.pi * size**2) if sigma is None else _central_pixel(size)
@@ -248,6 +292,34 @@ def _central_pixel(sigma: float) -> float:
     from math import erf
 
     return erf(0.5 / (np.sqrt(2) * sigma)) ** 2
+
+
+def _inside(
+    rows: NDArray[np.float64],
+    columns: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    shape: tuple[int, int],
+) -> NDArray[np.bool_]:
+    """Spots that are something and stand on a pixel of the patterns."""
+    inside: NDArray[np.bool_] = np.isfinite(rows + columns + counts) & (counts > 0)
+    for at, n in zip((rows, columns), shape, strict=True):
+        inside &= (at > -0.5) & (at < n - 0.5)
+    return inside
+
+
+def _nearest_pixel(at: NDArray[np.float64], sigma: float | None) -> NDArray[np.float64]:
+    """Part of a Gaussian, along one axis, on the pixel nearest to it."""
+    from scipy.special import erf
+
+    beside, steep = at - np.rint(at), 1 / (np.sqrt(2) * (sigma or _SIGMA))
+    part: NDArray[np.float64] = 0.5 * (erf((0.5 - beside) * steep) + erf((0.5 + beside) * steep))
+    return part
+
+
+def _pixel_of_disc(radius: float) -> float:
+    """Least part of a disc on the pixel nearest to it; of small discs a lower bound."""
+    part = 1 / (np.pi * radius**2)
+    return float(part if radius >= np.sqrt(2) else 0.9 * min(0.25, part))
 
 
 def _full_scale(peaks: Peaks, part: float, intensity: str, largest: float) -> float:

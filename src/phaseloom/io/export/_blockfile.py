@@ -71,10 +71,13 @@ def _header(header: PatternHeader, pattern_offset: int) -> bytes:
     }.items():
         values[name] = value
     units = "1/angstrom" if header.units == "Å⁻¹" else header.units
+    # What is read back stands before the title, which may be long.
     note = (
-        f"{header.title}\r\nPixel size : {header.pixel_size:.9g} {units}\r\n"
+        f"Pixel size : {header.pixel_size:.9g} {units}\r\n"
         f"Direct beam : row {header.centre[0]:g}, column {header.centre[1]:g}\r\n"
         f"Scan step : {header.step[0]:g} {header.step_units}\r\n"
+        + (f"Intensity : {header.scaling}\r\n" if header.scaling else "")
+        + header.title
     )
     room = _IMAGE_OFFSET - HEADER.itemsize
     return (values.tobytes() + note.encode("latin1", "replace")[:room]).ljust(_IMAGE_OFFSET, b"\0")
@@ -90,8 +93,8 @@ def _calibration(header: PatternHeader) -> tuple[int, int]:
         return 0, 0
     if header.voltage is None:
         warnings.warn(
-            "a .blo file states the pixel size through the voltage, which is not known: it is "
-            "written without; give the voltage",
+            "a .blo file states the pixel size through the voltage, which is not known: it stands "
+            "in the note alone, which ASTAR does not read; give the voltage",
             InputWarning,
             stacklevel=2,
         )

@@ -77,7 +77,10 @@ def _write(
     for index, axis in enumerate(_axes(header)):
         signal.create_group(f"axis-{index}").attrs.update(axis)
     metadata = signal.create_group("metadata")
-    metadata.create_group("General").attrs["title"] = header.title
+    general = metadata.create_group("General")
+    general.attrs["title"] = header.title
+    if header.scaling:
+        general.attrs["notes"] = header.scaling
     metadata.create_group("Signal").attrs["signal_type"] = "electron_diffraction"
     if header.voltage is not None:
         microscope = metadata.create_group("Acquisition_instrument").create_group("TEM")

@@ -27,6 +27,7 @@ class PatternHeader:
     step_units: str
     voltage: float | None
     title: str
+    scaling: str = ""
 
     @property
     def positions(self) -> int:

@@ -32,6 +32,7 @@ def write_patterns(
     step_units: str = "px",
     voltage: float | None = None,
     title: str = "",
+    scaling: str = "",
 ) -> Path:
     """Write patterns as ``.blo``, ``.hspy``, ``.zspy``, ``.tif`` or ``.tiff``.
 
@@ -39,7 +40,7 @@ def write_patterns(
     .blo    NanoMegas block file, for ASTAR: square, 8 bits. The pixel size is stated the
             format's way, by pixels per metre, camera length and voltage together
             (pixel size = 1 / (pixels per metre · camera length · wavelength)); without a
-            voltage, or in px, it is left out. The virtual image is the sum of every pattern.
+            voltage it stands in the note only. The virtual image is the sum of every pattern.
     .hspy   HyperSpy's HDF5; pyxem opens it as electron diffraction, in its unit "$A^{-1}$".
     .zspy   The same in a folder (zarr format 2).
     .tif    One page per pattern, an ImageJ stack with frames = y and slices = x; BigTIFF from
@@ -73,6 +74,9 @@ def write_patterns(
         Acceleration voltage in kV.
     title
         Said in the file.
+    scaling
+        What the stored values are, in one line: said in the note of ``.blo``, and in
+        ``metadata.General.notes`` of ``.hspy`` and ``.zspy``.
 
     Returns
     -------
@@ -104,6 +108,7 @@ def write_patterns(
         step_units,
         voltage,
         title,
+        scaling,
     )
     _check(header, path)
     with completed(path) as unfinished:

@@ -6,12 +6,15 @@ compare with; here it is mapped so that incomplete files are noticed before they
 
 Calibration: the header gives the physical size of a pixel on the fluorescent screen (pixels per
 metre), the camera length and the voltage; k per pixel is size / (camera length · wavelength).
+Where these are not known, a note such as ours may say the pixel size; a note that says that the
+scan step counts positions is believed too, for the header has no other unit than nm.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -23,12 +26,15 @@ from phaseloom.io.readers._files import first_bytes
 from phaseloom.io.readers._lazy import frames_in_file, pattern_type
 from phaseloom.io.scan_axes import Axis, wavelength
 from phaseloom.io.scan_making import make_scan
+from phaseloom.io.tags import number
 
 format_name = "NanoMegas blo"
 file_extensions = (".blo",)
 describe = "NanoMegas / ASTAR block file (.blo)"
 
 _PRECESSION = re.compile(rb"Precession angle\s*:\s*([0-9]+(?:[.,][0-9]+)?)", re.IGNORECASE)
+_PIXEL_SIZE = re.compile(rb"^Pixel size : ([0-9.eE+-]{1,30}) 1/angstrom\r?$", re.MULTILINE)
+_UNKNOWN_STEP = re.compile(rb"^Scan step : [0-9.eE+-]{1,30} px\r?$", re.MULTILINE)
 
 
 def reads_this(path: Path) -> bool:
@@ -64,17 +70,20 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
     )
     voltage = header["volts"] * 1e-3
     camera_length = header["camera_length"] * 0.1  # mm
-    pixel = {"units": ""} if not (voltage and camera_length and header["pixels_per_metre"]) else {
-        "units": "1/Å",
-        "scale": 1e3
-        / (header["pixels_per_metre"] * camera_length * wavelength(float(voltage))),
-    }  # fmt: skip
+    pixel: dict[str, Any] = {"units": ""}
+    magnified = float(header["pixels_per_metre"]) * camera_length
+    if voltage and magnified:
+        scale = 1e3 / (magnified * wavelength(float(voltage)))
+        pixel = {"units": "1/Å", "scale": scale}
+    elif noted := _PIXEL_SIZE.search(note):
+        pixel = {"units": "1/Å", "scale": number(noted[1]) or 0.0}
+    step_units = "" if _UNKNOWN_STEP.search(note) else "nm"
     precession = _PRECESSION.search(note)
     return make_scan(
         data,
         [
-            Axis(name="y", units="nm", scale=float(header["step_y"]), navigate=True),
-            Axis(name="x", units="nm", scale=float(header["step_x"]), navigate=True),
+            Axis(name="y", units=step_units, scale=float(header["step_y"]), navigate=True),
+            Axis(name="x", units=step_units, scale=float(header["step_x"]), navigate=True),
             Axis(name="ky", **pixel),
             Axis(name="kx", **pixel),
         ],

@@ -128,8 +128,10 @@ class ReconstructionRequest(Options):
     )
     sigma: float | None = option(None, "draw Gaussians of this width (1.5 by default)", unit="px")
     radius: float | None = option(None, "draw disks of this radius instead", unit="px")
-    intensity: Literal["integrated", "root"] = option(
-        "integrated", "of the spots: counts, or their square root"
+    intensity: Literal["auto", "integrated", "root"] = option(
+        "auto",
+        "of the spots: counts, or their square root (auto: where whole numbers of the "
+        "counts would lose a spot)",
     )
 
 

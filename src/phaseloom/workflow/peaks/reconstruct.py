@@ -56,7 +56,8 @@ def write_reconstruction(
     Returns
     -------
     dict
-        ``file``, ``patterns``, ``pattern_shape``, ``pixel_size``, ``units``, ``bytes``.
+        ``file``, ``patterns``, ``pattern_shape``, ``pixel_size``, ``units``, ``intensity`` (as
+        it was drawn), ``scaling`` (what the values are, in one line), ``bytes``.
 
     Raises
     ------
@@ -97,6 +98,7 @@ def write_reconstruction(
         step_units=str(data["x"].attrs.get("units", "px")),
         voltage=data.attrs.get("voltage"),
         title=str(data.attrs.get("title", "")),
+        scaling=drawn.scaling,
     )
     files = [target] if target.is_file() else [f for f in target.rglob("*") if f.is_file()]
     note_files(request.folder, files)
@@ -106,6 +108,8 @@ def write_reconstruction(
         "pattern_shape": list(drawn.shape),
         "pixel_size": drawn.pixel_size,
         "units": drawn.units,
+        "intensity": drawn.intensity,
+        "scaling": drawn.scaling,
         "bytes": sum(f.stat().st_size for f in files),
     }
 

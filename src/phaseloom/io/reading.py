@@ -32,16 +32,19 @@ def find_reader(path: Path) -> ModuleType:
     if not path.exists():
         raise InputError("no such file", "check the path", source=path)
     modules = readers()
+    suffix = "" if path.is_dir() and path.suffix.lower() not in (".zarr", ".zspy") else path.suffix
     for module in modules:
-        if path.suffix.lower() in module.file_extensions and module.reads_this(path):
+        if suffix.lower() in module.file_extensions and module.reads_this(path):
             return module
     if path.is_dir():
         raise InputError(
-            "is a folder, and no .zspy or .zarr store", "give a file in it", source=path
+            "is a folder, and neither a .zspy or .zarr store nor one of .png or .bmp images alone",
+            "give a file in it",
+            source=path,
         )
     if path.suffix.lower() == ".zip":
         raise InputError("is a zip archive", "unzip it and give the file inside", source=path)
-    extensions = sorted({e for module in modules for e in module.file_extensions})
+    extensions = sorted({e for module in modules for e in module.file_extensions if e})
     if path.suffix.lower() in extensions:
         raise InputError(
             f"has the extension {path.suffix} but not the content of any format that uses it",
@@ -69,7 +72,7 @@ def read(
     path
         The file; for SDF the ``.hdr``, for aXis2000 ``.dat`` or ``.ncb``, for EMPAD the
         ``.xml``, for Arina the ``_master.h5``, for TVIPS the part ``_000``; the folder of
-        a ``.zspy`` or ``.zarr``.
+        a ``.zspy`` or ``.zarr``, or one of ``.png`` or ``.bmp`` images.
     detector
         Name of the detector channel; the first counter by default. In a file with several
         scans the name of one.

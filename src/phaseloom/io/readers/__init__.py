@@ -7,6 +7,7 @@ table of formats), ``reads_this(path)`` and ``read(path, choice)``, which takes 
 program come before those of any. Modules with an underscore are shared parts:
 
 - ``_files``, ``_hdf5``, ``_zarr``, ``_table``: access to files of a kind
+- ``_npy``: headers of numpy arrays, of ``arrays`` and ``prz``
 - ``_lazy``, ``_hdf_scan``: patterns as lazy arrays
 - ``_frames``: unmeasured frames of aborted scans
 - ``_nexus``, ``_nxstxm_scan``, ``_als``: parts of ``nxstxm``
@@ -36,5 +37,8 @@ READERS = (
     "digitalmicrograph",
     "tia",
     "empad",
+    "mrc",
+    "prz",
+    "image_files",
     "arrays",
 )

@@ -6,7 +6,6 @@ The last two axes are (ky, kx), the ones before them (y, x), or a series. Axes o
 
 from __future__ import annotations
 
-import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from phaseloom.io.readers import _zarr
 from phaseloom.io.readers._files import first_bytes
 from phaseloom.io.readers._hdf_scan import choose, lazy_dataset, numeric_datasets
 from phaseloom.io.readers._lazy import MappedArray, frames_in_file, lazily, pattern_type
+from phaseloom.io.readers._npy import HEADER_FAULTS, read_header
 from phaseloom.io.scan_axes import DIMS, plain_axes
 from phaseloom.io.scan_making import make_scan
 
@@ -29,11 +29,6 @@ file_extensions = (".npy", ".h5", ".hdf5", ".zarr")
 describe = "arrays (y, x, ky, kx): .npy, HDF5, zarr"
 
 _NPY = b"\x93NUMPY"
-# What numpy 2 raises on headers that make no sense, as found by flipping bytes.
-_HEADER_FAULTS = (
-    ValueError, KeyError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError,
-    RecursionError, tokenize.TokenError,
-)  # fmt: skip
 
 
 def reads_this(path: Path) -> bool:
@@ -70,13 +65,11 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
 
 
 def _from_npy(path: Path, *, partial: bool) -> Any:
-    reading = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
     try:
         with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            shape, column_major, dtype = reading[version[0]](file)
+            shape, column_major, dtype = read_header(file)
             start = file.tell()
-    except _HEADER_FAULTS as fault:
+    except HEADER_FAULTS as fault:
         raise InputError(f"has a damaged header ({fault})", "save it again", source=path) from fault
     kinds = "uifb" if len(shape) == 2 else "uif"  # a mask is one pattern of yes and no
     if dtype.kind not in kinds or not 2 <= len(shape) <= 4 or min(shape) < 1:

@@ -1,4 +1,4 @@
-"""EMD files (HDF5): Velox, Berkeley (NCEM), py4DSTEM and Prismatic.
+"""EMD files (HDF5): Velox, Berkeley (NCEM), Direct Electron (DE5), py4DSTEM and Prismatic.
 
 - Velox keeps ``Data/Image/ID/Data`` (row, column, frame) and JSON about each frame.
 - Berkeley EMD keeps ``data`` with its axes in ``dim1``, ``dim2`` …; programs disagree whether x
@@ -25,8 +25,8 @@ from phaseloom.io.scan_making import make_scan
 from phaseloom.io.tags import number, scaled
 
 format_name = "EMD"
-file_extensions = (".emd", ".h5", ".hdf5")
-describe = "EMD: Velox, Berkeley (NCEM), py4DSTEM, Prismatic (.emd, .h5)"
+file_extensions = (".emd", ".de5", ".h5", ".hdf5")
+describe = "EMD: Velox, Berkeley (NCEM), py4DSTEM, Prismatic (.emd, .de5, .h5)"
 
 _DATA = ("datacube", "data", "counted_datacube")
 _ROOTS = ("4DSTEM_experiment", "4DSTEM_simulation")
@@ -35,7 +35,7 @@ _VELOX = "Data/Image"
 
 def reads_this(path: Path) -> bool:
     """Whether the file has the marks of EMD, or is named as if it had."""
-    if path.suffix.lower() == ".emd":
+    if path.suffix.lower() in (".emd", ".de5"):
         return hdf5.has_signature(path)
     return hdf5.holds(path, _has_marks)
 

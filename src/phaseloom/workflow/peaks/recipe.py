@@ -155,7 +155,9 @@ class CalibrationRequest(Options):
 
 def is_registered(file: Path) -> bool:
     """Whether a recipe's scan is a folder of peaks."""
-    return file.is_dir() and file.suffix.lower() not in _STORES
+    from phaseloom.io.readers.image_files import images_in
+
+    return file.is_dir() and file.suffix.lower() not in _STORES and not images_in(file)
 
 
 def example() -> PeaksRecipe:

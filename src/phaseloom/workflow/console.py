@@ -123,11 +123,16 @@ def _show_instrument(facts: dict[str, Any], console: Console) -> None:
     for name, unit in _INSTRUMENT:
         if name in facts:
             console.print(f"{name.replace('_', ' ')}: {facts[name]:g}{unit}", highlight=False)
+    axes = facts["axes"]
     missing = [
         option
         for option, stated in (
-            ("--pixel-size", facts["axes"]["kx"]["units"] != "px"),
-            ("--step", facts["axes"]["x"]["units"] != "px"),
+            (
+                "--scan-shape",
+                axes["x"]["units"] != "px" or axes["y"]["n"] > 1 or axes["x"]["n"] == 1,
+            ),
+            ("--pixel-size", axes["kx"]["units"] != "px"),
+            ("--step", axes["x"]["units"] != "px"),
             ("--voltage", "voltage" in facts),
         )
         if not stated

@@ -21,7 +21,7 @@ from phaseloom.errors import InputError
 from phaseloom.io.scans import read_scan
 from phaseloom.workflow.peaks.calibrate import calibration_for
 from phaseloom.workflow.peaks.demo import score
-from phaseloom.workflow.peaks.recipe import PeaksRecipe, example
+from phaseloom.workflow.peaks.recipe import PeaksRecipe, example, is_registered
 from phaseloom.workflow.peaks.reconstruct import read_peaks
 from phaseloom.workflow.recipe import read_recipe, to_toml
 
@@ -241,6 +241,18 @@ def test_reconstruct_writes_what_can_be_read(
     read = read_scan(target)
     assert read["counts"].shape[2:] == (32, 32)
     assert read["counts"].sizes["y"] * read["counts"].sizes["x"] == 30
+
+
+def test_a_folder_of_images_is_a_scan(patterns: Patterns, tmp_path: Path, phaseloom: Call) -> None:
+    from PIL import Image
+
+    for i, pattern in enumerate(np.clip(np.load(patterns.file).reshape(30, 64, 64), 0, 255)):
+        Image.fromarray(pattern.astype(np.uint8)).save(tmp_path / f"{i}.png")
+    told = phaseloom("info", tmp_path).out
+    assert "does not say: --scan-shape, --pixel-size, --step, --voltage" in told
+    assert not is_registered(tmp_path)
+    (tmp_path / "results.zarr").mkdir()
+    assert is_registered(tmp_path)
 
 
 def test_info_of_a_scan(patterns: Patterns, phaseloom: Call) -> None:

@@ -40,5 +40,6 @@ READERS = (
     "mrc",
     "prz",
     "image_files",
+    "rosettasciio_files",
     "arrays",
 )

@@ -13,13 +13,14 @@ scan step counts positions is believed too, for the header has no other unit tha
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from phaseloom.errors import InputError
+from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.block_file import HEADER
 from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.readers._files import first_bytes
@@ -35,6 +36,8 @@ describe = "NanoMegas / ASTAR block file (.blo)"
 _PRECESSION = re.compile(rb"Precession angle\s*:\s*([0-9]+(?:[.,][0-9]+)?)", re.IGNORECASE)
 _PIXEL_SIZE = re.compile(rb"^Pixel size : ([0-9.eE+-]{1,30}) 1/angstrom\r?$", re.MULTILINE)
 _UNKNOWN_STEP = re.compile(rb"^Scan step : [0-9.eE+-]{1,30} px\r?$", re.MULTILINE)
+
+_ROOTS = re.compile(rb"^Intensity : values are .{1,40} the square root", re.MULTILINE)
 
 
 def reads_this(path: Path) -> bool:
@@ -77,6 +80,12 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
         pixel = {"units": "1/Å", "scale": scale}
     elif noted := _PIXEL_SIZE.search(note):
         pixel = {"units": "1/Å", "scale": number(noted[1]) or 0.0}
+    if _ROOTS.search(note):
+        warnings.warn(
+            f"{path}: its note says that its values are square roots of counts",
+            InputWarning,
+            stacklevel=3,
+        )
     step_units = "" if _UNKNOWN_STEP.search(note) else "nm"
     precession = _PRECESSION.search(note)
     return make_scan(

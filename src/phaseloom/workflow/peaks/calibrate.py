@@ -16,7 +16,7 @@ from phaseloom.diffraction.calibration.calibration import (
 )
 from phaseloom.errors import InputError, fault_of
 from phaseloom.workflow.folder import check_folder_of
-from phaseloom.workflow.peaks.recipe import CalibrationRequest
+from phaseloom.workflow.peaks.recipe import CalibrationRequest, is_registered
 from phaseloom.workflow.peaks.reconstruct import read_peaks
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def write_calibration(request: CalibrationRequest) -> dict[str, Any]:
     check_folder_of(target)
     crystal = named_crystal(request.crystal)
     with fault_of(measured):
-        if measured.is_dir():
+        if is_registered(measured):
             calibration, shape = _from_spots(measured, crystal, request.pixel_size)
         else:
             calibration, shape = _from_rings(

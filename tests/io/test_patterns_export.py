@@ -93,7 +93,8 @@ def test_the_pixel_size_of_a_blockfile_comes_back(tmp_path, patterns, voltage, p
     _write(
         path, patterns, voltage=voltage, pixel_size=pixel_size, scaling=scaling, title="a\nb" * 9
     )
-    scan = read_scan(path)
+    with pytest.warns(InputWarning, match="its values are square roots of counts"):
+        scan = read_scan(path)
     assert {scan[a].attrs["units"] for a in ("ky", "kx")} == {"Å⁻¹"}
     np.testing.assert_allclose(np.diff(scan["kx"]), pixel_size, rtol=1e-5)
     assert scan.attrs["voltage"] == voltage

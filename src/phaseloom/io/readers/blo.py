@@ -36,7 +36,6 @@ describe = "NanoMegas / ASTAR block file (.blo)"
 _PRECESSION = re.compile(rb"Precession angle\s*:\s*([0-9]+(?:[.,][0-9]+)?)", re.IGNORECASE)
 _PIXEL_SIZE = re.compile(rb"^Pixel size : ([0-9.eE+-]{1,30}) 1/angstrom\r?$", re.MULTILINE)
 _UNKNOWN_STEP = re.compile(rb"^Scan step : [0-9.eE+-]{1,30} px\r?$", re.MULTILINE)
-
 _ROOTS = re.compile(rb"^Intensity : values are .{1,40} the square root", re.MULTILINE)
 
 

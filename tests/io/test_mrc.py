@@ -157,3 +157,12 @@ def test_damage_gives_a_sentence_or_numbers(
         assert read(path, partial=partial)["counts"][:1, :1].to_numpy().ndim == 4
     except InputError as fault:
         assert str(path) in str(fault)
+
+
+@pytest.mark.parametrize("kind", ["i2", "u2", "f4"])
+def test_the_same_as_rosettasciio(tmp_path: Path, kind: str) -> None:
+    from rsciio import mrc
+
+    path = tmp_path / "a.mrc"
+    path.write_bytes(content(kind, extended=768)[0])
+    np.testing.assert_array_equal(read(path)["counts"][0], mrc.file_reader(str(path))[0]["data"])

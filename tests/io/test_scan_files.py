@@ -302,6 +302,28 @@ def test_every_format_gives_the_numbers_in_our_frame(
         assert fact in facts
 
 
+def test_de5_as_rosettasciio_writes_and_reads_it(tmp_path: Path) -> None:
+    from rsciio import emd
+
+    data = numbers()
+    axes = [
+        {"name": name, "size": n, "scale": 0.2, "offset": 0.0, "units": units, "navigate": i < 2,
+         "index_in_array": i, "_type": "UniformDataAxis", "is_binned": False}
+        for i, (name, n, units) in enumerate(
+            zip(("y", "x", "ky", "kx"), data.shape, ("nm", "nm", "1/nm", "1/nm"), strict=True)
+        )
+    ]  # fmt: skip
+    signal = {
+        "data": data, "axes": axes, "metadata": {"General": {"title": "gold"}, "Signal": {}},
+        "original_metadata": {},
+    }  # fmt: skip
+    emd.file_writer(str(tmp_path / "a.de5"), signal)
+    np.testing.assert_array_equal(emd.file_reader(str(tmp_path / "a.de5"))[0]["data"], data)
+    scan = read(tmp_path / "a.de5")
+    np.testing.assert_array_equal(scan["counts"], data)
+    np.testing.assert_allclose(np.diff(scan["kx"]), 0.02)
+
+
 @pytest.mark.parametrize("dtype", ["u1", "u2", "u4"])
 def test_mib_takes_its_shape_from_pauses_between_rows(tmp_path: Path, dtype: str) -> None:
     data = make_mib(tmp_path / "a.mib", numbers(dtype))

@@ -8,7 +8,8 @@ from scipy.special import erf
 
 from phaseloom.diffraction.peaks.rendering import render
 from phaseloom.diffraction.peaks.spot_images import draw_discs, draw_gaussians
-from phaseloom.errors import InputError
+from phaseloom.errors import InputError, InputWarning
+from phaseloom.io import read_scan
 
 PIXEL = 0.0123
 
@@ -176,7 +177,7 @@ def _wide_range(make_table):
 
 
 @pytest.mark.parametrize("spot", [{"sigma": 0.7}, {"sigma": 1.5}, {"radius": 1.2}, {"radius": 3}])
-def test_no_spot_is_lost_in_whole_numbers(make_table, spot):
+def test_no_spot_is_lost_in_whole_numbers(make_table, tmp_path, spot):
     peaks, at = _wide_range(make_table)
     linear = render(peaks, dtype=np.uint8, **spot)
     missing = np.count_nonzero(_patterns(linear)[at] == 0)
@@ -188,6 +189,11 @@ def test_no_spot_is_lost_in_whole_numbers(make_table, spot):
     assert "square root of the counts" in drawn.scaling
     assert drawn.lost == 0
     assert (_patterns(drawn)[at] > 0).all()
+    peaks.data.attrs["voltage"] = 200.0
+    path = drawn.write(tmp_path / "clean.blo")
+    with pytest.warns(InputWarning, match="square roots of counts"):
+        counts = read_scan(path)["counts"].to_numpy()
+    assert (counts[0][at] > 0).all()
 
 
 def test_counts_stay_linear_where_nothing_is_lost(make_table):

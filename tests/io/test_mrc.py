@@ -138,6 +138,9 @@ def test_what_holds_no_numbers_or_too_few_is_refused(tmp_path: Path) -> None:
     with pytest.warns(InputWarning, match="ends after 10 patterns"):
         scan = read(path, partial=True)
     np.testing.assert_array_equal(scan["counts"][0], numbers[:10])
+    path.write_bytes(whole + bytes(70))
+    with pytest.warns(InputWarning, match="70 bytes longer than 12 images of 5×7 pixels"):
+        np.testing.assert_array_equal(read(path)["counts"][0], numbers)
     path.write_bytes(b"no map" * 300)
     with pytest.raises(InputError, match="not the content"):
         read(path)

@@ -108,6 +108,14 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
         shape=shape,
         partial=choice.partial,
     )
+    more = path.stat().st_size - _SIZE - int(header["extended"]) - images * frame.itemsize
+    if more > 0:
+        warnings.warn(
+            f"{path}: is {more} bytes longer than {images} images of {frame.shape[0]}×"
+            f"{frame.shape[1]} pixels in {frame.base}, as its header says; the rest is not read",
+            InputWarning,
+            stacklevel=3,
+        )
     rate = _positive(tags, "Frames Per Second")
     return make_scan(
         data,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from phaseloom.diffraction.beam.centring import Beam
 
 
-_BEAM = ("voltage", "precession_angle")
+_CARRIED = ("voltage", "precession_angle", "flip", "rotate")
 """Attributes of a scan that its peaks carry on."""
 
 
@@ -120,9 +120,9 @@ def register(
 
     key = fingerprint(measured, selection.model_dump(mode="json"), matrix, coordinates, units)
     data = execution.checkpoints.stage("peaks", "register", key, compute, first=True)
-    # What the scan says of the beam goes on with its peaks; nothing here depends on it.
-    beam = {name: scan.attrs[name] for name in _BEAM if scan.attrs.get(name) is not None}
-    return data.assign_attrs(beam)
+    # What the scan says of beam and detector goes on with its peaks; nothing here depends on it.
+    carried = {name: scan.attrs[name] for name in _CARRIED if scan.attrs.get(name) is not None}
+    return data.assign_attrs(carried)
 
 
 def _check_centre(scan: xr.Dataset, centre: str | tuple[float, float]) -> None:

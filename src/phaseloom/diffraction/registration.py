@@ -19,6 +19,7 @@ from phaseloom.compute.blocks import Block, load, row_blocks, run_blocks
 from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.compute.keywords import takes_options
+from phaseloom.diffraction.beam.beside_gap import centres_beside_gap
 from phaseloom.diffraction.beam.wide_beam import is_wide, wide_beam_centres
 from phaseloom.diffraction.detector.correction import Correction, corrected, scan_mean
 from phaseloom.diffraction.options import Centring, DetectorCorrection, PeakSelection, SpotSearch
@@ -195,7 +196,11 @@ def peaks_of_block(
         found = find_prominent(patterns, correction, places, max_peaks=min(finder.max_peaks, 150))
     else:
         found = find_peaks(patterns, finder, correction, places)
-    if is_wide(beam.radius, finder.shape.half_maximum):
+    if beam.profile is not None:
+        raw = raw.reshape(-1, *raw.shape[2:])
+        centres, errors = centres_beside_gap(raw, detector, places, beam.profile)
+        found = with_beam(found, places, centres, errors, guard=finder.guard_radius)
+    elif is_wide(beam.radius, finder.shape.half_maximum):
         raw = raw.reshape(-1, *raw.shape[2:])
         centres, errors = wide_beam_centres(raw, detector, places, radius=beam.radius)
         found = with_beam(found, places, centres, errors, guard=finder.guard_radius)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseloom.diffraction.beam.centring import Beam, beam_of_sample
+from phaseloom.diffraction.beam.centring import Beam, beam_beside_gap, beam_of_sample
 from phaseloom.diffraction.beam.wide_beam import with_saturated
 from phaseloom.diffraction.detector.correction import Correction, corrected, make_correction
 from phaseloom.diffraction.detector.sampling import sample_patterns, sample_size
@@ -62,6 +62,9 @@ def survey_sample(
     else:
         row, column = centring.centre
         beam = Beam(row, column, ((0.0, 0.0), (0.0, 0.0)), math.nan, False, 0.0)
+        fitted = beam_beside_gap(values, positions.astype(np.float64), beam)
+        if fitted is not None:
+            beam = replace(beam, radius=fitted.radius, profile=fitted.profile)
     if centring.descan == "none":
         middle = beam.at((scan.sizes["y"] - 1) / 2, (scan.sizes["x"] - 1) / 2)
         beam = replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,15 @@ def corrected(patterns: ArrayLike, correction: Correction) -> NDArray[np.float32
         values *= correction.gain
     values[~(correction.mask & (raw < correction.saturation) & np.isfinite(raw))] = np.nan
     return values
+
+
+def with_background(correction: Correction, background: NDArray[np.float32]) -> Correction:
+    """The correction that also adds a background (ky, kx), in corrected counts."""
+    gain = np.float32(1) if correction.gain is None else correction.gain
+    dark = np.float32(0) if correction.dark is None else correction.dark
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lower = np.where(correction.mask, dark - background / gain, 0)
+    return replace(correction, dark=np.asarray(lower, dtype=np.float32))
 
 
 def make_correction(

@@ -212,4 +212,4 @@ def _solved(basis: Array, weight: Array, values: Array) -> Array:
     weighed = basis * weight[..., None]
     normal = np.einsum("nija,nijb->nab", weighed, basis)
     right = np.einsum("nija,nij->na", weighed, values)
-    return np.einsum("nab,nb->na", np.linalg.pinv(normal, hermitian=True), right)
+    return np.asarray(np.einsum("nab,nb->na", np.linalg.pinv(normal, hermitian=True), right))

@@ -190,17 +190,16 @@ def beam_of_sample(
                     stacklevel=2,
                 )
             beam = _refined(values, places, plane)
-            usable = np.isfinite(values).any(axis=0)
-            if not gap_near(usable, beam, places):
+            if not gap_near(values, beam, places):
                 return beam
             beside = beam_beside_gap(values, places, beam)
             if beside is not None:
                 return beside
         for behind in covered:
             # in a gap, not behind a beam stop
-            beam = beam_beside_gap(values, places, _on_plane(behind))
-            if beam is not None:
-                return beam
+            beside = beam_beside_gap(values, places, _on_plane(behind))
+            if beside is not None:
+                return beside
         if not covered:
             warnings.warn(
                 f"the direct beam shows in only {share:.0%} of the sampled patterns; its position"
@@ -246,7 +245,7 @@ def beam_beside_gap(patterns: Images, places: Array, beam: Beam) -> Beam | None:
     Beam
         With its profile; None where there is no gap near it, or no profile fits.
     """
-    gap = gap_near(np.isfinite(patterns).any(axis=0), beam, places)
+    gap = gap_near(patterns, beam, places)
     expected = np.stack(beam.at(*places.T), axis=1)
     fit = fit_profile(patterns, expected, gap) if gap else None
     if fit is None:
@@ -272,10 +271,11 @@ def beam_beside_gap(patterns: Images, places: Array, beam: Beam) -> Beam | None:
     return replace(found, profile=profile)
 
 
-def gap_near(usable: NDArray[np.bool_], beam: Beam, places: Array) -> float:
+def gap_near(patterns: Images, beam: Beam, places: Array) -> float:
     """Half the width of a gap of the detector that is seen beside the beam, px; 0: none."""
     middle = np.stack(beam.at(*places.T), axis=1).mean(axis=0)
     reach = max(8.0, 3 * beam.radius if np.isfinite(beam.radius) else 0.0)
+    usable = np.asarray(np.isfinite(patterns).any(axis=0))
     return gap_half_width(usable, middle, reach)
 
 

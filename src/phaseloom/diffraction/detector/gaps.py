@@ -35,17 +35,17 @@ def find_gaps(patterns: ArrayLike) -> NDArray[np.bool_]:
         blank &= ~(pattern != 0) | np.isnan(pattern)
     gaps = np.zeros(blank.shape, dtype=bool)
     # most detectors have none, and are done here
-    if not any(_inner_runs(blank.all(axis=axis)) for axis in (0, 1)):
+    if not any(_inner_runs(np.asarray(blank.all(axis=axis))) for axis in (0, 1)):
         return gaps
     seen = np.isfinite(values)
-    total = np.sum(values, axis=0, dtype=np.float64, where=seen)
+    total = np.asarray(np.sum(values, axis=0, dtype=np.float64, where=seen))
     gain = counts_per_electron(values, seen, total)
     edges = []
     for axis in (0, 1):
         lines = total.sum(axis=1 - axis) / gain
         runs = [
             run
-            for run in _inner_runs(blank.all(axis=1 - axis))
+            for run in _inner_runs(np.asarray(blank.all(axis=1 - axis)))
             if run[1] - run[0] <= max(2.0, _WIDEST * len(lines))
             and min(lines[run[0] - 1], lines[run[1]]) > _LEAST_COUNTS
         ]
@@ -78,7 +78,7 @@ def gap_half_width(mask: NDArray[np.bool_], place: NDArray[Any], reach: float) -
     """
     widths = [0.0]
     for axis in (0, 1):
-        for first, last in _inner_runs(~mask.any(axis=1 - axis)):
+        for first, last in _inner_runs(~np.asarray(mask.any(axis=1 - axis))):
             if first - 0.5 - reach < place[axis] < last - 0.5 + reach:
                 widths.append((last - first) / 2)
     return max(widths)

@@ -49,7 +49,7 @@ class Subtracted(NamedTuple):
 def has_negative(patterns: Images) -> bool:
     """Whether more than a few pixels are below zero."""
     seen = np.count_nonzero(np.isfinite(patterns))
-    return bool(np.count_nonzero(patterns < 0) > _LEAST_NEGATIVE * max(seen, 1))
+    return bool(int(np.count_nonzero(patterns < 0)) > _LEAST_NEGATIVE * int(seen))
 
 
 def subtracted_background(
@@ -89,7 +89,7 @@ def subtracted_background(
             continue
         whole = values - np.median(values)
         rest = _clipped(whole, max(1.0, gain))
-        low += np.count_nonzero(whole < 2 * rest.min())
+        low += int(np.count_nonzero(whole < 2 * rest.min()))
         number += whole.size
         variance = float(np.mean(rest**2))
         expected = gain * max(float(np.median(values)), 0.0) + floor
@@ -110,7 +110,7 @@ def subtracted_background(
 def _clipped(rest: Array, gain: float) -> Array:
     """The values without those that noise does not explain: spots, and hollows about them."""
     low, high = np.quantile(rest, (0.16, 0.84))
-    return rest[np.abs(rest) < 2.5 * (high - low) + 3 * gain]
+    return np.asarray(rest[np.abs(rest) < 2.5 * (high - low) + 3 * gain])
 
 
 def _rings(radius: Array) -> NDArray[np.intp]:

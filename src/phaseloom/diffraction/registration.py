@@ -19,6 +19,7 @@ from phaseloom.compute.blocks import Block, load, row_blocks, run_blocks
 from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.compute.keywords import takes_options
+from phaseloom.diffraction.beam.beside_gap import centres_beside_gap
 from phaseloom.diffraction.beam.wide_beam import is_wide, wide_beam_centres
 from phaseloom.diffraction.detector.correction import Correction, corrected, scan_mean
 from phaseloom.diffraction.options import Centring, DetectorCorrection, PeakSelection, SpotSearch
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from phaseloom.diffraction.beam.centring import Beam
 
 
-_BEAM = ("voltage", "precession_angle")
+_CARRIED = ("voltage", "precession_angle", "flip", "rotate")
 """Attributes of a scan that its peaks carry on."""
 
 
@@ -120,9 +121,9 @@ def register(
 
     key = fingerprint(measured, selection.model_dump(mode="json"), matrix, coordinates, units)
     data = execution.checkpoints.stage("peaks", "register", key, compute, first=True)
-    # What the scan says of the beam goes on with its peaks; nothing here depends on it.
-    beam = {name: scan.attrs[name] for name in _BEAM if scan.attrs.get(name) is not None}
-    return data.assign_attrs(beam)
+    # What the scan says of beam and detector goes on with its peaks; nothing here depends on it.
+    carried = {name: scan.attrs[name] for name in _CARRIED if scan.attrs.get(name) is not None}
+    return data.assign_attrs(carried)
 
 
 def _check_centre(scan: xr.Dataset, centre: str | tuple[float, float]) -> None:
@@ -195,7 +196,11 @@ def peaks_of_block(
         found = find_prominent(patterns, correction, places, max_peaks=min(finder.max_peaks, 150))
     else:
         found = find_peaks(patterns, finder, correction, places)
-    if is_wide(beam.radius, finder.shape.half_maximum):
+    if beam.profile is not None:
+        raw = raw.reshape(-1, *raw.shape[2:])
+        centres, errors = centres_beside_gap(raw, detector, places, beam.profile)
+        found = with_beam(found, places, centres, errors, guard=finder.guard_radius)
+    elif is_wide(beam.radius, finder.shape.half_maximum):
         raw = raw.reshape(-1, *raw.shape[2:])
         centres, errors = wide_beam_centres(raw, detector, places, radius=beam.radius)
         found = with_beam(found, places, centres, errors, guard=finder.guard_radius)

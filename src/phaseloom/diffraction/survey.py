@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phaseloom.diffraction.beam.centring import Beam, beam_of_sample
+from phaseloom.diffraction.beam.centring import Beam, beam_beside_gap, beam_of_sample
 from phaseloom.diffraction.beam.wide_beam import with_saturated
-from phaseloom.diffraction.detector.correction import Correction, corrected, make_correction
+from phaseloom.diffraction.detector.correction import (
+    Correction,
+    corrected,
+    make_correction,
+    with_background,
+)
 from phaseloom.diffraction.detector.sampling import sample_patterns, sample_size
 from phaseloom.diffraction.options import Centring, DetectorCorrection, SpotSearch
+from phaseloom.diffraction.spots.subtracted import has_negative, subtracted_background
+from phaseloom.errors import InputWarning
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,6 +69,9 @@ def survey_sample(
     else:
         row, column = centring.centre
         beam = Beam(row, column, ((0.0, 0.0), (0.0, 0.0)), math.nan, False, 0.0)
+        fitted = beam_beside_gap(values, positions.astype(np.float64), beam)
+        if fitted is not None:
+            beam = replace(beam, radius=fitted.radius, profile=fitted.profile)
     if centring.descan == "none":
         middle = beam.at((scan.sizes["y"] - 1) / 2, (scan.sizes["x"] - 1) / 2)
         beam = replace(
@@ -71,7 +81,32 @@ def survey_sample(
         values = _mean_sample(scan, positions, detector)
     places = np.stack(beam.at(positions[:, 0], positions[:, 1]), axis=1)
     finder = make_finder(values, places, beam_radius=beam.radius, search=search)
+    if search.threshold == "counts" and has_negative(values):
+        subtracted = subtracted_background(values, places, finder.shape, guard=finder.guard_radius)
+        if subtracted is not None:
+            _warn_of_subtraction(smooth=subtracted.background is not None)
+            if subtracted.background is not None:
+                detector = with_background(detector, subtracted.background)
+                finder = make_finder(
+                    values + subtracted.background, places, beam_radius=beam.radius, search=search
+                )
     return detector, beam, finder
+
+
+def _warn_of_subtraction(*, smooth: bool) -> None:
+    """Warn that the noise is not that of counts."""
+    what_follows = (
+        "it is measured about the direct beam instead, and the threshold with it"
+        if smooth
+        else "the subtraction left hollows about spots, and there may be many more false spots "
+        "than stated: give the patterns as recorded"
+    )
+    warnings.warn(
+        "a background was subtracted from these patterns: their noise is not that of counts; "
+        + what_follows,
+        InputWarning,
+        stacklevel=3,
+    )
 
 
 def _mean_sample(

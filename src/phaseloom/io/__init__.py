@@ -4,13 +4,14 @@
 ``read_references(path)`` the spectra of a file, one by one; ``stack_images(images)`` joins images
 of one energy each into a stack. For 4D-STEM ``read_scan(path)`` takes what holds diffraction
 patterns, ``read_pattern(path)`` a single one, ``as_scan(data)`` an array or a HyperSpy signal;
-``calibrated`` and ``with_scan_shape`` say what a file does not.
+``calibrated``, ``with_scan_shape`` and ``oriented`` say what a file does not.
 
 - ``reading``: finds the reader of a file; ``readers/`` has one module per format family
 - ``choice``: detector, entry and partial reading, as every reader takes them
 - ``spectra``: reference spectra of a file
 - ``scans``, ``patterns``: files, arrays and HyperSpy signals as 4D-STEM scans; single patterns
 - ``scan_making``, ``scan_axes``, ``scan_calibration``, ``chunking``: parts of a scan
+- ``scan_turning``: detector images flipped and rotated
 - ``hyperspy_signals``: HyperSpy and pyxem signals in and out
 - ``images``, ``stacking``: labelled images of one file; images joined into a stack
 - ``description``: what ``phaseloom info`` prints
@@ -27,13 +28,21 @@ from phaseloom.lazy import lazy_names
 if TYPE_CHECKING:
     from phaseloom.io.patterns import read_pattern
     from phaseloom.io.reading import read
-    from phaseloom.io.scans import as_scan, calibrated, read_scan, to_hyperspy, with_scan_shape
+    from phaseloom.io.scans import (
+        as_scan,
+        calibrated,
+        oriented,
+        read_scan,
+        to_hyperspy,
+        with_scan_shape,
+    )
     from phaseloom.io.spectra import read_references
     from phaseloom.io.stacking import stack_images
 
 _HOMES = {
     "as_scan": "scans",
     "calibrated": "scans",
+    "oriented": "scans",
     "read": "reading",
     "read_pattern": "patterns",
     "read_references": "spectra",
@@ -46,6 +55,7 @@ _HOMES = {
 __all__ = [
     "as_scan",
     "calibrated",
+    "oriented",
     "read",
     "read_pattern",
     "read_references",

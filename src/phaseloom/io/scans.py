@@ -16,11 +16,12 @@ from phaseloom.io.fingerprint import array_fingerprint
 from phaseloom.io.scan_axes import DIMS, Axis, plain_axes, step_of
 from phaseloom.io.scan_calibration import FACTS, calibrated, with_scan_shape
 from phaseloom.io.scan_making import make_scan
+from phaseloom.io.scan_turning import oriented
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["as_scan", "calibrated", "read_scan", "to_hyperspy", "with_scan_shape"]
+__all__ = ["as_scan", "calibrated", "oriented", "read_scan", "to_hyperspy", "with_scan_shape"]
 
 
 def read_scan(

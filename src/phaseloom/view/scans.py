@@ -53,6 +53,14 @@ class ScanResult:
             texts["Speed"] = f"{self.number('patterns_per_second'):,.0f} patterns per second"
         return texts
 
+    def handedness(self) -> str:
+        """Whether the patterns' handedness is the file's, or the user's flip of them."""
+        flip, rotate = self.text("flip"), self.number("rotate")
+        turn = f", rotated by {rotate:g}° (--rotate)" if rotate > 0 else ""
+        if flip in ("", "none"):
+            return f"taken from the file as it is{turn}"
+        return f"given by the user: {flip} reversed (--flip){turn}"
+
     def text(self, name: str) -> str:
         """A text among the attributes; empty where there is none."""
         value = self.data.attrs.get(name)

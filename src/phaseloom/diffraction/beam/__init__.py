@@ -6,4 +6,5 @@
 - ``friedel``: centre of symmetry of each pattern, where the beam is hidden or in doubt
 - ``centre_of_mass``: position in a single pattern, in a window that follows the beam
 - ``wide_beam``: a beam that is larger than the spots: saturated, bloomed, with a halo
+- ``beside_gap``: a beam in or beside a gap of the detector
 """

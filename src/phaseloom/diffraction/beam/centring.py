@@ -8,11 +8,12 @@ moves it across the detector, and a beam stop may hide it.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phaseloom.diffraction.beam.beside_gap import BeamProfile, fit_profile, fitted_centres
 from phaseloom.diffraction.beam.blobs import binned, blobs, maxima, smooth
 from phaseloom.diffraction.beam.centre_of_mass import (
     beam_radius,
@@ -27,6 +28,7 @@ from phaseloom.diffraction.beam.planes import (
     scatter_about,
     search_planes,
 )
+from phaseloom.diffraction.detector.gaps import gap_half_width
 from phaseloom.diffraction.detector.shapes import check_shapes
 from phaseloom.errors import InputError, InputWarning
 
@@ -44,6 +46,8 @@ _NEAR = 4.0
 _RIVAL = 1.6
 # lead in worth (share of patterns, brightness, symmetry: 5 in all) that makes a beam certain
 _MARGIN = 0.35
+# half width of a gap, in radii of the beam at half maximum, from which little of it is seen
+_MOSTLY = 1.4
 # of the sample, for the beam to be believed
 _LEAST_SHARE = 0.4
 
@@ -65,6 +69,8 @@ class Beam:
         The beam is not seen; its position is from the symmetry of the patterns.
     scatter
         Robust standard deviation (px, per coordinate) of the single patterns about the plane.
+    profile
+        Of a beam in or beside a gap of the detector, where it is measured by fitting this.
     """
 
     row: float
@@ -73,6 +79,7 @@ class Beam:
     radius: float
     hidden: bool
     scatter: float
+    profile: BeamProfile | None = None
 
     def at(self, y: ArrayLike, x: ArrayLike) -> tuple[Array, Array]:
         """Row and column on the detector at scan indices ``y``, ``x``."""
@@ -182,7 +189,17 @@ def beam_of_sample(
                     InputWarning,
                     stacklevel=2,
                 )
-            return _refined(values, places, plane)
+            beam = _refined(values, places, plane)
+            if not gap_near(values, beam, places):
+                return beam
+            beside = beam_beside_gap(values, places, beam)
+            if beside is not None:
+                return beside
+        for behind in covered:
+            # in a gap, not behind a beam stop
+            beside = beam_beside_gap(values, places, _on_plane(behind))
+            if beside is not None:
+                return beside
         if not covered:
             warnings.warn(
                 f"the direct beam shows in only {share:.0%} of the sampled patterns; its position"
@@ -211,6 +228,55 @@ def beam_of_sample(
         beam = _beam_through(places, centres, errors, plane, radius=np.nan, hidden=True)
         plane = Plane(np.array([(beam.row, beam.column), *beam.slopes]))
     return beam
+
+
+def beam_beside_gap(patterns: Images, places: Array, beam: Beam) -> Beam | None:
+    """A beam in or beside a gap of the detector, from what is seen of it beside the gap.
+
+    Parameters
+    ----------
+    patterns, places
+        As for :func:`beam_of_sample`, NaN where unusable.
+    beam
+        About where it is.
+
+    Returns
+    -------
+    Beam
+        With its profile; None where there is no gap near it, or no profile fits.
+    """
+    gap = gap_near(patterns, beam, places)
+    expected = np.stack(beam.at(*places.T), axis=1)
+    fit = fit_profile(patterns, expected, gap) if gap else None
+    if fit is None:
+        return None
+    profile, offset = fit
+    plane = Plane(np.array([(beam.row, beam.column), *beam.slopes]))
+    plane.coefficients[0] += offset
+    for _ in range(3):
+        centres, errors = fitted_centres(patterns, plane.at(places), profile)
+        if np.isfinite(errors).mean() < _LEAST_SHARE:
+            return None
+        found = _beam_through(
+            places, centres, errors, plane, radius=profile.half_maximum, hidden=False
+        )
+        plane = Plane(np.array([(found.row, found.column), *found.slopes]))
+    if gap > _MOSTLY * profile.half_maximum:
+        warnings.warn(
+            "most of the direct beam lies in a gap of the detector; its position may be wrong by"
+            " some tenths of a px: look at a few patterns",
+            InputWarning,
+            stacklevel=3,
+        )
+    return replace(found, profile=profile)
+
+
+def gap_near(patterns: Images, beam: Beam, places: Array) -> float:
+    """Half the width of a gap of the detector that is seen beside the beam, px; 0: none."""
+    middle = np.stack(beam.at(*places.T), axis=1).mean(axis=0)
+    reach = max(8.0, 3 * beam.radius if np.isfinite(beam.radius) else 0.0)
+    usable = np.asarray(np.isfinite(patterns).any(axis=0))
+    return gap_half_width(usable, middle, reach)
 
 
 def beam_plane(
@@ -302,6 +368,12 @@ def _symmetry_planes(
         seed=seed,
     )
     return (maps, factor), planes
+
+
+def _on_plane(plane: Plane) -> Beam:
+    """A beam on a plane, its size not known."""
+    (row, column), *slopes = plane.coefficients.tolist()
+    return Beam(row, column, (tuple(slopes[0]), tuple(slopes[1])), float("nan"), False, 0.0)
 
 
 def _unusable_at(patterns: Images, centres: Array) -> bool:

@@ -4,4 +4,5 @@
 - ``outlying``: dead and hot pixels, and the shadow of a beam stop, found in a sample
 - ``sampling``: patterns evenly spread over the scan, read without reading the scan
 - ``shapes``: check that patterns, mask and positions belong together
+- ``gaps``: gaps between modules, dead modules
 """

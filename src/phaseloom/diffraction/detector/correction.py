@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phaseloom.diffraction.detector.gaps import find_gaps
 from phaseloom.diffraction.detector.outlying import find_beam_stop, outlying_pixels
 from phaseloom.errors import InputError, InputWarning
 
@@ -64,6 +65,15 @@ def corrected(patterns: ArrayLike, correction: Correction) -> NDArray[np.float32
     return values
 
 
+def with_background(correction: Correction, background: NDArray[np.float32]) -> Correction:
+    """The correction that also adds a background (ky, kx), in corrected counts."""
+    gain = np.float32(1) if correction.gain is None else correction.gain
+    dark = np.float32(0) if correction.dark is None else correction.dark
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lower = np.where(correction.mask, dark - background / gain, 0)
+    return replace(correction, dark=np.asarray(lower, dtype=np.float32))
+
+
 def make_correction(
     patterns: ArrayLike,
     *,
@@ -90,7 +100,8 @@ def make_correction(
         Raw value from which a pixel is saturated. None: none is, except the largest value of
         unsigned types of 32 bits and more, which marks unusable pixels.
     hot
-        Look for dead and hot pixels in the sample (:func:`outlying_pixels`).
+        Look for gaps between modules (:func:`~phaseloom.diffraction.detector.gaps.find_gaps`),
+        dead and hot pixels (:func:`outlying_pixels`) in the sample.
     beam_stop
         Look for the shadow of a beam stop in the sample (:func:`find_beam_stop`).
 
@@ -126,6 +137,9 @@ def make_correction(
     if hot or beam_stop:
         values = corrected(raw, given)
         if hot:
+            gaps = find_gaps(values) & usable
+            usable = usable & ~gaps
+            values[:, gaps] = np.nan
             dead, bright = outlying_pixels(values)
             # what is saturated throughout the sample need not be so everywhere
             bad = (dead | bright) & usable & np.isfinite(values).any(axis=0)

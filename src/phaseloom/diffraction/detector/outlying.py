@@ -55,7 +55,7 @@ def outlying_pixels(patterns: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.
     n = len(values)
     total = _sum(values, seen)
     groups = min(4, n)
-    gain = _counts_per_electron(values, seen, total)
+    gain = counts_per_electron(values, seen, total)
 
     highest, lowest, around = _surroundings(total)
     excess = total - around
@@ -171,7 +171,7 @@ def _surroundings(image: Image) -> tuple[Image, Image, Image]:
     return highest, lowest, around
 
 
-def _counts_per_electron(values: Images, seen: NDArray[np.bool_], total: Image) -> float:
+def counts_per_electron(values: Images, seen: NDArray[np.bool_], total: Image) -> float:
     """Variance over mean: between neighbouring pixels of the sum and across the patterns.
 
     Low quantiles, because spots and what changes from pattern to pattern only ever add.

@@ -103,8 +103,8 @@ def estimate_noise(
         return 1.0, 0.0
     gain, floor = pixel_noise(values)
     for _ in range(2):
-        spots = _spots_masked(values, expected, shape, gain, floor, guard)
-        rest, ground, usable, transfer = _without_background(values, spots, expected, shape)
+        spots = spots_masked(values, expected, shape, gain, floor, guard)
+        rest, ground, usable, transfer = without_background(values, spots, expected, shape)
         usable &= rest < 8 * np.sqrt(gain * np.maximum(ground, 0) + floor) + 6 * gain
         if usable.sum() < 500:
             break
@@ -116,7 +116,7 @@ def estimate_noise(
     return gain, floor
 
 
-def _spots_masked(
+def spots_masked(
     values: Images, beam: Array, shape: SpotShape, gain: float, floor: float, guard: float
 ) -> NDArray[np.bool_]:
     """Where spots stand out: discs as wide as they show above the noise."""
@@ -159,7 +159,7 @@ def _discs(
     return inside
 
 
-def _without_background(
+def without_background(
     values: Images, spots: NDArray[np.bool_], beam: Array, shape: SpotShape
 ) -> tuple[Array, Array, NDArray[np.bool_], Array]:
     """Rest, background and usable pixels (n, ky, kx); power the subtraction leaves (ky, kx)."""

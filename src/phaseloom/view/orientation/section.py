@@ -147,6 +147,7 @@ def numbers(result: Oriented) -> dict[str, tuple[str, ...]]:
     rows, columns = result.shape
     texts = {
         "Scan": _whole(result, f"{columns} × {rows} positions{field_text(result.data)}"),
+        "Handedness of the patterns": _whole(result, result.handedness()),
         "Cell": ("–", *(_cell(crystal) for crystal in result.crystals)),
         "Space group": ("–", *(_space_group(crystal) for crystal in result.crystals)),
         "Pixels": tuple(f"{int(mask.sum()):,}" for mask in masks),

@@ -97,6 +97,7 @@ def numbers(scan: Registered) -> dict[str, str]:
     if "detector_shape" in scan.data.attrs:
         high, wide = scan.data.attrs["detector_shape"]
         texts["Detector"] = f"{wide} × {high} px"
+    texts["Handedness of the patterns"] = scan.handedness()
     if scan.units != "px":
         texts["Pixel size"] = f"{scan.pixel_size:.5g} {scan.units} per px"
     stretch = scan.ellipticity

@@ -10,6 +10,7 @@ import numpy as np
 from phaseloom.compute.execution import Execution
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
+from phaseloom.io.scan_turning import Turn, turn_of
 from phaseloom.workflow.components.recipe import ComponentsRecipe
 from phaseloom.workflow.peaks.input import (
     beam_of_scan,
@@ -31,7 +32,7 @@ class PatternSource(NamedTuple):
 
     ``voltage`` in kV (NaN: not known), ``precession`` in degrees, ``distortion`` (four numbers)
     from px of the patterns to corrected px, ``groups`` that the peaks came with, ``inputs``:
-    fingerprints.
+    fingerprints, ``turn``: flip and rotation of the detector's image.
     """
 
     patterns: Peaks | xr.Dataset
@@ -40,6 +41,7 @@ class PatternSource(NamedTuple):
     distortion: list[float]
     groups: dict[str, xr.Dataset]
     inputs: dict[str, str]
+    turn: Turn = ("none", 0)
 
     @property
     def instrument(self) -> dict[str, float]:
@@ -90,6 +92,7 @@ def pattern_source(
         _NO_DISTORTION,
         source.groups,
         source.inputs,
+        source.turn,
     )
 
 
@@ -123,4 +126,5 @@ def _unregistered_source(
         _NO_DISTORTION if calibration is None else np.ravel(calibration.distortion).tolist()
     )
     inputs = {"scan": str(scan.attrs["input_fingerprint"])}
-    return PatternSource(scan, voltage, precession, distortion, {}, inputs)
+    turn = turn_of(scan.attrs)
+    return PatternSource(scan, voltage, precession, distortion, {}, inputs, turn)

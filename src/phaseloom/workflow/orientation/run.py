@@ -13,6 +13,7 @@ from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.crystals import to_json
 from phaseloom.errors import InputError, fault_of
+from phaseloom.io.scan_turning import turn_attributes
 from phaseloom.workflow.export import export_results
 from phaseloom.workflow.method import Computed
 from phaseloom.workflow.orientation.crystal_input import crystals_of
@@ -56,7 +57,7 @@ def compute_orientations(
     return Computed(
         source.groups | groups,
         source.inputs | {c.name: fingerprint(to_json([c])) for c in crystals},
-        attributes={GROUP: times},
+        attributes={GROUP: times | turn_attributes(source.turn)},
         documented=(GROUP,),
         owned=(GROUP,),
     )

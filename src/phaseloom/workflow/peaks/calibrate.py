@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phaseloom.diffraction.calibration.calibration import (
     Calibration,
@@ -15,6 +17,7 @@ from phaseloom.diffraction.calibration.calibration import (
     read_calibration,
 )
 from phaseloom.errors import InputError, fault_of
+from phaseloom.io.scan_turning import Turn, shape_in_file, turn_matrix, turn_of
 from phaseloom.workflow.folder import check_folder_of
 from phaseloom.workflow.peaks.recipe import CalibrationRequest, is_registered
 from phaseloom.workflow.peaks.reconstruct import read_peaks
@@ -74,8 +77,19 @@ def write_calibration(request: CalibrationRequest) -> dict[str, Any]:
     }
 
 
-def calibration_for(path: Path, shape: tuple[int, int]) -> Calibration:
-    """The calibration in a file, for patterns of that shape.
+def calibration_for(path: Path, shape: tuple[int, int], turn: Turn = ("none", 0)) -> Calibration:
+    """The calibration in a file, for patterns of that shape, turned as they are.
+
+    Calibration files are for the detector's image as files have it.
+
+    Parameters
+    ----------
+    path
+        The calibration file.
+    shape
+        Rows and columns of the patterns, before they are turned.
+    turn
+        Flip and rotation of the patterns.
 
     Raises
     ------
@@ -91,7 +105,28 @@ def calibration_for(path: Path, shape: tuple[int, int]) -> Calibration:
             "calibrate with patterns of the same camera and binning",
             source=path,
         )
-    return calibration
+    return _turned(calibration, shape, turn_matrix(turn))
+
+
+def _turned(
+    calibration: Calibration, shape: tuple[int, int], matrix: NDArray[np.float64]
+) -> Calibration:
+    """The calibration of images turned by a matrix, of that shape before."""
+    if (matrix == np.eye(2)).all():
+        return calibration
+    (a, b), (c, d) = (matrix @ np.array(calibration.distortion) @ matrix.T).tolist()
+    middle = (np.array(shape) - 1) / 2
+    centre = matrix @ (np.array(calibration.centre) - middle) + np.abs(matrix) @ middle
+    error = np.abs(matrix) @ np.array(calibration.centre_error)
+    direction = np.radians(calibration.angle)
+    row, column = matrix @ (np.sin(direction), np.cos(direction))
+    return replace(
+        calibration,
+        distortion=((a, b), (c, d)),
+        centre=(float(centre[0]), float(centre[1])),
+        centre_error=(float(error[0]), float(error[1])),
+        angle=float(np.degrees(np.arctan2(row, column)) % 180),
+    )
 
 
 def _from_rings(
@@ -130,4 +165,6 @@ def _from_spots(
         errors=errors,
         pixel_size_guess=guess,
     )
-    return calibration, peaks.detector_shape
+    turn = turn_of(peaks.data.attrs)
+    calibration = _turned(calibration, peaks.detector_shape, turn_matrix(turn).T)
+    return calibration, shape_in_file(peaks.detector_shape, turn)

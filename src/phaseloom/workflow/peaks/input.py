@@ -12,6 +12,7 @@ from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
+from phaseloom.io.scan_turning import Turn, shape_in_file, turn_of
 from phaseloom.workflow.outcome import PROVENANCE
 from phaseloom.workflow.peaks.recipe import Scan, ScanRecipe
 from phaseloom.workflow.peaks.reconstruct import read_peaks
@@ -36,7 +37,8 @@ class PeakSource(NamedTuple):
     """Peaks with voltage (kV) and precession angle (degrees), their groups and inputs.
 
     Without crystals to index them with, peaks may be in px and the voltage may be NaN. ``groups``:
-    groups of the results that belong to the peaks; ``inputs``: fingerprints by name.
+    groups of the results that belong to the peaks; ``inputs``: fingerprints by name; ``turn``: flip
+    and rotation of the detector's image.
     """
 
     peaks: Peaks
@@ -44,6 +46,7 @@ class PeakSource(NamedTuple):
     precession: float
     groups: dict[str, xr.Dataset]
     inputs: dict[str, str]
+    turn: Turn = ("none", 0)
 
 
 def peaks_of_scan(
@@ -82,6 +85,7 @@ def peaks_of_scan(
         precession,
         registered.groups,
         registered.inputs,
+        turn_of(scan.attrs),
     )
 
 
@@ -139,7 +143,7 @@ def peaks_of_folder(
         ("correction", "centring", "peaks", "filter"),
         "its peaks are registered: {option} comes too late",
         "leave it out, or give the scan's file",
-        scan=("detector", "partial", "scan_shape", "scan_rotation"),
+        scan=("detector", "partial", "scan_shape", "scan_rotation", "flip", "rotate"),
     )
     stored = read_peaks(folder)
     attrs = stored.data.attrs
@@ -147,7 +151,9 @@ def peaks_of_folder(
     if entry.calibration is not None:
         from phaseloom.workflow.peaks.calibrate import calibration_for
 
-        calibration = calibration_for(entry.calibration, peaks.detector_shape)
+        turn = turn_of(attrs)
+        shape = shape_in_file(peaks.detector_shape, turn)
+        calibration = calibration_for(entry.calibration, shape, turn)
         peaks = peaks.calibrated(
             calibration.pixel_size, distortion=np.array(calibration.distortion)
         )
@@ -172,6 +178,7 @@ def peaks_of_folder(
         float(precession or 0.0),
         _groups(folder, stored.data) if recipe.beside else {},
         {"scan": scan_fingerprint or fingerprint(peaks.data)},
+        turn_of(attrs),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -21,6 +21,11 @@ _STORES = (".zarr", ".zspy")
 """Folders of these names are files of patterns."""
 
 Positive = Annotated[int, Field(ge=1)]
+
+
+def _number(value: Any) -> Any:
+    """A number from its text, as a command line has it."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 class Scan(Options):
@@ -46,6 +51,12 @@ class Scan(Options):
     )
     scan_rotation: float | None = option(
         None, "rotation from scan to diffraction pattern", unit="degrees", expert=True
+    )
+    flip: Literal["none", "rows", "columns"] = option(
+        "none", "reverse the rows or columns of the detector's image, before anything else"
+    )
+    rotate: Annotated[Literal[0, 90, 180, 270], BeforeValidator(_number)] = option(
+        0, "degrees counter-clockwise of the detector's image, after --flip", form="0|90|180|270"
     )
     detector: str | None = option(
         None, "data set of the file (the first by default)", form="NAME", expert=True

@@ -34,6 +34,8 @@ _INSTRUMENT = (
     "convergence_angle",
     "exposure",
     "scan_rotation",
+    "flip",
+    "rotate",
 )
 """Attributes of the measurement that are copied to the peaks."""
 

@@ -28,7 +28,7 @@ def scan_of(entry: Scan) -> tuple[xr.Dataset, Calibration | None]:
     InputError
         A file cannot be read, holds something else, or does not fit the others.
     """
-    from phaseloom.io.scans import calibrated, read_scan, with_scan_shape
+    from phaseloom.io.scans import calibrated, oriented, read_scan, with_scan_shape
 
     scan = read_scan(entry.file, detector=entry.detector, partial=entry.partial)
     if entry.scan_shape is not None:
@@ -37,7 +37,9 @@ def scan_of(entry: Scan) -> tuple[xr.Dataset, Calibration | None]:
     if entry.calibration is not None:
         from phaseloom.workflow.peaks.calibrate import calibration_for
 
-        calibration = calibration_for(entry.calibration, _detector_shape(scan))
+        calibration = calibration_for(
+            entry.calibration, _detector_shape(scan), (entry.flip, entry.rotate)
+        )
     scan = calibrated(
         scan,
         pixel_size=entry.pixel_size if calibration is None else calibration.pixel_size,
@@ -46,7 +48,7 @@ def scan_of(entry: Scan) -> tuple[xr.Dataset, Calibration | None]:
         precession=entry.precession,
         scan_rotation=entry.scan_rotation,
     )
-    return scan, calibration
+    return oriented(scan, flip=entry.flip, rotate=entry.rotate), calibration
 
 
 def warn_of_pixels(file: Path, units: str, shown: str) -> None:
@@ -63,14 +65,19 @@ def warn_of_pixels(file: Path, units: str, shown: str) -> None:
 def detector_images(entry: Correction, scan: xr.Dataset) -> dict[str, Image | None]:
     """Read the images ``dark``, ``gain`` (float32), ``mask`` (bool) of a recipe; None: not given.
 
+    They are in the orientation of the file, and turned as its patterns are.
+
     Raises
     ------
     InputError
         A file cannot be read, or its image has another shape than the patterns.
     """
-    shape = _detector_shape(scan)
+    from phaseloom.io.scan_turning import shape_in_file, turn_of, turned
+
+    turn = turn_of(scan.attrs)
+    shape = shape_in_file(_detector_shape(scan), turn)
     images = {
-        name: None if file is None else _mean_image(file, shape)
+        name: None if file is None else turned(_mean_image(file, shape), turn)
         for name, file in (("dark", entry.dark), ("gain", entry.gain), ("mask", entry.mask))
     }
     mask = images["mask"]

@@ -52,7 +52,7 @@ _APART = 0.06
 _RECOGNISED = 0.4
 # px about their rings, and standard deviations of what decoys reach: limits of a crystal that fits
 _SCATTER = 0.8
-_BETTER = 2.5
+_BETTER = 2.3
 
 
 @dataclass(frozen=True)
@@ -258,9 +258,18 @@ def calibrate_spots(
     Notes
     -----
     For every pixel size the likelihood that the radii lie on rings of the material is a mixture of
-    narrow distributions, one per ring in reach, and a uniform one for spots of something else. A
-    pixel size with many rings in reach has each of them less probable, so dense sequences do not
-    win by being dense. Rings are then given to the spots and centre, ellipse and pixel size fitted.
+    narrow distributions, one per ring, and a uniform one for spots of something else. Centre,
+    ellipse, pixel size and scatter of the best candidates are those of greatest likelihood; no spot
+    is given to one ring, so that crowded rings say nothing. Reflections off the Ewald sphere lie
+    nearer to the beam than 1/d: a mean depth is fitted too, with what is known of it beforehand.
+
+    A crystal fits if its spots scatter by less than 0.8 px (or three errors) about the rings, and
+    their likelihood beats that of eight decoys, with the same rings at other places, by 2.3 of
+    their standard deviations. Simulated scans of 10 to 60 patterns (Au, Ti, Si, graphite, LiFePO4,
+    Li2MnO3, Fe3O4; some with a limit of 2.5): of 22 pairs with a wrong crystal 1 passed (silicon
+    as gold, of another pixel size than the guess), of 16 right ones 3 were refused (all Li2MnO3,
+    many of whose rings are crowded). Silver, copper and gold differ by the pixel size alone.
+    Stated errors: pulls of 1.0 (rms) on 9 simulated maps of other crystals, up to 3.4 on Li2MnO3.
     """
     y, x = (np.asarray(values, dtype=np.float64).ravel() for values in (ky, kx))
     if y.size != x.size:
@@ -310,10 +319,15 @@ def calibrate_spots(
         np.array([np.exp(-fit.parameters[2]) for fit in fits]), worth, pixel_size_guess
     )
     scatter = refined[chosen][1]
-    better = excess(
-        points[few], k, share, float(final[chosen]),
-        lambda decoy: max(explained(decoy, fitted(decoy, s, few)) for s in candidates(decoy, 1)),
-    )  # fmt: skip
+    size = float(fits[chosen].parameters[2])
+    followed = pixel_size_guess is not None and abs(size - np.log(pixel_size_guess)) < _NEAR_GUESS
+    # As the crystal was sought: near a guess, or anywhere.
+    sought = 0 if followed else 1
+
+    def best(decoy: Array) -> float:
+        return max(explained(decoy, fitted(decoy, s, few)) for s in candidates(decoy, sought))
+
+    better = excess(k, float(final[chosen]), best)
     most = max(_SCATTER, 3 * float(np.median(spread)))
     if scatter > most or better < _BETTER:
         raise InputError(

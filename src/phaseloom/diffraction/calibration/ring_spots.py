@@ -28,6 +28,9 @@ neighbour's."""
 _FEWEST = 8
 """Spots of clear rings that a fit needs."""
 
+_MOVED = 0.03
+"""Rings of decoys are moved by up to this part of k at least, however near the next is."""
+
 _DECOYS = 8
 """Crystals that cannot be right, to compare with."""
 
@@ -111,7 +114,7 @@ def refine(points: Array, k: Array, shares: Array, start: Geometry) -> tuple[Geo
     def cost(u: Array) -> float:
         p = first_and(u)
         held = 0.5 * ((p[5] - _DEPTH) / _DEPTH_ERROR) ** 2 + 0.5 * float(p[:2] @ p[:2]) / 4.0
-        return held - float(logs(u).sum())
+        return float(held - logs(u).sum())
 
     scan = np.zeros((81, 7))
     scan[:, 2] = np.linspace(-20, 20, 81)
@@ -125,7 +128,9 @@ def refine(points: Array, k: Array, shares: Array, start: Geometry) -> tuple[Geo
     covariance = np.linalg.pinv(information)[:6, :6] * np.outer(step[:6], step[:6])
     values = first_and(u)
     _, away, own = _mixture(values, points, k, shares, reach)
-    return Geometry(values[:6], covariance, away, own), float(np.exp(values[6]))
+    return Geometry(values[:6], np.asarray(covariance, dtype=float), away, own), float(
+        np.exp(values[6])
+    )
 
 
 def _mixture(
@@ -136,7 +141,8 @@ def _mixture(
     radius = np.hypot(*((points - values[:2]) @ stretch(values[3], values[4])).T)
     rings = flat_length(k, float(values[5])) * np.exp(-values[2])
     total = max(float(shares[rings < reach + 3 * scatter].sum()), 1e-12)
-    at = np.searchsorted(rings, radius)[:, None] + np.arange(-_BESIDE, _BESIDE)
+    after = np.asarray(np.searchsorted(rings, radius))
+    at = after[:, None] + np.arange(-_BESIDE, _BESIDE)
     exists = (at >= 0) & (at < len(rings))
     at = np.clip(at, 0, len(rings) - 1)
     away = radius[:, None] - rings[at]
@@ -157,9 +163,7 @@ def likelihood_of_fit(
     return float(_mixture(values, points, k, shares, reach)[0].mean())
 
 
-def excess(
-    points: Array, k: Array, shares: Array, achieved: float, search: Callable[[Array], float]
-) -> float:
+def excess(k: Array, achieved: float, search: Callable[[Array], float]) -> float:
     """Goodness of fit: by how many of their standard deviations a crystal beats decoys.
 
     Decoys have the same rings at other places: each is moved by up to its distance to the next,
@@ -168,6 +172,7 @@ def excess(
     """
     rng = np.random.default_rng(0)
     gap = np.minimum(np.diff(k, prepend=0.0), np.diff(k, append=1.1 * k[-1]))
+    gap = np.maximum(gap, _MOVED * k)
     chance = [search(np.sort(k + gap * rng.uniform(-0.9, 0.9, len(k)))) for _ in range(_DECOYS)]
     return float((achieved - np.mean(chance)) / max(float(np.std(chance, ddof=1)), 1e-3))
 

@@ -1,4 +1,4 @@
-"""Figure of a calibration: the pattern, or the density of all spots, with the rings of the crystal."""
+"""Figure of a calibration: the pattern or the density of spots, with the crystal's rings."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def calibration_figure(
     title
         Crystal and number of rings or spots.
     """
-    import matplotlib.pyplot as plt
     from matplotlib.colors import AsinhNorm
+    from matplotlib.figure import Figure
 
     size = calibration.pixel_size
     rows, columns = image.shape
@@ -58,9 +58,8 @@ def calibration_figure(
     high = float(np.quantile(finite, 0.999)) if finite.size else 1.0
     norm = AsinhNorm(max(high / 50, 1e-9), vmin=0.0, vmax=max(high, 1e-6))
     with publication():
-        figure, axes = plt.subplots(
-            figsize=(_SIDE + 0.9, _SIDE * rows / columns + 0.5), layout="constrained"
-        )
+        figure = Figure(figsize=(_SIDE + 0.9, _SIDE * rows / columns + 0.5), layout="constrained")
+        axes = figure.subplots()
         extent = (left, right, bottom, top)
         drawn = axes.imshow(image, extent=extent, cmap="gray_r", norm=norm, interpolation="none")
         turn = np.linspace(0.5 * np.pi, 1.5 * np.pi, 200)

@@ -107,9 +107,7 @@ def calibration_for(path: Path, shape: tuple[int, int]) -> Calibration:
     return calibration
 
 
-def _from_rings(
-    file: Path, crystal: Crystal, guess: float | None, detector: str | None
-) -> _Result:
+def _from_rings(file: Path, crystal: Crystal, guess: float | None, detector: str | None) -> _Result:
     from phaseloom.crystals import powder_rings
     from phaseloom.io.scans import read_scan
 
@@ -157,8 +155,6 @@ def _from_spots(folder: Path, crystal: Crystal, guess: float | None) -> _Result:
 
 def _write_figure(path: Path, result: _Result, crystal: Crystal) -> Path:
     """The figure beside a calibration file."""
-    import matplotlib.pyplot as plt
-
     from phaseloom.crystals import powder_rings
     from phaseloom.view.peaks.calibration import calibration_figure
     from phaseloom.view.style import publication
@@ -178,5 +174,4 @@ def _write_figure(path: Path, result: _Result, crystal: Crystal) -> Path:
     )
     with publication():
         figure.savefig(path)
-    plt.close(figure)
     return path

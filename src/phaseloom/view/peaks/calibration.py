@@ -12,7 +12,6 @@ from phaseloom.view.style import publication
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from phaseloom.diffraction.calibration.calibration import Calibration
 
 _SIDE = 3.6
 _RING_COLOUR = "#D55E00"
@@ -21,7 +20,8 @@ _MOST_RINGS = 12
 
 def calibration_figure(
     image: NDArray[np.float64],
-    calibration: Calibration,
+    pixel_size: float,
+    distortion: tuple[tuple[float, float], tuple[float, float]],
     rings_k: NDArray[np.float64],
     *,
     centre: tuple[float, float],
@@ -36,8 +36,8 @@ def calibration_figure(
     ----------
     image
         (ky, kx): counts of the mean pattern, or spots per pixel; NaN where unusable.
-    calibration
-        Pixel size and ellipticity.
+    pixel_size, distortion
+        Å⁻¹ per px, and the 2×2 matrix that turns ellipses into circles.
     rings_k
         1/d of the rings to draw, Å⁻¹.
     centre
@@ -50,7 +50,7 @@ def calibration_figure(
     from matplotlib.colors import AsinhNorm
     from matplotlib.figure import Figure
 
-    size = calibration.pixel_size
+    size = pixel_size
     rows, columns = image.shape
     left, right = (size * (edge - centre[1]) for edge in (-0.5, columns - 0.5))
     top, bottom = (size * (edge - centre[0]) for edge in (-0.5, rows - 0.5))
@@ -64,7 +64,7 @@ def calibration_figure(
         drawn = axes.imshow(image, extent=extent, cmap="gray_r", norm=norm, interpolation="none")
         turn = np.linspace(0.5 * np.pi, 1.5 * np.pi, 200)
         circle = np.stack([np.sin(turn), np.cos(turn)], axis=1)
-        back = np.linalg.inv(np.array(calibration.distortion))
+        back = np.linalg.inv(np.array(distortion))
         for k in rings_k[:_MOST_RINGS]:
             y, x = (k * circle @ back).T
             axes.plot(x, y, color=_RING_COLOUR, linewidth=0.7)

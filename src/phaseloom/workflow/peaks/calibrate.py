@@ -165,7 +165,8 @@ def _write_figure(path: Path, result: _Result, crystal: Crystal) -> Path:
     strongest = np.argsort(-rings.intensity, kind="stable")
     figure = calibration_figure(
         result.image,
-        calibration,
+        calibration.pixel_size,
+        calibration.distortion,
         rings.k[strongest],
         centre=result.centre,
         quantity="mean counts per px" if result.of == "rings" else "spots per px",

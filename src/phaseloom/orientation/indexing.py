@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
@@ -18,7 +19,7 @@ from phaseloom.compute.execution import Execution
 from phaseloom.compute.keywords import takes_options
 from phaseloom.crystals import Crystal, named_crystal, to_json
 from phaseloom.diffraction.peaks.table import Peaks
-from phaseloom.errors import InputError
+from phaseloom.errors import InputError, InputWarning
 from phaseloom.orientation.assembly import orientation_maps
 from phaseloom.orientation.matching.library import Library, make_library
 from phaseloom.orientation.matching.matching import match
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 _BLOCK = 512
 """Patterns worked on at once."""
+
+_LARGEST_K = 6.0
+"""Å⁻¹: no pattern shows peaks beyond; those that seem to have another pixel size."""
 
 _FURTHER = 4
 """Solutions found beyond those that are kept: probabilities are shared among all."""
@@ -80,6 +84,11 @@ def index(
     InputError
         Voltage or pixel size are not known, no pattern has three peaks, or what is given cannot
         be.
+
+    Warns
+    -----
+    InputWarning
+        No pattern is explained by any of the crystals: nothing is indexed.
     """
     if execution.scheduler is None:
         uses_gpu(execution.device)
@@ -122,9 +131,18 @@ def index(
             solutions=matching.solutions, context=matching.context,
         )  # fmt: skip
 
-    return execution.checkpoints.stage(
+    maps = execution.checkpoints.stage(
         "orientation", "index", fingerprint(key, matching.context), compute, first=True
     )
+    if not (maps["phase"] >= 0).any():
+        names = ", ".join(cell.name for cell in cells)
+        warnings.warn(
+            f"nothing is indexed, for no pattern is explained by {names}: check the crystals and "
+            f"the pixel size ({peaks.pixel_size:.5g} Å⁻¹ per px)",
+            InputWarning,
+            stacklevel=2,
+        )
+    return maps
 
 
 def _peaks(source: Any, pixel_size: float | None, seed: int, execution: Execution) -> Peaks:
@@ -173,11 +191,17 @@ def _required(name: str, given: float | None, peaks: Peaks, remedy: str) -> floa
 def _extent(peaks: Peaks, k_min: float) -> float:
     """Where the peaks end, with a little room, but not beyond the detector's corner."""
     radius = np.hypot(*(peaks.data[c].to_numpy().astype(np.float64) for c in ("ky", "kx")))
-    radius = radius[radius > k_min]
+    radius = radius[(radius > k_min) & np.isfinite(radius)]
     corner = 0.5 * float(np.hypot(*peaks.detector_shape)) * peaks.pixel_size
     if radius.size == 0:
         return corner
-    return float(min(np.round(1.03 * np.quantile(radius, 0.995), 3), corner))
+    extent = float(min(np.round(1.03 * np.quantile(radius, 0.995), 3), corner))
+    if not k_min < extent < _LARGEST_K:
+        raise InputError(
+            f"the peaks end at {extent:.3g} Å⁻¹, which is no extent of a diffraction pattern",
+            f"check the pixel size ({peaks.pixel_size:.5g} Å⁻¹ per px), or give --match-k-max",
+        )
+    return extent
 
 
 def _check_counts(patterns: Patterns) -> None:

@@ -18,6 +18,9 @@ _DETECTED = 5.0
 _LEAST_ERROR = 0.02
 """No intensity is better known than to this part."""
 
+_FAINTEST = 1e-24
+"""Intensities below, and those above its inverse, are left out as no counts."""
+
 
 class Patterns(NamedTuple):
     """Peaks of several patterns, flat; pattern ``i`` owns ``offset[i]:offset[i + 1]``.
@@ -100,7 +103,9 @@ def patterns_of(peaks: Peaks, *, k_min: float, k_max: float) -> Patterns:
         peaks.data[name].to_numpy().astype(np.float64) for name in ("ky", "kx", "intensity")
     )
     radius = np.hypot(ky, kx)
-    kept = (radius > k_min) & (radius < k_max) & (intensity > 0) & np.isfinite(intensity)
+    kept = (radius > k_min) & (radius < k_max)
+    # Powers of others leave the range of single precision.
+    kept &= (intensity > _FAINTEST) & (intensity < 1.0 / _FAINTEST)
     position = peaks.position[kept]
     offset = np.concatenate([[0], np.cumsum(np.bincount(position, minlength=peaks.count.size))])
     ky, kx, intensity = ky[kept], kx[kept], intensity[kept]

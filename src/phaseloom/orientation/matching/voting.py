@@ -61,8 +61,10 @@ def polar_pattern(ky, kx, intensity, k_min, k_max, bins_per_turn, radius, angle,
     weight[:n] = weight[:n][order]
     for i in range(n):
         total += weight[i] * weight[i]
-    if n:
-        weight[:n] /= np.float32(math.sqrt(total))
+    if not 0.0 < total < np.inf:
+        # Weights beyond what single precision holds say nothing.
+        return 0
+    weight[:n] /= np.float32(math.sqrt(total))
     return n
 
 

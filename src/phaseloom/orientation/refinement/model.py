@@ -49,6 +49,9 @@ def first_physics(
     rows, columns = peaks.detector_shape
     # The distortion keeps the area: what it moves at the edge is within the margin of 1 %.
     y, x = (float(data[name].mean()) for name in ("centre_y", "centre_x"))
+    if not (np.isfinite(y) and np.isfinite(x)):
+        # The direct beam was found nowhere: the middle of the detector is as good as any place.
+        y, x = 0.5 * (rows - 1), 0.5 * (columns - 1)
     bottom, top = -0.99 * y * size, 0.99 * (rows - 1 - y) * size
     left, right = -0.99 * x * size, 0.99 * (columns - 1 - x) * size
     scatter = float(data.attrs.get("beam_scatter", 0.5))
@@ -135,12 +138,16 @@ def _adjusted(refined: Solutions, sample: Patterns, physics: Physics) -> Physics
         return float(refined.fact(name)[good, 0].sum())
 
     paired = total("matched")
+    if paired == 0.0:
+        # No peak is explained: nothing is learnt of errors and rates.
+        return physics
     own = float(np.median(sample.loose))
     matched = refined.fact("matched")[:, 0]
-    deviation = float((refined.fact("deviation")[:, 0] * matched)[good].sum())
+    good_pairs = good & (matched > 0)
+    deviation = float((refined.fact("deviation")[:, 0] * matched)[good_pairs].sum())
     # Two tilts and the scale were fitted to these intensities.
     deviation /= max(paired - 3.0 * good.sum(), 0.3 * paired) * _MEAN_OF_T
-    square = float((refined.fact("residual")[:, 0] ** 2 * matched)[good].sum())
+    square = float((refined.fact("residual")[:, 0] ** 2 * matched)[good_pairs].sum())
     place = 0.5 * square / paired - float(np.median(sample.place))
     lost = (total("missed") + 1.0) / (total("expected") + 20.0)
     unexplained = (peaks[good].sum() - paired + 0.1 * good.sum()) / good.sum()

@@ -122,7 +122,9 @@ def _joint(n, m, pattern, state, second_state, physics, room, second, both):
             k += 1
     # Each crystal was given a shift of its own: the mean is the pattern's.
     shift = 0.5 * (state + second_state)
-    return log_likelihood(k, pattern, shift, physics, both), share / whole
+    # Where no peak is explained, the second has no part in any.
+    part = share / whole if whole > 0.0 else 0.0
+    return log_likelihood(k, pattern, shift, physics, both), part
 
 
 @njit(**COMPILED)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import tifffile
 
-from phaseloom.crystals import gold, lithium_iron_phosphate, powder_rings
 from phaseloom.diffraction.calibration.calibration import (
     Calibration,
     calibrate_rings,
@@ -15,9 +14,7 @@ from phaseloom.diffraction.calibration.calibration import (
     read_calibration,
 )
 from phaseloom.diffraction.calibration.geometry import stretch
-from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError, InputWarning
-from phaseloom.simulate import Beam, Camera, random_orientations, simulate_peaks
 
 INDEX = np.array(
     [
@@ -215,17 +212,6 @@ def lattice(a, zone, pixel_size, *, reach=60.0, centre=(0.0, 0.0), ratio=1.0, an
     return px[np.abs(px).max(axis=1) < reach]
 
 
-def simulated_spots(crystal, pixel_size, seed):
-    """Spots of 30 crystals in any orientation, px from the beam, with their errors."""
-    table = simulate_peaks(
-        random_orientations((5, 6), seed=seed), [crystal], seed=seed,
-        beam=Beam(dose=1e5), camera=Camera(pixel_size=pixel_size, jitter=0.2), false_peaks=0.5,
-    )  # fmt: skip
-    px = Peaks(table).calibrated(1.0, units="px", distortion=np.eye(2)).data
-    errors = np.hypot(px["ky_error"], px["kx_error"]).to_numpy() / np.sqrt(2)
-    return px["ky"].to_numpy(), px["kx"].to_numpy(), errors
-
-
 class TestSpots:
     K = face_centred(4.08, 3.2)[0]
 
@@ -257,27 +243,6 @@ class TestSpots:
             calibrate_spots([10, 20, 0], [3, 4, 0], self.K)
         with pytest.raises(InputError, match="belong"):
             calibrate_spots([10, 20, 0], [3, 4], self.K)
-
-    @pytest.mark.parametrize("make", [gold, lithium_iron_phosphate])
-    def test_errors_hold_for_sparse_and_dense_rings(self, make):
-        rings = powder_rings(make(), 2.5)
-        shares = np.sqrt(rings.intensity * rings.multiplicity / rings.k)
-        pulls = []
-        for seed in range(2):
-            ky, kx, errors = simulated_spots(make(), 0.012, seed)
-            found = calibrate_spots(
-                ky, kx, rings.k, shares=shares, errors=errors, pixel_size_guess=0.0123
-            )
-            pulls.append((found.pixel_size - 0.012) / found.pixel_size_error)
-            assert found.pixel_size == pytest.approx(0.012, rel=1.5e-3)
-        assert np.sqrt(np.mean(np.square(pulls))) < 2.0
-
-    def test_a_crystal_that_does_not_fit_is_refused(self):
-        ky, kx, errors = simulated_spots(gold(), 0.012, 1)
-        rings = powder_rings(lithium_iron_phosphate(), 2.5)
-        shares = np.sqrt(rings.intensity * rings.multiplicity / rings.k)
-        with pytest.raises(InputError, match=r"do not fit the crystal: they scatter .* px"):
-            calibrate_spots(ky, kx, rings.k, shares=shares, errors=errors, pixel_size_guess=0.012)
 
     def test_silver(self, measured):
         from skimage.feature import peak_local_max

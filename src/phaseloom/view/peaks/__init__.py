@@ -5,6 +5,5 @@
 - data: the groups under ``/peaks`` of a result
 - patterns: sampled patterns with their peaks, and close-ups
 - maps: density of all peaks, maps over the scan, displacement of the direct beam
-- calibration: pattern or density of spots with the rings of a calibration
 - uncertainty: position errors, intensities, signal-to-noise ratios, prominences
 """

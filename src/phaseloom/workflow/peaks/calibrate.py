@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,21 +29,6 @@ _K_MAX = 2.5
 """Å⁻¹; rings beyond are too weak and too close to calibrate with."""
 
 
-class _Result(NamedTuple):
-    """A calibration, what it was made of, the beam's place in it, and what was measured.
-
-    ``in_file`` and ``shape``: the calibration and the detector as files have the image, before it
-    was turned.
-    """
-
-    calibration: Calibration
-    image: NDArray[np.float64]
-    centre: tuple[float, float]
-    of: str
-    in_file: Calibration
-    shape: tuple[int, int]
-
-
 def write_calibration(request: CalibrationRequest) -> dict[str, Any]:
     """Calibrate on rings in the mean of a file's patterns, or on the spots of a registered scan.
 
@@ -55,9 +40,9 @@ def write_calibration(request: CalibrationRequest) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``file``, ``figure``, ``pixel_size``, ``pixel_size_error`` (Å⁻¹), ``ellipticity`` (ratio),
+        ``file``, ``pixel_size``, ``pixel_size_error`` (Å⁻¹), ``ellipticity`` (ratio of the axes),
         ``ellipticity_error``, ``centre`` (row, column), ``residual`` (px), ``number`` (of rings
-        or spots), ``of`` (which of them), ``crystal``.
+        or spots), ``crystal``.
 
     Raises
     ------
@@ -71,17 +56,16 @@ def write_calibration(request: CalibrationRequest) -> dict[str, Any]:
     crystal = named_crystal(request.crystal)
     with fault_of(measured):
         if is_registered(measured):
-            result = _from_spots(measured, crystal, request.pixel_size)
+            calibration, shape = _from_spots(measured, crystal, request.pixel_size)
         else:
-            result = _from_rings(measured, crystal, request.pixel_size, request.detector)
-    calibration, shape = result.in_file, result.shape
+            calibration, shape = _from_rings(
+                measured, crystal, request.pixel_size, request.detector
+            )
     calibration.to_toml(target)
     with target.open("a", encoding="utf-8") as file:
         file.write(f"detector_shape = [{shape[0]}, {shape[1]}]\n")
-    figure = _write_figure(target.with_suffix(".png"), result, crystal)
     return {
         "file": str(target),
-        "figure": str(figure),
         "pixel_size": calibration.pixel_size,
         "pixel_size_error": calibration.pixel_size_error,
         "ellipticity": calibration.ratio,
@@ -89,7 +73,6 @@ def write_calibration(request: CalibrationRequest) -> dict[str, Any]:
         "centre": list(calibration.centre),
         "residual": calibration.residual,
         "number": calibration.number,
-        "of": result.of,
         "crystal": crystal.name,
     }
 
@@ -146,7 +129,9 @@ def _turned(
     )
 
 
-def _from_rings(file: Path, crystal: Crystal, guess: float | None, detector: str | None) -> _Result:
+def _from_rings(
+    file: Path, crystal: Crystal, guess: float | None, detector: str | None
+) -> tuple[Calibration, tuple[int, int]]:
     from phaseloom.crystals import powder_rings
     from phaseloom.io.scans import read_scan
 
@@ -159,11 +144,12 @@ def _from_rings(file: Path, crystal: Crystal, guess: float | None, detector: str
     calibration = calibrate_rings(
         pattern, rings.k, intensities=rings.intensity, pixel_size_guess=guess
     )
-    shape = (pattern.shape[0], pattern.shape[1])
-    return _Result(calibration, pattern, calibration.centre, "rings", calibration, shape)
+    return calibration, (pattern.shape[0], pattern.shape[1])
 
 
-def _from_spots(folder: Path, crystal: Crystal, guess: float | None) -> _Result:
+def _from_spots(
+    folder: Path, crystal: Crystal, guess: float | None
+) -> tuple[Calibration, tuple[int, int]]:
     from phaseloom.crystals import powder_rings
 
     peaks = read_peaks(folder)
@@ -172,51 +158,13 @@ def _from_spots(folder: Path, crystal: Crystal, guess: float | None) -> _Result:
     # Without the pixel size and ellipticity of the table: both are to be found.
     px = peaks.calibrated(1.0, units="px", distortion=np.eye(2)).data
     errors = np.hypot(px["ky_error"].to_numpy(), px["kx_error"].to_numpy()) / np.sqrt(2)
-    ky, kx = (px[name].to_numpy().astype(np.float64) for name in ("ky", "kx"))
-    rings = powder_rings(crystal, _K_MAX)
-    # Of a reflection more orientations show a visible spot the stronger it is, with the root of
-    # its intensity (excitation falls as 1/s²).
-    shares = np.sqrt(rings.intensity * rings.multiplicity / rings.k)
     calibration = calibrate_spots(
-        ky,
-        kx,
-        rings.k,
-        shares=shares,
+        px["ky"].to_numpy(),
+        px["kx"].to_numpy(),
+        powder_rings(crystal, _K_MAX).k,
         errors=errors,
         pixel_size_guess=guess,
     )
-    rows, columns = peaks.detector_shape
-    middle = (0.5 * (rows - 1), 0.5 * (columns - 1))
-    edges = [np.arange(n + 1) - 0.5 - c for n, c in zip((rows, columns), middle, strict=True)]
-    density, *_ = np.histogram2d(ky, kx, bins=edges)
-    row, column = calibration.centre
-    centre = (middle[0] + row, middle[1] + column)
     turn = turn_of(peaks.data.attrs)
-    in_file = _turned(calibration, peaks.detector_shape, turn_matrix(turn).T)
-    shape = shape_in_file(peaks.detector_shape, turn)
-    return _Result(calibration, density, centre, "spots", in_file, shape)
-
-
-def _write_figure(path: Path, result: _Result, crystal: Crystal) -> Path:
-    """The figure beside a calibration file."""
-    from phaseloom.crystals import powder_rings
-    from phaseloom.view.peaks.calibration import calibration_figure
-    from phaseloom.view.style import publication
-
-    calibration, (rows, columns) = result.calibration, result.image.shape
-    reach = 0.5 * min(rows, columns) * calibration.pixel_size
-    rings = powder_rings(crystal, max(reach, 1e-3))
-    strongest = np.argsort(-rings.intensity, kind="stable")
-    figure = calibration_figure(
-        result.image,
-        calibration.pixel_size,
-        calibration.distortion,
-        rings.k[strongest],
-        centre=result.centre,
-        quantity="mean counts per px" if result.of == "rings" else "spots per px",
-        title=f"{crystal.name}: {calibration.number} {result.of}, "
-        f"residual {calibration.residual:.2f} px",
-    )
-    with publication():
-        figure.savefig(path)
-    return path
+    calibration = _turned(calibration, peaks.detector_shape, turn_matrix(turn).T)
+    return calibration, shape_in_file(peaks.detector_shape, turn)

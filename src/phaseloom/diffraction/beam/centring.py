@@ -261,7 +261,8 @@ def beam_beside_gap(patterns: Images, places: Array, beam: Beam) -> Beam | None:
             places, centres, errors, plane, radius=profile.half_maximum, hidden=False
         )
         plane = Plane(np.array([(found.row, found.column), *found.slopes]))
-    if gap > _MOSTLY * profile.half_maximum:
+    inside = _unusable_at(patterns, np.stack(found.at(*places.T), axis=1))
+    if inside and gap > _MOSTLY * profile.half_maximum:
         warnings.warn(
             "most of the direct beam lies in a gap of the detector; its position may be wrong by"
             " some tenths of a px: look at a few patterns",

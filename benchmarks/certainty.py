@@ -1,0 +1,140 @@
+"""Shares right and calibration of phaseloom's orientations on truth that is not its own.
+
+    python benchmarks/certainty.py [SET or GROUP ...] [--patterns 400] [--seed 0] [--out FILE.json]
+
+Sets are those of ``independent_truth.py``; groups: ``model`` (all crystals and mixtures as
+described there), ``departures``, ``scale``, ``near``, ``wrong``, ``pairs``, ``maps``, ``quick``
+(some of each: the default). Columns: ``index`` share indexed, ``right`` share right of all,
+``prob`` mean probability, ``ECE`` expected calibration error (bins of equal count / equal width, of the
+indexed), ``sure`` share above .95, ``s.right`` right of these, ``ph`` share with the right phase,
+``phECE`` calibration error of phase_probability, ``2nd`` second crystals: of lone patterns the
+false ones; of pairs the share whose first is either of the two (``right``: the stronger one), share
+with both right / right of the claimed / their calibration error, and how often the one said to be
+stronger is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from certainty_scoring import score
+from independent_truth import CRYSTALS, DEPARTURES, MAPS, MIXTURES, SIZES, VOLTAGE, WRONG, truth
+from phaseloom.errors import InputError
+from phaseloom.orientation import index
+
+_SCALES = (-10, -5, -2, -0.5, 0.5, 2, 5, 10)
+_STRONG = ("lfp", "linio2", "au")
+GROUPS = {
+    "model": (*CRYSTALS, *(f"mix/{name}" for name in MIXTURES)),
+    "departures": (
+        *(f"{crystal}/{name}" for name in DEPARTURES for crystal in _STRONG),
+        *(f"mix/olivines/{name}" for name in DEPARTURES),
+    ),
+    "scale": tuple(f"{c}/scale{s:+g}" for c in ("lfp", "linio2", "ti", "li2mno3") for s in _SCALES),
+    "near": ("near/1", "near/0.3", *(f"near/{p}/scale{s:+g}" for p in (1, 0.3) for s in (0.3, -2))),
+    "wrong": tuple(f"wrong/{pair}" for pair in WRONG),
+    "pairs": tuple(f"pair/{crystal}" for crystal in ("lfp", "linio2", "au", "rutile")),
+    "maps": tuple(f"map/{name}" for name in MAPS),
+    "quick": (
+        "kyanite", "li2mno3", "lfp", "rutile", "linio2", "linio2/narrow", "ti", "ti/narrow", "au",
+        "mix/olivines", "mix/layered", "lfp/sinc2", "lfp/spread", "linio2/precession",
+        "lfp/dynamical", "au/affine", "ti/scale+2", "near/0.3", "near/1", "wrong/ti>au",
+        "wrong/lfp>rutile", "pair/lfp", "map/linio2",
+    ),
+}  # fmt: skip
+
+
+def run(name: str, *, patterns: int, seed: int, overlaps: bool, context: bool) -> dict[str, Any]:
+    """Index a set and score it; what was said and how long it took stand beside the figures."""
+    made = truth(name, n=patterns, seed=seed)
+    start = time.perf_counter()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            maps = index(
+                made.peaks, list(made.offered), voltage=VOLTAGE, overlaps=overlaps,
+                context=context, precession_angle=made.precession_angle,
+            )  # fmt: skip
+        except (InputError, ArithmeticError) as error:
+            return {"error": f"{type(error).__name__}: {error}"}
+    numbers = {
+        key: value
+        for key, value in maps.attrs.items()
+        if isinstance(value, (int, float, list)) and key != "crystals"
+    }
+    return score(made, maps) | {
+        "seconds": time.perf_counter() - start,
+        "said": sorted({str(warning.message) for warning in said}),
+        "attributes": numbers,
+        "spots": float((made.peaks.count - 1).mean()),
+    }
+
+
+HEADING = (
+    f"{'set':26}{'n':>5}{'spots':>6}{'index':>7}{'right':>7}{'prob':>6}{'ECE':>6}{'/w':>5}"
+    f"{'sure':>6}{'s.right':>8}{'ph':>6}{'phECE':>6}  2nd"
+)
+
+
+def _short(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.3f}".replace("0.", ".", 1)
+
+
+def row(name: str, figures: dict[str, Any]) -> str:
+    """One set, and of a map its parts, as lines of the table."""
+    if "error" in figures:
+        return f"{name:26} {figures['error']}"
+    get = lambda key: _short(figures.get(key, np.nan))  # noqa: E731
+    second = f"either {get('either')} ECE {get('either_ece')}" if "either" in figures else ""
+    if "second" in figures:
+        second += f"; {get('second')} / {get('second_right')} / {get('second_ece')}"
+        second += f"; stronger {get('stronger')}"
+    elif "false_second" in figures:
+        second = f"false {get('false_second')}"
+    lines = [
+        f"{name:26}{figures['n']:5d}{figures.get('spots', np.nan):6.1f}{get('indexed'):>7}"
+        f"{get('right'):>7}{get('probability'):>6}{get('ece'):>6}{get('ece_width'):>5}"
+        f"{get('sure'):>6}{get('sure_right'):>8}{get('phase_right'):>6}{get('phase_ece'):>6}"
+        f"  {second}"
+    ]
+    lines += [row(f"  {part}", figures[part]) for part in SIZES if part in figures]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Sets by name or group, a table, and a file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sets", nargs="*", default=["quick"])
+    parser.add_argument("--patterns", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="JSON of all figures; sets are added to it")
+    parser.add_argument("--no-context", action="store_true", help="maps without their context")
+    parser.add_argument(
+        "--overlaps", action="store_true", help="second crystals everywhere, not only of pairs"
+    )
+    wanted = parser.parse_args()
+    names = [name for given in wanted.sets for name in GROUPS.get(given, (given,))]
+    results: dict[str, Any] = {}
+    if wanted.out and wanted.out.exists():
+        results = json.loads(wanted.out.read_text())
+    print(HEADING, flush=True)
+    for name in dict.fromkeys(names):
+        results[name] = run(
+            name, patterns=wanted.patterns, seed=wanted.seed,
+            overlaps=wanted.overlaps or name.startswith("pair/"),
+            context=name.startswith("map/") and not wanted.no_context,
+        )  # fmt: skip
+        print(row(name, results[name]), flush=True)
+        if wanted.out:
+            wanted.out.write_text(json.dumps(results, indent=1, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

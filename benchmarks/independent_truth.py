@@ -1,0 +1,482 @@
+"""Peak tables whose truth is known and was not made by phaseloom's own simulator.
+
+    python benchmarks/independent_truth.py [SET ...]     prints what sets are like
+
+Spots are those of ``independent_spots.py``: kinematic, Gaussian rel-rods exp(−(s/σ)²) with σ of
+0.7 to 1 per thickness, intensities varied by a log-normal factor (0.3) per reflection and pattern.
+Expected counts are Poisson's; a spot is found above a limit; those closer than 1.5 px are one;
+places err by 0.1 to 0.3 px as the error columns state; 0.05 false spots per pattern. ``Departure``
+says what else differs from that. Names of sets:
+
+- ``CRYSTAL``: random orientations of one of ``CRYSTALS`` (``benchmarks/crystals``)
+- ``mix/NAME``: three phases, in equal parts; ``near/P``: LiFePO4 and the same cell P % larger
+- ``pair/CRYSTAL``: two orientations each, the second with 0.2 to 0.5 of the counts
+- ``wrong/TRUE>OFFERED``: patterns of one crystal, offered another
+- ``map/NAME``: grains, small grains, a lamella of two pixels, overlaps at boundaries
+- any of them with ``/DEPARTURE`` behind it (``DEPARTURES``, or ``scale+2`` for a pixel size that
+  is stated 2 % too large)
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from independent_spots import FOLDER, Source, source, spots
+from phaseloom.diffraction.peaks.table import COLUMNS, Peaks
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+VOLTAGE = 200.0  # kV
+SHAPE = 256  # px
+RESOLVED = 1.5  # px
+SPOT_SIGMA = 1.2  # px
+BACKGROUND = 0.5  # counts per px
+COUNTS = 5e4  # diffracted, of the middle pattern
+LIMIT = 25.0  # counts that a spot needs to be found
+FALSE_SPOTS = 0.05  # per pattern
+DIRECT_BEAM = 2e5  # counts
+PILOT = 48  # patterns that the dose is set by
+MAP = 32  # positions along either side
+SIZES = {"grain": 0, "boundary": 1, "small": 2, "lamella": 3}
+"""Kinds of positions of maps: inside grains of at least 20 positions, at their boundaries, ..."""
+
+
+class Specimen(NamedTuple):
+    """Thickness and extent of the pattern: with these 20 to 60 spots are found in the mean."""
+
+    thickness: float  # Å
+    k_max: float  # Å⁻¹
+
+
+CRYSTALS = {
+    "kyanite": Specimen(120, 1.5),  # triclinic
+    "li2mno3": Specimen(50, 1.5),  # monoclinic
+    "baddeleyite": Specimen(60, 1.5),
+    "lfp": Specimen(100, 1.5),  # orthorhombic
+    "fp": Specimen(100, 1.5),
+    "brookite": Specimen(80, 1.5),
+    "li3po4": Specimen(100, 1.5),
+    "rutile": Specimen(50, 1.6),  # tetragonal
+    "anatase": Specimen(50, 1.6),
+    "nvpf": Specimen(160, 1.5),
+    "linio2": Specimen(45, 1.6),  # trigonal
+    "quartz": Specimen(60, 1.5),
+    "corundum": Specimen(50, 1.6),
+    "ti": Specimen(50, 1.8),  # hexagonal
+    "zno": Specimen(60, 1.8),
+    "graphite": Specimen(50, 1.8),
+    "au": Specimen(40, 2.0),  # cubic
+    "si": Specimen(50, 1.8),
+    "limn2o4": Specimen(60, 1.5),
+    "srtio3": Specimen(50, 1.8),
+    "nio": Specimen(40, 1.8),
+}
+MIXTURES = {
+    "olivines": ("lfp", "fp", "li3po4"),
+    "layered": ("linio2", "nio", "li2mno3"),
+    "titania": ("rutile", "anatase", "brookite"),
+}
+MAPS = {
+    "lfp": ("lfp",),
+    "linio2": ("linio2",),
+    "au": ("au",),
+    "ti": ("ti",),
+    "olivines": ("lfp", "fp", "li3po4"),
+    "layered": ("linio2", "nio", "li2mno3"),
+}
+WRONG = (
+    "ti>au", "au>ti", "lfp>rutile", "rutile>anatase", "li2mno3>linio2", "linio2>nio",
+    "si>srtio3", "corundum>quartz", "kyanite>lfp", "limn2o4>nvpf", "lfp>nvpf", "zno>graphite",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Departure:
+    """How patterns differ from what the module describes.
+
+    Parameters
+    ----------
+    profile
+        Of the rel-rods: "gaussian", "sinc2", "lorentz".
+    width
+        Factor on σ.
+    spread
+        Of the log-normal factors.
+    thickness_range
+        Largest over smallest thickness among the patterns.
+    precession, told
+        Half angle of the beam in degrees, and what is stated.
+    affine
+        Part by which one direction is stretched (and the other shrunk), not corrected.
+    scale
+        Part by which the pixel size is stated too large.
+    compression
+        0: kinematic; else strong reflections go with |F| instead of |F|², from this part of the
+        strongest on (a stand-in for two-beam dynamical scattering).
+    dose
+        Factor on the counts.
+    centre
+        px by which the direct beam of each pattern is off.
+    """
+
+    profile: str = "gaussian"
+    width: float = 1.0
+    spread: float = 0.3
+    thickness_range: float = 1.0
+    precession: float = 0.0
+    told: float = 0.0
+    affine: float = 0.0
+    scale: float = 0.0
+    compression: float = 0.0
+    dose: float = 1.0
+    centre: float = 0.0
+
+
+DEPARTURES = {
+    "sinc2": Departure(profile="sinc2"),
+    "lorentz": Departure(profile="lorentz"),
+    "narrow": Departure(width=0.4),
+    "wide": Departure(width=1.6),
+    "spread": Departure(spread=0.6),
+    "thickness": Departure(thickness_range=2.0),
+    "precession": Departure(precession=0.5),
+    "precession told": Departure(precession=0.5, told=0.5),
+    "precession wrong": Departure(precession=0.5, told=1.0),
+    "affine": Departure(affine=0.005),
+    "dynamical": Departure(compression=0.05),
+    "low dose": Departure(dose=0.2),
+    "centre": Departure(centre=0.3),
+}
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Patterns with what is true of them; ``n`` of them in scan order.
+
+    ``offered`` are the CIF files to index with; ``phase`` (n,) numbers them (−1: none is right),
+    ``rotation`` (n, 4) from sample to crystal, ``turns`` the proper Laue rotations of each.
+    ``second_phase`` (−1: alone), ``second_rotation`` and ``share`` are of what lies beside it;
+    ``kind`` and ``grain`` (n,) are those of maps, else zeros and the pattern's number.
+    """
+
+    peaks: Peaks
+    offered: tuple[Path, ...]
+    turns: tuple[Floats, ...]
+    phase: Ints
+    rotation: Floats
+    second_phase: Ints
+    second_rotation: Floats
+    share: Floats
+    kind: Ints
+    grain: Ints
+    precession_angle: float
+    departure: Departure
+
+
+class _Sample(NamedTuple):
+    """What lies where, and of what size the scan is."""
+
+    shape: tuple[int, int]
+    phase: Ints
+    rotation: Floats
+    second_phase: Ints
+    second_rotation: Floats
+    share: Floats
+    kind: Ints
+    grain: Ints
+
+
+def truth(name: str, *, n: int = 400, seed: int = 0) -> Truth:
+    """A set by its name, see the module's description; same seed, same set.
+
+    Parameters
+    ----------
+    name
+        Of the set.
+    n
+        Patterns (maps have a size of their own).
+    seed
+        Of everything random.
+    """
+    kind, names, departure = _parsed(name)
+    # Sets that differ in their departure alone have the same orientations.
+    base = "/".join(name.split("/")[: 1 if kind == "alone" else 2])
+    key = [seed, zlib.crc32(base.encode())]
+    rng = np.random.default_rng(key)
+    offered = [FOLDER / f"{c}.cif" for c in names]
+    if kind == "near":
+        offered = [FOLDER / "lfp.cif", _enlarged(FOLDER / "lfp.cif", float(name.split("/")[1]))]
+    true = offered[:1] if kind == "wrong" else offered
+    sizes = [CRYSTALS[path.stem if path.stem in CRYSTALS else "lfp"] for path in true]
+    k_max = max(size.k_max for size in sizes)
+    sources = [source(path, k_max) for path in true]
+    sample = _sample(kind, n, len(true), rng)
+    peaks = _peaks(sample, sources, sizes, k_max, departure, key)
+    phase = sample.phase
+    if kind == "wrong":
+        offered, phase = offered[1:], np.full_like(phase, -1)
+    return Truth(
+        peaks, tuple(offered), tuple(source(path, 1.0).turns for path in offered),
+        phase, *sample[2:], departure.told, departure,
+    )  # fmt: skip
+
+
+def _parsed(name: str) -> tuple[str, tuple[str, ...], Departure]:
+    """Kind of set, its crystals, and how it departs."""
+    parts = name.split("/")
+    kind = parts.pop(0) if parts[0] in ("mix", "near", "pair", "wrong", "map") else "alone"
+    what, *further = parts
+    departure = Departure()
+    for word in further:
+        if word.startswith("scale"):
+            departure = replace(departure, scale=float(word[5:]) / 100)
+        else:
+            departure = DEPARTURES[word]
+    named = {"mix": MIXTURES, "map": MAPS}.get(kind, {})
+    if kind == "near":
+        return kind, (), departure
+    return kind, tuple(named.get(what, what.split(">"))), departure
+
+
+@lru_cache
+def _enlarged(path: Path, percent: float) -> Path:
+    """The same crystal with a larger cell, as a file."""
+    lines = []
+    for line in path.read_text().splitlines():
+        words = line.split()
+        if line.startswith("_cell_length"):
+            words[1] = f"{float(words[1]) * (1 + percent / 100):.6f}"
+        lines.append(" ".join(words))
+    target = Path(mkdtemp()) / f"{path.stem}_larger.cif"
+    target.write_text("\n".join(lines) + "\n")
+    return target
+
+
+def random_rotations(n: int, rng: np.random.Generator) -> Floats:
+    """(n, 4) uniformly distributed quaternions, scalar first."""
+    return Rotation.random(n, rng=rng).as_quat(scalar_first=True)
+
+
+def _sample(kind: str, n: int, phases: int, rng: np.random.Generator) -> _Sample:
+    if kind == "map":
+        return _grains(phases, rng)
+    alone, none = np.full(n, -1), np.zeros(n)
+    phase = rng.permutation(np.arange(n) % phases)
+    second = (alone, random_rotations(n, rng), none)
+    if kind == "pair":
+        second = (np.zeros(n, np.int64), second[1], rng.uniform(0.2, 0.5, n))
+    return _Sample(
+        (1, n), phase, random_rotations(n, rng), *second, np.zeros(n, np.int64), np.arange(n)
+    )
+
+
+def _grains(phases: int, rng: np.random.Generator) -> _Sample:
+    """Ten large grains; five of 4 to 9 positions and a lamella of two inside of them."""
+    y, x = np.indices((MAP, MAP))
+    label = np.zeros((MAP, MAP), np.int64)
+    while np.bincount(label.ravel(), minlength=10).min() < 40:
+        seeds = rng.uniform(0, MAP, (10, 2))
+        label = np.hypot(y[..., None] - seeds[:, 0], x[..., None] - seeds[:, 1]).argmin(-1)
+    kind = np.zeros_like(label)
+    host = np.bincount(label.ravel()).argmax()
+    columns = np.flatnonzero((label == host).sum(axis=0) >= 6)
+    column = columns[columns.size // 2]
+    lamella = (label == host) & ((x == column) | (x == column + 1))
+    label[lamella], kind[lamella] = 10, SIZES["lamella"]
+    for number, area in enumerate((4, 5, 6, 8, 9), start=11):
+        for _ in range(1000):
+            at = rng.integers(4, MAP - 4, 2)
+            near = np.hypot(y - at[0] - 0.2, x - at[1] - 0.1).ravel()
+            if len(np.unique(label.ravel()[near < 3.6])) == 1 and label[*at] < 10:
+                chosen = np.argsort(near)[:area]
+                label.ravel()[chosen], kind.ravel()[chosen] = number, SIZES["small"]
+                break
+    n, grains = label.size, label.max() + 1
+    padded = np.pad(label, 1, mode="edge")
+    moves = rng.permutation([(0, 1), (2, 1), (1, 0), (1, 2)])
+    neighbour = label.copy()
+    for dy, dx in moves:
+        other = padded[dy : dy + MAP, dx : dx + MAP]
+        neighbour = np.where((neighbour == label) & (other != label), other, neighbour)
+    edge = neighbour != label
+    share = np.where(edge, rng.uniform(0.1, 0.5, label.shape), 0.0)
+    kind[edge & (kind == 0)] = SIZES["boundary"]
+    share[kind >= SIZES["small"]] *= 0.6  # up to 0.3: else hardly a position is its own
+    phase_of = rng.permutation(np.arange(grains) % phases)
+    mean = Rotation.random(grains, rng=rng)
+    spread = np.radians(rng.uniform(0.2, 0.5, grains))[label.ravel()] / np.sqrt(3)
+
+    def turned(of: Ints) -> Floats:
+        bend = Rotation.from_rotvec(spread[:, None] * rng.standard_normal((n, 3)))
+        quaternions: Floats = (mean[of] * bend).as_quat(scalar_first=True)
+        return quaternions
+
+    own, other = label.ravel(), neighbour.ravel()
+    return _Sample(
+        (MAP, MAP), phase_of[own], turned(own),
+        np.where(own != other, phase_of[other], -1), turned(other), share.ravel(),
+        kind.ravel(), own,
+    )  # fmt: skip
+
+
+class _Expected(NamedTuple):
+    """Spots of one pattern on the detector, px from the direct beam, before counting."""
+
+    place: Floats
+    intensity: Floats
+
+
+def _expected(
+    crystal: Source, size: Specimen, rotation: Floats, departure: Departure, factor: float,
+    width: float, rng: np.random.Generator,
+) -> _Expected:  # fmt: skip
+    """``factor`` on the thickness, ``width`` σ times thickness."""
+    found = spots(
+        crystal, rotation, sigma=departure.width * width / (size.thickness * factor),
+        shape=departure.profile, voltage=VOLTAGE, precession_angle=departure.precession,
+    )  # fmt: skip
+    strength = found.strength * found.profile
+    if departure.compression:
+        level = departure.compression * crystal.strength.max()
+        strength = found.profile * found.strength / np.sqrt(1 + found.strength / level)
+    varied = strength * np.exp(departure.spread * rng.standard_normal(strength.size))
+    return _Expected(np.stack([found.ky, found.kx], axis=1), varied)
+
+
+def _peaks(
+    sample: _Sample, sources: list[Source], sizes: list[Specimen], k_max: float,
+    departure: Departure, key: list[int],
+) -> Peaks:  # fmt: skip
+    pixel_size = k_max / (SHAPE / 2 - 3)
+    rng = np.random.default_rng([*key, 1])
+    width = rng.uniform(0.7, 1.0)
+    doses = [
+        _dose(c, s, width, np.random.default_rng(7)) for c, s in zip(sources, sizes, strict=True)
+    ]
+    angle = rng.uniform(0, np.pi)
+    axis = np.array([np.cos(angle), np.sin(angle)])
+    stretch = np.eye(2) + departure.affine * (2 * np.outer(axis, axis) - np.eye(2))
+    tables = []
+    for i in range(sample.phase.size):
+        rng = np.random.default_rng([*key, 2, i])
+        factor = departure.thickness_range ** rng.uniform(-0.5, 0.5)
+        parts = []
+        shares = ((sample.phase[i], sample.rotation[i], 1 - sample.share[i]),
+                  (sample.second_phase[i], sample.second_rotation[i], sample.share[i]))  # fmt: skip
+        total = 0.0
+        for phase, rotation, share in shares:
+            if share > 0 and phase >= 0:
+                part = _expected(
+                    sources[phase], sizes[phase], rotation, departure, factor, width, rng
+                )
+                counts = doses[phase] * departure.dose * part.intensity
+                total = total or counts.sum()
+                parts.append(_Expected(part.place, share * total * counts / counts.sum()))
+        both = _Expected(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        table = _detected(both.place @ stretch / pixel_size, both.intensity, departure, rng)
+        tables.append(table)
+    return _table(tables, sample.shape, pixel_size * (1 + departure.scale))
+
+
+def _dose(crystal: Source, size: Specimen, width: float, rng: np.random.Generator) -> float:
+    """Counts per unit of intensity that make ``COUNTS`` of the middle pattern."""
+    patterns = [
+        _expected(crystal, size, rotation, Departure(), 1.0, width, rng).intensity.sum()
+        for rotation in random_rotations(PILOT, rng)
+    ]
+    return COUNTS / float(np.median(patterns))
+
+
+def _resolved(place: Floats, counts: Floats, least: float) -> tuple[Floats, Floats]:
+    """Spots that are told apart and found; closer ones join the strongest."""
+    some = np.flatnonzero(counts > 0.02 * least)
+    some = some[np.argsort(-counts[some])]
+    place, counts = place[some], counts[some].copy()
+    moment = place * counts[:, None]
+    apart = np.hypot(*(place[:, None] - place).T)
+    kept = np.ones(counts.size, dtype=bool)
+    for i in range(1, counts.size):
+        close = np.flatnonzero(kept[:i] & (apart[i, :i] < RESOLVED))
+        if close.size:
+            kept[i] = False
+            counts[close[0]] += counts[i]
+            moment[close[0]] += moment[i]
+    kept &= counts >= least
+    return moment[kept] / counts[kept, None], counts[kept]
+
+
+def _detected(
+    place: Floats, expected: Floats, departure: Departure, rng: np.random.Generator
+) -> dict[str, Floats]:
+    """What is found of one pattern, the direct beam among it; px."""
+    place, counts = _resolved(place, rng.poisson(expected).astype(np.float64), LIMIT)
+    extra = rng.poisson(FALSE_SPOTS)
+    reach = SHAPE / 2 - 3
+    false = rng.uniform(-reach, reach, (extra, 2))
+    place = np.concatenate([np.zeros((1, 2)), place, false])
+    counts = np.concatenate(
+        [[DIRECT_BEAM], counts, LIMIT * (1 + 0.2 * rng.exponential(size=extra))]
+    )
+    error = np.clip(1.5 / np.sqrt(counts), 0.1, 0.3)
+    place = place + departure.centre * rng.standard_normal(2)
+    place = place + error[:, None] * rng.standard_normal(place.shape)
+    inside = (np.abs(place) < reach + 2).all(axis=1)
+    order = np.flatnonzero(inside)
+    order = order[np.argsort(place[order, 0])]
+    return {"place": place[order], "counts": counts[order], "error": error[order]}
+
+
+def _table(tables: list[dict[str, Floats]], shape: tuple[int, int], pixel_size: float) -> Peaks:
+    place, counts, error = (np.concatenate([t[c] for t in tables]) for c in tables[0])
+    offset = np.concatenate([[0], np.cumsum([t["counts"].size for t in tables])])
+    area = 4 * np.pi * SPOT_SIGMA**2
+    columns = (
+        pixel_size * place[:, 0], pixel_size * place[:, 1], counts, pixel_size * error,
+        pixel_size * error, np.sqrt(counts + area * BACKGROUND), 2 * counts / area,
+        np.full(counts.size, BACKGROUND),
+    )  # fmt: skip
+    axes = {a: (a, np.arange(m) * 1.0, {"units": "px"}) for a, m in zip("yx", shape, strict=True)}
+    data = xr.Dataset(
+        {c: ("peak", v.astype(np.float32)) for c, v in zip(COLUMNS, columns, strict=True)}
+        | {c: (("y", "x"), np.full(shape, SHAPE / 2, np.float32)) for c in ("centre_y", "centre_x")}
+        | {"offset": ("edge", offset.astype(np.int64))},
+        coords={
+            a: (a, np.arange(m) * 1.0, {"units": "px"}) for a, m in zip("yx", shape, strict=True)
+        },
+        attrs={
+            "pixel_size": pixel_size,
+            "pixel_size_units": "Å⁻¹",
+            "distortion": [1.0, 0.0, 0.0, 1.0],
+            "detector_shape": [SHAPE, SHAPE],
+            "spot_shape": "gaussian",
+            "spot_sigma": SPOT_SIGMA,
+        },
+    )
+    for name in ("ky", "kx", "ky_error", "kx_error"):
+        data[name].attrs["units"] = "Å⁻¹"
+    return Peaks(data)
+
+
+if __name__ == "__main__":
+    for wanted in sys.argv[1:] or [*CRYSTALS, *(f"mix/{m}" for m in MIXTURES)]:
+        made = truth(wanted, n=100)
+        count = made.peaks.count - 1
+        strong = made.peaks.data["intensity"].to_numpy()
+        strong = strong[strong < 0.9 * DIRECT_BEAM]
+        print(
+            f"{wanted}: {count.size} patterns, {count.mean():.1f} spots each "
+            f"({np.percentile(count, 5):.0f} to {np.percentile(count, 95):.0f}), counts "
+            f"{np.median(strong):.0f} (99 %: {np.percentile(strong, 99):.0f})"
+        )

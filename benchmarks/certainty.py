@@ -3,14 +3,14 @@
     python benchmarks/certainty.py [SET or GROUP ...] [--patterns 400] [--seed 0] [--out FILE.json]
 
 Sets are those of ``independent_truth.py``; groups: ``model`` (all crystals and mixtures as
-described there), ``departures``, ``scale``, ``near``, ``wrong``, ``pairs``, ``maps``, ``quick``
-(some of each: the default). Columns: ``index`` share indexed, ``right`` share right of all,
-``prob`` mean probability, ``ECE`` expected calibration error (bins of equal count / equal width, of the
-indexed), ``sure`` share above .95, ``s.right`` right of these, ``ph`` share with the right phase,
-``phECE`` calibration error of phase_probability, ``2nd`` second crystals: of lone patterns the
-false ones; of pairs the share whose first is either of the two (``right``: the stronger one), share
-with both right / right of the claimed / their calibration error, and how often the one said to be
-stronger is.
+described there), ``sparse`` (the same with few spots), ``departures``, ``scale``, ``near``,
+``wrong``, ``pairs``, ``maps``, ``quick`` (some of each: the default). Columns: ``index`` share
+indexed, ``right`` share right of all, ``prob`` mean probability, ``ECE`` expected calibration error
+(of the indexed; bins of equal count, of equal width), ``sure`` share above .95, ``s.right`` right
+of these, ``ph`` share with the right phase, ``phECE`` calibration error of phase_probability,
+``2nd`` second crystals. Of lone patterns: the false ones. Of pairs: the share whose first is either
+of the two (``right``: the stronger one); share with both right / right of the claimed / their
+calibration error; how often the one said to be stronger is.
 """
 
 from __future__ import annotations
@@ -25,25 +25,28 @@ from typing import Any
 import numpy as np
 
 from certainty_scoring import score
-from independent_truth import CRYSTALS, DEPARTURES, MAPS, MIXTURES, SIZES, VOLTAGE, WRONG, truth
+from independent_samples import KINDS
+from independent_truth import CRYSTALS, DEPARTURES, MAPS, MIXTURES, VOLTAGE, WRONG, truth
 from phaseloom.errors import InputError
 from phaseloom.orientation import index
 
 _SCALES = (-10, -5, -2, -0.5, 0.5, 2, 5, 10)
-_STRONG = ("lfp", "linio2", "au")
 GROUPS = {
     "model": (*CRYSTALS, *(f"mix/{name}" for name in MIXTURES)),
-    "departures": (
-        *(f"{crystal}/{name}" for name in DEPARTURES for crystal in _STRONG),
-        *(f"mix/olivines/{name}" for name in DEPARTURES),
+    "sparse": (*(f"{c}/sparse" for c in CRYSTALS), *(f"mix/{m}/sparse" for m in MIXTURES)),
+    "departures": tuple(
+        f"{what}/{name}"
+        for name in DEPARTURES
+        if name != "sparse"
+        for what in ("lfp", "linio2", "au", "mix/olivines")
     ),
     "scale": tuple(f"{c}/scale{s:+g}" for c in ("lfp", "linio2", "ti", "li2mno3") for s in _SCALES),
     "near": ("near/1", "near/0.3", *(f"near/{p}/scale{s:+g}" for p in (1, 0.3) for s in (0.3, -2))),
-    "wrong": tuple(f"wrong/{pair}" for pair in WRONG),
+    "wrong": tuple(f"wrong/{pair}{how}" for pair in WRONG for how in ("", "/sparse")),
     "pairs": tuple(f"pair/{crystal}" for crystal in ("lfp", "linio2", "au", "rutile")),
-    "maps": tuple(f"map/{name}" for name in MAPS),
+    "maps": tuple(f"map/{name}{how}" for name in MAPS for how in ("", "/sparse")),
     "quick": (
-        "kyanite", "li2mno3", "lfp", "rutile", "linio2", "linio2/narrow", "ti", "ti/narrow", "au",
+        "kyanite", "li2mno3", "lfp", "rutile", "linio2", "linio2/sparse", "ti", "ti/sparse", "au",
         "mix/olivines", "mix/layered", "lfp/sinc2", "lfp/spread", "linio2/precession",
         "lfp/dynamical", "au/affine", "ti/scale+2", "near/0.3", "near/1", "wrong/ti>au",
         "wrong/lfp>rutile", "pair/lfp", "map/linio2",
@@ -104,7 +107,7 @@ def row(name: str, figures: dict[str, Any]) -> str:
         f"{get('sure'):>6}{get('sure_right'):>8}{get('phase_right'):>6}{get('phase_ece'):>6}"
         f"  {second}"
     ]
-    lines += [row(f"  {part}", figures[part]) for part in SIZES if part in figures]
+    lines += [row(f"  {part}", figures[part]) for part in KINDS if part in figures]
     return "\n".join(lines)
 
 

@@ -13,7 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from independent_truth import SIZES, Truth
+from independent_samples import KINDS
+from independent_truth import Truth
 
 RIGHT = 3.0  # degrees
 SURE = 0.95
@@ -138,7 +139,7 @@ def score(truth: Truth, maps: xr.Dataset) -> dict[str, Any]:
     if "overlap_phase" in maps:
         figures |= _second(truth, maps, right, partner, lone)
     if truth.kind.any():
-        for name, kind in SIZES.items():
+        for name, kind in KINDS.items():
             here = truth.kind == kind
             figures[name] = _certainty(probability[here], right[here])
             if not lone[here].all():

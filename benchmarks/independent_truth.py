@@ -30,8 +30,9 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
+from independent_samples import Sample, random_rotations
+from independent_samples import sample as made_sample
 from independent_spots import FOLDER, Source, source, spots
 from phaseloom.diffraction.peaks.table import COLUMNS, Peaks
 
@@ -48,9 +49,6 @@ LIMIT = 25.0  # counts that a spot needs to be found
 FALSE_SPOTS = 0.05  # per pattern
 DIRECT_BEAM = 2e5  # counts
 PILOT = 48  # patterns that the dose is set by
-MAP = 32  # positions along either side
-SIZES = {"grain": 0, "boundary": 1, "small": 2, "lamella": 3}
-"""Kinds of positions of maps: inside grains of at least 20 positions, at their boundaries, ..."""
 
 
 class Specimen(NamedTuple):
@@ -110,8 +108,8 @@ class Departure:
     ----------
     profile
         Of the rel-rods: "gaussian", "sinc2", "lorentz".
-    width
-        Factor on σ.
+    width, extent
+        Factors on σ and on the extent of the patterns.
     spread
         Of the log-normal factors.
     thickness_range
@@ -133,6 +131,7 @@ class Departure:
 
     profile: str = "gaussian"
     width: float = 1.0
+    extent: float = 1.0
     spread: float = 0.3
     thickness_range: float = 1.0
     precession: float = 0.0
@@ -145,10 +144,10 @@ class Departure:
 
 
 DEPARTURES = {
+    "sparse": Departure(width=0.5, extent=0.8),
     "sinc2": Departure(profile="sinc2"),
     "lorentz": Departure(profile="lorentz"),
-    "narrow": Departure(width=0.4),
-    "wide": Departure(width=1.6),
+    "wide": Departure(width=2.0),
     "spread": Departure(spread=0.6),
     "thickness": Departure(thickness_range=2.0),
     "precession": Departure(precession=0.5),
@@ -185,19 +184,6 @@ class Truth:
     departure: Departure
 
 
-class _Sample(NamedTuple):
-    """What lies where, and of what size the scan is."""
-
-    shape: tuple[int, int]
-    phase: Ints
-    rotation: Floats
-    second_phase: Ints
-    second_rotation: Floats
-    share: Floats
-    kind: Ints
-    grain: Ints
-
-
 def truth(name: str, *, n: int = 400, seed: int = 0) -> Truth:
     """A set by its name, see the module's description; same seed, same set.
 
@@ -220,9 +206,9 @@ def truth(name: str, *, n: int = 400, seed: int = 0) -> Truth:
         offered = [FOLDER / "lfp.cif", _enlarged(FOLDER / "lfp.cif", float(name.split("/")[1]))]
     true = offered[:1] if kind == "wrong" else offered
     sizes = [CRYSTALS[path.stem if path.stem in CRYSTALS else "lfp"] for path in true]
-    k_max = max(size.k_max for size in sizes)
+    k_max = departure.extent * max(size.k_max for size in sizes)
     sources = [source(path, k_max) for path in true]
-    sample = _sample(kind, n, len(true), rng)
+    sample = made_sample(kind, n, len(true), rng)
     peaks = _peaks(sample, sources, sizes, k_max, departure, key)
     phase = sample.phase
     if kind == "wrong":
@@ -264,73 +250,6 @@ def _enlarged(path: Path, percent: float) -> Path:
     return target
 
 
-def random_rotations(n: int, rng: np.random.Generator) -> Floats:
-    """(n, 4) uniformly distributed quaternions, scalar first."""
-    return Rotation.random(n, rng=rng).as_quat(scalar_first=True)
-
-
-def _sample(kind: str, n: int, phases: int, rng: np.random.Generator) -> _Sample:
-    if kind == "map":
-        return _grains(phases, rng)
-    alone, none = np.full(n, -1), np.zeros(n)
-    phase = rng.permutation(np.arange(n) % phases)
-    second = (alone, random_rotations(n, rng), none)
-    if kind == "pair":
-        second = (np.zeros(n, np.int64), second[1], rng.uniform(0.2, 0.5, n))
-    return _Sample(
-        (1, n), phase, random_rotations(n, rng), *second, np.zeros(n, np.int64), np.arange(n)
-    )
-
-
-def _grains(phases: int, rng: np.random.Generator) -> _Sample:
-    """Ten large grains; five of 4 to 9 positions and a lamella of two inside of them."""
-    y, x = np.indices((MAP, MAP))
-    label = np.zeros((MAP, MAP), np.int64)
-    while np.bincount(label.ravel(), minlength=10).min() < 40:
-        seeds = rng.uniform(0, MAP, (10, 2))
-        label = np.hypot(y[..., None] - seeds[:, 0], x[..., None] - seeds[:, 1]).argmin(-1)
-    kind = np.zeros_like(label)
-    host = np.bincount(label.ravel()).argmax()
-    columns = np.flatnonzero((label == host).sum(axis=0) >= 6)
-    column = columns[columns.size // 2]
-    lamella = (label == host) & ((x == column) | (x == column + 1))
-    label[lamella], kind[lamella] = 10, SIZES["lamella"]
-    for number, area in enumerate((4, 5, 6, 8, 9), start=11):
-        for _ in range(1000):
-            at = rng.integers(4, MAP - 4, 2)
-            near = np.hypot(y - at[0] - 0.2, x - at[1] - 0.1).ravel()
-            if len(np.unique(label.ravel()[near < 3.6])) == 1 and label[*at] < 10:
-                chosen = np.argsort(near)[:area]
-                label.ravel()[chosen], kind.ravel()[chosen] = number, SIZES["small"]
-                break
-    n, grains = label.size, label.max() + 1
-    padded = np.pad(label, 1, mode="edge")
-    moves = rng.permutation([(0, 1), (2, 1), (1, 0), (1, 2)])
-    neighbour = label.copy()
-    for dy, dx in moves:
-        other = padded[dy : dy + MAP, dx : dx + MAP]
-        neighbour = np.where((neighbour == label) & (other != label), other, neighbour)
-    edge = neighbour != label
-    share = np.where(edge, rng.uniform(0.1, 0.5, label.shape), 0.0)
-    kind[edge & (kind == 0)] = SIZES["boundary"]
-    share[kind >= SIZES["small"]] *= 0.6  # up to 0.3: else hardly a position is its own
-    phase_of = rng.permutation(np.arange(grains) % phases)
-    mean = Rotation.random(grains, rng=rng)
-    spread = np.radians(rng.uniform(0.2, 0.5, grains))[label.ravel()] / np.sqrt(3)
-
-    def turned(of: Ints) -> Floats:
-        bend = Rotation.from_rotvec(spread[:, None] * rng.standard_normal((n, 3)))
-        quaternions: Floats = (mean[of] * bend).as_quat(scalar_first=True)
-        return quaternions
-
-    own, other = label.ravel(), neighbour.ravel()
-    return _Sample(
-        (MAP, MAP), phase_of[own], turned(own),
-        np.where(own != other, phase_of[other], -1), turned(other), share.ravel(),
-        kind.ravel(), own,
-    )  # fmt: skip
-
-
 class _Expected(NamedTuple):
     """Spots of one pattern on the detector, px from the direct beam, before counting."""
 
@@ -356,7 +275,7 @@ def _expected(
 
 
 def _peaks(
-    sample: _Sample, sources: list[Source], sizes: list[Specimen], k_max: float,
+    sample: Sample, sources: list[Source], sizes: list[Specimen], k_max: float,
     departure: Departure, key: list[int],
 ) -> Peaks:  # fmt: skip
     pixel_size = k_max / (SHAPE / 2 - 3)
@@ -447,7 +366,6 @@ def _table(tables: list[dict[str, Floats]], shape: tuple[int, int], pixel_size: 
         pixel_size * error, np.sqrt(counts + area * BACKGROUND), 2 * counts / area,
         np.full(counts.size, BACKGROUND),
     )  # fmt: skip
-    axes = {a: (a, np.arange(m) * 1.0, {"units": "px"}) for a, m in zip("yx", shape, strict=True)}
     data = xr.Dataset(
         {c: ("peak", v.astype(np.float32)) for c, v in zip(COLUMNS, columns, strict=True)}
         | {c: (("y", "x"), np.full(shape, SHAPE / 2, np.float32)) for c in ("centre_y", "centre_x")}

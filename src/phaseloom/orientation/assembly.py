@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.crystals import to_json
-from phaseloom.diffraction.peaks.table import Peaks
+from phaseloom.orientation.calibration.calibrating import Calibrated
+from phaseloom.orientation.certainty.explanation import explanation
 from phaseloom.orientation.certainty.pseudo_symmetry import pseudo_symmetry
 from phaseloom.orientation.certainty.reliability import posterior, reliability
-from phaseloom.orientation.matching.library import Library
-from phaseloom.orientation.matching.patterns import Patterns
-from phaseloom.orientation.refinement.likelihood import Physics
+from phaseloom.orientation.refinement.chance import gains
 from phaseloom.orientation.refinement.solutions import Solutions
 
 if TYPE_CHECKING:
@@ -26,11 +25,8 @@ AMBIGUOUS = 0.05
 
 
 def orientation_maps(
-    peaks: Peaks,
-    patterns: Patterns,
+    calibrated: Calibrated,
     solved: Mapping[str, NDArray[Any]],
-    library: Library,
-    physics: Physics,
     *,
     solutions: int,
     context: bool,
@@ -39,14 +35,10 @@ def orientation_maps(
 
     Parameters
     ----------
-    peaks
-        What was indexed; gives the scan's shape and coordinates.
-    patterns
-        The peaks that counted.
+    calibrated
+        What was indexed, and with what.
     solved
         ``rotation``, ``crystal``, ``facts`` of all patterns, and those of second crystals.
-    library, physics
-        What they were found with.
     solutions
         How many are kept of every position.
     context
@@ -69,8 +61,13 @@ def orientation_maps(
     refined = Solutions(
         solved["rotation"], solved["crystal"].astype(np.int64), solved["facts"].astype(np.float64)
     )
-    counts = np.diff(patterns.offset)
-    probability, nothing = posterior(refined, counts, library, physics)
+    library, physics, peaks = calibrated.library, calibrated.physics, calibrated.peaks
+    counts = np.diff(calibrated.patterns.offset)
+    gain = gains(refined, calibrated.patterns, physics)
+    rarity = np.where(counts >= 3, calibrated.chance.rarity(gain, counts), np.nan)
+    reason = explanation(rarity if calibrated.fits else np.full(rarity.shape, np.nan))
+    probability = posterior(refined, calibrated.rivals, reason.nothing)
+    nothing = reason.nothing
     changed = None
     if context:
         from phaseloom.orientation.certainty.context import settled
@@ -146,10 +143,31 @@ def orientation_maps(
             "in_plane_step": library.in_plane_step,
             "zones": library.n_zones,
             "pseudo_symmetry": json.dumps(twins),
+            "explained_share": reason.share,
+            **_calibration(calibrated),
             "indexed_share": float(indexed.mean()),
             "ambiguous_share": float(ambiguous.mean()),
         },
     )
+
+
+def _calibration(calibrated: Calibrated) -> dict[str, Any]:
+    """Attributes that say what was taken off the peaks' vectors."""
+    correction, rivals = calibrated.correction, calibrated.rivals
+    return {
+        "pixel_size": calibrated.peaks.pixel_size,
+        "scale": correction.scale,
+        "scale_error": float(np.hypot(correction.scale_error, correction.scale * rivals.spread)),
+        "ellipticity": correction.ellipticity,
+        "ellipticity_error": correction.ellipticity_error,
+        "ellipse": [float(v) for v in correction.parameters[1:3]],
+        "centre_offset": [float(v) for v in correction.centre],
+        "centre_offset_error": [float(v) for v in correction.error[3:]],
+        "calibration_residual": correction.residual,
+        "calibration_patterns": correction.patterns,
+        "calibration_spots": correction.spots,
+        "rival_scales": [float(v) for v in correction.scale * np.exp(rivals.summits)],
+    }
 
 
 def _flags(names: list[str]) -> dict[str, Any]:

@@ -21,11 +21,13 @@ from phaseloom.crystals import Crystal, named_crystal, to_json
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.orientation.assembly import orientation_maps
-from phaseloom.orientation.matching.library import Library, make_library
+from phaseloom.orientation.calibration.calibrating import Calibrated, Instrument, calibrate_scan
+from phaseloom.orientation.matching.library import Library
 from phaseloom.orientation.matching.matching import match
-from phaseloom.orientation.matching.patterns import Patterns, direct_beam_radius, patterns_of
+from phaseloom.orientation.matching.patterns import Patterns
 from phaseloom.orientation.options import Matching
 from phaseloom.orientation.refinement.solving import solve
+from phaseloom.orientation.remarks import remarks
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,9 +36,6 @@ if TYPE_CHECKING:
 
 _BLOCK = 512
 """Patterns worked on at once."""
-
-_LARGEST_K = 6.0
-"""Å⁻¹: no pattern shows peaks beyond; those that seem to have another pixel size."""
 
 _FURTHER = 4
 """Solutions found beyond those that are kept: probabilities are shared among all."""
@@ -88,7 +87,8 @@ def index(
     Warns
     -----
     InputWarning
-        No pattern is explained by any of the crystals: nothing is indexed.
+        No pattern is explained by any of the crystals at any scale: nothing is indexed. Most
+        patterns are not explained. The scale is more than 1 % off what the source says, or open.
     """
     if execution.scheduler is None:
         uses_gpu(execution.device)
@@ -100,48 +100,30 @@ def index(
         if precession_angle is None
         else precession_angle
     )
-    k_min = direct_beam_radius(peaks)
-    k_max = _extent(peaks, k_min) if matching.k_max is None else matching.k_max
+    instrument = Instrument(cells, voltage, precession_angle)
     # Context weighs what has been found: it is not among what blocks of solutions depend on.
     parameters = matching.model_dump(exclude={"context"}) | {
-        "voltage": voltage, "precession_angle": precession_angle,
-        "k_min": k_min, "k_max": k_max, "seed": seed,
+        "voltage": voltage, "precession_angle": precession_angle, "pixel_size": peaks.pixel_size,
+        "seed": seed,
     }  # fmt: skip
     columns = ("ky", "kx", "intensity", "ky_error", "kx_error", "intensity_error", "offset")
     table = [peaks.data[name].to_numpy() for name in columns if name in peaks.data]
     key = fingerprint(table, parameters, to_json(cells))
 
     def compute() -> xr.Dataset:
-        from phaseloom.orientation.refinement.model import estimate, first_physics
-
-        library = make_library(
-            cells, voltage=voltage, precession_angle=precession_angle, k_max=k_max,
-            zone_step=matching.zone_step, in_plane_step=matching.in_plane_step,
-        )  # fmt: skip
-        patterns = patterns_of(peaks, k_min=k_min, k_max=k_max)
-        _check_counts(patterns)
-        thickness = matching.thickness
-        physics = first_physics(peaks, library, k_min=k_min, thickness=thickness)
         # The first patterns that are solved compile what solves them.
-        for _ in execution.progress.track([None], "fitting thickness and errors"):
-            physics = estimate(patterns, library, physics, thickness=thickness, seed=seed)
-        solved = _all_blocks(patterns, library, physics, key, matching, execution)
+        for _ in execution.progress.track([None], "fitting scale, thickness and errors"):
+            calibrated = calibrate_scan(peaks, instrument, matching, seed=seed)
+        solved = _all_blocks(calibrated, key, matching, execution)
         return orientation_maps(
-            peaks, patterns, solved, library, physics,
-            solutions=matching.solutions, context=matching.context,
-        )  # fmt: skip
+            calibrated, solved, solutions=matching.solutions, context=matching.context
+        )
 
     maps = execution.checkpoints.stage(
         "orientation", "index", fingerprint(key, matching.context), compute, first=True
     )
-    if not (maps["phase"] >= 0).any():
-        names = ", ".join(cell.name for cell in cells)
-        warnings.warn(
-            f"nothing is indexed, for no pattern is explained by {names}: check the crystals and "
-            f"the pixel size ({peaks.pixel_size:.5g} Å⁻¹ per px)",
-            InputWarning,
-            stacklevel=2,
-        )
+    for sentence in remarks(maps):
+        warnings.warn(sentence, InputWarning, stacklevel=2)
     return maps
 
 
@@ -188,31 +170,6 @@ def _required(name: str, given: float | None, peaks: Peaks, remedy: str) -> floa
     return float(value)
 
 
-def _extent(peaks: Peaks, k_min: float) -> float:
-    """Where the peaks end, with a little room, but not beyond the detector's corner."""
-    radius = np.hypot(*(peaks.data[c].to_numpy().astype(np.float64) for c in ("ky", "kx")))
-    radius = radius[(radius > k_min) & np.isfinite(radius)]
-    corner = 0.5 * float(np.hypot(*peaks.detector_shape)) * peaks.pixel_size
-    if radius.size == 0:
-        return corner
-    extent = float(min(np.round(1.03 * np.quantile(radius, 0.995), 3), corner))
-    if not k_min < extent < _LARGEST_K:
-        raise InputError(
-            f"the peaks end at {extent:.3g} Å⁻¹, which is no extent of a diffraction pattern",
-            f"check the pixel size ({peaks.pixel_size:.5g} Å⁻¹ per px), or give --match-k-max",
-        )
-    return extent
-
-
-def _check_counts(patterns: Patterns) -> None:
-    most = int(np.diff(patterns.offset).max(initial=0))
-    if most < 3:
-        raise InputError(
-            f"no pattern has three peaks beside the direct beam (the most is {most})",
-            "an orientation needs three: look at the peaks, their threshold and --k-max",
-        )
-
-
 class _Block(NamedTuple):
     """Some patterns, to be solved at once."""
 
@@ -221,21 +178,20 @@ class _Block(NamedTuple):
 
 
 def _all_blocks(
-    patterns: Patterns,
-    library: Library,
-    physics: Physics,
+    calibrated: Calibrated,
     key: str,
     matching: Matching,
     execution: Execution,
 ) -> dict[str, NDArray[Any]]:
     """Solutions of all patterns in order; finished blocks are kept."""
+    patterns = calibrated.patterns
     edges = [*range(0, len(patterns), _BLOCK), len(patterns)]
     blocks = [_Block(i, patterns.part(a, b)) for i, (a, b) in enumerate(pairwise(edges))]
     parts = execution.checkpoints.parts("orientation", "index", key)
     solved = {i: parts.load(i) for i in parts.done() if i < len(blocks)}
     unsolved = [block for block in blocks if block.number not in solved]
     work = partial(
-        _solve_block, library=library, physics=physics, solutions=matching.solutions + _FURTHER,
+        _solve_block, library=calibrated.library, physics=calibrated.physics, solutions=matching.solutions + _FURTHER,
         overlaps=matching.overlaps, device=execution.device,
     )  # fmt: skip
     results = run_blocks(work, unsolved, execution)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+from pydantic import Field
+
 from phaseloom.options import Options, option
 
 
 class Matching(Options):
     """How orientations are searched, and what is fitted besides."""
 
+    scale: Literal["auto"] | Annotated[float, Field(gt=0)] = option(
+        "auto",
+        "factor of the pixel size: 1 takes that of the file as exact; auto finds it within 12 %, "
+        "with elliptic distortion and centre, from the spots of the crystals",
+    )
     k_max: float | None = option(
         None,
         "largest 1/d that counts (where the peaks end by default)",

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from phaseloom.orientation.calibration.scale_rivals import ScaleRivals, log_likelihoods
 from phaseloom.orientation.matching.library import Library
-from phaseloom.orientation.refinement.likelihood import Physics
 from phaseloom.orientation.refinement.solutions import Solutions
 
 WITHIN = 3.0
@@ -44,39 +44,34 @@ class Reliability(NamedTuple):
 
 
 def posterior(
-    solutions: Solutions, peaks: NDArray[np.int64], library: Library, physics: Physics
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Probability of every solution, and that none is right.
+    solutions: Solutions, rivals: ScaleRivals, nothing: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Probability of every solution.
 
-    All orientations of all crystals are equally likely beforehand. That no crystal explains the
-    peaks competes as if it were as likely as all orientations together: ln likelihood of
-    unexplained peaks plus ln of the number of orientations that the templates tell apart.
+    All orientations of all crystals are equally likely beforehand; the scales that the crystals
+    leave open are each taken with its probability.
 
     Parameters
     ----------
     solutions
         Of every pattern.
-    peaks
-        (patterns,): how many peaks each has.
-    library, physics
-        What they were found with.
+    rivals
+        Scales.
+    nothing
+        (patterns,) probability that no crystal explains the peaks; the others share the rest.
 
     Returns
     -------
-    posterior : NDArray
+    NDArray
         (patterns, n), 0 where there is no solution.
-    nothing : NDArray
-        (patterns,).
     """
-    exists = solutions.crystal >= 0
-    weight = np.where(exists, solutions.fact("log_likelihood"), -np.inf)
-    orientations = 2.0 * library.n_zones * library.n_angles
-    none = peaks * physics.unexplained + np.log(orientations)
-    top = np.maximum(weight.max(axis=1), none)
-    weight = np.exp(weight - top[:, None])
-    nothing = np.exp(none - top)
-    total = weight.sum(axis=1) + nothing
-    return weight / total[:, None], nothing / total
+    total = np.zeros(solutions.crystal.shape)
+    found = (solutions.crystal >= 0).any(axis=1)
+    for ln_scale, probability in zip(*rivals, strict=True):
+        weight = log_likelihoods(solutions, float(ln_scale))[found]
+        weight = np.exp(weight - weight.max(axis=1, keepdims=True))
+        total[found] += probability * weight / weight.sum(axis=1, keepdims=True)
+    return np.asarray(total * (1.0 - nothing)[:, None])
 
 
 def reliability(

@@ -75,6 +75,20 @@ class Patterns(NamedTuple):
         ky, kx, intensity, place, loose = (column[rows] for column in columns)
         return Patterns(offset, ky, kx, intensity, place, loose, limit)
 
+    def moved(self, matrix: NDArray[np.float64], centre: NDArray[np.float64]) -> Patterns:
+        """The same peaks at matrix · (k − centre), their errors scaled likewise.
+
+        Parameters
+        ----------
+        matrix
+            2×2, on (ky, kx).
+        centre
+            (ky, kx) of the direct beam in Å⁻¹.
+        """
+        ky, kx = matrix @ np.stack([self.ky - centre[0], self.kx - centre[1]])
+        place = self.place * abs(float(np.linalg.det(matrix)))
+        return Patterns(self.offset, ky, kx, self.intensity, place, self.loose, self.limit)
+
 
 def direct_beam_radius(peaks: Peaks) -> float:
     """Å⁻¹ within which a peak is taken for the direct beam: three sizes of a spot.

@@ -7,6 +7,7 @@
 - ``likelihood``: likelihood of the peaks of a pattern, given an orientation
 - ``excitation``: excitation profile of reflections with precession
 - ``model``: thickness, spread of intensities, errors and rates from a sample of patterns
+- ``chance``: how well a wrong crystal explains the patterns of the scan
 - ``overlaps``: second crystals of all patterns, their weight and probability
 - ``overlap_search``: refinement and likelihood of two crystals in one pattern
 """

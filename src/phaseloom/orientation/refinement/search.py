@@ -142,6 +142,44 @@ def _describe(n, pattern, physics, room, fact):
     fact[5] = deviation / paired if paired else np.nan
     fact[6] = expected
     fact[7] = missed
+    _dilation(pattern, physics, room, fact)
+
+
+@njit(**COMPILED)
+def _dilation(pattern, physics, room, fact):
+    """How the peaks would be magnified about their middle to fit best: ln factor, information."""
+    weight = ky = kx = 0.0
+    for p in range(pattern.ky.size):
+        i = room.best[p]
+        if i >= 0:
+            w = _place_weight(p, i, pattern, physics, room)
+            weight += w
+            ky += w * room.spots[0, i]
+            kx += w * room.spots[1, i]
+    fact[8] = fact[9] = 0.0
+    if weight == 0.0:
+        return
+    ky /= weight
+    kx /= weight
+    along = information = 0.0
+    for p in range(pattern.ky.size):
+        i = room.best[p]
+        if i >= 0:
+            w = _place_weight(p, i, pattern, physics, room)
+            y, x = room.spots[0, i] - ky, room.spots[1, i] - kx
+            along += w * (y * (room.spots[0, i] - pattern.ky[p]))
+            along += w * (x * (room.spots[1, i] - pattern.kx[p]))
+            information += w * (y * y + x * x)
+    if information > 0.0:
+        fact[8], fact[9] = along / information, information
+
+
+@njit(**COMPILED)
+def _place_weight(p, i, pattern, physics, room):
+    """Weight of the distance of peak ``p`` from spot ``i``: Student's t, as in the likelihood."""
+    place = 1.0 / (physics.position**2 + pattern.place[p])
+    dy, dx = pattern.ky[p] - room.spots[0, i], pattern.kx[p] - room.spots[1, i]
+    return 1.5 * place / (1.0 + 0.25 * (dy * dy + dx * dx) * place)
 
 
 @njit(**COMPILED)

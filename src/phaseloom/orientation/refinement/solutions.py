@@ -11,11 +11,12 @@ from phaseloom.orientation.matching.starts import Starts
 
 FACTS = (
     "log_likelihood", "correlation", "matched", "explained", "residual", "deviation",
-    "expected", "missed", "zone_share",
+    "expected", "missed", "dilation", "dilation_information", "zone_share",
 )  # fmt: skip
 """Columns of ``Solutions.facts``: ln likelihood; correlation index; paired peaks; part of the
 intensity in them; rms distance in Å⁻¹; mean deviation of ln intensities; reflections that should
-have been found easily, and how many of them were not; part of the peaks' weight in the zone round
+have been found easily, and how many of them were not; ln of the factor by which the peaks' vectors
+would fit this solution best, and its inverse variance; part of the peaks' weight in the zone round
 whose axis half a turn led here (0: found by matching)."""
 
 

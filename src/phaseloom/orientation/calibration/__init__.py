@@ -1,0 +1,9 @@
+"""Calibration of the patterns on the crystals' own spots: scale, distortion, centre.
+
+- ``calibrating``: the chain of this room
+- ``correction``: what is taken off the peaks' vectors, with its errors
+- ``scale_search``: the scale, wherever it lies within ±12 % of what the file says
+- ``joint_fit``: scale, distortion and centre from the indexed spots of many patterns
+- ``pairs``: places of the reflections on the peaks of solved patterns, compiled
+- ``scale_rivals``: scales that several crystals leave open, with their probabilities
+"""

@@ -135,6 +135,7 @@ def orientation_maps(
             "voltage": library.voltage,
             "precession_angle": library.precession_angle,
             "thickness": physics.thickness,
+            "profile_sharpness": physics.sharpness,
             "intensity_spread": physics.spread,
             "position_error": physics.position,
             "k_min": physics.k_min,

@@ -137,7 +137,8 @@ def _law(gain: NDArray[np.float64], peaks: NDArray[np.int64]) -> Chance:
     for i, at in enumerate(grid):
         weight = np.exp(-0.5 * ((log_peaks[order] - at) / _WIDTH) ** 2)
         above = np.cumsum(weight[::-1])[::-1] / weight.sum()
-        level[i] = max(float(ranked[np.searchsorted(-above, -_TAIL)]), 1.0)
+        last = max(int(np.searchsorted(-above, -_TAIL, side="right")) - 1, 0)
+        level[i] = max(float(ranked[last]), 1.0)
         excess = np.maximum(ranked - level[i], 0.0)
         those = excess > 0
         mean = (weight[those] @ excess[those] / weight[those].sum()) if those.any() else 0.0

@@ -1,4 +1,4 @@
-"""Excitation profile (compiled) of a wedge with precession; logarithm of the normal tail."""
+"""Excitation profile (compiled): of a wedge with precession, or sharper; normal tail's logarithm."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from phaseloom.orientation.quaternions import COMPILED
 
 
 @njit(**COMPILED)
-def profile(error, sweep, thickness):
+def profile(error, sweep, thickness, sharpness):
     """P(s) and its relative slope d ln P / ds.
 
-    P is 1 / (1 + (2πts)²) averaged over s + v cos φ: the real part of
-    ((1 + iu)² + w²)^(−1/2) with u = 2πts, w = 2πtv, see
+    Without precession P is (1 + u²/κ)^(−κ), u = 2πts: that of a wedge for κ = 1, a Gaussian for
+    κ → ∞. With precession, which hides its wings, that of a wedge is averaged over s + v cos φ: the
+    real part of ((1 + iu)² + w²)^(−1/2) with w = 2πtv, see
     :func:`phaseloom.crystals.kinematic_spots`.
 
     Parameters
@@ -25,13 +26,16 @@ def profile(error, sweep, thickness):
         v = k sin α: by how much precession changes it, in Å⁻¹.
     thickness
         In Å.
+    sharpness
+        κ, 1 or more.
     """
     c = 2.0 * math.pi * thickness
     u = c * error
     w = c * sweep
     if w < 0.05:
-        p = 1.0 / (1.0 + u * u)
-        return p, -2.0 * u * c * p
+        root = 1.0 / (1.0 + u * u / sharpness)
+        p = root if sharpness == 1.0 else root**sharpness
+        return max(p, 1e-30), -2.0 * u * c * root
     # The root Z with a positive real part is the product of two principal roots.
     a, b = u + w, u - w
     ra, rb = math.sqrt(1.0 + a * a), math.sqrt(1.0 + b * b)
@@ -44,6 +48,14 @@ def profile(error, sweep, thickness):
     z3r, z3i = zr * z2r - zi * z2i, zr * z2i + zi * z2r
     slope = (u * z3r - z3i) / (z3r * z3r + z3i * z3i)
     return p, slope * c / p
+
+
+@njit(**COMPILED)
+def excitation_of(ratio, sharpness):
+    """Square of u = 2πts at which P is 1 / ``ratio``, without precession."""
+    if sharpness == 1.0:
+        return ratio - 1.0
+    return sharpness * (ratio ** (1.0 / sharpness) - 1.0)
 
 
 @njit(**COMPILED)

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 
 from phaseloom.orientation.quaternions import COMPILED, turned
-from phaseloom.orientation.refinement.excitation import log_below
+from phaseloom.orientation.refinement.excitation import excitation_of, log_below
 from phaseloom.orientation.refinement.likelihood import FADING, log_likelihood, predict
 
 _BLURS = (0.02, 0.008)
@@ -109,9 +109,9 @@ def _across(n, pattern, state, physics, early, room, step):
         if early:
             _add(h, g, w, r, 0.0, 0.0, 1.0)
             full = room.listed[3, room.source[i, 0]] * state[2]
-            excess = max(full / pattern.intensity[p] - 1.0, 0.0)
+            excess = excitation_of(max(full / pattern.intensity[p], 1.0), physics.sharpness)
             seen = math.copysign(math.sqrt(excess) / c, spots[2, i])
-            error = math.sqrt(spread) * (1.0 + excess)
+            error = math.sqrt(spread) * (1.0 + excess / physics.sharpness)
             error /= 2.0 * c * c * max(abs(seen), 0.5 / c)
             error = error * error + 4e-6
             off = seen - spots[2, i]

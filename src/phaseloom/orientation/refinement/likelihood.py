@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 
 from phaseloom.orientation.quaternions import COMPILED, to_matrix
-from phaseloom.orientation.refinement.excitation import log_below, profile
+from phaseloom.orientation.refinement.excitation import excitation_of, log_below, profile
 
 CELL = 0.02
 """Å⁻¹: the map that finds the peak near a place has cells of this size."""
@@ -52,6 +52,9 @@ class Physics(NamedTuple):
         Radius of the Ewald sphere, 1/λ, in Å⁻¹.
     thickness
         In Å, of the excitation profile.
+    sharpness
+        Of the profile, from 1 (that of a wedge) towards a Gaussian, see
+        :func:`phaseloom.orientation.refinement.excitation.profile`.
     sweep
         Sine of the precession angle.
     reach
@@ -74,6 +77,7 @@ class Physics(NamedTuple):
 
     sphere: float
     thickness: float
+    sharpness: float
     sweep: float
     reach: float
     position: float
@@ -173,12 +177,13 @@ def _reach(lattices, physics):
     reach = np.empty(lattices.length.size)
     inverse = 1.0 / (2.0 * math.pi * physics.thickness)
     for j in range(reach.size):
-        ratio = lattices.strength[j] * math.exp(_RANGE) - 1.0
+        ratio = lattices.strength[j] * math.exp(_RANGE)
         k = lattices.length[j]
-        if ratio <= 0.0 or k >= physics.k_max:
+        if ratio <= 1.0 or k >= physics.k_max:
             reach[j] = -1.0
         else:
-            reach[j] = inverse * math.sqrt(ratio) + (_MARGIN + physics.sweep) * k
+            error = inverse * math.sqrt(excitation_of(ratio, physics.sharpness))
+            reach[j] = error + (_MARGIN + physics.sweep) * k
     return reach
 
 
@@ -313,7 +318,7 @@ def predict(q, shift, scale, blur, listed, pattern, physics, floor, room):
         if 2.0 * g[3, i] < relative * (1.0 + (c * near) ** 2):
             continue
         flat = math.sqrt(max(k * k - kz * kz, 0.0))
-        value, slope = profile(s, flat * sweep, physics.thickness)
+        value, slope = profile(s, flat * sweep, physics.thickness, physics.sharpness)
         value *= g[3, i] * scale
         if value < floor or flat < physics.k_min or flat > physics.k_max:
             continue

@@ -16,8 +16,14 @@ from phaseloom.orientation.refinement.solving import solve
 SAMPLE = 240
 """Patterns that are looked at."""
 
-_THICKNESSES = (30.0, 60.0, 120.0, 240.0, 480.0)
+_THICKNESSES = (15.0, 30.0, 60.0, 120.0, 240.0, 480.0)
 """Å: first guesses; the best is then refined by factors of √2 and 2^¼."""
+
+_SHARPNESSES = (1.0, 3.0, 20.0)
+"""Of the excitation profile: a wedge, between, nearly a Gaussian."""
+
+_PRECESSES = 2e-3
+"""Sine of the precession angle from which the profile is that of a wedge."""
 
 _LN_RANGE = 6.0
 """Unexplained peaks are spread over so many units of ln intensity."""
@@ -59,6 +65,7 @@ def first_physics(
     return Physics(
         sphere=1.0 / wavelength(library.voltage),
         thickness=thickness or 120.0,
+        sharpness=1.0,
         sweep=float(np.sin(np.radians(library.precession_angle))),
         reach=max(0.02, 2.5 * size),
         position=max(0.002, 0.2 * size),
@@ -105,21 +112,25 @@ def estimate(
     def solved(physics: Physics) -> Solutions:
         return solve(sample, starts, library, physics, solutions=1)
 
-    physics = first
-    if thickness is None:
-        tried: dict[float, float] = {}
+    tried: dict[tuple[float, float], float] = {}
 
-        def score(t: float) -> float:
-            if t not in tried:
-                likelihood = solved(first._replace(thickness=t)).fact("log_likelihood")[:, 0]
-                # What no orientation explains says nothing of the thickness.
-                tried[t] = float(np.where(np.isfinite(likelihood), likelihood, 0.0).sum())
-            return tried[t]
+    def score(thickness: float, sharpness: float) -> float:
+        key = thickness, sharpness
+        if key not in tried:
+            trial = first._replace(thickness=thickness, sharpness=sharpness)
+            likelihood = solved(trial).fact("log_likelihood")[:, 0]
+            # What no orientation explains says nothing of the thickness.
+            tried[key] = float(np.where(np.isfinite(likelihood), likelihood, 0.0).sum())
+        return tried[key]
 
-        best = max(_THICKNESSES, key=score)
-        for factor in (2**0.5, 2**0.25):
-            best = max((best / factor, best, best * factor), key=score)
-        physics = physics._replace(thickness=best)
+    sharpnesses = _SHARPNESSES if first.sweep < _PRECESSES else _SHARPNESSES[:1]
+    for sharpness in sharpnesses:
+        best = thickness or max(_THICKNESSES, key=lambda t: score(t, sharpness))
+        for factor in (2**0.5, 2**0.25) if thickness is None else ():
+            best = max((best / factor, best, best * factor), key=lambda t: score(t, sharpness))
+        score(best, sharpness)
+    best, sharpness = max(tried, key=lambda key: tried[key])
+    physics = first._replace(thickness=best, sharpness=sharpness)
     for _ in range(2):
         physics = _adjusted(solved(physics), sample, physics)
     return physics

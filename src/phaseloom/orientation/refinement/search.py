@@ -38,8 +38,14 @@ _EARLY = 4
 _LATE = 8
 """Further steps of the finalists."""
 
-_TURNED = 2
-"""Solutions of which half turns are tried."""
+_CLOSE = 6.0
+"""All solutions that are so near to the likeliest, in ln, are refined to the end."""
+
+_TURNED = 5
+"""Solutions of which half turns are tried, at most: the two likeliest, and others that rival them."""
+
+_RIVALS = 3.0
+"""Further ones whose half turns are tried are so near to the likeliest, in ln."""
 
 _RIVAL = 20.0
 """Half turns that lose more ln likelihood are not refined."""
@@ -239,6 +245,7 @@ def solve_patterns(
     state = np.empty((most, 3))
     fact = np.empty((most, facts.shape[2]))
     of = np.empty(most, dtype=np.int64)
+    refined = np.empty(most, dtype=np.bool_)
     axes = np.empty(_AXES, dtype=np.int64)
     share = np.empty(_AXES)
     log_intensity = np.log(intensity)
@@ -260,13 +267,18 @@ def solve_patterns(
                 fact[n, _ZONE_SHARE] = 0.0
                 _run(q[n], state[n], fact[n], 0, _EARLY, c, pattern, lattices, physics, room)
                 n += 1
+        refined[:] = False
         order = np.argsort(-fact[:n, 0])
         for i in order[:FINALISTS]:
             if fact[i, 0] > -np.inf:
                 _run(q[i], state[i], fact[i], _LATE, 0, of[i], pattern, lattices, physics, room)
+                refined[i] = True
+        for i in range(n):
+            if not refined[i] and fact[i, 0] > fact[:n, 0].max() - _CLOSE:
+                _run(q[i], state[i], fact[i], _LATE, 0, of[i], pattern, lattices, physics, room)
         order = np.argsort(-fact[:n, 0])
-        for i in order[:_TURNED]:
-            if not fact[i, 0] > fact[order[0], 0] - 10.0:
+        for rank, i in enumerate(order[:_TURNED]):
+            if not fact[i, 0] > fact[order[0], 0] - (10.0 if rank < 2 else _RIVALS):
                 continue
             c = of[i]
             zones = lattices.axis[lattices.axis_offset[c] : lattices.axis_offset[c + 1]]

@@ -14,6 +14,7 @@ from phaseloom.orientation.calibration.calibrating import Calibrated
 from phaseloom.orientation.certainty.explanation import explanation
 from phaseloom.orientation.certainty.pairs import Pairs, with_pairs
 from phaseloom.orientation.certainty.pseudo_symmetry import pseudo_symmetry
+from phaseloom.orientation.certainty.rehearsal import SAMPLE, Rehearsal, rehearse, rehearsed
 from phaseloom.orientation.certainty.reliability import posterior, reliability
 from phaseloom.orientation.refinement.chance import gains
 from phaseloom.orientation.refinement.solutions import Solutions
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 AMBIGUOUS = 0.05
 """A position is ambiguous if solutions other than the chosen one hold that much probability."""
 
+UNEXPLAINED = 0.5
+"""A position is not indexed if the probability that no crystal explains it is so large."""
+
 
 def orientation_maps(
     calibrated: Calibrated,
@@ -31,6 +35,7 @@ def orientation_maps(
     *,
     solutions: int,
     context: bool,
+    seed: int,
 ) -> xr.Dataset:
     """Group ``/orientation`` of a result.
 
@@ -44,6 +49,8 @@ def orientation_maps(
         How many are kept of every position.
     context
         Let neighbours decide between solutions.
+    seed
+        Of the patterns of known truth by which probabilities are corrected.
 
     Returns
     -------
@@ -69,8 +76,11 @@ def orientation_maps(
     gain = gains(refined, calibrated.patterns, physics)
     rarity = np.where(counts >= 3, calibrated.chance.rarity(gain, counts), np.nan)
     reason = explanation(rarity if calibrated.fits else np.full(rarity.shape, np.nan))
-    probability = posterior(refined, calibrated.rivals, reason.nothing)
     nothing = reason.nothing
+    learnt = _learnt(calibrated, refined, nothing, seed)
+    probability = posterior(refined, calibrated.rivals)
+    probability = rehearsed(probability, refined, library, learnt, counts)
+    probability *= (1.0 - nothing)[:, None]
     pairs = None
     if "overlap_crystal" in solved:
         probability, pairs = with_pairs(probability, nothing, solved)
@@ -83,8 +93,8 @@ def orientation_maps(
         refined = refined.ordered(order)
         probability = np.take_along_axis(probability, order, axis=1)
     certainty = reliability(refined, probability, nothing, library)
-    # Nothing at all explains these peaks at least as well as the best solution.
-    indexed = (refined.crystal[:, 0] >= 0) & (certainty.nothing < certainty.probability)
+    # A pattern that is most likely explained by chance is not indexed; an ambiguous one is.
+    indexed = (refined.crystal[:, 0] >= 0) & (nothing < UNEXPLAINED)
     shape = peaks.shape
 
     def on_map(values: NDArray[Any], missing: float = np.nan) -> NDArray[Any]:
@@ -151,11 +161,27 @@ def orientation_maps(
             "zones": library.n_zones,
             "pseudo_symmetry": json.dumps(twins),
             "explained_share": reason.share,
+            "probability_correction": list(learnt),
             **_calibration(calibrated),
             "indexed_share": float(indexed.mean()),
             "ambiguous_share": float(ambiguous.mean()),
         },
     )
+
+
+def _learnt(
+    calibrated: Calibrated, solutions: Solutions, nothing: NDArray[np.float64], seed: int
+) -> Rehearsal:
+    """How far probabilities of this scan hold."""
+    explained = np.flatnonzero((solutions.crystal[:, 0] >= 0) & (nothing < UNEXPLAINED))
+    if explained.size == 0:
+        return Rehearsal(0.0, 1.0, 0.0, 0.0)
+    rng = np.random.default_rng(seed)
+    some = np.sort(rng.choice(explained, min(explained.size, SAMPLE), replace=False))
+    return rehearse(
+        calibrated.patterns.take(some), solutions.take(some), calibrated.library,
+        calibrated.physics, seed=seed,
+    )  # fmt: skip
 
 
 def _calibration(calibrated: Calibrated) -> dict[str, Any]:

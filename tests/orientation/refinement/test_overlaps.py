@@ -117,9 +117,7 @@ def test_patterns_that_leave_nothing_are_not_asked(pairs: Pairs) -> None:
 
 def test_without_first_crystal_there_is_no_second(pairs: Pairs) -> None:
     patterns: Patterns = pairs.case.patterns.part(0, 3)
-    second = second_crystals(
-        patterns, Solutions.none(3, 2), pairs.case.library, pairs.case.physics
-    )
+    second = second_crystals(patterns, Solutions.none(3, 2), pairs.case.library, pairs.case.physics)
     assert (second.crystal == -1).all()
     assert second.crystal.dtype == np.int16
 

@@ -75,7 +75,7 @@ def test_both_crystals_are_found(pairs: Pairs) -> None:
 
 
 def test_weights_are_those_of_the_second(pairs: Pairs) -> None:
-    straight, crossed = right(pairs)
+    straight, _ = right(pairs)
     weight = pairs.overlap["overlap_weight"]
     assert np.abs(weight - pairs.weight)[straight].max() < 0.2
     assert np.median(np.abs(weight - pairs.weight)[straight]) < 0.06

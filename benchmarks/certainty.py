@@ -10,7 +10,8 @@ indexed, ``right`` share right of all, ``prob`` mean probability, ``ECE`` expect
 of these, ``ph`` share with the right phase, ``phECE`` calibration error of phase_probability,
 ``2nd`` second crystals. Of lone patterns: the false ones. Of pairs: the share whose first is either
 of the two (``right``: the stronger one); share with both right / right of the claimed / their
-calibration error; how often the one said to be stronger is.
+calibration error; how often the one said to be stronger is. Of ``near``: the share of right phases
+that the errors of the places allow at best.
 """
 
 from __future__ import annotations
@@ -38,18 +39,32 @@ GROUPS = {
         f"{what}/{name}"
         for name in DEPARTURES
         if name != "sparse"
-        for what in ("lfp", "linio2", "au", "mix/olivines")
+        for what in ("lfp", "lfp/sparse", "linio2/sparse", "ti/sparse", "mix/olivines/sparse")
     ),
-    "scale": tuple(f"{c}/scale{s:+g}" for c in ("lfp", "linio2", "ti", "li2mno3") for s in _SCALES),
-    "near": ("near/1", "near/0.3", *(f"near/{p}/scale{s:+g}" for p in (1, 0.3) for s in (0.3, -2))),
+    "scale": tuple(
+        f"{c}/scale{s:+g}"
+        for c in ("lfp", "ti", "li2mno3/sparse", "linio2/sparse")
+        for s in (0.0, *_SCALES)
+    ),
+    "near": tuple(
+        f"near/{percent}{how}{scale}"
+        for percent in (1, 0.3, 0.1)
+        for how in ("", "/sparse")
+        for scale in ("", "/scale+0.3", "/scale-2", "/scale+5")
+    ),
     "wrong": tuple(f"wrong/{pair}{how}" for pair in WRONG for how in ("", "/sparse")),
     "pairs": tuple(f"pair/{crystal}" for crystal in ("lfp", "linio2", "au", "rutile")),
-    "maps": tuple(f"map/{name}{how}" for name in MAPS for how in ("", "/sparse")),
+    "maps": (
+        *(f"map/{name}{how}" for name in MAPS for how in ("", "/sparse")),
+        "map/lfp/sparse/dynamical", "map/linio2/sparse/precession", "map/olivines/sparse/spread",
+    ),
     "quick": (
         "kyanite", "li2mno3", "lfp", "rutile", "linio2", "linio2/sparse", "ti", "ti/sparse", "au",
-        "mix/olivines", "mix/layered", "lfp/sinc2", "lfp/spread", "linio2/precession",
-        "lfp/dynamical", "au/affine", "ti/scale+2", "near/0.3", "near/1", "wrong/ti>au",
-        "wrong/lfp>rutile", "pair/lfp", "map/linio2",
+        "mix/olivines", "mix/layered/sparse", "lfp/sparse/sinc2", "lfp/sparse/spread",
+        "linio2/sparse/precession",
+        "lfp/sparse/dynamical", "au/sparse", "ti/scale+2", "lfp/sparse/precession",
+        "near/0.3/sparse", "near/1/sparse/scale+0.3", "wrong/ti>au",
+        "wrong/lfp>rutile", "pair/lfp", "map/linio2", "map/au/sparse",
     ),
 }  # fmt: skip
 
@@ -81,7 +96,7 @@ def run(name: str, *, patterns: int, seed: int, overlaps: bool, context: bool) -
 
 
 HEADING = (
-    f"{'set':26}{'n':>5}{'spots':>6}{'index':>7}{'right':>7}{'prob':>6}{'ECE':>6}{'/w':>5}"
+    f"{'set':32}{'n':>5}{'spots':>6}{'index':>7}{'right':>7}{'prob':>6}{'ECE':>6}{'/w':>5}"
     f"{'sure':>6}{'s.right':>8}{'ph':>6}{'phECE':>6}  2nd"
 )
 
@@ -93,7 +108,7 @@ def _short(value: float) -> str:
 def row(name: str, figures: dict[str, Any]) -> str:
     """One set, and of a map its parts, as lines of the table."""
     if "error" in figures:
-        return f"{name:26} {figures['error']}"
+        return f"{name:32} {figures['error']}"
     get = lambda key: _short(figures.get(key, np.nan))  # noqa: E731
     second = f"either {get('either')} ECE {get('either_ece')}" if "either" in figures else ""
     if "second" in figures:
@@ -101,8 +116,10 @@ def row(name: str, figures: dict[str, Any]) -> str:
         second += f"; stronger {get('stronger')}"
     elif "false_second" in figures:
         second = f"false {get('false_second')}"
+    if "phase_bound" in figures:
+        second += f"  phases, at best {get('phase_bound')}"
     lines = [
-        f"{name:26}{figures['n']:5d}{figures.get('spots', np.nan):6.1f}{get('indexed'):>7}"
+        f"{name:32}{figures['n']:5d}{figures.get('spots', np.nan):6.1f}{get('indexed'):>7}"
         f"{get('right'):>7}{get('probability'):>6}{get('ece'):>6}{get('ece_width'):>5}"
         f"{get('sure'):>6}{get('sure_right'):>8}{get('phase_right'):>6}{get('phase_ece'):>6}"
         f"  {second}"
@@ -119,9 +136,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="JSON of all figures; sets are added to it")
     parser.add_argument("--no-context", action="store_true", help="maps without their context")
-    parser.add_argument(
-        "--overlaps", action="store_true", help="second crystals everywhere, not only of pairs"
-    )
+    parser.add_argument("--no-overlaps", action="store_true", help="no second crystals")
     wanted = parser.parse_args()
     names = [name for given in wanted.sets for name in GROUPS.get(given, (given,))]
     results: dict[str, Any] = {}
@@ -131,7 +146,7 @@ def main() -> None:
     for name in dict.fromkeys(names):
         results[name] = run(
             name, patterns=wanted.patterns, seed=wanted.seed,
-            overlaps=wanted.overlaps or name.startswith("pair/"),
+            overlaps=not wanted.no_overlaps,
             context=name.startswith("map/") and not wanted.no_context,
         )  # fmt: skip
         print(row(name, results[name]), flush=True)

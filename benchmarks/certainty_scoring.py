@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
+from scipy.stats import norm
 
 from independent_samples import KINDS
 from independent_truth import Truth
@@ -98,6 +99,20 @@ def _share(values: Flags) -> float:
     return float(values.mean()) if values.size else float("nan")
 
 
+def phase_bound(truth: Truth) -> float:
+    """Share of right phases that two crystals alike but for their size allow at best.
+
+    With spots k of known orientation and scale, the cells differ by the distances ε k, told apart
+    with d² = Σ (ε k / error)²: the best decision is right in Φ(d / 2). An unknown in-plane angle
+    moves spots across k and takes nothing away; intensities are no help, as they are alike.
+    """
+    data = truth.peaks.data
+    ky, kx, error = (data[c].to_numpy().astype(np.float64) for c in ("ky", "kx", "ky_error"))
+    apart = (truth.difference * np.hypot(ky, kx) / error) ** 2
+    d = np.sqrt(np.bincount(truth.peaks.position, apart, truth.phase.size))
+    return float(norm.cdf(d / 2).mean())
+
+
 def score(truth: Truth, maps: xr.Dataset) -> dict[str, Any]:
     """All figures of a set.
 
@@ -108,7 +123,8 @@ def score(truth: Truth, maps: xr.Dataset) -> dict[str, Any]:
     dict
         ``n``, ``indexed``, ``right`` (of all), ``right_of_indexed``, ``probability`` (mean),
         ``ece``, ``ece_width`` (bins of equal count, of equal width), ``sure`` (share above .95),
-        ``sure_right`` (of these). The same of ``phase_…``. With second crystals: of lone
+        ``sure_right`` (of these). The same of ``phase_…``;
+        ``phase_bound``. With second crystals: of lone
         positions ``false_second`` (share that claims one) and ``false_second_sure`` (at more than
         ½); of pairs ``either`` (the first is one of the two), ``either_ece``, ``second`` (both
         are right), ``second_claimed``, ``second_right`` (both, of the claimed), ``second_ece``,
@@ -127,6 +143,8 @@ def score(truth: Truth, maps: xr.Dataset) -> dict[str, Any]:
     ]
     together = np.concatenate(angles)
     figures["median_angle"] = float(np.median(together)) if together.size else float("nan")
+    if truth.difference:
+        figures["phase_bound"] = phase_bound(truth)
     if len(truth.offered) > 1:
         (certainty,) = _flat(maps, "phase_probability")
         figures |= {

@@ -13,8 +13,8 @@ says what else differs from that. Names of sets:
 - ``pair/CRYSTAL``: two orientations each, the second with 0.2 to 0.5 of the counts
 - ``wrong/TRUE>OFFERED``: patterns of one crystal, offered another
 - ``map/NAME``: grains, small grains, a lamella of two pixels, overlaps at boundaries
-- any of them with ``/DEPARTURE`` behind it (``DEPARTURES``, or ``scale+2`` for a pixel size that
-  is stated 2 % too large)
+- any of them with one or more ``/DEPARTURE`` behind it (``DEPARTURES``, or ``scale+2`` for a pixel
+  size that is stated 2 % too large): ``lfp/sparse/precession``
 """
 
 from __future__ import annotations
@@ -182,6 +182,7 @@ class Truth:
     grain: Ints
     precession_angle: float
     departure: Departure
+    difference: float  # of the cells of two crystals that are alike otherwise, 0: of others
 
 
 def truth(name: str, *, n: int = 400, seed: int = 0) -> Truth:
@@ -202,8 +203,10 @@ def truth(name: str, *, n: int = 400, seed: int = 0) -> Truth:
     key = [seed, zlib.crc32(base.encode())]
     rng = np.random.default_rng(key)
     offered = [FOLDER / f"{c}.cif" for c in names]
+    difference = 0.0
     if kind == "near":
-        offered = [FOLDER / "lfp.cif", _enlarged(FOLDER / "lfp.cif", float(name.split("/")[1]))]
+        difference = float(name.split("/")[1]) / 100
+        offered = [FOLDER / "lfp.cif", _enlarged(FOLDER / "lfp.cif", difference)]
     true = offered[:1] if kind == "wrong" else offered
     sizes = [CRYSTALS[path.stem if path.stem in CRYSTALS else "lfp"] for path in true]
     k_max = departure.extent * max(size.k_max for size in sizes)
@@ -215,7 +218,7 @@ def truth(name: str, *, n: int = 400, seed: int = 0) -> Truth:
         offered, phase = offered[1:], np.full_like(phase, -1)
     return Truth(
         peaks, tuple(offered), tuple(source(path, 1.0).turns for path in offered),
-        phase, *sample[2:], departure.told, departure,
+        phase, *sample[2:], departure.told, departure, difference,
     )  # fmt: skip
 
 
@@ -229,7 +232,9 @@ def _parsed(name: str) -> tuple[str, tuple[str, ...], Departure]:
         if word.startswith("scale"):
             departure = replace(departure, scale=float(word[5:]) / 100)
         else:
-            departure = DEPARTURES[word]
+            other = vars(DEPARTURES[word]).items()
+            changed = {key: value for key, value in other if value != getattr(Departure, key)}
+            departure = replace(departure, **changed)
     named = {"mix": MIXTURES, "map": MAPS}.get(kind, {})
     if kind == "near":
         return kind, (), departure
@@ -237,13 +242,13 @@ def _parsed(name: str) -> tuple[str, tuple[str, ...], Departure]:
 
 
 @lru_cache
-def _enlarged(path: Path, percent: float) -> Path:
+def _enlarged(path: Path, part: float) -> Path:
     """The same crystal with a larger cell, as a file."""
     lines = []
     for line in path.read_text().splitlines():
         words = line.split()
         if line.startswith("_cell_length"):
-            words[1] = f"{float(words[1]) * (1 + percent / 100):.6f}"
+            words[1] = f"{float(words[1]) * (1 + part):.6f}"
         lines.append(" ".join(words))
     target = Path(mkdtemp()) / f"{path.stem}_larger.cif"
     target.write_text("\n".join(lines) + "\n")

@@ -4,7 +4,8 @@
 
 Sets are those of ``independent_truth.py``; groups: ``model`` (all crystals and mixtures as
 described there), ``sparse`` (the same with few spots), ``departures``, ``scale``, ``near``,
-``wrong``, ``pairs``, ``maps``, ``quick`` (some of each: the default). Columns: ``index`` share
+``wrong``, ``foreign``, ``pairs``, ``maps``, ``multislice`` (with ``--folder`` of what
+``multislice_truth.py`` wrote), ``quick`` (some of each: the default). Columns: ``index`` share
 indexed, ``right`` share right of all, ``prob`` mean probability, ``ECE`` expected calibration error
 (of the indexed; bins of equal count, of equal width), ``sure`` share above .95, ``s.right`` right
 of these, ``ph`` share with the right phase, ``phECE`` calibration error of phase_probability,
@@ -25,9 +26,9 @@ from typing import Any
 
 import numpy as np
 
-from certainty_scoring import score
+from certainty_scoring import Positions, pooled, positions, score
 from independent_samples import KINDS
-from independent_truth import CRYSTALS, DEPARTURES, MAPS, MIXTURES, VOLTAGE, WRONG, truth
+from independent_truth import CRYSTALS, DEPARTURES, FOREIGN, MAPS, MIXTURES, VOLTAGE, WRONG, truth
 from phaseloom.errors import InputError
 from phaseloom.orientation import index
 
@@ -54,6 +55,12 @@ GROUPS = {
     ),
     "wrong": tuple(f"wrong/{pair}{how}" for pair in WRONG for how in ("", "/sparse")),
     "pairs": tuple(f"pair/{crystal}" for crystal in ("lfp", "linio2", "au", "rutile")),
+    "foreign": tuple(f"foreign/{pair}{how}" for pair in FOREIGN for how in ("", "/sparse")),
+    "multislice": tuple(
+        f"multislice/{crystal}/{thickness}"
+        for crystal in ("lfp", "au", "linio2", "rutile")
+        for thickness in (150, 400, 800)
+    ),
     "maps": (
         *(f"map/{name}{how}" for name in MAPS for how in ("", "/sparse")),
         "map/lfp/sparse/dynamical", "map/linio2/sparse/precession", "map/olivines/sparse/spread",
@@ -65,13 +72,16 @@ GROUPS = {
         "lfp/sparse/dynamical", "au/sparse", "ti/scale+2", "lfp/sparse/precession",
         "near/0.3/sparse", "near/1/sparse/scale+0.3", "wrong/ti>au",
         "wrong/lfp>rutile", "pair/lfp", "map/linio2", "map/au/sparse",
+        "foreign/lfp+fp/sparse",
     ),
 }  # fmt: skip
 
 
-def run(name: str, *, patterns: int, seed: int, overlaps: bool, context: bool) -> dict[str, Any]:
+def run(
+    name: str, *, patterns: int, seed: int, overlaps: bool, context: bool, folder: Path | None
+) -> tuple[dict[str, Any], Positions | None]:
     """Index a set and score it; what was said and how long it took stand beside the figures."""
-    made = truth(name, n=patterns, seed=seed)
+    made = truth(name, n=patterns, seed=seed, folder=folder)
     start = time.perf_counter()
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -81,18 +91,19 @@ def run(name: str, *, patterns: int, seed: int, overlaps: bool, context: bool) -
                 context=context, precession_angle=made.precession_angle,
             )  # fmt: skip
         except (InputError, ArithmeticError) as error:
-            return {"error": f"{type(error).__name__}: {error}"}
+            return {"error": f"{type(error).__name__}: {error}"}, None
     numbers = {
         key: value
         for key, value in maps.attrs.items()
         if isinstance(value, (int, float, list)) and key != "crystals"
     }
-    return score(made, maps) | {
+    further = {
         "seconds": time.perf_counter() - start,
         "said": sorted({str(warning.message) for warning in said}),
         "attributes": numbers,
         "spots": float((made.peaks.count - 1).mean()),
     }
+    return score(made, maps) | further, positions(made, maps)
 
 
 HEADING = (
@@ -116,6 +127,8 @@ def row(name: str, figures: dict[str, Any]) -> str:
         second += f"; stronger {get('stronger')}"
     elif "false_second" in figures:
         second = f"false {get('false_second')}"
+    if "foreign_indexed" in figures:
+        second += f"  foreign, indexed {get('foreign_indexed')}"
     if "phase_bound" in figures:
         second += f"  phases, at best {get('phase_bound')}"
     lines = [
@@ -124,7 +137,8 @@ def row(name: str, figures: dict[str, Any]) -> str:
         f"{get('sure'):>6}{get('sure_right'):>8}{get('phase_right'):>6}{get('phase_ece'):>6}"
         f"  {second}"
     ]
-    lines += [row(f"  {part}", figures[part]) for part in KINDS if part in figures]
+    parts = ("known", *KINDS)
+    lines += [row(f"  {part}", figures[part]) for part in parts if part in figures]
     return "\n".join(lines)
 
 
@@ -137,19 +151,25 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON of all figures; sets are added to it")
     parser.add_argument("--no-context", action="store_true", help="maps without their context")
     parser.add_argument("--no-overlaps", action="store_true", help="no second crystals")
+    parser.add_argument("--folder", type=Path, help="of what multislice_truth.py wrote")
     wanted = parser.parse_args()
-    names = [name for given in wanted.sets for name in GROUPS.get(given, (given,))]
     results: dict[str, Any] = {}
     if wanted.out and wanted.out.exists():
         results = json.loads(wanted.out.read_text())
     print(HEADING, flush=True)
-    for name in dict.fromkeys(names):
-        results[name] = run(
-            name, patterns=wanted.patterns, seed=wanted.seed,
-            overlaps=not wanted.no_overlaps,
-            context=name.startswith("map/") and not wanted.no_context,
-        )  # fmt: skip
-        print(row(name, results[name]), flush=True)
+    for given in wanted.sets:
+        parts = []
+        for name in GROUPS.get(given, (given,)):
+            results[name], part = run(
+                name, patterns=wanted.patterns, seed=wanted.seed,
+                overlaps=not wanted.no_overlaps, folder=wanted.folder,
+                context=name.startswith("map/") and not wanted.no_context,
+            )  # fmt: skip
+            parts += [part] if part else []
+            print(row(name, results[name]), flush=True)
+        if given in GROUPS and parts:
+            results[f"all of {given}"] = pooled(parts)
+            print(row(f"all of {given}", results[f"all of {given}"]), flush=True)
         if wanted.out:
             wanted.out.write_text(json.dumps(results, indent=1, ensure_ascii=False))
 

@@ -6,7 +6,7 @@ Expected calibration errors are over indexed positions; others are reported as a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -76,7 +76,32 @@ def calibration_errors(probability: Floats, right: Flags) -> tuple[float, float]
     return errors[0], errors[1]
 
 
-def _certainty(probability: Floats, right: Flags) -> dict[str, float]:
+class Positions(NamedTuple):
+    """What is pooled over sets: probability (NaN unindexed), whether right, kind; (n,) each."""
+
+    probability: Floats
+    right: Flags
+    kind: NDArray[np.int64]
+
+
+def positions(truth: Truth, maps: xr.Dataset) -> Positions:
+    """Of one set."""
+    phase, rotation, probability = _flat(maps, "phase", "rotation", "probability")
+    right = agree(phase.astype(np.int64), rotation, truth.phase, truth.rotation, truth.turns)
+    return Positions(probability, right, truth.kind)
+
+
+def pooled(sets: list[Positions]) -> dict[str, Any]:
+    """The first figures of :func:`score` over several sets, of maps by kind of position."""
+    probability, right, kind = (np.concatenate(c) for c in zip(*sets, strict=True))
+    figures: dict[str, Any] = certainty(probability, right)
+    if kind.any():
+        for name, number in KINDS.items():
+            figures[name] = certainty(probability[kind == number], right[kind == number])
+    return figures
+
+
+def certainty(probability: Floats, right: Flags) -> dict[str, float]:
     """Figures of the indexed positions of a group; shares right are of all."""
     indexed = np.isfinite(probability)
     p, r = probability[indexed], right[indexed]
@@ -124,7 +149,8 @@ def score(truth: Truth, maps: xr.Dataset) -> dict[str, Any]:
         ``n``, ``indexed``, ``right`` (of all), ``right_of_indexed``, ``probability`` (mean),
         ``ece``, ``ece_width`` (bins of equal count, of equal width), ``sure`` (share above .95),
         ``sure_right`` (of these). The same of ``phase_…``;
-        ``phase_bound``. With second crystals: of lone
+        ``phase_bound``. Of patterns of crystals that are not offered: ``foreign_indexed``, and
+        ``known``, the first figures of the others. With second crystals: of lone
         positions ``false_second`` (share that claims one) and ``false_second_sure`` (at more than
         ½); of pairs ``either`` (the first is one of the two), ``either_ece``, ``second`` (both
         are right), ``second_claimed``, ``second_right`` (both, of the claimed), ``second_ece``,
@@ -136,20 +162,26 @@ def score(truth: Truth, maps: xr.Dataset) -> dict[str, Any]:
     right = agree(phase, rotation, truth.phase, truth.rotation, truth.turns)
     lone = truth.share == 0
     partner = agree(phase, rotation, truth.second_phase, truth.second_rotation, truth.turns)
-    figures: dict[str, Any] = _certainty(probability, right)
+    figures: dict[str, Any] = certainty(probability, right)
     angles = [
         misorientation(rotation[right & (phase == i)], truth.rotation[right & (phase == i)], t)
         for i, t in enumerate(truth.turns)
     ]
     together = np.concatenate(angles)
+    if (truth.phase < 0).any() and (truth.phase >= 0).any():
+        known = truth.phase >= 0
+        figures |= {
+            "foreign_indexed": _share((phase >= 0)[~known]),
+            "known": certainty(probability[known], right[known]),
+        }
     figures["median_angle"] = float(np.median(together)) if together.size else float("nan")
     if truth.difference:
         figures["phase_bound"] = phase_bound(truth)
     if len(truth.offered) > 1:
-        (certainty,) = _flat(maps, "phase_probability")
+        (sureness,) = _flat(maps, "phase_probability")
         figures |= {
             f"phase_{k}": v
-            for k, v in _certainty(certainty, phase == truth.phase).items()
+            for k, v in certainty(sureness, phase == truth.phase).items()
             if k not in ("n", "indexed", "right_of_indexed")
         }
     if not lone.all():
@@ -159,12 +191,12 @@ def score(truth: Truth, maps: xr.Dataset) -> dict[str, Any]:
     if truth.kind.any():
         for name, kind in KINDS.items():
             here = truth.kind == kind
-            figures[name] = _certainty(probability[here], right[here])
+            figures[name] = certainty(probability[here], right[here])
             if not lone[here].all():
                 figures[name] |= _either(probability, right | partner, ~lone & here)
         figures["grains"] = [
             {"positions": int(here.sum()), "phase": int(truth.phase[here][0])}
-            | _certainty(probability[here], right[here])
+            | certainty(probability[here], right[here])
             for here in (truth.grain == g for g in np.unique(truth.grain))
         ]
     return figures
@@ -172,7 +204,7 @@ def score(truth: Truth, maps: xr.Dataset) -> dict[str, Any]:
 
 def _either(probability: Floats, one_of_two: Flags, paired: Flags) -> dict[str, float]:
     """Figures of positions with two crystals, where either counts as right."""
-    figures = _certainty(probability[paired], one_of_two[paired])
+    figures = certainty(probability[paired], one_of_two[paired])
     return {"either": figures["right"], "either_ece": figures["ece"]}
 
 

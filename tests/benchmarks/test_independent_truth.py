@@ -31,6 +31,7 @@ def loaded(name: str) -> ModuleType:
 
 
 spots = loaded("independent_spots")
+loaded("independent_counting")
 samples = loaded("independent_samples")
 truths = loaded("independent_truth")
 scoring = loaded("certainty_scoring")
@@ -98,12 +99,12 @@ def test_two_phases_of_a_mixture_are_offered_and_none_of_a_wrong_crystal():
     assert (wrong.phase == -1).all()
 
 
-def test_maps_have_small_grains_and_a_lamella():
+def test_maps_have_small_grains_and_lamellae():
     sample = samples.sample("map", 0, 2, np.random.default_rng(0))
-    small = [(sample.grain == grain).sum() for grain in np.unique(sample.grain) if grain > 10]
+    small = [(sample.grain == grain).sum() for grain in np.unique(sample.grain) if grain > 11]
     assert small == [4, 5, 6, 8, 9]
     lamella = (sample.kind == samples.KINDS["lamella"]).reshape(sample.shape)
-    assert lamella.any(axis=0).sum() == 2
+    assert lamella.sum() > 12
     assert (sample.share[sample.kind == samples.KINDS["grain"]] == 0).all()
     assert sample.share.max() <= 0.5
 

@@ -1,18 +1,24 @@
 """Shares right and calibration of phaseloom's orientations on truth that is not its own.
 
     python benchmarks/certainty.py [SET or GROUP ...] [--patterns 400] [--seed 0] [--out FILE.json]
+        [--folder FOLDER] [--publish]
 
-Sets are those of ``independent_truth.py``; groups: ``model`` (all crystals and mixtures as
+Sets are those of ``independent_truth.py``. Groups: ``model`` (all crystals and mixtures as
 described there), ``sparse`` (the same with few spots), ``departures``, ``scale``, ``near``,
-``wrong``, ``foreign``, ``pairs``, ``maps``, ``multislice`` (with ``--folder`` of what
-``multislice_truth.py`` wrote), ``quick`` (some of each: the default). Columns: ``index`` share
-indexed, ``right`` share right of all, ``prob`` mean probability, ``ECE`` expected calibration error
-(of the indexed; bins of equal count, of equal width), ``sure`` share above .95, ``s.right`` right
-of these, ``ph`` share with the right phase, ``phECE`` calibration error of phase_probability,
-``2nd`` second crystals. Of lone patterns: the false ones. Of pairs: the share whose first is either
-of the two (``right``: the stronger one); share with both right / right of the claimed / their
-calibration error; how often the one said to be stronger is. Of ``near``: the share of right phases
-that the errors of the places allow at best.
+``wrong``, ``foreign``, ``pairs``, ``maps``, ``multislice`` (of FOLDER, where
+``multislice_truth.py`` wrote), ``quick`` (some of each: the default). ``--publish`` puts the groups
+of FILE.json into RESULTS.md. Columns:
+
+- ``index``, ``right``, ``prob``: share indexed, share right of all, mean probability
+- ``ECE``, ``/w``, ``chance``: expected calibration error of the indexed in bins of equal count and
+  of equal width, and what the first would be were all probabilities exact
+- ``sure``, ``s.right``: share above .95, share right of these
+- ``ph``, ``phECE``: share with the right phase, calibration error of ``phase_probability``
+- ``2nd``: of lone patterns, false second crystals. Of pairs, the share whose first crystal is one
+  of the two (``right``: the stronger one) and its calibration error; share with both right / right
+  of the claimed / their calibration error; how often the one said to be stronger is. Patterns of
+  crystals that are not offered that are indexed. Of ``near``, the share of right phases that the
+  errors of the places allow at best
 """
 
 from __future__ import annotations
@@ -31,6 +37,7 @@ from independent_samples import KINDS
 from independent_truth import CRYSTALS, DEPARTURES, FOREIGN, MAPS, MIXTURES, VOLTAGE, WRONG, truth
 from phaseloom.errors import InputError
 from phaseloom.orientation import index
+from results import write_section
 
 _SCALES = (-10, -5, -2, -0.5, 0.5, 2, 5, 10)
 GROUPS = {
@@ -107,7 +114,7 @@ def run(
 
 
 HEADING = (
-    f"{'set':32}{'n':>5}{'spots':>6}{'index':>7}{'right':>7}{'prob':>6}{'ECE':>6}{'/w':>5}"
+    f"{'set':32}{'n':>5}{'spots':>6}{'index':>7}{'right':>7}{'prob':>6}{'ECE':>6}{'/w':>5}{'chance':>7}"
     f"{'sure':>6}{'s.right':>8}{'ph':>6}{'phECE':>6}  2nd"
 )
 
@@ -133,7 +140,7 @@ def row(name: str, figures: dict[str, Any]) -> str:
         second += f"  phases, at best {get('phase_bound')}"
     lines = [
         f"{name:32}{figures['n']:5d}{figures.get('spots', np.nan):6.1f}{get('indexed'):>7}"
-        f"{get('right'):>7}{get('probability'):>6}{get('ece'):>6}{get('ece_width'):>5}"
+        f"{get('right'):>7}{get('probability'):>6}{get('ece'):>6}{get('ece_width'):>5}{get('ece_chance'):>7}"
         f"{get('sure'):>6}{get('sure_right'):>8}{get('phase_right'):>6}{get('phase_ece'):>6}"
         f"  {second}"
     ]
@@ -142,22 +149,64 @@ def row(name: str, figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def published(results: dict[str, Any]) -> str:
+    """A table of the groups that were run, with the worst set of each, for RESULTS.md."""
+    lines = [
+        "## Certainty of orientations",
+        "",
+        "Truth of `independent_truth.py`: structures, symmetry and scattering factors by gemmi, "
+        "Gaussian rel-rods, intensities varied by 0.3 (log-normal), Poisson counts, places "
+        "known to 0.1–0.3 px, 0.05 false spots per pattern; `multislice`: abTEM. Right: the right crystal "
+        "and within 3°. ECE: expected calibration error of the indexed, ten bins of equal count; "
+        "in brackets, what chance makes of it where probabilities are exact. All sets of a group "
+        "together, and its set with the largest ECE; `certainty.py` says what the groups are.",
+        "",
+        "| group | patterns | indexed | right | mean probability | ECE | above .95 | right of these"
+        " | worst set: ECE | its right | its mean probability |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for group, names in GROUPS.items():
+        whole = results.get(f"all of {group}")
+        sets = {name: results[name] for name in names if "ece" in results.get(name, {})}
+        if whole is None or not sets:
+            continue
+        lines.append(_published_row(group, whole, sets))
+        for kind in KINDS:
+            parts = {name: figures[kind] for name, figures in sets.items() if kind in figures}
+            if kind in whole:
+                lines.append(_published_row(f"{group}: {kind}", whole[kind], parts))
+    return "\n".join(lines)
+
+
+def _published_row(group: str, whole: dict[str, Any], sets: dict[str, dict[str, Any]]) -> str:
+    worst = max(sets, key=lambda name: np.nan_to_num(sets[name]["ece"]))
+    at = sets[worst]
+    cells = [
+        group, str(whole["n"]), *(f"{whole[key]:.3f}" for key in ("indexed", "right")),
+        f"{whole['probability']:.3f}", f"{whole['ece']:.3f} ({whole['ece_chance']:.3f})",
+        *(f"{whole[key]:.3f}" for key in ("sure", "sure_right")), f"{worst}: {at['ece']:.3f} "
+        f"({at['ece_chance']:.3f})", f"{at['right']:.3f}", f"{at['probability']:.3f}",
+    ]  # fmt: skip
+    return "| " + " | ".join(cells) + " |"
+
+
 def main() -> None:
     """Sets by name or group, a table, and a file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sets", nargs="*", default=["quick"])
+    parser.add_argument("sets", nargs="*")
     parser.add_argument("--patterns", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="JSON of all figures; sets are added to it")
     parser.add_argument("--no-context", action="store_true", help="maps without their context")
     parser.add_argument("--no-overlaps", action="store_true", help="no second crystals")
     parser.add_argument("--folder", type=Path, help="of what multislice_truth.py wrote")
+    parser.add_argument("--publish", action="store_true", help="write what FILE.json has")
     wanted = parser.parse_args()
     results: dict[str, Any] = {}
     if wanted.out and wanted.out.exists():
         results = json.loads(wanted.out.read_text())
     print(HEADING, flush=True)
-    for given in wanted.sets:
+    for given in wanted.sets or ([] if wanted.publish else ["quick"]):
         parts = []
         for name in GROUPS.get(given, (given,)):
             results[name], part = run(
@@ -172,6 +221,8 @@ def main() -> None:
             print(row(f"all of {given}", results[f"all of {given}"]), flush=True)
         if wanted.out:
             wanted.out.write_text(json.dumps(results, indent=1, ensure_ascii=False))
+    if wanted.publish:
+        write_section("certainty", published(results))
 
 
 if __name__ == "__main__":

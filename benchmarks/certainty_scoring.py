@@ -20,6 +20,7 @@ from independent_truth import Truth
 RIGHT = 3.0  # degrees
 SURE = 0.95
 BINS = 10
+DRAWS = 100
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -76,6 +77,14 @@ def calibration_errors(probability: Floats, right: Flags) -> tuple[float, float]
     return errors[0], errors[1]
 
 
+def chance_error(probability: Floats) -> float:
+    """Mean error in bins of equal count of so many positions whose probabilities hold exactly."""
+    if probability.size == 0:
+        return float("nan")
+    drawn = np.random.default_rng(0).random((DRAWS, probability.size)) < probability
+    return float(np.mean([calibration_errors(probability, right)[0] for right in drawn]))
+
+
 class Positions(NamedTuple):
     """What is pooled over sets: probability (NaN unindexed), whether right, kind; (n,) each."""
 
@@ -115,6 +124,7 @@ def certainty(probability: Floats, right: Flags) -> dict[str, float]:
         "probability": float(p.mean()) if p.size else float("nan"),
         "ece": equal_count,
         "ece_width": equal_width,
+        "ece_chance": chance_error(p),
         "sure": float(sure.sum() / max(right.size, 1)),
         "sure_right": _share(r[sure]),
     }
@@ -147,7 +157,8 @@ def score(truth: Truth, maps: xr.Dataset) -> dict[str, Any]:
     -------
     dict
         ``n``, ``indexed``, ``right`` (of all), ``right_of_indexed``, ``probability`` (mean),
-        ``ece``, ``ece_width`` (bins of equal count, of equal width), ``sure`` (share above .95),
+        ``ece``, ``ece_width`` (bins of equal count, of equal width), ``ece_chance`` (what chance
+        alone makes of the first), ``sure`` (share above .95),
         ``sure_right`` (of these). The same of ``phase_…``;
         ``phase_bound``. Of patterns of crystals that are not offered: ``foreign_indexed``, and
         ``known``, the first figures of the others. With second crystals: of lone

@@ -156,10 +156,10 @@ def published(results: dict[str, Any]) -> str:
         "",
         "Truth of `independent_truth.py`: structures, symmetry and scattering factors by gemmi, "
         "Gaussian rel-rods, intensities varied by 0.3 (log-normal), Poisson counts, places "
-        "known to 0.1–0.3 px, 0.05 false spots per pattern; `multislice`: abTEM. Right: the right crystal "
-        "and within 3°. ECE: expected calibration error of the indexed, ten bins of equal count; "
-        "in brackets, what chance makes of it where probabilities are exact. All sets of a group "
-        "together, and its set with the largest ECE; `certainty.py` says what the groups are.",
+        "known to 0.1–0.3 px, 0.05 false spots per pattern; `multislice`: abTEM. Right: the right "
+        "crystal and within 3°. ECE: expected calibration error of the indexed, ten bins of equal "
+        "count; in brackets, what chance makes of it where probabilities are exact. All sets of a "
+        "group together, and its set with the largest ECE; `certainty.py` says what the groups are.",
         "",
         "| group | patterns | indexed | right | mean probability | ECE | above .95 | right of these"
         " | worst set: ECE | its right | its mean probability |",

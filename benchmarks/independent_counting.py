@@ -19,26 +19,32 @@ FALSE_SPOTS = 0.05  # per pattern
 DIRECT_BEAM = 2e5  # counts
 
 
-def resolved(place: Floats, counts: Floats, least: float) -> tuple[Floats, Floats]:
+def resolved(place: Floats, counts: Floats, closest: float) -> tuple[Floats, Floats]:
     """Spots that are told apart and found; closer ones join the strongest."""
-    some = np.flatnonzero(counts > 0.02 * least)
+    some = np.flatnonzero(counts > 0)
     some = some[np.argsort(-counts[some])]
     place, counts = place[some], counts[some].copy()
     moment = place * counts[:, None]
     apart = np.hypot(*(place[:, None] - place).T)
     kept = np.ones(counts.size, dtype=bool)
     for i in range(1, counts.size):
-        close = np.flatnonzero(kept[:i] & (apart[i, :i] < RESOLVED))
+        close = np.flatnonzero(kept[:i] & (apart[i, :i] < closest))
         if close.size:
             kept[i] = False
             counts[close[0]] += counts[i]
             moment[close[0]] += moment[i]
-    kept &= counts >= least
+    kept &= counts >= LIMIT
     return moment[kept] / counts[kept, None], counts[kept]
 
 
 def detected(
-    place: Floats, expected: Floats, centre: float, rng: np.random.Generator
+    place: Floats,
+    expected: Floats,
+    rng: np.random.Generator,
+    *,
+    centre: float = 0.0,
+    error_factor: float = 1.0,
+    closest: float = RESOLVED,
 ) -> dict[str, Floats]:
     """What is found of one pattern, the direct beam among it.
 
@@ -46,12 +52,16 @@ def detected(
     ----------
     place, expected
         (n, 2) px from the direct beam, (n,) expected counts.
-    centre
-        px by which the direct beam is off, a standard deviation per axis.
     rng
         Of counts and errors.
+    centre
+        px by which the direct beam is off, a standard deviation per axis.
+    error_factor
+        True errors of places over the stated ones.
+    closest
+        px between spots that are told apart.
     """
-    place, counts = resolved(place, rng.poisson(expected).astype(np.float64), LIMIT)
+    place, counts = resolved(place, rng.poisson(expected).astype(np.float64), closest)
     extra = rng.poisson(FALSE_SPOTS)
     reach = SHAPE / 2 - 3
     false = rng.uniform(-reach, reach, (extra, 2))
@@ -61,7 +71,7 @@ def detected(
     )
     error = np.clip(1.5 / np.sqrt(counts), 0.1, 0.3)
     place = place + centre * rng.standard_normal(2)
-    place = place + error[:, None] * rng.standard_normal(place.shape)
+    place = place + error_factor * error[:, None] * rng.standard_normal(place.shape)
     inside = (np.abs(place) < reach + 2).all(axis=1)
     order = np.flatnonzero(inside)
     order = order[np.argsort(place[order, 0])]

@@ -33,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from independent_counting import DIRECT_BEAM, SHAPE, detected, table
+from independent_counting import DIRECT_BEAM, RESOLVED, SHAPE, detected, table
 from independent_samples import Sample, random_rotations
 from independent_samples import sample as made_sample
 from independent_spots import FOLDER, Source, source, spots
@@ -125,6 +125,10 @@ class Departure:
         Factor on the counts.
     centre
         px by which the direct beam of each pattern is off.
+    error
+        Factor on the errors of places that is not stated.
+    closest
+        px between spots that are told apart.
     """
 
     profile: str = "gaussian"
@@ -139,6 +143,8 @@ class Departure:
     compression: float = 0.0
     dose: float = 1.0
     centre: float = 0.0
+    error: float = 1.0
+    closest: float = RESOLVED
 
 
 DEPARTURES = {
@@ -155,6 +161,8 @@ DEPARTURES = {
     "dynamical": Departure(compression=0.05),
     "low dose": Departure(dose=0.2),
     "centre": Departure(centre=0.3),
+    "errors": Departure(error=2.0),
+    "unresolved": Departure(closest=10.0),
 }
 
 
@@ -266,7 +274,7 @@ def _multislice(name: str, n: int, seed: int, folder: Path) -> Truth:
     for i, part in enumerate(parts):
         rng = np.random.default_rng([seed, zlib.crc32(name.encode()), i])
         place = np.stack([data["ky"][part], data["kx"][part]], axis=1) / pixel_size
-        tables.append(detected(place, dose * data["intensity"][part], 0.0, rng))
+        tables.append(detected(place, dose * data["intensity"][part], rng))
     path, lone = FOLDER / f"{crystal}.cif", np.zeros(len(rotation))
     return Truth(
         table(tables, (1, len(rotation)), pixel_size), (path,), (source(path, 1.0).turns,),
@@ -343,7 +351,10 @@ def _peaks(
                 total = total or counts.sum()
                 parts.append(_Expected(part.place, share * total * counts / counts.sum()))
         both = _Expected(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-        found = detected(both.place @ stretch / pixel_size, both.intensity, departure.centre, rng)
+        found = detected(
+            both.place @ stretch / pixel_size, both.intensity, rng, centre=departure.centre,
+            error_factor=departure.error, closest=departure.closest,
+        )  # fmt: skip
         tables.append(found)
     return table(tables, sample.shape, pixel_size * (1 + departure.scale))
 

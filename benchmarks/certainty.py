@@ -159,7 +159,7 @@ def published(results: dict[str, Any]) -> str:
         "known to 0.1–0.3 px, 0.05 false spots per pattern; `multislice`: abTEM. Right: the right "
         "crystal and within 3°. ECE: expected calibration error of the indexed, ten bins of equal "
         "count; in brackets, what chance makes of it where probabilities are exact. All sets of a "
-        "group together, and its set with the largest ECE; `certainty.py` says what the groups are.",
+        "group together, and its set with the largest ECE; `certainty.py` says what groups are.",
         "",
         "| group | patterns | indexed | right | mean probability | ECE | above .95 | right of these"
         " | worst set: ECE | its right | its mean probability |",

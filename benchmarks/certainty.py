@@ -18,7 +18,7 @@ of FILE.json into RESULTS.md. Columns:
   of the two (``right``: the stronger one) and its calibration error; share with both right / right
   of the claimed / their calibration error; how often the one said to be stronger is. Patterns of
   crystals that are not offered that are indexed. Of ``near``, the share of right phases that the
-  errors of the places allow at best
+  errors of the places allow at best. What the result itself says of the scale
 """
 
 from __future__ import annotations
@@ -138,6 +138,11 @@ def row(name: str, figures: dict[str, Any]) -> str:
         second += f"  foreign, indexed {get('foreign_indexed')}"
     if "phase_bound" in figures:
         second += f"  phases, at best {get('phase_bound')}"
+    second += "".join(
+        f"  {key} {value:.4f}"
+        for key, value in figures.get("attributes", {}).items()
+        if "scale" in key and isinstance(value, float)
+    )
     lines = [
         f"{name:32}{figures['n']:5d}{figures.get('spots', np.nan):6.1f}{get('indexed'):>7}"
         f"{get('right'):>7}{get('probability'):>6}{get('ece'):>6}{get('ece_width'):>5}{get('ece_chance'):>7}"

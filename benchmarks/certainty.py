@@ -114,7 +114,7 @@ def run(
 
 
 HEADING = (
-    f"{'set':32}{'n':>5}{'spots':>6}{'index':>7}{'right':>7}{'prob':>6}{'ECE':>6}{'/w':>5}{'chance':>7}"
+    f"{'set':36}{'n':>5}{'spots':>6}{'index':>7}{'right':>7}{'prob':>6}{'ECE':>6}{'/w':>5}{'chance':>7}"
     f"{'sure':>6}{'s.right':>8}{'ph':>6}{'phECE':>6}  2nd"
 )
 
@@ -126,7 +126,7 @@ def _short(value: float) -> str:
 def row(name: str, figures: dict[str, Any]) -> str:
     """One set, and of a map its parts, as lines of the table."""
     if "error" in figures:
-        return f"{name:32} {figures['error']}"
+        return f"{name:36} {figures['error']}"
     get = lambda key: _short(figures.get(key, np.nan))  # noqa: E731
     second = f"either {get('either')} ECE {get('either_ece')}" if "either" in figures else ""
     if "second" in figures:
@@ -144,7 +144,7 @@ def row(name: str, figures: dict[str, Any]) -> str:
         if "scale" in key and isinstance(value, float)
     )
     lines = [
-        f"{name:32}{figures['n']:5d}{figures.get('spots', np.nan):6.1f}{get('indexed'):>7}"
+        f"{name:36}{figures['n']:5d}{figures.get('spots', np.nan):6.1f}{get('indexed'):>7}"
         f"{get('right'):>7}{get('probability'):>6}{get('ece'):>6}{get('ece_width'):>5}{get('ece_chance'):>7}"
         f"{get('sure'):>6}{get('sure_right'):>8}{get('phase_right'):>6}{get('phase_ece'):>6}"
         f"  {second}"

@@ -180,7 +180,37 @@ def published(results: dict[str, Any]) -> str:
             parts = {name: figures[kind] for name, figures in sets.items() if kind in figures}
             if kind in whole:
                 lines.append(_published_row(f"{group}: {kind}", whole[kind], parts))
-    return "\n".join(lines)
+    facts = [_fact(results, *fact) for fact in _FACTS]
+    groups = " ".join(group for group in GROUPS if group != "quick")
+    command = (
+        "Run by `python benchmarks/multislice_truth.py FOLDER` (in abTEM's environment) and "
+        f"`python benchmarks/certainty.py {groups} --folder FOLDER --out FILE.json --publish`."
+    )
+    return "\n".join([*lines, "", *(fact for fact in facts if fact), "", command])
+
+
+_FACTS = (
+    ("Lone patterns with a false second crystal", ("model", "sparse"), "false_second"),
+    ("Pairs whose first crystal is one of the two", ("pairs",), "either"),
+    ("Calibration error of that", ("pairs",), "either_ece"),
+    ("Pairs with both crystals right", ("pairs",), "second"),
+    ("Calibration error of `overlap_probability` of pairs", ("pairs",), "second_ece"),
+    ("Pairs whose stronger crystal is told", ("pairs",), "stronger"),
+    ("Patterns of another crystal that are indexed", ("wrong",), "indexed"),
+    ("The same where a part is of another crystal", ("foreign",), "foreign_indexed"),
+    ("Right phases of near ones", ("near",), "phase_right"),
+    ("Calibration error of `phase_probability` of near ones", ("near",), "phase_ece"),
+)
+"""What else is published: sentence, groups, figure."""
+
+
+def _fact(results: dict[str, Any], what: str, groups: tuple[str, ...], key: str) -> str:
+    """One line with mean, least and most of the sets; nothing where none was run."""
+    sets = [results.get(name, {}) for group in groups for name in GROUPS[group]]
+    values = [figures[key] for figures in sets if np.isfinite(figures.get(key, np.nan))]
+    if not values:
+        return ""
+    return f"- {what}: {np.mean(values):.3f} (sets from {min(values):.3f} to {max(values):.3f})"
 
 
 def _published_row(group: str, whole: dict[str, Any], sets: dict[str, dict[str, Any]]) -> str:

@@ -240,8 +240,10 @@ def main() -> None:
     results: dict[str, Any] = {}
     if wanted.out and wanted.out.exists():
         results = json.loads(wanted.out.read_text())
-    print(HEADING, flush=True)
-    for given in wanted.sets or ([] if wanted.publish else ["quick"]):
+    chosen = wanted.sets or ([] if wanted.publish else ["quick"])
+    if chosen:
+        print(HEADING, flush=True)
+    for given in chosen:
         parts = []
         for name in GROUPS.get(given, (given,)):
             results[name], part = run(

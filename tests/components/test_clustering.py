@@ -154,9 +154,9 @@ def test_all_that_takes_long_is_reported(true: Case) -> None:
     progress = Recorder()
     cluster(true.counts, progress=progress, **QUICK)
     assert {"preparing patterns", "compressing"} <= {label for label, _ in progress.labels}
-    assert ("numbers of components", 5) in progress.labels
+    assert ("numbers of components", 6) in progress.labels
     cluster(true.counts, k=3, progress=progress, **QUICK)
-    assert progress.labels.count(("numbers of components", 5)) == 2
+    assert ("numbers of components", 5) in progress.labels
 
 
 def test_an_interrupted_run_goes_on_with_the_compressed_scan(

@@ -47,6 +47,10 @@ def facts(results: xr.DataTree) -> dict[str, Any]:
         "fractions": [float((label == c).mean()) for c in range(int(attrs["k"]))],
         "nothing": float((label < 0).mean()),
         "overlaps": float((data["partner"].to_numpy() >= 0).mean()),
+        "overlaps_unknown": float((data["overlap"][0].to_numpy() < 0).mean()),
+        "variation": data["variation"].to_numpy().astype(float).tolist(),
+        "shared_variation": data["shared_variation"].to_numpy().astype(float).tolist(),
+        "varying": str(attrs.get("varying", "")),
     }
     if "agreement_of_methods" in data:
         row = data["agreement_of_methods"].isel(method=0)
@@ -68,6 +72,8 @@ def show_components(facts: dict[str, Any], console: Console) -> None:
     if numbers["background"] >= 0:
         table.add_row("… of them background", f"component {numbers['background']}")
     table.add_row("overlaps", f"{numbers['overlaps']:.1%}")
+    if numbers["overlaps_unknown"]:
+        table.add_row("… not known, too few counts", f"{numbers['overlaps_unknown']:.1%}")
     if numbers["nothing"]:
         table.add_row("nothing there", f"{numbers['nothing']:.1%}")
     noise = f", noise {numbers['noise_floor']:.4f}" if np.isfinite(numbers["noise_floor"]) else ""

@@ -80,9 +80,12 @@ def other_labels(
         )
     if k == 1:
         # All that are given the number can but put everything into one.
-        whole = {name: np.zeros(len(table), np.int16) for name in methods if name != "hdbscan"}
-        own = _by_size(_hdbscan(_principal(table, 2), seed)) if "hdbscan" in methods else None
-        return {name: whole.get(name, own) for name in methods}
+        return {
+            name: _by_size(_hdbscan(_principal(table, 2), seed))
+            if name == "hdbscan"
+            else np.zeros(len(table), np.int16)
+            for name in methods
+        }
     axes = _principal(table, k)
     labels: dict[str, Labels] = {}
     kmeans = None

@@ -48,9 +48,13 @@ def facts(results: xr.DataTree) -> dict[str, Any]:
         "nothing": float((label < 0).mean()),
         "overlaps": float((data["partner"].to_numpy() >= 0).mean()),
         "overlaps_unknown": float((data["overlap"][0].to_numpy() < 0).mean()),
-        "variation": data["variation"].to_numpy().astype(float).tolist(),
-        "shared_variation": data["shared_variation"].to_numpy().astype(float).tolist(),
         "varying": str(attrs.get("varying", "")),
+    }
+    # Results of earlier versions have none.
+    numbers |= {
+        name: data[name].to_numpy().astype(float).tolist()
+        for name in ("variation", "shared_variation")
+        if name in data
     }
     if "agreement_of_methods" in data:
         row = data["agreement_of_methods"].isel(method=0)

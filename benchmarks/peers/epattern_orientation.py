@@ -39,6 +39,7 @@ SIMULATION = {
     "energy": VOLTAGE * 1e3, "g_max": 1.5, "sg_max": 0.1, "thickness": 120.0,
     "center": DETECTOR / 2, "scale": SCALE, "detector_size": DETECTOR, "intensity_threshold": 1.5,
 }  # fmt: skip
+TURNS = np.arange(0, 360, STEP)
 BRIGHTEST = 255.0
 """Grey value of the direct beam and of the strongest spot beside it."""
 
@@ -69,16 +70,15 @@ def simulated(structure: Structure, path: Path) -> np.ndarray:
                 (tilt_x, tilt_y, 0.0), atoms, global_idx=0, total_angles=len(zones), **SIMULATION
             )
         table = pd.DataFrame(spots)
-        for angle in np.arange(0, 360, STEP):
-            turn = np.radians(angle)
-            x, y = table["x"] - DETECTOR / 2, table["y"] - DETECTOR / 2
-            turned = table.assign(
-                tilt_x=float(number), tilt_z=angle,  # exact keys: tilts may agree in float32
-                x=np.cos(turn) * x - np.sin(turn) * y + DETECTOR / 2,
-                y=np.sin(turn) * x + np.cos(turn) * y + DETECTOR / 2,
-            )  # fmt: skip
-            tables.append(turned)
-            rotations.append(about("z", angle) @ about("y", tilt_y) @ about("x", tilt_x))
+        centred = table[["x", "y"]].to_numpy() - DETECTOR / 2
+        copies = pd.concat([table] * len(TURNS), ignore_index=True)
+        # Both keys are exact in 32 bits, which tilts are not.
+        copies["tilt_x"], copies["tilt_z"] = float(number), np.repeat(TURNS, len(table))
+        turned = [centred @ about("z", angle)[:2, :2].T for angle in TURNS]
+        copies[["x", "y"]] = np.concatenate(turned) + DETECTOR / 2
+        tables.append(copies)
+        tilt = about("y", tilt_y) @ about("x", tilt_x)
+        rotations += [about("z", angle) @ tilt for angle in TURNS]
     params = {key: value for key, value in SIMULATION.items() if key != "center"}
     with contextlib.redirect_stdout(io.StringIO()):
         save_simulation_to_h5(
@@ -101,8 +101,7 @@ def build(_peaks: Peaks, structures: Sequence[Structure], _threads: int) -> tupl
     folder = tempfile.TemporaryDirectory()
     paths = [Path(folder.name) / f"{structure.name}.h5" for structure in structures]
     rotations = [simulated(s, path) for s, path in zip(structures, paths, strict=True)]
-    turns = len(np.arange(0, 360, STEP))
-    return (folder, paths, rotations), sum(len(r) for r in rotations) // turns
+    return (folder, paths, rotations), sum(len(r) for r in rotations) // len(TURNS)
 
 
 def write_spots(peaks: Peaks, path: Path) -> None:

@@ -65,6 +65,8 @@ MORE: dict[str, list[dict[str, Any]]] = {
     "py4dstem": [{"sigma_cc": 1.0}, {"sigma_cc": 2.0}, {"root": False}],
 }
 
+LABELS = {"noise_reduction_methods": "blur"}
+
 Answer = tuple[NDArray[np.float64], NDArray[np.int64]]  # rotation (n, 4) and phase
 
 
@@ -142,13 +144,17 @@ def row(scan: Scan, sweep: Sweep) -> str:
     base, *others = sweep.answers
     changes = [apart(scan, base, other) for other in others]
     phase, both = (np.array([change[i] for change in changes]) for i in (0, 1))
-    worst = int(both.mean(axis=1).argmax())
+    shares: dict[str, list[float]] = {}
+    for name, share in zip(sweep.changed, both.mean(axis=1), strict=True):
+        shares.setdefault(LABELS.get(name, name), []).append(100 * float(share))
+    means = sorted(((np.mean(s), name) for name, s in shares.items()), reverse=True)
+    each = ", ".join(f"{name} {mean:.0f}" for mean, name in means)
     right = [100 * (1 - share) for share in wrong]
     return (
         f"| {scan.name} | {sweep.name} | {len(others)} | {right[0]:.1f} | {min(right):.1f}–"
         f"{max(right):.1f} | {100 * phase.mean():.1f} | {100 * both.mean():.1f} | "
         f"{100 * phase.any(axis=0).mean():.1f} | {100 * both.any(axis=0).mean():.1f} | "
-        f"{sweep.changed[worst]} ({100 * both[worst].mean():.1f}) |"
+        f"{each} |"
     )
 
 
@@ -173,14 +179,14 @@ def section(lines: list[str], side: int) -> str:
     head = (
         "scan", "program", "settings", "right (%)", "lowest–highest (%)", "phase changed, mean (%)",
         "phase or orientation, mean (%)", "phase changed in any (%)",
-        "phase or orientation in any (%)", "parameter that changes most (%)",
+        "phase or orientation in any (%)", "by parameter, mean (%)",
     )  # fmt: skip
     return "\n".join(
         [
             "### How much the map depends on its user",
             "",
-            f"{machine()}. {side} × {side} patterns of {GRAINS} grains of each scan above. One "
-            "parameter of spot finding after the other is halved and doubled, the map is made "
+            f"{machine()}. {side} × {side} patterns of {GRAINS} grains of each scan, made as above. "
+            "One parameter of spot finding after the other is halved and doubled, the map is made "
             "anew and compared with the one before: share of the patterns whose phase, or phase "
             f"or orientation (by more than {RIGHT:.0f}°), is another; the mean over all settings, "
             "and the share that changes in any of them. Right: phase and orientation agree with "

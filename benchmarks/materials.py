@@ -183,10 +183,11 @@ def section(measured: list[Measured], n: int, seconds: bool, greys: str) -> str:
             "## Images or peaks, other materials",
             "",
             f"{machine()}. Made as “images or peaks”, on {n} patterns of {GRAINS} grains per scan, "
-            "half of each phase, precession of 1°, descan of 4 px; spots found by phaseloom per pattern: "
-            f"{spots}. “Cells 1 % apart”: the second phase has a and b shorter by 1 %, c longer by "
-            "0.5 %, and the same atoms. “phaseloom”: scans of its own simulator (kinematic, 120 Å "
-            "wedge); “independent”: structure factors by gemmi with the scattering factors of the "
+            "half of each phase, precession of 1°, descan of 4 px; spots found by phaseloom per "
+            f"pattern: {spots}. “Cells 1 % apart”: the second phase has a and b shorter by 1 %, c "
+            "longer by 0.5 %, and the same atoms. “phaseloom”: scans of its own simulator "
+            "(kinematic, 120 Å wedge); “independent”: structure factors by gemmi with the "
+            "scattering factors of the "
             f"International Tables, Gaussian rel-rods of {RELROD} Å⁻¹, geometry of its own; both "
             "with intensities varied by 0.3 (log-normal) and Poisson noise. Contrast of all images "
             f"{CONTRAST}, mask from {K_MIN} Å⁻¹. ePattern 1.2.1 at the defaults of its function "

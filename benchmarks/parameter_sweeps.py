@@ -185,7 +185,7 @@ def section(lines: list[str], side: int) -> str:
         [
             "### How much the map depends on its user",
             "",
-            f"{machine()}. {side} × {side} patterns of {GRAINS} grains of each scan, made as above. "
+            f"{machine()}. {side} × {side} patterns of {GRAINS} grains per scan, made as above. "
             "One parameter of spot finding after the other is halved and doubled, the map is made "
             "anew and compared with the one before: share of the patterns whose phase, or phase "
             f"or orientation (by more than {RIGHT:.0f}°), is another; the mean over all settings, "

@@ -28,8 +28,9 @@ from phaseloom.orientation.refinement.solving import solve
 _PATTERNS = 1000
 """Rehearsed, at most 4 times as many as the scan has to be like."""
 
-_PRIOR = np.array([1.0, 0.3, 0.5])
-"""Standard deviations of the coefficients about those that change nothing."""
+_PRIOR = np.array([0.2, 0.3, 0.3])
+"""Standard deviations of the coefficients about those that change nothing. Two orientations that no
+pattern can tell apart are one half each: there is little to learn of the offset."""
 
 _CERTAIN = 1e-4
 """No probability is nearer to 0 or 1 before it is corrected."""

@@ -41,7 +41,9 @@ def outcome(comparison: Any, name: str, angle: np.ndarray, probability: Any = No
 
 def test_row_counts_what_is_right(comparison: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     o = outcome(comparison, "raw", np.array([0.5, 1.0, 2.0, 60.0]))
-    scan = SimpleNamespace(case=comparison.CASES[0], inside=np.array([True, True, False, False]))
+    scan = SimpleNamespace(
+        name=comparison.CASES[0].name, inside=np.array([True, True, False, False])
+    )
     cells = [cell.strip() for cell in comparison.row(scan, o).split("|")[1:-1]]
     assert cells[1] == "raw"
     assert cells[5:11] == ["75.0", "1.50", "25.0", "50.0", "50.0", "50.0"]

@@ -34,7 +34,7 @@ _LARGEST_K = 6.0
 _ROUNDS = 4
 """Of indexing and fitting, until what is fitted stays."""
 
-_RARE = 0.01
+RARE = 0.01
 """A pattern is explained if a wrong crystal explains so few of its kind as well."""
 
 _EXPLAINED = 0.05
@@ -118,9 +118,7 @@ def calibrate_scan(
     if matching.scale != "auto":
         given = Correction.none(float(np.log(matching.scale)))
         return _finished(peaks, given, ScaleRivals.exact(), instrument, matching, seed)
-    library, physics, patterns = _prepared(
-        peaks, instrument, matching, None, widen=True
-    )
+    library, physics, patterns = _prepared(peaks, instrument, matching, None, widen=True)
     search = find_scale(patterns, library, physics, seed=seed)
     correction, rivals = _fitted(peaks, search, instrument, matching, seed)
     return _finished(peaks, correction, rivals, instrument, matching, seed)
@@ -195,8 +193,8 @@ def _fitted(
             few = sample.take(sampled(sample, _FEW, seed))
             chance = measure_chance(few, library, physics, seed=seed)
         rarity = chance.rarity(gains(solved, sample, physics), np.diff(sample.offset))
-        fit = fit_correction(sample, solved, rarity < _RARE, library, physics)
-        if fit is None or (rarity < _RARE).mean() < _EXPLAINED:
+        fit = fit_correction(sample, solved, rarity < RARE, library, physics)
+        if fit is None or (rarity < RARE).mean() < _EXPLAINED:
             return Correction.none(), ScaleRivals.exact()
         settled = (np.abs(fit.parameters) < _SETTLED * fit.error).all()
         total = total.then(fit)
@@ -246,5 +244,5 @@ def _finished(
     chance = measure_chance(sample, library, physics, seed=seed)
     solved = solve(sample, match(sample, library), library, physics, solutions=1)
     rarity = chance.rarity(gains(solved, sample, physics), np.diff(sample.offset))
-    fits = bool((rarity < _RARE).mean() >= _EXPLAINED)
+    fits = bool((rarity < RARE).mean() >= _EXPLAINED)
     return Calibrated(moved, patterns, library, physics, correction, rivals, chance, fits)

@@ -8,6 +8,8 @@ t). A rotation in common cannot be told from that of the crystals, and is none o
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +29,25 @@ _LEAST_PATTERNS = 3
 
 _ROUNDS = 8
 """Of reweighting."""
+
+
+class Pairs(NamedTuple):
+    """Peaks with their reflections.
+
+    Parameters
+    ----------
+    peak, place
+        (n, 2): ky, kx of the peaks, and of their reflections from the pattern's direct beam, Å⁻¹.
+    variance
+        (n,) of a peak's coordinate, Å⁻².
+    pattern
+        (n,) number of the pattern; those without enough pairs are left out.
+    """
+
+    peak: Array
+    place: Array
+    variance: Array
+    pattern: NDArray[np.intp]
 
 
 def fit_correction(
@@ -53,6 +74,21 @@ def fit_correction(
         Errors are those of a sandwich estimator over patterns (H. White, Econometrica 50, 1
         (1982)): what the spots of a pattern have in common does not make them smaller.
     """
+    pairs = paired_spots(patterns, solutions, chosen, library, physics)
+    numbers, of = np.unique(pairs.pattern, return_inverse=True)
+    if numbers.size < _LEAST_PATTERNS:
+        return None
+    return _fitted(pairs.peak, pairs.place, pairs.variance, of)
+
+
+def paired_spots(
+    patterns: Patterns, solutions: Solutions, chosen: NDArray[np.bool_], library: Library,
+    physics: Physics,
+) -> Pairs:  # fmt: skip
+    """The peaks of explained patterns with their reflections; arguments of :func:`fit_correction`.
+
+    Patterns with fewer than four pairs are left out.
+    """
     crystal = np.where(chosen, solutions.crystal[:, 0], -1)
     reflection = np.full((2, patterns.ky.size), np.nan)
     paired_places(
@@ -63,12 +99,9 @@ def fit_correction(
     paired = np.isfinite(reflection[0])
     enough = np.bincount(of[paired], minlength=len(patterns)) >= _LEAST_PAIRS
     used = paired & enough[of]
-    if np.unique(of[used]).size < _LEAST_PATTERNS:
-        return None
-    _, of = np.unique(of[used], return_inverse=True)
     peak = np.stack([patterns.ky[used], patterns.kx[used]], axis=1)
     variance = physics.position**2 + patterns.place[used]
-    return _fitted(peak, reflection[:, used].T, variance, of)
+    return Pairs(peak, reflection[:, used].T, variance, of[used])
 
 
 def _fitted(peak: Array, place: Array, variance: Array, of: NDArray[np.intp]) -> Correction:

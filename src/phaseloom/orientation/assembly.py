@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from phaseloom.crystals import to_json
 from phaseloom.orientation.calibration.calibrating import Calibrated
 from phaseloom.orientation.certainty.explanation import explanation
+from phaseloom.orientation.certainty.pairs import Pairs, with_pairs
 from phaseloom.orientation.certainty.pseudo_symmetry import pseudo_symmetry
+from phaseloom.orientation.certainty.rehearsal import SAMPLE, Rehearsal, rehearse, rehearsed
 from phaseloom.orientation.certainty.reliability import posterior, reliability
 from phaseloom.orientation.refinement.chance import gains
 from phaseloom.orientation.refinement.solutions import Solutions
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 AMBIGUOUS = 0.05
 """A position is ambiguous if solutions other than the chosen one hold that much probability."""
 
+UNEXPLAINED = 0.5
+"""A position is not indexed if the probability that no crystal explains it is so large."""
+
 
 def orientation_maps(
     calibrated: Calibrated,
@@ -30,6 +35,7 @@ def orientation_maps(
     *,
     solutions: int,
     context: bool,
+    seed: int,
 ) -> xr.Dataset:
     """Group ``/orientation`` of a result.
 
@@ -43,6 +49,8 @@ def orientation_maps(
         How many are kept of every position.
     context
         Let neighbours decide between solutions.
+    seed
+        Of the patterns of known truth by which probabilities are corrected.
 
     Returns
     -------
@@ -54,7 +62,9 @@ def orientation_maps(
         (part of the intensity in them), ``residual`` (their rms distance, Å⁻¹); the same of the
         distinct solutions on (solution, y, x) as ``solution_…``; with context
         ``context_changed``; with overlaps ``overlap_phase``, ``overlap_rotation``,
-        ``overlap_weight``, ``overlap_probability``. NaN where unindexed.
+        ``overlap_weight`` (½ or less but for its error: the first is the stronger one),
+        ``overlap_probability`` (of the second), ``pair_probability`` (of both). NaN where
+        unindexed.
     """
     import xarray as xr
 
@@ -66,8 +76,14 @@ def orientation_maps(
     gain = gains(refined, calibrated.patterns, physics)
     rarity = np.where(counts >= 3, calibrated.chance.rarity(gain, counts), np.nan)
     reason = explanation(rarity if calibrated.fits else np.full(rarity.shape, np.nan))
-    probability = posterior(refined, calibrated.rivals, reason.nothing)
     nothing = reason.nothing
+    learnt = _learnt(calibrated, refined, nothing, seed)
+    probability = posterior(refined, calibrated.rivals)
+    probability = rehearsed(probability, refined, library, learnt, counts)
+    probability *= (1.0 - nothing)[:, None]
+    pairs = None
+    if "overlap_crystal" in solved:
+        probability, pairs = with_pairs(probability, nothing, solved)
     changed = None
     if context:
         from phaseloom.orientation.certainty.context import settled
@@ -77,8 +93,8 @@ def orientation_maps(
         refined = refined.ordered(order)
         probability = np.take_along_axis(probability, order, axis=1)
     certainty = reliability(refined, probability, nothing, library)
-    # Nothing at all explains these peaks at least as well as the best solution.
-    indexed = (refined.crystal[:, 0] >= 0) & (certainty.nothing < certainty.probability)
+    # A pattern that is most likely explained by chance is not indexed; an ambiguous one is.
+    indexed = (refined.crystal[:, 0] >= 0) & (nothing < UNEXPLAINED)
     shape = peaks.shape
 
     def on_map(values: NDArray[Any], missing: float = np.nan) -> NDArray[Any]:
@@ -123,8 +139,8 @@ def orientation_maps(
     }  # fmt: skip
     if changed is not None:
         variables["context_changed"] = (("y", "x"), (changed & indexed).reshape(shape))
-    if "overlap_crystal" in solved:
-        variables |= _overlaps(solved, indexed, shape, names)
+    if pairs is not None:
+        variables |= _overlaps(solved, pairs, indexed, shape, names)
     coordinates = {axis: peaks.data[axis] for axis in ("y", "x") if axis in peaks.data.coords}
     twins = pseudo_symmetry(refined, certainty.posterior, library)
     return xr.Dataset(
@@ -145,11 +161,27 @@ def orientation_maps(
             "zones": library.n_zones,
             "pseudo_symmetry": json.dumps(twins),
             "explained_share": reason.share,
+            "probability_correction": list(learnt),
             **_calibration(calibrated),
             "indexed_share": float(indexed.mean()),
             "ambiguous_share": float(ambiguous.mean()),
         },
     )
+
+
+def _learnt(
+    calibrated: Calibrated, solutions: Solutions, nothing: NDArray[np.float64], seed: int
+) -> Rehearsal:
+    """How far probabilities of this scan hold."""
+    explained = np.flatnonzero((solutions.crystal[:, 0] >= 0) & (nothing < UNEXPLAINED))
+    if explained.size == 0:
+        return Rehearsal(0.0, 1.0, 0.0, 0.0)
+    rng = np.random.default_rng(seed)
+    some = np.sort(rng.choice(explained, min(explained.size, SAMPLE), replace=False))
+    return rehearse(
+        calibrated.patterns.take(some), solutions.take(some), calibrated.library,
+        calibrated.physics, seed=seed,
+    )  # fmt: skip
 
 
 def _calibration(calibrated: Calibrated) -> dict[str, Any]:
@@ -180,6 +212,7 @@ def _flags(names: list[str]) -> dict[str, Any]:
 
 def _overlaps(
     solved: Mapping[str, NDArray[Any]],
+    pairs: Pairs,
     indexed: NDArray[np.bool_],
     shape: tuple[int, int],
     names: list[str],
@@ -188,11 +221,15 @@ def _overlaps(
     overlapping = indexed & (solved["overlap_crystal"] >= 0)
     phase = np.where(overlapping, solved["overlap_crystal"], -1).astype(np.int16)
     rotation = np.where(overlapping[:, None], solved["overlap_rotation"], np.nan)
-    weight = np.where(indexed, np.where(overlapping, solved["overlap_weight"], 0.0), np.nan)
-    probability = np.where(indexed, solved["overlap_probability"], np.nan)
+    weight = np.where(overlapping, solved["overlap_weight"], 0.0)
+
+    def on_map(values: NDArray[np.float64]) -> tuple[tuple[str, str], NDArray[np.float32]]:
+        return ("y", "x"), np.where(indexed, values, np.nan).reshape(shape).astype(np.float32)
+
     return {
         "overlap_phase": (("y", "x"), phase.reshape(shape), _flags(names)),
         "overlap_rotation": (("y", "x", "quaternion"), rotation.reshape(*shape, 4)),
-        "overlap_weight": (("y", "x"), weight.reshape(shape).astype(np.float32)),
-        "overlap_probability": (("y", "x"), probability.reshape(shape).astype(np.float32)),
+        "overlap_weight": on_map(weight),
+        "overlap_probability": on_map(pairs.second),
+        "pair_probability": on_map(pairs.both),
     }

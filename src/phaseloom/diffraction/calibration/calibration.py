@@ -19,7 +19,6 @@ from phaseloom.diffraction.calibration.geometry import (
     with_ring_scatter,
 )
 from phaseloom.diffraction.calibration.material import (
-    ENOUGH_RINGS,
     check_rings,
     grouped,
     known_rings,
@@ -58,8 +57,8 @@ _RECOGNISED = 0.45
 _STANDS_OUT = 0.4
 # widths (σ) nearer than which rings are one
 _ONE_RING = 1.5
-# sectors in which a ring must be measured, where that leaves rings enough
-_SECTORS_SEEN = 6
+# points by which a ring counts as measured
+_POINTS = 6
 # widths by which rings are off beforehand, and by which they may be off (rms)
 _EXPECTED_OFF = 0.02
 _MOST_OFF = 0.25
@@ -251,10 +250,6 @@ def measured_rings(
             pixels, geometry, radii[near], share, width, span, fits
         )
         middle = k[near] @ share
-        # What few sectors show is what noise raised there.
-        seen = np.bincount(ring, minlength=middle.size) >= _SECTORS_SEEN
-        if seen.sum() >= ENOUGH_RINGS:
-            points, errors, ring = points[seen[ring]], errors[seen[ring]], ring[seen[ring]]
         if len(points) < 12:
             raise InputError(
                 "too few rings stand out of the background to calibrate on",
@@ -274,7 +269,7 @@ def measured_rings(
     number = np.bincount(ring[fit.kept], minlength=middle.size)
     if intensities is not None:
         height = strong[near] @ (share > 0) / middle
-        check_rings(middle, height, number > 0, scale, span, width)
+        check_rings(middle, height, number >= _POINTS, scale, span, width)
     if off > _MOST_OFF * width:
         raise InputError(
             f"the rings lie {off:.2f} px (rms) beside those of the material, more than a quarter "

@@ -131,9 +131,12 @@ def with_ring_scatter(
     within = float(weight @ (residual - mean[own]) ** 2) / max(own.size - count - 4, 1)
     variance = within / total + (np.bincount(own, weight * doubt[fit.kept]) / total) ** 2
 
+    # What a ring is off by is known the less, the fewer of its points were measured.
+    few = float(np.bincount(own).max()) / np.bincount(own)
+
     def pixel(scatter: float) -> tuple[float, float, float]:
         """Change of ln pixel size, its variance, and χ² of the rings about it."""
-        use = 1.0 / (variance + scatter)
+        use = 1.0 / (variance + scatter * few)
         information = float(use @ radius**2)
         change = -float(use @ (radius * mean)) / information
         return change, 1.0 / information, float(use @ (mean + change * radius) ** 2)

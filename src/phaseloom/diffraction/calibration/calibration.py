@@ -52,7 +52,7 @@ _NEAR_GUESS = 0.12
 # relative distance of pixel sizes that are told apart; side lobes of the best are nearer
 _APART = 0.06
 # correlation of profile and expected rings under which nothing was recognised
-_RECOGNISED = 0.45
+_RECOGNISED = 0.4
 # rings stand out by their intensity to this power, in the logarithm of the pattern
 _STANDS_OUT = 0.4
 # widths (σ) nearer than which rings are one

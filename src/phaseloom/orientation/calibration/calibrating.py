@@ -72,7 +72,9 @@ class Calibrated:
     chance
         How well a wrong crystal explains such patterns; none where no pattern has three peaks.
     fits
-        Whether any scale makes the crystals explain the patterns.
+        Whether the scale, whichever it is, makes the crystals explain the patterns.
+    searched
+        Whether it was searched, or given.
     """
 
     peaks: Peaks
@@ -83,6 +85,7 @@ class Calibrated:
     rivals: ScaleRivals
     chance: Chance | None
     fits: bool
+    searched: bool
 
 
 @dataclass(frozen=True)
@@ -245,4 +248,14 @@ def _finished(
     solved = solve(sample, match(sample, library), library, physics, solutions=1)
     rarity = chance.rarity(gains(solved, sample, physics), np.diff(sample.offset))
     fits = bool((rarity < RARE).mean() >= _EXPLAINED)
-    return Calibrated(moved, patterns, library, physics, correction, rivals, chance, fits)
+    return Calibrated(
+        moved,
+        patterns,
+        library,
+        physics,
+        correction,
+        rivals,
+        chance,
+        fits,
+        matching.scale == "auto",
+    )

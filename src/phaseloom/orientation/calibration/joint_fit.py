@@ -71,8 +71,9 @@ def fit_correction(
     -------
     Correction or None
         To be applied to the vectors of ``patterns``; none where too few patterns are explained.
-        Errors are those of a sandwich estimator over patterns (H. White, Econometrica 50, 1
-        (1982)): what the spots of a pattern have in common does not make them smaller.
+        Errors are those of leaving out each pattern in turn (jackknife; R. M. Bell and D. F.
+        McCaffrey, Survey Methodology 28, 169 (2002)), those of the centre of a sandwich estimator
+        over patterns: what the spots of a pattern have in common does not make them smaller.
     """
     pairs = paired_spots(patterns, solutions, chosen, library, physics)
     numbers, of = np.unique(pairs.pattern, return_inverse=True)
@@ -133,9 +134,11 @@ def _fitted(peak: Array, place: Array, variance: Array, of: NDArray[np.intp]) ->
         residual = left - np.einsum("nij,nj->ni", of_own, own[of])
     score = np.zeros((count, 3))
     np.add.at(score, of, np.einsum("nij,ni,n->nj", clean, residual, weight))
-    bread = np.linalg.inv(hessian)
+    # How far the fit would move without each of the patterns: those with many spots count much.
+    without = hessian - _summed(of, count, clean, clean, weight)
+    moved = np.einsum("nij,nj->ni", np.linalg.pinv(without, hermitian=True), score)
     freedom = count / max(count - 1, 1)
-    covariance = freedom * bread @ (score.T @ score) @ bread
+    covariance = (count - 1) / count * moved.T @ moved
     shift = own[:, 1:]
     information = np.linalg.inv(inverse[:, 1:, 1:])
     sums = information.sum(axis=0)

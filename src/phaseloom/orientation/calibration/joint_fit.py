@@ -117,13 +117,8 @@ def _fitted(peak: Array, place: Array, variance: Array, of: NDArray[np.intp]) ->
     of_own = np.stack([np.stack([x, one, zero], 1), np.stack([-y, zero, one], 1)], axis=1)
     residual = peak - place
     for _ in range(_ROUNDS):
-        distance = (residual**2).sum(axis=1) / variance
-        weight = 1.5 / (variance * (1.0 + 0.25 * distance))
-        normal = _summed(of, count, of_own, of_own, weight)
-        cross = _summed(of, count, of_own, jacobian, weight)
-        inverse = np.linalg.pinv(normal, hermitian=True)
-        # The common part of a spot's slopes that its pattern's own parameters cannot take over.
-        clean = jacobian - np.einsum("nij,njk->nik", of_own, (inverse @ cross)[of])
+        weight = 1.5 / (variance * (1.0 + _distance(residual, variance)))
+        clean, inverse = _cleaned(of, count, of_own, jacobian, weight)
         hessian = np.einsum("nij,nik,n->jk", clean, jacobian, weight)
         data = peak - place
         common = np.linalg.solve(hessian, np.einsum("nij,ni,n->j", clean, data, weight))
@@ -132,13 +127,17 @@ def _fitted(peak: Array, place: Array, variance: Array, of: NDArray[np.intp]) ->
         np.add.at(gradient, of, np.einsum("nij,ni,n->nj", of_own, left, weight))
         own = np.einsum("nij,nj->ni", inverse, gradient)
         residual = left - np.einsum("nij,nj->ni", of_own, own[of])
+    # Pulls of far spots hardly grow with their distance: how the score changes with the parameters
+    # (in the mean over the directions of a residual) is less than the weights say.
+    curvature = weight / (1.0 + _distance(residual, variance))
+    clean, _ = _cleaned(of, count, of_own, jacobian, curvature)
     score = np.zeros((count, 3))
     np.add.at(score, of, np.einsum("nij,ni,n->nj", clean, residual, weight))
+    parts = _summed(of, count, clean, clean, curvature)
     # How far the fit would move without each of the patterns: those with many spots count much.
-    without = hessian - _summed(of, count, clean, clean, weight)
-    moved = np.einsum("nij,nj->ni", np.linalg.pinv(without, hermitian=True), score)
+    moved = np.einsum("nij,nj->ni", np.linalg.pinv(parts.sum(axis=0) - parts), score)
     freedom = count / max(count - 1, 1)
-    covariance = (count - 1) / count * moved.T @ moved
+    covariance = moved.T @ moved / freedom
     shift = own[:, 1:]
     information = np.linalg.inv(inverse[:, 1:, 1:])
     sums = information.sum(axis=0)
@@ -154,6 +153,23 @@ def _fitted(peak: Array, place: Array, variance: Array, of: NDArray[np.intp]) ->
         count,
         len(peak),
     )
+
+
+def _distance(residual: Array, variance: Array) -> Array:
+    """Square of the distance in units of Student's t with four degrees of freedom."""
+    return np.asarray(0.25 * (residual**2).sum(axis=1) / variance)
+
+
+def _cleaned(
+    of: NDArray[np.intp], count: int, of_own: Array, jacobian: Array, weight: Array
+) -> tuple[Array, Array]:
+    """Common slopes of spots without what their pattern's own parameters take over.
+
+    The inverse of the normal equations of these, per pattern, besides.
+    """
+    inverse = np.linalg.pinv(_summed(of, count, of_own, of_own, weight), hermitian=True)
+    cross = _summed(of, count, of_own, jacobian, weight)
+    return jacobian - np.einsum("nij,njk->nik", of_own, (inverse @ cross)[of]), inverse
 
 
 def _summed(

@@ -37,8 +37,8 @@ def known_rings(rings_k: ArrayLike, intensities: ArrayLike | None) -> tuple[Arra
     first = np.concatenate([[True], np.diff(k) > 1e-4 * k[1:]]) if k.size else use[:0]
     if first.sum() < 2:
         raise InputError("fewer than two rings are known", "give 1/d of all of them, in Å⁻¹")
-    strong = np.bincount(np.cumsum(first) - 1, strong)
-    return k[first], strong / strong.max()
+    total = np.bincount(np.cumsum(first) - 1, strong)
+    return k[first], total / total.max()
 
 
 def grouped(k: Array, strong: Array, apart: float) -> tuple[Array, Array]:

@@ -70,7 +70,7 @@ class Calibrated:
     rivals
         Scales that the crystals leave open, by the one taken off.
     chance
-        How well a wrong crystal explains such patterns; none where no pattern has three peaks.
+        How well a wrong crystal explains such patterns.
     fits
         Whether the scale, whichever it is, makes the crystals explain the patterns.
     searched
@@ -83,7 +83,7 @@ class Calibrated:
     physics: Physics
     correction: Correction
     rivals: ScaleRivals
-    chance: Chance | None
+    chance: Chance
     fits: bool
     searched: bool
 

@@ -167,9 +167,11 @@ def _cleaned(
 
     The inverse of the normal equations of these, per pattern, besides.
     """
-    inverse = np.linalg.pinv(_summed(of, count, of_own, of_own, weight), hermitian=True)
+    normal = _summed(of, count, of_own, of_own, weight)
+    inverse = np.asarray(np.linalg.pinv(normal, hermitian=True), dtype=np.float64)
     cross = _summed(of, count, of_own, jacobian, weight)
-    return jacobian - np.einsum("nij,njk->nik", of_own, (inverse @ cross)[of]), inverse
+    taken = np.einsum("nij,njk->nik", of_own, (inverse @ cross)[of])
+    return np.asarray(jacobian - taken), inverse
 
 
 def _summed(

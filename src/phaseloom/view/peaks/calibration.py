@@ -18,7 +18,8 @@ Floats = NDArray[np.float64]
 _SIZE = 7.0, 3.3
 _MEASURED, _PREDICTED = "#0072B2", "#D55E00"
 _MOST_RINGS = 12
-_BINS = 12
+_BINS, _MOST_GROUPS = 12, 30
+"""Groups of points by their 1/d: of so many each, but by rings where these are few."""
 
 
 def rings_figure(
@@ -66,7 +67,9 @@ def rings_figure(
         figure = Figure(figsize=_SIZE, layout="constrained")
         axes, beside = figure.subplots(1, 2)
         extent = (left, right, bottom, top)
-        drawn = axes.imshow(image, extent=extent, cmap="gray_r", norm=norm, interpolation="none")
+        drawn = axes.imshow(
+            image, extent=extent, origin="upper", cmap="gray_r", norm=norm, interpolation="none"
+        )
         turn = np.linspace(0.5 * np.pi, 1.5 * np.pi, 200)
         circle = np.stack([np.sin(turn), np.cos(turn)], axis=1)
         back = np.linalg.inv(np.array(distortion))
@@ -130,7 +133,9 @@ def _residuals(axes: Axes, k: Floats, residual: Floats, *, what: str) -> None:
     axes.axhline(0.0, color="0.6", linewidth=0.7)
     axes.plot(k, residual, ".", color="0.7", markersize=2, label=what, rasterized=True)
     order = np.argsort(k)
-    bins = [part for part in np.array_split(order, _BINS) if part.size > 2]
+    rings = np.flatnonzero(np.diff(k[order])) + 1
+    bins = np.split(order, rings) if rings.size < _MOST_GROUPS else np.array_split(order, _BINS)
+    bins = [part for part in bins if part.size > 2]
     if bins:
         axes.errorbar(
             [float(k[part].mean()) for part in bins],

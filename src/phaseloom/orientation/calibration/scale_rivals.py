@@ -66,8 +66,9 @@ class ScaleRivals(NamedTuple):
 
     @property
     def summits(self) -> NDArray[np.float64]:
-        """Ln of the scales that are likelier than those beside them and no less than a tenth of
-        the likeliest: one where the scale is not open.
+        """Ln of the scales likelier than those beside them, and than a tenth of the likeliest.
+
+        One where the scale is not open.
         """
         before = np.concatenate([[0.0], self.probability[:-1]])
         after = np.concatenate([self.probability[1:], [0.0]])

@@ -72,7 +72,7 @@ def find_scale(patterns: Patterns, library: Library, physics: Physics, *, seed: 
     """
     sample = patterns.take(sampled(patterns, _SAMPLE, seed))
     steps = round(RANGE / _STEP)
-    ln_scale = np.asarray(_STEP * np.arange(-steps, steps + 1), dtype=np.float64)
+    ln_scale = _STEP * np.arange(-steps, steps + 1, dtype=np.float64)
     gain = np.array([explained(sample, library, physics, s) for s in ln_scale])
     return ScaleSearch(ln_scale, gain, _summit(ln_scale, gain))
 

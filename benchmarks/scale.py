@@ -1,6 +1,6 @@
 """Scale, distortion and centre from the spots of the crystals: right, and with right errors?
 
-    python benchmarks/scale.py [SET ...] [--scans 4] [--patterns 150] [--shares] [--write]
+    python benchmarks/scale.py [SET ...] [--scans 4] [--first 0] [--patterns 150] [--shares] [--write]
 
 Sets are those of ``independent_truth.py``, and ``own/CRYSTAL[+CRYSTAL]`` (``lfp``, ``fp``, ``au``)
 for patterns of phaseloom's own simulator. Every scan gets a pixel size stated up to 10 % too small
@@ -154,13 +154,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", nargs="*", default=SETS)
     parser.add_argument("--scans", type=int, default=4)
+    parser.add_argument("--first", type=int, default=0, help="number of the first scan of a set")
     parser.add_argument("--patterns", type=int, default=150)
     parser.add_argument("--shares", action="store_true")
     parser.add_argument("--write", action="store_true", help="into RESULTS.md")
     parser.add_argument("--keep", type=Path, help="file of all outcomes (.npz)")
     arguments = parser.parse_args()
     outcomes = []
-    for seed in range(arguments.scans):
+    for seed in range(arguments.first, arguments.first + arguments.scans):
         for name in arguments.sets:
             began = time.process_time()
             o = measured(name, arguments.patterns, seed, shares=arguments.shares)

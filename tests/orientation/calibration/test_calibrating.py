@@ -90,7 +90,7 @@ def test_what_near_phases_leave_open_is_in_the_error(cases: Path, tmp_path: Path
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)
         peaks = Peaks(register(scan, workers=1))
-    crystals = [named_crystal(folder / name) for name in ("lfp.cif", "lfp_1003.cif")]
+        crystals = [named_crystal(folder / name) for name in ("lfp.cif", "lfp_1003.cif")]
     found = calibrated(peaks, crystals)
     assert found.fits
     correction = found.correction

@@ -1,13 +1,13 @@
 """Scale, distortion and centre from the spots of the crystals: right, and with right errors?
 
-    python benchmarks/scale.py [SET ...] [--scans 4] [--first 0] [--patterns 150] [--shares] [--write]
+    python benchmarks/scale.py [SET ...] [--scans 4] [--first 0] [--patterns 150] [--shares]
 
 Sets are those of ``independent_truth.py``, and ``own/CRYSTAL[+CRYSTAL]`` (``lfp``, ``fp``, ``au``)
 for patterns of phaseloom's own simulator. Every scan gets a pixel size stated up to 10 % too small
 or too large, an ellipse of up to 1 % (ratio of its axes) along any direction, and a direct beam
 that is up to 0.6 px beside where it is said to be. A pull is (found − true) / stated error; rms of
 the pulls are 1 where errors are right. ``--shares``: shares of patterns right with what was found,
-and with the exact calibration.
+and with the exact calibration. ``--write``: the table into RESULTS.md.
 """
 
 from __future__ import annotations

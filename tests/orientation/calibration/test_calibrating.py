@@ -96,3 +96,24 @@ def test_what_near_phases_leave_open_is_in_the_error(cases: Path, tmp_path: Path
     correction = found.correction
     error = np.hypot(correction.error[0], found.rivals.spread)
     assert abs(correction.parameters[0] + np.log1p(off)) < max(3 * error, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "crystal", "right", "stated"),
+    [
+        ("lmo6.npz", "li2mno3.cif", 0.0102459, 0.0107582),
+        ("ti8.npz", "ti_hm.cif", 0.0102459, 0.00993852),
+    ],
+)
+def test_a_wrong_pixel_size_is_found(
+    cases: Path, tmp_path: Path, name: str, crystal: str, right: float, stated: float
+):
+    folder = cases / "diffraction" / "pixel_size"
+    with np.load(folder / name) as stored:
+        np.save(tmp_path / "scan.npy", stored["arr_0"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)
+        scan = with_pixel_size(read_scan(tmp_path / "scan.npy"), pixel_size=stated)
+        found = calibrated(Peaks(register(scan, workers=1)), [named_crystal(folder / crystal)])
+    assert found.fits
+    assert found.peaks.pixel_size == pytest.approx(right, rel=1e-3)

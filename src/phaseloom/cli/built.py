@@ -141,7 +141,8 @@ def _request_function(
         request = validated(model, data, named=lambda place: spelled_at(model, place))
         with collected_warnings() as notes:
             facts, text = write(request, arguments)
-        files_and_notes = {"files": [facts["file"]], "notes": notes}
+        written = [facts[name] for name in ("file", "figure") if name in facts]
+        files_and_notes = {"files": written, "notes": notes}
         answer(name, facts | files_and_notes, arguments, lambda: say(text))
 
     return _with_signature(command, parameters(model, [_parameter(name) for name in _ANSWER_FLAGS]))
@@ -178,7 +179,8 @@ def _calibrate(request: Any, _: dict[str, Any]) -> tuple[dict[str, Any], str]:
     facts = write_calibration(request)
     return facts, (
         f"{facts['pixel_size']:.6g} ± {facts['pixel_size_error']:.1g} Å⁻¹ per px, "
-        f"ellipticity {facts['ellipticity']:.4f} → {facts['file']}"
+        f"ellipticity {facts['ellipticity']:.4f}; {facts['number']} {facts['of']}, residual "
+        f"{facts['residual']:.2f} px → {facts['file']}"
     )
 
 

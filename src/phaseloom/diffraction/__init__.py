@@ -4,7 +4,7 @@
 - the peak table: :func:`filter_peaks`, :func:`density`, :func:`radial_density`,
   :func:`virtual_dark_field`, :func:`hot_positions`, :func:`amorphous_ring`
 - clean patterns from it: :func:`render`
-- a known crystal: :func:`calibrate_rings`, :func:`calibrate_spots`, :func:`read_calibration`
+- a known crystal: :func:`calibrate_rings`, :func:`read_calibration`
 - single steps: :func:`sample_patterns`, :func:`make_correction`, :func:`corrected`,
   :func:`beam_of_sample`, :func:`make_finder`, :func:`find_peaks`
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from phaseloom.diffraction.calibration.calibration import (
         Calibration,
         calibrate_rings,
-        calibrate_spots,
         read_calibration,
     )
     from phaseloom.diffraction.detector.correction import Correction, corrected, make_correction
@@ -56,7 +55,6 @@ __all__ = [
     "amorphous_ring",
     "beam_of_sample",
     "calibrate_rings",
-    "calibrate_spots",
     "corrected",
     "density",
     "filter_peaks",
@@ -83,7 +81,6 @@ _HOMES = {
     "amorphous_ring": "peaks.filtering",
     "beam_of_sample": "beam.centring",
     "calibrate_rings": "calibration.calibration",
-    "calibrate_spots": "calibration.calibration",
     "corrected": "detector.correction",
     "density": "peaks.virtual",
     "filter_peaks": "peaks.filtering",

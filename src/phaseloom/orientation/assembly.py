@@ -18,6 +18,7 @@ from phaseloom.orientation.certainty.rehearsal import SAMPLE, Rehearsal, rehears
 from phaseloom.orientation.certainty.reliability import posterior, reliability
 from phaseloom.orientation.refinement.chance import gains
 from phaseloom.orientation.refinement.solutions import Solutions
+from phaseloom.orientation.remarks import remarks, scale_sentence
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -143,7 +144,7 @@ def orientation_maps(
         variables |= _overlaps(solved, pairs, indexed, shape, names)
     coordinates = {axis: peaks.data[axis] for axis in ("y", "x") if axis in peaks.data.coords}
     twins = pseudo_symmetry(refined, certainty.posterior, library)
-    return xr.Dataset(
+    maps = xr.Dataset(
         variables,
         coords={**coordinates, "phase_name": ("crystal", names)},
         attrs={
@@ -167,6 +168,8 @@ def orientation_maps(
             "ambiguous_share": float(ambiguous.mean()),
         },
     )
+    maps.attrs |= {"scale_found": scale_sentence(maps), "remarks": "\n".join(remarks(maps))}
+    return maps
 
 
 def _learnt(
@@ -190,6 +193,7 @@ def _calibration(calibrated: Calibrated) -> dict[str, Any]:
     return {
         "pixel_size": calibrated.peaks.pixel_size,
         "scale": correction.scale,
+        "scale_searched": int(calibrated.searched),
         "scale_error": float(np.hypot(correction.scale_error, correction.scale * rivals.spread)),
         "ellipticity": correction.ellipticity,
         "ellipticity_error": correction.ellipticity_error,

@@ -30,7 +30,7 @@ def remarks(maps: xr.Dataset) -> list[str]:
             f"nothing is indexed, for no pattern is explained by {names} at any pixel size within "
             f"12 % of the given one ({attrs['pixel_size']:.5g} Å⁻¹ per px): check the crystals, "
             "the pixel size and the peaks"
-            if np.isfinite(attrs["scale_error"]) or attrs["scale"] == 1.0
+            if attrs["scale_searched"]
             else f"nothing is indexed, for no pattern is explained by {names} at a pixel size of "
             f"{attrs['pixel_size']:.5g} Å⁻¹ per px: check the crystals and the pixel size"
         ]

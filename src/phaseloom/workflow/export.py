@@ -156,7 +156,7 @@ def _write(path: Path, result: _Result, to: Format) -> Path:
             path,
             to_crystal_map(data),
             voltage=data.attrs.get("voltage"),
-            title=str(data.attrs.get("title", "")),
+            title="; ".join(str(t) for t in map(data.attrs.get, ("title", "scale_found")) if t),
         )
     if to == "nexus":
         from phaseloom.io.export.nexus import write_nxdata

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -10,7 +9,6 @@ import tifffile
 from phaseloom.diffraction.calibration.calibration import (
     Calibration,
     calibrate_rings,
-    calibrate_spots,
     read_calibration,
 )
 from phaseloom.diffraction.calibration.geometry import stretch
@@ -199,71 +197,52 @@ class TestRings:
         assert found.number >= 5
 
 
-def lattice(a, zone, pixel_size, *, reach=60.0, centre=(0.0, 0.0), ratio=1.0, angle=0.0, turn=20.0):
-    """Spots of a face-centred cubic crystal seen along ``zone``, px from the beam."""
-    index = INDEX[INDEX @ zone == 0]
-    zone = np.array(zone) / np.linalg.norm(zone)
-    first = np.cross(zone, (0.3, 0.5, 0.8))
-    first /= np.linalg.norm(first)
-    flat = index @ np.stack([first, np.cross(zone, first)], 1) / a / pixel_size
-    t = np.radians(turn)
-    flat = flat @ np.array([[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]])
-    px = flat @ np.linalg.inv(distortion_of(ratio, angle)) + centre
-    return px[np.abs(px).max(axis=1) < reach]
+class TestCrystal:
+    """Rings of a crystal with their intensities: refused where they are not its own."""
 
+    NICKEL_OXIDE, NUMBER = face_centred(4.177)
 
-class TestSpots:
-    K = face_centred(4.08, 3.2)[0]
+    def rings_of(self, seed, peak, pixel_size=0.0121):
+        strength = self.NUMBER * np.exp(-1.5 * self.NICKEL_OXIDE**2) / self.NICKEL_OXIDE
+        pattern = ring_pattern(
+            k=self.NICKEL_OXIDE, heights=strength / strength.max(), pixel_size=pixel_size,
+            peak=peak, width=1.6, seed=seed,
+        )  # fmt: skip
+        return pattern, strength * self.NICKEL_OXIDE
 
-    @pytest.mark.parametrize("zone", [(1, 0, 1), (1, 1, 4), (0, 0, 1), (1, 1, 1), (1, 1, 2)])
-    def test_single_crystal(self, zone):
-        rng = np.random.default_rng(0)
-        spots = lattice(4.08, zone, 0.0267, ratio=1.01, angle=50, centre=(0.4, -0.3))
-        spots = spots + rng.normal(0, 0.1, spots.shape)
-        guess = 0.026 if zone in ((0, 0, 1), (1, 1, 1)) else None
-        found = calibrate_spots(*spots.T, self.K, pixel_size_guess=guess)
-        assert found.pixel_size == pytest.approx(0.0267, rel=4e-3)
-        assert found.ratio == pytest.approx(1.01, abs=0.008)
-        np.testing.assert_allclose(found.centre, (0.4, -0.3), atol=0.15)
-
-    def test_many_crystals_with_spots_of_something_else(self):
-        rng = np.random.default_rng(1)
-        zones = [(1, 0, 1), (1, 1, 4), (0, 0, 1), (1, 1, 2), (1, 2, 3), (0, 1, 3)]
-        spots = np.concatenate(
-            [lattice(4.08, z, 0.0267, ratio=1.02, angle=15, turn=rng.uniform(0, 90)) for z in zones]
-        )
-        spots = spots + rng.normal(0, 0.15, spots.shape)
-        spots = np.concatenate([spots, rng.uniform(-60, 60, (len(spots) // 4, 2)), [[0, 0]]])
-        found = calibrate_spots(*spots.T, self.K)
-        assert found.pixel_size == pytest.approx(0.0267, rel=2e-3)
-        assert found.ratio == pytest.approx(1.02, abs=0.004)
-
-    def test_too_few_and_strange_spots_are_refused(self):
-        with pytest.raises(InputError, match="too few"):
-            calibrate_spots([10, 20, 0], [3, 4, 0], self.K)
-        with pytest.raises(InputError, match="belong"):
-            calibrate_spots([10, 20, 0], [3, 4], self.K)
-
-    def test_silver(self, measured):
-        from skimage.feature import peak_local_max
-
-        from phaseloom.diffraction.beam.centre_of_mass import centre_of_mass
-
-        with h5py.File(measured / "4dstem_sped_ag" / "SPED_Ag_labels_sum_signal.hspy") as file:
-            patterns = file["Experiments/__unnamed__/data"][:].astype(np.float32)
-        every = []
-        for pattern in patterns:
-            raised = np.sqrt(pattern)
-            first = peak_local_max(raised, min_distance=4, exclude_border=5, threshold_rel=0.02)
-            spots, _ = centre_of_mass(
-                np.repeat(pattern[None], len(first), 0), first, 7, settled=0.02
+    @pytest.mark.parametrize("peak", [30.0, 3000.0])
+    def test_errors_of_the_pixel_size_hold_at_any_dose(self, peak):
+        pulls = []
+        for seed in range(5):
+            size = 0.0121 * 1.02**seed
+            pattern, strength = self.rings_of(seed, peak, size)
+            found = calibrate_rings(
+                pattern, self.NICKEL_OXIDE, intensities=strength, pixel_size_guess=0.0125
             )
-            spots = spots[np.isfinite(spots).all(axis=1)] - 56
-            found = calibrate_spots(*spots.T, self.K, pixel_size_guess=0.027)
-            assert found.pixel_size == pytest.approx(0.026728, rel=0.01)
-            every.append(spots)
-        found = calibrate_spots(*np.concatenate(every).T, self.K)
-        assert found.pixel_size == pytest.approx(0.026728, rel=0.01)
+            pulls.append((found.pixel_size - size) / found.pixel_size_error)
+        assert np.sqrt(np.mean(np.square(pulls))) < 1.8
+
+    @pytest.mark.parametrize("peak", [30.0, 1000.0])
+    def test_another_crystal_is_refused(self, peak):
+        pattern, _ = self.rings_of(1, peak)
+        # body-centred: every other ring of a simple cubic lattice
+        square = np.arange(2, 40, 2)
+        square = square[~np.isin(square, [28])]
+        k = np.sqrt(square) / 2.87
+        with pytest.raises(InputError, match=r"ring"):
+            calibrate_rings(
+                pattern, k, intensities=np.exp(-1.5 * k**2) / k, pixel_size_guess=0.0121
+            )
+
+    def test_rings_that_lie_in_one_are_measured_as_one(self):
+        k = np.array([0.391, 0.427, 0.446, 0.578, 0.678, 0.75, 0.782, 0.802, 0.812])
+        strength = np.array([0.3, 0.35, 1.0, 0.15, 0.2, 0.25, 0.03, 0.25, 0.15])
+        pattern = ring_pattern(
+            k=k, heights=strength / k / (strength / k).max(), pixel_size=0.009, peak=2000.0, width=2
+        )
+        found = calibrate_rings(pattern, k, intensities=strength, pixel_size_guess=0.0091)
+        assert abs(found.pixel_size - 0.009) < 3 * found.pixel_size_error
+        assert found.pixel_size == pytest.approx(0.009, rel=3e-3)
 
 
 class TestFile:

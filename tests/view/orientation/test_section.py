@@ -9,6 +9,7 @@ import xarray as xr
 from reading import text_of
 
 from phaseloom.view import style, write_figures, write_report
+from phaseloom.view.orientation.calibration import calibration_texts
 from phaseloom.view.orientation.data import oriented
 from phaseloom.view.orientation.methods import methods_text, pseudo_symmetry
 from phaseloom.view.orientation.section import CAPTIONS, figures, headline, numbers
@@ -56,6 +57,31 @@ def test_the_numbers_are_those_of_the_map(make_orientation: MakeOrientation) -> 
     assert "Phase right (simulated truth)" not in numbers(
         oriented(make_orientation((18, 24), truth=False))
     )
+
+
+def test_a_map_says_what_was_found_of_the_pixel_size(make_orientation: MakeOrientation) -> None:
+    tree = make_orientation((18, 24))
+    assert not calibration_texts(oriented(tree))
+    data = tree["orientation"].to_dataset()
+    data.attrs |= {
+        "pixel_size": 0.0105, "scale": 1.05, "scale_error": 1e-4, "ellipticity": 1.004,
+        "ellipticity_error": 2e-4, "ellipse": [0.002, 0.0], "centre_offset": [0.003, 0.004],
+        "calibration_residual": 0.002, "calibration_patterns": 120, "explained_share": 0.3,
+        "scale_found": "the pixel size is 5.00 ± 0.01 % larger than the source says",
+        "remarks": "only 30% of the patterns are explained by Au, LiFePO4: check them\nmore",
+    }  # fmt: skip
+    tree = xr.DataTree.from_dict({"/orientation": data})
+    said = numbers(oriented(tree))
+    assert said["Pixel size (Å⁻¹ per px)"][0].startswith("0.0105 ± 1e-06: the pixel size is 5.00")
+    assert said["Ratio of the axes of rings, corrected"][0] == "1.0040 ± 0.0002"
+    assert said["Centre, corrected by (px)"][0] == "0.48"
+    assert "120 indexed patterns" in methods_text(tree).text
+    # Most pixels are indexed here: the headline begins with the result ...
+    assert headline(oriented(tree))[0].isdigit()
+    data["phase"] = data["phase"].where(data["x"] < data["x"][5], -1)
+    # ... and with what stands against it where they are not.
+    poor = oriented(xr.DataTree.from_dict({"/orientation": data}))
+    assert headline(poor).startswith("Only 30% of the patterns are explained by Au")
 
 
 def test_methods_say_what_was_done_and_no_more(make_orientation: MakeOrientation) -> None:

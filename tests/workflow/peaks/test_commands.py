@@ -170,7 +170,9 @@ def test_calibrate_on_rings(tmp_path: Path, phaseloom: Call) -> None:
     assert facts["centre"] == pytest.approx([126, 129], abs=0.3)
     assert calibration_for(target, (256, 256)).pixel_size == facts["pixel_size"]
     words = phaseloom("calibrate", tmp_path / "rings.npy", "-p", "Au", "--out", target)
-    assert "Å⁻¹ per px" in words.out
+    assert "Å⁻¹ per px" in words.out and "rings, residual" in words.out
+    assert facts["files"] == [str(target), str(tmp_path / "gold.png")]
+    assert (tmp_path / "gold.png").read_bytes().startswith(b"\x89PNG")
     cif = phaseloom("calibrate", tmp_path / "rings.npy", "-p", tmp_path / "none.cif")
     assert "none.cif" in cif.fault
 

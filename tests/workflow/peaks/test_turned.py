@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 from orix.quaternion import Rotation
 from whole_runs import opened
 
@@ -16,7 +17,7 @@ from phaseloom.crystals import gold
 from phaseloom.diffraction.calibration.calibration import Calibration
 from phaseloom.io.scan_turning import turned
 from phaseloom.view.scans import ScanResult
-from phaseloom.workflow.peaks.calibrate import calibration_for, write_calibration
+from phaseloom.workflow.peaks.calibrate import Measured, calibration_for, write_calibration
 from phaseloom.workflow.peaks.recipe import CalibrationRequest, Correction, Scan
 from phaseloom.workflow.peaks.scan import detector_images, scan_of
 
@@ -97,19 +98,12 @@ def test_a_calibration_made_of_turned_peaks_is_for_the_file(
     right, in_file = calibrations(("rows", 90))
 
     class Stored:
-        units = "px"
         detector_shape = (32, 48)
-        data = xr.Dataset(
-            {n: ("peak", np.ones(3)) for n in ("ky", "kx", "ky_error", "kx_error")},
-            attrs={"flip": "rows", "rotate": 90},
-        )
-
-        def calibrated(self, *_: Any, **__: Any) -> Stored:
-            return self
+        data = xr.Dataset(attrs={"flip": "rows", "rotate": 90})
 
     where = "phaseloom.workflow.peaks.calibrate"
     monkeypatch.setattr(f"{where}.read_peaks", lambda _: Stored())
-    monkeypatch.setattr(f"{where}.calibrate_spots", lambda *_, **__: right)
+    monkeypatch.setattr(f"{where}.from_spots", lambda *_: Measured(right, "spots", Figure()))
     target = tmp_path / "calibration.toml"
     write_calibration(CalibrationRequest(pattern=tmp_path, crystal=gold().name, out=target))
     written = calibration_for(target, (48, 32))

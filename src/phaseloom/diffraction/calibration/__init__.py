@@ -1,7 +1,8 @@
-"""Pixel size and ellipticity from the rings or spots of a known crystal.
+"""Pixel size and ellipticity from the rings of a known crystal.
 
-- ``calibration``: the calibration, its file, and both ways to one (rings, spots)
+- ``calibration``: the calibration, its file, and the chain to one from rings
 - ``rings``: powder rings in one pattern: first pixel size, position sector by sector
-- ``ring_spots``: single spots given to the rings of the crystal
-- ``geometry``: least-squares fit of centre, ellipse and pixel size, for both
+- ``material``: its rings: which lie in one, and whether enough were measured
+- ``spot_radii``: pixel sizes that the radii of single spots leave possible
+- ``geometry``: least-squares fit of centre, ellipse and pixel size; rings that are each off
 """

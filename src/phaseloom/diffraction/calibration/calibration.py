@@ -7,17 +7,21 @@ import warnings
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from phaseloom.diffraction.calibration.geometry import Geometry, fit_geometry, stretch
-from phaseloom.diffraction.calibration.ring_spots import (
-    closeness,
-    fit_spots,
-    likelihood,
-    likelihood_of_fit,
+from phaseloom.diffraction.calibration.geometry import (
+    Geometry,
+    fit_geometry,
+    stretch,
+    with_ring_scatter,
+)
+from phaseloom.diffraction.calibration.material import (
+    check_rings,
+    grouped,
+    known_rings,
 )
 from phaseloom.diffraction.calibration.rings import (
     Pixels,
@@ -25,11 +29,12 @@ from phaseloom.diffraction.calibration.rings import (
     best_scales,
     centre_of_symmetry,
     flattened,
-    match_scales,
     measure_sectors,
     outer_radius,
     radial_profile,
+    recognised,
     ring_width,
+    scales_tried,
     sharpest,
 )
 from phaseloom.diffraction.detector.outlying import outlying_pixels
@@ -48,6 +53,15 @@ _NEAR_GUESS = 0.12
 _APART = 0.06
 # correlation of profile and expected rings under which nothing was recognised
 _RECOGNISED = 0.4
+# rings stand out by their intensity to this power, in the logarithm of the pattern
+_STANDS_OUT = 0.4
+# widths (σ) nearer than which rings are one
+_ONE_RING = 1.5
+# points by which a ring counts as measured
+_POINTS = 6
+# widths by which rings are off beforehand, and by which they may be off (rms)
+_EXPECTED_OFF = 0.02
+_MOST_OFF = 0.25
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,22 @@ class Calibration:
         lines = [f"{name} = {_toml(value)}" for name, value in asdict(self).items()]
         text = "# phaseloom: (ky, kx) = pixel_size · distortion · ((row, column) − centre), Å⁻¹\n"
         Path(path).write_text(text + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+class RingPoints(NamedTuple):
+    """Where rings were measured.
+
+    Parameters
+    ----------
+    k
+        (n,) 1/d of each point's ring, or of the middle of rings that lie in one, Å⁻¹.
+    residual, error
+        (n,) radial distance from the fitted circle, and its standard error within the ring, px.
+    """
+
+    k: Array
+    residual: Array
+    error: Array
 
 
 def read_calibration(path: str | PathLike[str]) -> Calibration:
@@ -145,7 +175,8 @@ def calibrate_rings(
     rings_k
         1/d of the material's rings, Å⁻¹.
     intensities
-        Their intensities; rings under 1 % of the strongest are not looked for.
+        Their intensities; rings under 1 % of the strongest are not looked for. With them a material
+        is refused whose strong rings are not there; without, any rings may be missing.
     mask
         (ky, kx), True where usable. Dead and hot pixels are found besides.
     pixel_size_guess
@@ -156,12 +187,13 @@ def calibrate_rings(
     Returns
     -------
     Calibration
-        With standard errors from the scatter of the measured points.
+        With standard errors from the scatter of the measured points about their rings, and of the
+        rings about where they should be.
 
     Raises
     ------
     InputError
-        If no rings are recognised.
+        If no rings are recognised, or they are not those of the material.
 
     Warns
     -----
@@ -176,10 +208,26 @@ def calibrate_rings(
     fitted to all points, repeatedly. Ellipse fits to rings: Capitani et al., Ultramicroscopy 106
     (2006) 66; Mitchell & Van den Broek, ibid. 160 (2016) 140.
     """
+    return measured_rings(
+        pattern, rings_k, intensities=intensities, mask=mask, pixel_size_guess=pixel_size_guess,
+        centre_guess=centre_guess,
+    )[0]  # fmt: skip
+
+
+def measured_rings(
+    pattern: ArrayLike,
+    rings_k: ArrayLike,
+    *,
+    intensities: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+    pixel_size_guess: float | None = None,
+    centre_guess: Pair | None = None,
+) -> tuple[Calibration, RingPoints]:
+    """As :func:`calibrate_rings`, and the points that it is fitted to."""
     image = np.asarray(pattern, dtype=np.float64)
     if image.ndim != 2:
         raise InputError(f"a pattern of shape {image.shape} is not one image", "pass (ky, kx)")
-    k = _spacings(rings_k, intensities)
+    k, strong = known_rings(rings_k, intensities)
     usable = _usable(image, mask)
     contrast = flattened(image, usable)
     centre = centre_guess or centre_of_symmetry(contrast)
@@ -189,127 +237,47 @@ def calibrate_rings(
     geometry = sharpest(contrast, (float(centre[0]), float(centre[1])), inner)
 
     outer = outer_radius(pixels, geometry)
-    scale = _scale(contrast, geometry, k, (inner, outer), pixel_size_guess)
-    fit: Geometry | None = None
-    ring = np.zeros(0, dtype=np.intp)
+    scale = _scale(contrast, geometry, (k, strong), (inner, outer), pixel_size_guess)
     for _ in range(4):
         radii = k * scale
         near = radii < outer + 3
         span = (max(inner, 0.7 * radii[0]), outer)
         width, fits = ring_width(pixels, geometry, radii[near], span)
-        points, ring, errors = measure_sectors(pixels, geometry, radii[near], width, span, fits)
+        # Without intensities there is no telling where rings that lie in one have their middle.
+        apart = 0.0 if intensities is None else _ONE_RING * width / scale
+        share, doubt = grouped(k[near], strong[near], apart)
+        points, ring, errors = measure_sectors(
+            pixels, geometry, radii[near], share, width, span, fits
+        )
+        middle = k[near] @ share
         if len(points) < 12:
             raise InputError(
                 "too few rings stand out of the background to calibrate on",
                 "average more patterns, or mask what is no ring",
             )
         start = np.array([geometry[0], geometry[1], -np.log(scale), geometry[2], geometry[3]])
-        fit = fit_geometry(points, k[near][ring], errors, start)
+        fit = fit_geometry(points, middle[ring], errors, start)
+        fit, off = with_ring_scatter(
+            fit, middle[ring], errors, ring, doubt=(doubt * scale)[ring],
+            expected=_EXPECTED_OFF * width,
+        )  # fmt: skip
         geometry, scale = fit.parameters[[0, 1, 3, 4]], float(np.exp(-fit.parameters[2]))
-    assert fit is not None
-    return _calibration(fit, len(np.unique(ring[fit.kept])))
-
-
-def calibrate_spots(
-    ky: ArrayLike,
-    kx: ArrayLike,
-    rings_k: ArrayLike,
-    *,
-    errors: ArrayLike | None = None,
-    pixel_size_guess: float | None = None,
-) -> Calibration:
-    """Calibrate on spots of a known material, of one crystal or of many.
-
-    Parameters
-    ----------
-    ky, kx
-        (n,) positions of spots from the direct beam, in px; the beam itself may be among them.
-    rings_k
-        1/d of all reflections of the material up to the outermost spot, Å⁻¹.
-    errors
-        (n,) standard errors of a coordinate, px; all alike by default.
-    pixel_size_guess
-        Å⁻¹ per px; chooses between pixel sizes that explain the spots about equally well.
-
-    Returns
-    -------
-    Calibration
-        ``centre`` is the offset from where the direct beam was taken to be.
-
-    Raises
-    ------
-    InputError
-        If there are too few spots, or none of them fit the material.
-
-    Warns
-    -----
-    InputWarning
-        As :func:`calibrate_rings`.
-
-    Notes
-    -----
-    For every pixel size the likelihood that the radii lie on rings of the material is a mixture of
-    narrow distributions, one per ring in reach, and a uniform one for spots of something else. A
-    pixel size with many rings in reach has each of them less probable, so dense sequences do not
-    win by being dense. Rings are then given to the spots and centre, ellipse and pixel size fitted.
-    """
-    y, x = (np.asarray(values, dtype=np.float64).ravel() for values in (ky, kx))
-    if y.size != x.size:
-        raise InputError(f"{y.size} ky and {x.size} kx do not belong together", "pass pairs")
-    spread = np.ones(y.size) if errors is None else np.asarray(errors, dtype=np.float64).ravel()
-    k = _spacings(rings_k, None)
-    good = np.isfinite(y) & np.isfinite(x) & np.isfinite(spread) & (np.hypot(y, x) > 3)
-    points, spread = np.stack([y, x], axis=1)[good], spread[good]
-    if len(points) < 8:
-        raise InputError(
-            f"{len(points)} spots are too few to calibrate on", "pass eight or more, without beam"
-        )
-    radius = np.hypot(*points.T)
-    low, high = radius.max() / k[-1], radius.max() / k[0]
-    scales = np.geomspace(low, high, int(np.log(high / low) / 0.002) + 2)
-    some = np.unique(np.linspace(0, len(radius) - 1, 4000).astype(np.intp))
-    tolerance = np.hypot(1.0, 0.012 * radius[some])
-    scores = np.array([likelihood(radius[some], tolerance, k * s) for s in scales])
-    rough, _ = best_scales(scales, scores, apart=0.02)
-    if pixel_size_guess is not None:
-        near = np.flatnonzero(np.abs(np.log(scales * pixel_size_guess)) < _NEAR_GUESS)
-        if near.size:
-            rough = np.append(rough, scales[near[np.argmax(scores[near])]])
-    fits = [fit_spots(points, spread, k, scale) for scale in rough]
-    final = np.array([likelihood_of_fit(fit, k, radius.max()) for fit in fits])
-    # worth a rival's share where the whole evidence against it is e⁻⁵
-    worth = _RIVAL ** ((final.max() - final) * len(points) / 5)
-    if pixel_size_guess is not None:
-        # what the guess says is known: denser sequences do as well if they fit as closely
-        close = np.array([closeness(fit) for fit in fits])
-        worth = np.maximum(worth, _FOLLOWED * (close < 1.5 * close[np.argmax(worth)] + 0.1))
-    chosen = _choose(
-        np.array([np.exp(-fit.parameters[2]) for fit in fits]), worth, pixel_size_guess
-    )
-    fit = fits[chosen]
-    if fit.kept.mean() < 0.3:
-        raise InputError(
-            f"only {fit.kept.mean():.0%} of the spots lie on rings of the material",
-            "check the material, or leave out spots that are not its own",
-        )
-    return _calibration(fit, int(fit.kept.sum()))
-
-
-def _spacings(rings_k: ArrayLike, intensities: ArrayLike | None) -> Array:
-    k = np.asarray(rings_k, dtype=np.float64).ravel()
+    profile = radial_profile(_finite(contrast), geometry, span)
+    found = recognised(profile, k, strong**_STANDS_OUT, width, np.array([scale]))
+    if found[0] < _RECOGNISED:
+        raise _not_recognised()
+    number = np.bincount(ring[fit.kept], minlength=middle.size)
     if intensities is not None:
-        strong = np.asarray(intensities, dtype=np.float64).ravel()
-        if strong.size != k.size:
-            raise InputError(
-                f"{k.size} rings have {strong.size} intensities", "give one for each ring"
-            )
-        k = k[strong >= 0.01 * strong.max(initial=0)]
-    k = np.sort(k[np.isfinite(k) & (k > 0)])
-    # rings of equal d are one
-    k = k[np.concatenate([[True], np.diff(k) > 1e-4 * k[1:]])] if k.size else k
-    if k.size < 2:
-        raise InputError("fewer than two rings are known", "give 1/d of all of them, in Å⁻¹")
-    return k
+        height = strong[near] @ (share > 0) / middle
+        check_rings(middle, height, number >= _POINTS, scale, span, width)
+    if off > _MOST_OFF * width:
+        raise InputError(
+            f"the rings lie {off:.2f} px (rms) beside those of the material, more than a quarter "
+            "of their width: they are not its rings",
+            "check the material, and mask what is no ring",
+        )
+    used = RingPoints(middle[ring][fit.kept], fit.residual[fit.kept], errors[fit.kept])
+    return _calibration(fit, int((number > 0).sum())), used
 
 
 def _usable(image: Array, mask: ArrayLike | None) -> NDArray[np.bool_]:
@@ -330,20 +298,17 @@ def _usable(image: Array, mask: ArrayLike | None) -> NDArray[np.bool_]:
     return np.asarray(usable)
 
 
-def _scale(contrast: Array, geometry: Array, k: Array, span: Pair, guess: float | None) -> float:
-    """Px per Å⁻¹ from the sequence of the rings."""
-    row, column = np.nonzero(np.isfinite(contrast))
-    pixels = Pixels(row.astype(float), column.astype(float), contrast[row, column], contrast.shape)
-    radius, profile, number = radial_profile(pixels, geometry)
-    inside = (radius > span[0]) & (radius < span[1])
-    radius, profile, number = radius[inside], profile[inside], number[inside]
-    width = max(1.5, 0.01 * float(radius.max()))
-    scales, scores = match_scales(radius, profile, number, k, width)
+def _scale(
+    contrast: Array, geometry: Array, rings: tuple[Array, Array], span: Pair, guess: float | None
+) -> float:
+    """Px per Å⁻¹ from the sequence of the rings, given by 1/d and intensities."""
+    profile = radial_profile(_finite(contrast), geometry, span)
+    k, strong = rings
+    scales = scales_tried(profile[0], k) if profile[0].size else np.zeros(0)
+    width = max(1.5, 0.01 * span[1])
+    scores = recognised(profile, k, strong**_STANDS_OUT, width, scales)
     if scales.size == 0 or scores.max() < _RECOGNISED:
-        raise InputError(
-            "the rings of the material are not recognised in the pattern",
-            "check the material, mask the direct beam, or give a pattern with more counts",
-        )
+        raise _not_recognised()
     best, worth = best_scales(scales, scores, apart=_APART)
     if guess is not None:
         near = np.flatnonzero(np.abs(np.log(scales * guess)) < _NEAR_GUESS)
@@ -351,6 +316,19 @@ def _scale(contrast: Array, geometry: Array, k: Array, span: Pair, guess: float 
             best = np.append(best, scales[near[np.argmax(scores[near])]])
             worth = np.append(worth, scores[near].max())
     return float(best[_choose(best, worth / worth[0], guess)])
+
+
+def _finite(contrast: Array) -> Pixels:
+    row, column = np.nonzero(np.isfinite(contrast))
+    value = contrast[row, column]
+    return Pixels(row.astype(float), column.astype(float), value, contrast.shape)
+
+
+def _not_recognised() -> InputError:
+    return InputError(
+        "the rings of the material are not recognised in the pattern",
+        "check the material, mask the direct beam, or give a pattern with more counts",
+    )
 
 
 def _choose(scales: Array, worth: Array, guess: float | None) -> int:

@@ -16,6 +16,8 @@ Array = NDArray[np.float64]
 _SECTORS = 48
 # axis ratios tried first; exp(2 e)
 _STRETCHES = (0.0, 0.01, 0.02, 0.03)
+# with more rings than that one may be hidden by the direct beam
+_FEW_RINGS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,15 +107,21 @@ def sharpest(contrast: Array, centre: tuple[float, float], inner: float) -> Arra
     return np.asarray(optimum.x)
 
 
-def radial_profile(pixels: Pixels, geometry: Array) -> tuple[Array, Array, Array]:
-    """Mean radius, mean value and number of pixels in rings one pixel wide; all with pixels."""
+def radial_profile(
+    pixels: Pixels, geometry: Array, span: tuple[float, float] = (0.0, np.inf)
+) -> tuple[Array, Array, Array]:
+    """Mean radius, mean value and number of pixels in rings one pixel wide; all with pixels.
+
+    Only radii within ``span``.
+    """
     radius, _ = pixels.polar(geometry)
     bins = radius.astype(np.intp)
     number = np.bincount(bins)
     filled = number > 0
     mean_radius = np.bincount(bins, radius)[filled] / number[filled]
     mean = np.bincount(bins, pixels.value)[filled] / number[filled]
-    return mean_radius, mean, number[filled].astype(np.float64)
+    inside = (mean_radius > span[0]) & (mean_radius < span[1])
+    return mean_radius[inside], mean[inside], number[filled][inside].astype(np.float64)
 
 
 def beam_edge(pixels: Pixels, geometry: Array) -> float:
@@ -135,48 +143,62 @@ def outer_radius(pixels: Pixels, geometry: Array) -> float:
     return float(radius[full].max() if full.any() else radius.max())
 
 
-def match_scales(
-    radius: Array, contrast: Array, number: Array, k: Array, width: float
-) -> tuple[Array, Array]:
+def scales_tried(radius: Array, k: Array) -> Array:
+    """Px per Å⁻¹ at which rings may lie in a radial profile.
+
+    From the second of many rings (the first of few, which cannot be spared) at the inner edge to
+    the third (or last) at the outer.
+
+    Parameters
+    ----------
+    radius
+        Of the profile, px.
+    k
+        1/d of the rings, ascending.
+    """
+    low, high = radius[0] / k[int(len(k) > _FEW_RINGS)], radius[-1] / k[min(2, len(k) - 1)]
+    if not high > low:
+        return np.zeros(0)
+    return np.geomspace(low, high, max(int(np.log(high / low) / 0.002), 2))
+
+
+def recognised(
+    profile: tuple[Array, Array, Array], k: Array, height: Array, width: float, scales: Array
+) -> Array:
     """How well the sequence of rings fits at every scale.
 
     Parameters
     ----------
-    radius, contrast, number
-        Radial profile of the flattened pattern outside the direct beam, and pixels per radius.
-    k
-        1/d of the rings, ascending.
+    profile
+        Radius, flattened pattern and pixels of :func:`radial_profile` outside the direct beam.
+    k, height
+        1/d of the rings, and how high they stand out, at most 1.
     width
         σ of a ring, px.
+    scales
+        Px per Å⁻¹.
 
     Returns
     -------
-    scales : ndarray
-        Px per Å⁻¹, from the first ring at the inner edge to the third (or last) at the outer.
-    scores : ndarray
-        Weighted correlation coefficient of profile and expected rings of equal height: missing
-        rings and rings too many lower it alike.
+    ndarray
+        Weighted correlation coefficient of profile and expected rings: missing rings and rings too
+        many lower it alike.
     """
     from scipy.ndimage import gaussian_filter1d
 
-    third = k[min(2, len(k) - 1)]
-    low, high = radius[0] / k[0], radius[-1] / third
-    if not high > low:
-        return np.zeros(0), np.zeros(0)
-    scales = np.geomspace(low, high, max(int(np.log(high / low) / 0.002), 2))
+    radius, contrast, number = profile
     # where nothing stands out, the absence of a ring says little
     envelope = gaussian_filter1d(np.abs(contrast), 0.1 * len(contrast))
     weight = np.sqrt(number) * (envelope + 0.1 * envelope.max())
     weight = weight / weight.sum()
     signal = contrast - weight @ contrast
-    expected = np.exp(
-        -((radius[None, :, None] - scales[:, None, None] * k) ** 2) / (2 * width**2)
-    ).sum(axis=2)
+    away = radius[None, :, None] - scales[:, None, None] * k
+    expected = (height * np.exp(-(away**2) / (2 * width**2))).sum(axis=2)
     # two rings in one place look like one
     expected = np.minimum(expected, 1.0)
     expected -= (expected @ weight)[:, None]
     spread = np.sqrt((expected**2 @ weight) * (signal**2 @ weight))
-    return scales, np.asarray((expected * signal) @ weight / np.maximum(spread, 1e-30))
+    return np.asarray((expected * signal) @ weight / np.maximum(spread, 1e-30))
 
 
 def best_scales(scales: Array, scores: Array, *, apart: float) -> tuple[Array, Array]:
@@ -202,9 +224,7 @@ def ring_width(
     fits : ndarray
         (radius in px,) False at radii where something else stands out: another material's ring.
     """
-    radius, profile, number = radial_profile(pixels, geometry)
-    inside = (radius > span[0]) & (radius < span[1])
-    radius, profile, number = radius[inside], profile[inside], number[inside]
+    radius, profile, number = radial_profile(pixels, geometry, span)
     weight = np.sqrt(number / np.maximum(profile, 1e-3 * profile.max()))
     widths = np.geomspace(0.8, max(span) / 15, 24)
     bins = radius.astype(np.intp)
@@ -212,7 +232,7 @@ def ring_width(
     width = 0.0
     for _ in range(3):
         use = weight * fits[bins]
-        designs = [_design(radius, rings, w, span, slopes=False) for w in widths]
+        designs = [_design(radius, rings, w, span) for w in widths]
         solved = [_solve(design, profile, use) for design in designs]
         best = int(np.argmin([misfit for _, misfit, _ in solved]))
         width = float(widths[best])
@@ -232,6 +252,7 @@ def measure_sectors(
     pixels: Pixels,
     geometry: Array,
     rings: Array,
+    share: Array,
     width: float,
     span: tuple[float, float],
     fits: NDArray[np.bool_],
@@ -244,6 +265,9 @@ def measure_sectors(
         The pattern; expected centre and ellipse (row, column, a, b).
     rings
         Expected radii, corrected px.
+    share
+        (rings, groups): of the intensity of a group of rings that are measured as one, that of each
+        ring, with sum 1.
     width
         σ of the rings, px.
     span
@@ -256,13 +280,13 @@ def measure_sectors(
     points : ndarray
         (n, 2) detector positions.
     ring : ndarray
-        (n,) which ring.
+        (n,) which group of rings, in the middle of their intensity.
     error : ndarray
         (n,) radial standard errors, px.
 
     Notes
     -----
-    Per sector one linear fit: a smooth background (cubic splines), each ring's profile and its
+    Per sector one linear fit: a smooth background (cubic splines), each group's profile and its
     derivative; the ratio of the last two is the shift, to first order.
     """
     radius, azimuth = pixels.polar(geometry)
@@ -274,6 +298,11 @@ def measure_sectors(
     radius, azimuth, value = radius[inside], azimuth[inside], pixels.value[inside]
     sector = np.minimum(((azimuth + np.pi) / (2 * np.pi) * _SECTORS).astype(np.intp), _SECTORS - 1)
     back = np.linalg.inv(stretch(geometry[2], geometry[3]))
+    # Variances of counts by the mean of all directions: those of the few counts themselves would
+    # weigh down what happens to be high, and shift rings on a slope.
+    number_of = np.bincount(radius.astype(np.intp))
+    level = np.bincount(radius.astype(np.intp), value) / np.maximum(number_of, 1)
+    middle = rings @ share
     points, which, errors = [], [], []
     for number in range(_SECTORS):
         own = sector == number
@@ -285,13 +314,14 @@ def measure_sectors(
         mean_radius = np.bincount(bins, radius[own])[filled] / count[filled]
         profile = np.bincount(bins, value[own])[filled] / count[filled]
         # rings that lose their pixels to the rim or a mask must not be extrapolated
-        covered = np.array([(np.abs(mean_radius - r) < 1.5 * width).sum() for r in rings])
+        covered = np.array([(np.abs(mean_radius - r) < 1.5 * width).sum() for r in middle])
         seen = np.flatnonzero(covered >= 2 * width)
         if seen.size == 0:
             continue
-        floor = max(float(np.median(profile)) * 0.05, 1e-12)
-        weight = np.sqrt(count[filled] / np.maximum(profile, floor))
-        design = _design(mean_radius, rings[seen], width, span, slopes=True)
+        mean = level[: count.size][filled]
+        floor = max(float(np.median(mean)) * 0.05, 1e-12)
+        weight = np.sqrt(count[filled] / np.maximum(mean, floor))
+        design = _design(mean_radius, rings, width, span, share=share[:, seen])
         coefficients, misfit, covariance = _solve(design, profile, weight)
         height, slope = coefficients[: seen.size], coefficients[seen.size : 2 * seen.size]
         variance = np.diag(covariance) * misfit
@@ -301,7 +331,7 @@ def measure_sectors(
             error = np.sqrt(variance[seen.size : 2 * seen.size]) / height
         clear = (height > 5 * height_error) & (np.abs(shift) < 1.2 * width) & (error < 0.5 * width)
         angle = (number + 0.5) / _SECTORS * 2 * np.pi - np.pi
-        away = (rings[seen] + shift)[clear, None] * np.array([np.sin(angle), np.cos(angle)])
+        away = (middle[seen] + shift)[clear, None] * np.array([np.sin(angle), np.cos(angle)])
         points.append(away @ back + geometry[:2])
         which.append(seen[clear])
         errors.append(np.maximum(error[clear], 1e-3))
@@ -311,9 +341,17 @@ def measure_sectors(
 
 
 def _design(
-    radius: Array, rings: Array, width: float, span: tuple[float, float], *, slopes: bool
+    radius: Array,
+    rings: Array,
+    width: float,
+    span: tuple[float, float],
+    *,
+    share: Array | None = None,
 ) -> Array:
-    """Columns: each ring, the derivative of each, cubic splines much wider than a ring."""
+    """Columns: each ring, or each group and its derivative; cubic splines much wider than a ring.
+
+    ``share`` says how rings make groups, see :func:`measure_sectors`.
+    """
     from scipy.interpolate import BSpline
 
     pieces = int(np.clip((span[1] - span[0]) / (8 * width), 1, 8))
@@ -322,7 +360,9 @@ def _design(
     splines = BSpline.design_matrix(np.clip(radius, *span), knots, 3).toarray()
     away = (radius[:, None] - rings) / width
     gauss = np.exp(-(away**2) / 2)
-    parts = [gauss, -gauss * away / width, splines] if slopes else [gauss, splines]
+    if share is None:
+        return np.concatenate([gauss, splines], axis=1)
+    parts = [gauss @ share, (-gauss * away / width) @ share, splines]
     return np.concatenate(parts, axis=1)
 
 

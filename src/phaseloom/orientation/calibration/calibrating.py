@@ -34,7 +34,7 @@ _LARGEST_K = 6.0
 _ROUNDS = 3
 """Of indexing and fitting, until what is fitted stays."""
 
-_RARE = 0.01
+RARE = 0.01
 """A pattern is explained if a wrong crystal explains so few of its kind as well."""
 
 _EXPLAINED = 0.05
@@ -75,7 +75,9 @@ class Calibrated:
     chance
         How well a wrong crystal explains such patterns.
     fits
-        Whether any scale makes the crystals explain the patterns.
+        Whether the scale, whichever it is, makes the crystals explain the patterns.
+    searched
+        Whether it was searched, or given.
     """
 
     peaks: Peaks
@@ -86,6 +88,7 @@ class Calibrated:
     rivals: ScaleRivals
     chance: Chance
     fits: bool
+    searched: bool
 
 
 @dataclass(frozen=True)
@@ -200,8 +203,8 @@ def _fitted(
             few = sample.take(sampled(sample, _FEW, seed))
             chance = measure_chance(few, library, physics, seed=seed, decoys=_FEW_DECOYS)
         rarity = chance.rarity(gains(solved, sample, physics), np.diff(sample.offset))
-        fit = fit_correction(sample, solved, rarity < _RARE, library, physics)
-        if fit is None or (rarity < _RARE).mean() < _EXPLAINED:
+        fit = fit_correction(sample, solved, rarity < RARE, library, physics)
+        if fit is None or (rarity < RARE).mean() < _EXPLAINED:
             return Correction.none(), ScaleRivals.exact(), None
         settled = (np.abs(fit.parameters) < _SETTLED * fit.error).all()
         total = total.then(fit)
@@ -254,5 +257,15 @@ def _finished(
     chance = measure_chance(sample, library, physics, seed=seed)
     solved = solve(sample, match(sample, library), library, physics, solutions=1)
     rarity = chance.rarity(gains(solved, sample, physics), np.diff(sample.offset))
-    fits = bool((rarity < _RARE).mean() >= _EXPLAINED)
-    return Calibrated(moved, patterns, library, physics, correction, rivals, chance, fits)
+    fits = bool((rarity < RARE).mean() >= _EXPLAINED)
+    return Calibrated(
+        moved,
+        patterns,
+        library,
+        physics,
+        correction,
+        rivals,
+        chance,
+        fits,
+        matching.scale == "auto",
+    )

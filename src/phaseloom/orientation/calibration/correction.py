@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,14 @@ class Correction(NamedTuple):
     def none(cls, ln_scale: float = 0.0) -> Correction:
         """No correction but that of the scale, as given."""
         return cls(np.array([ln_scale, 0.0, 0.0, 0.0, 0.0]), np.full(5, np.nan))
+
+    @classmethod
+    def of_map(cls, attrs: Mapping[str, Any]) -> Correction:
+        """That of an orientation map, by its attributes; none where they are not there."""
+        if "scale" not in attrs:
+            return cls.none()
+        parts = [np.log(attrs["scale"]), *attrs["ellipse"], *attrs["centre_offset"]]
+        return cls(np.array(parts, dtype=np.float64), np.full(5, np.nan))
 
     def then(self, later: Correction) -> Correction:
         """Both in turn, a small later one after this one; its errors are those of both.

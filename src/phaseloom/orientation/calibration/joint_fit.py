@@ -8,6 +8,8 @@ t). A rotation in common cannot be told from that of the crystals, and is none o
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +29,25 @@ _LEAST_PATTERNS = 3
 
 _ROUNDS = 8
 """Of reweighting."""
+
+
+class Pairs(NamedTuple):
+    """Peaks with their reflections.
+
+    Parameters
+    ----------
+    peak, place
+        (n, 2): ky, kx of the peaks, and of their reflections from the pattern's direct beam, Å⁻¹.
+    variance
+        (n,) of a peak's coordinate, Å⁻².
+    pattern
+        (n,) number of the pattern; those without enough pairs are left out.
+    """
+
+    peak: Array
+    place: Array
+    variance: Array
+    pattern: NDArray[np.intp]
 
 
 def fit_correction(
@@ -50,8 +71,24 @@ def fit_correction(
     -------
     Correction or None
         To be applied to the vectors of ``patterns``; none where too few patterns are explained.
-        Errors are those of a sandwich estimator over patterns (H. White, Econometrica 50, 1
-        (1982)): what the spots of a pattern have in common does not make them smaller.
+        Errors are those of leaving out each pattern in turn (jackknife; R. M. Bell and D. F.
+        McCaffrey, Survey Methodology 28, 169 (2002)), those of the centre of a sandwich estimator
+        over patterns: what the spots of a pattern have in common does not make them smaller.
+    """
+    pairs = paired_spots(patterns, solutions, chosen, library, physics)
+    numbers, of = np.unique(pairs.pattern, return_inverse=True)
+    if numbers.size < _LEAST_PATTERNS:
+        return None
+    return _fitted(pairs.peak, pairs.place, pairs.variance, of)
+
+
+def paired_spots(
+    patterns: Patterns, solutions: Solutions, chosen: NDArray[np.bool_], library: Library,
+    physics: Physics,
+) -> Pairs:  # fmt: skip
+    """The peaks of explained patterns with their reflections; arguments of :func:`fit_correction`.
+
+    Patterns with fewer than four pairs are left out.
     """
     crystal = np.where(chosen, solutions.crystal[:, 0], -1)
     reflection = np.full((2, patterns.ky.size), np.nan)
@@ -63,12 +100,9 @@ def fit_correction(
     paired = np.isfinite(reflection[0])
     enough = np.bincount(of[paired], minlength=len(patterns)) >= _LEAST_PAIRS
     used = paired & enough[of]
-    if np.unique(of[used]).size < _LEAST_PATTERNS:
-        return None
-    _, of = np.unique(of[used], return_inverse=True)
     peak = np.stack([patterns.ky[used], patterns.kx[used]], axis=1)
     variance = physics.position**2 + patterns.place[used]
-    return _fitted(peak, reflection[:, used].T, variance, of)
+    return Pairs(peak, reflection[:, used].T, variance, of[used])
 
 
 def _fitted(peak: Array, place: Array, variance: Array, of: NDArray[np.intp]) -> Correction:
@@ -83,13 +117,8 @@ def _fitted(peak: Array, place: Array, variance: Array, of: NDArray[np.intp]) ->
     of_own = np.stack([np.stack([x, one, zero], 1), np.stack([-y, zero, one], 1)], axis=1)
     residual = peak - place
     for _ in range(_ROUNDS):
-        distance = (residual**2).sum(axis=1) / variance
-        weight = 1.5 / (variance * (1.0 + 0.25 * distance))
-        normal = _summed(of, count, of_own, of_own, weight)
-        cross = _summed(of, count, of_own, jacobian, weight)
-        inverse = np.linalg.pinv(normal, hermitian=True)
-        # The common part of a spot's slopes that its pattern's own parameters cannot take over.
-        clean = jacobian - np.einsum("nij,njk->nik", of_own, (inverse @ cross)[of])
+        weight = 1.5 / (variance * (1.0 + _distance(residual, variance)))
+        clean, inverse = _cleaned(of, count, of_own, jacobian, weight)
         hessian = np.einsum("nij,nik,n->jk", clean, jacobian, weight)
         data = peak - place
         common = np.linalg.solve(hessian, np.einsum("nij,ni,n->j", clean, data, weight))
@@ -98,11 +127,17 @@ def _fitted(peak: Array, place: Array, variance: Array, of: NDArray[np.intp]) ->
         np.add.at(gradient, of, np.einsum("nij,ni,n->nj", of_own, left, weight))
         own = np.einsum("nij,nj->ni", inverse, gradient)
         residual = left - np.einsum("nij,nj->ni", of_own, own[of])
+    # Pulls of far spots hardly grow with their distance: how the score changes with the parameters
+    # (in the mean over the directions of a residual) is less than the weights say.
+    curvature = weight / (1.0 + _distance(residual, variance))
+    clean, _ = _cleaned(of, count, of_own, jacobian, curvature)
     score = np.zeros((count, 3))
     np.add.at(score, of, np.einsum("nij,ni,n->nj", clean, residual, weight))
-    bread = np.linalg.inv(hessian)
+    parts = _summed(of, count, clean, clean, curvature)
+    # How far the fit would move without each of the patterns: those with many spots count much.
+    moved = np.einsum("nij,nj->ni", np.linalg.pinv(parts.sum(axis=0) - parts), score)
     freedom = count / max(count - 1, 1)
-    covariance = freedom * bread @ (score.T @ score) @ bread
+    covariance = moved.T @ moved / freedom
     shift = own[:, 1:]
     information = np.linalg.inv(inverse[:, 1:, 1:])
     sums = information.sum(axis=0)
@@ -118,6 +153,25 @@ def _fitted(peak: Array, place: Array, variance: Array, of: NDArray[np.intp]) ->
         count,
         len(peak),
     )
+
+
+def _distance(residual: Array, variance: Array) -> Array:
+    """Square of the distance in units of Student's t with four degrees of freedom."""
+    return np.asarray(0.25 * (residual**2).sum(axis=1) / variance)
+
+
+def _cleaned(
+    of: NDArray[np.intp], count: int, of_own: Array, jacobian: Array, weight: Array
+) -> tuple[Array, Array]:
+    """Common slopes of spots without what their pattern's own parameters take over.
+
+    The inverse of the normal equations of these, per pattern, besides.
+    """
+    normal = _summed(of, count, of_own, of_own, weight)
+    inverse = np.asarray(np.linalg.pinv(normal, hermitian=True), dtype=np.float64)
+    cross = _summed(of, count, of_own, jacobian, weight)
+    taken = np.einsum("nij,njk->nik", of_own, (inverse @ cross)[of])
+    return np.asarray(jacobian - taken), inverse
 
 
 def _summed(

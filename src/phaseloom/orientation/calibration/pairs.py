@@ -38,7 +38,7 @@ def paired_places(
     lattices, physics
         What it was found with.
     reflection
-        Output (2, peaks): ky and kx in Å⁻¹ in the peaks' frame, NaN at the start and where no
+        Output (2, peaks): ky and kx in Å⁻¹ from the direct beam, NaN at the start and where no
         reflection pairs.
     """
     room = make_room(lattices, physics, most_peaks(offset))
@@ -58,6 +58,6 @@ def paired_places(
             for i in range(pattern.ky.size):
                 best = room.best[i]
                 if best >= 0:
-                    reflection[0, offset[p] + i] = room.spots[0, best]
-                    reflection[1, offset[p] + i] = room.spots[1, best]
+                    reflection[0, offset[p] + i] = room.spots[0, best] - state[0]
+                    reflection[1, offset[p] + i] = room.spots[1, best] - state[1]
         wipe(pattern, physics.reach, room.where)

@@ -5,6 +5,7 @@
 - data: the group ``/orientation`` of a result, and orientations in colours
 - panels: map panels with boundaries, legends and colour keys, and their pages
 - maps: phase and IPF maps, reliability, second solutions, overlapping crystals
+- calibration: pixel size, distortion and centre as text
 - patterns: observed peaks overlaid with simulated spots
 - poles: pole figures and inverse pole figures
 - statistics: histograms of scores, misorientations and grain sizes

@@ -78,6 +78,10 @@ class Oriented(ScanResult):
             return None
         return self.grains["grain"].to_numpy().astype(np.int64)
 
+    def remarks(self) -> list[str]:
+        """What stands against the map, the gravest first."""
+        return [line for line in str(self.data.attrs.get("remarks", "")).split("\n") if line]
+
     def values(self, name: str) -> NDArray[np.float64]:
         """A variable in double precision, NaN where it is not known or the pixel unindexed."""
         values = self.data[name].to_numpy().astype(np.float64)

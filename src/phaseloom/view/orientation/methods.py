@@ -54,6 +54,7 @@ def methods_text(tree: xr.DataTree) -> MethodsText:
         f"{text.cite(_RAUCH)}; the patterns were reduced to lists of peaks as proposed by "
         f"Folastre et al. {text.cite(FOLASTRE)}."
     )
+    _add_calibration(text, result)
     _add_simulation(text, result)
     _add_search(text, result)
     _add_scores(text, result)
@@ -101,6 +102,18 @@ def _lengths(cell: tuple[float, ...]) -> str:
     if np.isclose(a, b, rtol=1e-4):
         return f"a = {a:.5g}, c = {c:.5g} Å"
     return f"a = {a:.5g}, b = {b:.5g}, c = {c:.5g} Å"
+
+
+def _add_calibration(text: MethodsText, result: Oriented) -> None:
+    """How pixel size, distortion and centre were come by."""
+    if not np.isfinite(result.number("scale_error")):
+        return
+    scale, error = result.number("scale"), result.number("scale_error")
+    text.add(
+        "Pixel size, elliptic distortion and direct beam were fitted to the spots of "
+        f"{result.number('calibration_patterns'):.0f} indexed patterns; the pixel size is "
+        f"{scale:.5f} ± {error:.5f} times the one stated with the patterns."
+    )
 
 
 def _add_simulation(text: MethodsText, result: Oriented) -> None:

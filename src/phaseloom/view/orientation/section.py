@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from phaseloom.view.orientation import maps as draw
 from phaseloom.view.orientation.boundaries import HIGH_ANGLE, SMALLEST, neighbours
+from phaseloom.view.orientation.calibration import calibration_texts
 from phaseloom.view.orientation.data import SURE, Oriented, oriented
 from phaseloom.view.orientation.methods import methods_text, pseudo_symmetry
 from phaseloom.view.orientation.patterns import indexed_patterns_figure
@@ -30,6 +31,9 @@ from phaseloom.view.style import phase_colours
 
 if TYPE_CHECKING:
     from phaseloom.crystals import Crystal
+
+MOSTLY = 0.5
+"""Part of the pixels below which a map says first what stands against it."""
 
 CAPTIONS = {
     "orientation_maps": "Phase map, and orientation maps in inverse pole figure (IPF) colours of "
@@ -122,6 +126,9 @@ def headline(result: Oriented) -> str:
     parts = [f"{n} {percent(s, digits=0)}" for n, s in zip(result.names, shares, strict=True)]
     parts.append(f"unindexed {percent(1.0 - float(result.indexed.mean()))}")
     clauses = [f"{result.phase.size:,} pixels: {', '.join(parts)}"]
+    if result.indexed.mean() < MOSTLY and (grave := result.remarks()):
+        # What stands against the whole map comes first.
+        clauses.insert(0, grave[0])
     if result.has("probability"):
         sure = float((result.values("probability") >= SURE).mean())
         clauses.append(f"{percent(sure)} of the pixels have a probability of {SURE:g} or more")
@@ -137,7 +144,8 @@ def headline(result: Oriented) -> str:
                 f"{percent(float(right.mean()))} of the simulated crystal indexed right within "
                 f"{RIGHT_WITHIN:g}°"
             )
-    return "; ".join(clauses) + "."
+    text = "; ".join(clauses) + "."
+    return text[0].upper() + text[1:]
 
 
 def numbers(result: Oriented) -> dict[str, tuple[str, ...]]:
@@ -153,6 +161,7 @@ def numbers(result: Oriented) -> dict[str, tuple[str, ...]]:
         "Pixels": tuple(f"{int(mask.sum()):,}" for mask in masks),
         "Fraction of the map": tuple(percent(float(mask.mean())) for mask in masks),
         "Unindexed": _whole(result, percent(1.0 - float(result.indexed.mean()))),
+        **{label: _whole(result, text) for label, text in calibration_texts(result).items()},
     }
     if result.has("probability"):
         probability = result.values("probability")

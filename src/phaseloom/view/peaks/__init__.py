@@ -5,5 +5,6 @@
 - data: the groups under ``/peaks`` of a result
 - patterns: sampled patterns with their peaks, and close-ups
 - maps: density of all peaks, maps over the scan, displacement of the direct beam
+- calibration: what a calibration was measured on, and how far off it is
 - uncertainty: position errors, intensities, signal-to-noise ratios, prominences
 """

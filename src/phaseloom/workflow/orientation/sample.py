@@ -35,14 +35,16 @@ def check_patterns(data: xr.Dataset, peaks: Peaks, crystals: Sequence[Crystal]) 
     data
         Group ``/orientation``, with an indexed pixel.
     peaks
-        That were indexed, in Å⁻¹.
+        That were indexed, in Å⁻¹, before what the map says of scale, distortion and centre was
+        taken off.
     crystals
         In the order of their numbers.
 
     Returns
     -------
     xarray.Dataset
-        ``peak_ky``, ``peak_kx``, ``peak_intensity`` (sample, peak), the direct beam left out;
+        ``peak_ky``, ``peak_kx``, ``peak_intensity`` (sample, peak), the direct beam left out, their
+        vectors corrected as they were indexed;
         ``spot_ky``, ``spot_kx``, ``spot_intensity`` (sample, spot) and ``spot_hkl`` (sample, spot,
         index) of the map's solution; NaN where there are fewer. Indices ``y``, ``x`` of the scan
         position; ``crystal`` its phase; ``zone``, the zone axis near the beam.
@@ -50,7 +52,9 @@ def check_patterns(data: xr.Dataset, peaks: Peaks, crystals: Sequence[Crystal]) 
     import xarray as xr
 
     from phaseloom.crystals.kinematic import rotation_matrices
+    from phaseloom.orientation.calibration.correction import Correction, corrected_peaks
 
+    peaks = corrected_peaks(peaks, Correction.of_map(data.attrs))
     pixels = chosen_pixels(data)
     rows, columns = np.unravel_index(pixels, data["phase"].shape)
     phases = data["phase"].to_numpy().ravel()[pixels]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ _SURE = 0.95
 
 
 def facts(results: xr.DataTree) -> dict[str, Any]:
-    """Facts ``orientation``: shares of phases, certainty, grains, quality, times.
+    """Facts ``orientation``: shares of phases, certainty, grains, quality, calibration, times.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def facts(results: xr.DataTree) -> dict[str, Any]:
         numbers[name] = _median(data[name].to_numpy()[indexed])
     if "overlap_phase" in data:
         numbers["overlaps"] = float((data["overlap_phase"].to_numpy() >= 0).mean())
-    numbers |= run_times(results, _GROUP)
+    numbers |= _calibration(data.attrs) | run_times(results, _GROUP)
     return {"orientation": numbers}
 
 
@@ -67,8 +68,50 @@ def show_orientations(facts: dict[str, Any], console: Console) -> None:
     for name, form in (("correlation", ".3f"), ("matched", ".0f"), ("explained", ".1%")):
         if np.isfinite(numbers[name]):
             table.add_row(f"{name}, median", format(numbers[name], form))
+    if "pixel_size" in numbers:
+        table.add_row("patterns explained, estimated", f"{numbers['explained_share']:.1%}")
+        size = f"{numbers['pixel_size']:.6g} Å⁻¹ per px"
+        table.add_row("pixel size", f"{size}: {numbers['scale_found']}")
+        table.add_row("distortion, centre", distortion_text(numbers))
     add_times(table, numbers, "time to index")
     console.print(table)
+
+
+def distortion_text(numbers: Mapping[str, Any]) -> str:
+    """What was taken off of elliptic distortion and centre, in words.
+
+    Parameters
+    ----------
+    numbers
+        Attributes of the map or facts of its summary.
+    """
+    if not np.isfinite(numbers["scale_error"]):
+        return "taken as given"
+    ratio, offset = numbers["ellipticity"], np.hypot(*numbers["centre_offset"])
+    parts = [
+        f"axes of rings in the ratio {ratio:.4f} ± {numbers['ellipticity_error']:.4f}"
+        if ratio != 1.0
+        else "round",
+        f"centre {offset / numbers['pixel_size']:.2f} px off" if offset else "centre right",
+    ]
+    return ", ".join(parts)
+
+
+def _calibration(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """What was found of pixel size, distortion and centre; nothing where the map does not say."""
+    if "scale" not in attrs:
+        return {}
+    names = (
+        "pixel_size", "scale", "scale_error", "ellipticity", "ellipticity_error",
+        "calibration_residual", "explained_share",
+    )  # fmt: skip
+    lists = ("centre_offset", "centre_offset_error", "rival_scales")
+    sentences = [line for line in str(attrs["remarks"]).split("\n") if line]
+    return (
+        {name: float(attrs[name]) for name in names}
+        | {name: [float(v) for v in np.atleast_1d(attrs[name])] for name in lists}
+        | {"scale_found": str(attrs["scale_found"]), "remarks": sentences}
+    )
 
 
 def show_orientation_scores(scores: dict[str, Any], console: Console) -> None:

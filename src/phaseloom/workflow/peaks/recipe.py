@@ -160,7 +160,13 @@ class CalibrationRequest(Options):
     pixel_size: float | None = option(
         None, "about how large a pixel is; else from the file, or searched for", unit="Å⁻¹"
     )
-    out: Path = option(Path("calibration.toml"), "the file to write", form="FILE.toml")
+    voltage: float | None = option(
+        None, "of the beam, where a folder of peaks does not say it", unit="kV", gt=0
+    )
+    out: Path = option(
+        Path("calibration.toml"), "the file to write; a figure (.png) beside it", form="FILE.toml"
+    )
+    seed: int = option(0, "which patterns of a folder of peaks are asked", expert=True)
     detector: str | None = option(None, "data set of the file", form="NAME", expert=True)
 
 

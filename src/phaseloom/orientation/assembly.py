@@ -66,13 +66,19 @@ def orientation_maps(
     gain = gains(refined, calibrated.patterns, physics)
     rarity = np.where(counts >= 3, calibrated.chance.rarity(gain, counts), np.nan)
     reason = explanation(rarity if calibrated.fits else np.full(rarity.shape, np.nan))
-    probability = posterior(refined, calibrated.rivals, reason.nothing)
     nothing = reason.nothing
     changed = None
     if context:
+        from phaseloom.orientation.certainty.completion import completed
         from phaseloom.orientation.certainty.context import settled
 
-        probability, nothing, order = settled(refined, probability, nothing, library, peaks.shape)
+        shows = (refined.crystal[:, 0] >= 0) & (nothing < 0.5)
+        refined = completed(refined, shows, calibrated.patterns, library, physics, peaks.shape)
+    probability = posterior(refined, calibrated.rivals, nothing)
+    if context:
+        probability, nothing, order, joint = settled(
+            refined, probability, nothing, library, peaks.shape
+        )
         changed = order[:, 0] != 0
         refined = refined.ordered(order)
         probability = np.take_along_axis(probability, order, axis=1)

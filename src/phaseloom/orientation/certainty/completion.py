@@ -1,0 +1,173 @@
+"""Completion: what neighbours have found is tried in a pattern that lacks it.
+
+The search for orientations is not exhaustive. Of two orientations that explain a pattern equally
+well it may have found one only, or a poor copy of the other, and so be sure of what is open. What
+neighbouring patterns found is refined against the pattern's own peaks and put among its solutions,
+before any of them are weighed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phaseloom.orientation.certainty.beliefs import find_lacking, find_partners
+from phaseloom.orientation.matching.library import Library
+from phaseloom.orientation.matching.patterns import Patterns
+from phaseloom.orientation.matching.starts import Starts
+from phaseloom.orientation.quaternions import nearest_copy
+from phaseloom.orientation.refinement.likelihood import Physics
+from phaseloom.orientation.refinement.solutions import Solutions
+from phaseloom.orientation.refinement.solving import solve
+
+_LEAST = 0.03
+"""Probability of a neighbour's solution that is tried."""
+
+_MOST = 8
+"""Of them that are tried in a pattern at once."""
+
+_ROUNDS = 3
+"""How many positions far a solution may come."""
+
+_EVEN = 0.05
+"""ln likelihoods that differ by less are equal: what came first stays first."""
+
+_BLOCK = 512
+"""Patterns worked on at once."""
+
+_TOLERANCE = math.cos(math.radians(1.5))
+"""Cosine of half the angle between solutions that are one."""
+
+
+class _Lacking(NamedTuple):
+    """Patterns (n,), and the rotations (n, most, 4) and crystals (n, most) to be tried there."""
+
+    pattern: NDArray[np.intp]
+    rotation: NDArray[np.float64]
+    crystal: NDArray[np.int64]
+
+
+def completed(
+    solutions: Solutions,
+    shows: NDArray[np.bool_],
+    patterns: Patterns,
+    library: Library,
+    physics: Physics,
+    shape: tuple[int, int],
+) -> Solutions:
+    """Solutions of every pattern of a scan, with those that its neighbours have found.
+
+    Parameters
+    ----------
+    solutions
+        Of every pattern.
+    shows
+        (patterns,): a crystal explains the pattern. Others neither give nor take.
+    patterns, library, physics
+        What they were found in and with.
+    shape
+        Of the scan.
+
+    Returns
+    -------
+    Solutions
+        As many of every pattern; no likeliest one becomes less likely.
+    """
+    rotation, crystal, facts = (np.array(values) for values in solutions)
+    pending = shows.copy()
+    for _ in range(_ROUNDS):
+        now = Solutions(rotation, crystal, facts)
+        lacking = _lacking(now, shows, pending, library, shape)
+        pending = np.zeros_like(shows)
+        for first in range(0, lacking.pattern.size, _BLOCK):
+            part = _Lacking(*(values[first : first + _BLOCK] for values in lacking))
+            chosen = part.pattern
+            starts = _starts(part, now.take(chosen), len(library.crystals))
+            found = solve(
+                patterns.take(chosen), starts, library, physics, solutions=crystal.shape[1]
+            )
+            before = now.take(chosen)
+            found = found.ordered(_first_kept(before, found, library))
+            gain = found.fact("log_likelihood")[:, 0] - before.fact("log_likelihood")[:, 0]
+            better = np.nan_to_num(gain, nan=-np.inf) > -2 * _EVEN
+            rotation[chosen[better]] = found.rotation[better]
+            crystal[chosen[better]] = found.crystal[better]
+            facts[chosen[better]] = found.facts[better]
+            pending[chosen[better]] = True
+        if not pending.any():
+            break
+    return Solutions(rotation, crystal, facts)
+
+
+def _first_kept(before: Solutions, found: Solutions, library: Library) -> NDArray[np.int64]:
+    """Order of what was found in which the former first one is first, where it is as likely."""
+    likelihood = found.fact("log_likelihood")
+    even = likelihood >= likelihood[:, :1] - _EVEN
+    lattices = library.lattices
+    order = np.tile(np.arange(likelihood.shape[1]), (len(likelihood), 1))
+    for i in np.flatnonzero(even.sum(axis=1) > 1):
+        c = before.crystal[i, 0]
+        turns = lattices.symmetry[lattices.symmetry_offset[c] : lattices.symmetry_offset[c + 1]]
+        for k in np.flatnonzero(even[i] & (found.crystal[i] == c)):
+            if nearest_copy(before.rotation[i, 0], found.rotation[i, k], turns)[1] > _TOLERANCE:
+                order[i, 1 : k + 1] = order[i, :k]
+                order[i, 0] = k
+                break
+    return order
+
+
+def _lacking(
+    solutions: Solutions,
+    shows: NDArray[np.bool_],
+    pending: NDArray[np.bool_],
+    library: Library,
+    shape: tuple[int, int],
+) -> _Lacking:
+    """What neighbours of patterns in which anything is new have and a pattern has not."""
+    n = solutions.crystal.shape[1]
+    crystal = np.where(shows[:, None], solutions.crystal, -1).reshape(*shape, n)
+    likelihood = np.where(crystal.reshape(-1, n) >= 0, solutions.fact("log_likelihood"), -np.inf)
+    highest = likelihood.max(axis=1, keepdims=True)
+    weight = np.exp(likelihood - np.where(np.isfinite(highest), highest, 0.0))
+    weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
+    lattices = library.lattices
+    rotation = np.ascontiguousarray(solutions.rotation).reshape(*shape, n, 4)
+    partner = np.zeros((*shape, 4, n), dtype=np.int32)
+    find_partners(
+        rotation, crystal, lattices.symmetry_offset, lattices.symmetry, _TOLERANCE, partner
+    )
+    giving = np.where(pending[:, None], weight, 0.0).reshape(*shape, n)
+    code = np.full((*shape, _MOST), -1, dtype=np.int16)
+    find_lacking(
+        rotation, crystal, weight.reshape(*shape, n), giving, partner, lattices.symmetry_offset,
+        lattices.symmetry, _TOLERANCE, _LEAST, code,
+    )  # fmt: skip
+    y, x = np.nonzero(code[..., 0] >= 0)
+    given = code[y, x]
+    side, which = given // n, np.maximum(given % n, 0)
+    v = y[:, None] + (side == 3) - (side == 1)
+    u = x[:, None] + (side == 2) - (side == 0)
+    none = given < 0
+    v, u = np.where(none, 0, v), np.where(none, 0, u)
+    return _Lacking(
+        y * shape[1] + x,
+        np.where(none[..., None], np.nan, rotation[v, u, which]),
+        np.where(none, -1, crystal[v, u, which]),
+    )
+
+
+def _starts(lacking: _Lacking, own: Solutions, crystals: int) -> Starts:
+    """Both, as starts of refinement: what was lacking first."""
+    rotation = np.concatenate([lacking.rotation, own.rotation], axis=1)
+    crystal = np.concatenate([lacking.crystal, own.crystal], axis=1)
+    starts = Starts.none(len(crystal), crystals, crystal.shape[1])
+    for c in range(crystals):
+        order = np.argsort(crystal != c, axis=1, kind="stable")
+        these = np.take_along_axis(crystal, order, axis=1) == c
+        turned = np.take_along_axis(rotation, order[..., None], axis=1)
+        starts.rotation[:, c] = np.where(these[..., None], turned, np.nan)
+        starts.correlation[:, c] = np.where(these, 1.0, np.nan)
+    return starts

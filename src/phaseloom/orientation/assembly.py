@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from phaseloom.crystals import to_json
 from phaseloom.orientation.calibration.calibrating import Calibrated
 from phaseloom.orientation.certainty.explanation import explanation
+from phaseloom.orientation.certainty.pairs import Pairs, with_pairs
 from phaseloom.orientation.certainty.pseudo_symmetry import pseudo_symmetry
 from phaseloom.orientation.certainty.reliability import posterior, reliability
 from phaseloom.orientation.refinement.chance import gains
@@ -54,7 +55,9 @@ def orientation_maps(
         (part of the intensity in them), ``residual`` (their rms distance, Å⁻¹); the same of the
         distinct solutions on (solution, y, x) as ``solution_…``; with context
         ``context_changed``; with overlaps ``overlap_phase``, ``overlap_rotation``,
-        ``overlap_weight``, ``overlap_probability``. NaN where unindexed.
+        ``overlap_weight`` (½ or less but for its error: the first is the stronger one),
+        ``overlap_probability`` (of the second), ``pair_probability`` (of both). NaN where
+        unindexed.
     """
     import xarray as xr
 
@@ -67,6 +70,9 @@ def orientation_maps(
     rarity = np.where(counts >= 3, calibrated.chance.rarity(gain, counts), np.nan)
     reason = explanation(rarity if calibrated.fits else np.full(rarity.shape, np.nan))
     nothing = reason.nothing
+    pairs = None
+    if "overlap_crystal" in solved:
+        probability, pairs = with_pairs(probability, nothing, solved)
     changed = None
     if context:
         from phaseloom.orientation.certainty.completion import completed
@@ -129,8 +135,8 @@ def orientation_maps(
     }  # fmt: skip
     if changed is not None:
         variables["context_changed"] = (("y", "x"), (changed & indexed).reshape(shape))
-    if "overlap_crystal" in solved:
-        variables |= _overlaps(solved, indexed, shape, names)
+    if pairs is not None:
+        variables |= _overlaps(solved, pairs, indexed, shape, names)
     coordinates = {axis: peaks.data[axis] for axis in ("y", "x") if axis in peaks.data.coords}
     twins = pseudo_symmetry(refined, certainty.posterior, library)
     return xr.Dataset(
@@ -186,6 +192,7 @@ def _flags(names: list[str]) -> dict[str, Any]:
 
 def _overlaps(
     solved: Mapping[str, NDArray[Any]],
+    pairs: Pairs,
     indexed: NDArray[np.bool_],
     shape: tuple[int, int],
     names: list[str],
@@ -194,11 +201,15 @@ def _overlaps(
     overlapping = indexed & (solved["overlap_crystal"] >= 0)
     phase = np.where(overlapping, solved["overlap_crystal"], -1).astype(np.int16)
     rotation = np.where(overlapping[:, None], solved["overlap_rotation"], np.nan)
-    weight = np.where(indexed, np.where(overlapping, solved["overlap_weight"], 0.0), np.nan)
-    probability = np.where(indexed, solved["overlap_probability"], np.nan)
+    weight = np.where(overlapping, solved["overlap_weight"], 0.0)
+
+    def on_map(values: NDArray[np.float64]) -> tuple[tuple[str, str], NDArray[np.float32]]:
+        return ("y", "x"), np.where(indexed, values, np.nan).reshape(shape).astype(np.float32)
+
     return {
         "overlap_phase": (("y", "x"), phase.reshape(shape), _flags(names)),
         "overlap_rotation": (("y", "x", "quaternion"), rotation.reshape(*shape, 4)),
-        "overlap_weight": (("y", "x"), weight.reshape(shape).astype(np.float32)),
-        "overlap_probability": (("y", "x"), probability.reshape(shape).astype(np.float32)),
+        "overlap_weight": on_map(weight),
+        "overlap_probability": on_map(pairs.second),
+        "pair_probability": on_map(pairs.both),
     }

@@ -222,13 +222,15 @@ def _solve_block(
 
     starts = match(block.patterns, library, device=device)
     solved = solve(block.patterns, starts, library, physics, solutions=solutions)
+    further: dict[str, Any] = {}
+    if overlaps:
+        from phaseloom.orientation.refinement.overlaps import second_crystals
+
+        second = second_crystals(block.patterns, solved, library, physics)
+        solved, further = second.solutions, second.variables()
     variables = {
         "rotation": (("pattern", "solution", "quaternion"), solved.rotation),
         "crystal": (("pattern", "solution"), solved.crystal.astype(np.int16)),
         "facts": (("pattern", "solution", "fact"), solved.facts.astype(np.float32)),
     }
-    if overlaps:
-        from phaseloom.orientation.refinement.overlaps import second_crystals
-
-        variables |= second_crystals(block.patterns, solved, library, physics)
-    return xr.Dataset(variables)
+    return xr.Dataset(variables | further)

@@ -73,7 +73,7 @@ class Chance(NamedTuple):
 def gains(
     solutions: Solutions, patterns: Patterns, physics: Physics
 ) -> NDArray[np.float64]:
-    """ln likelihood of the first solutions over that of unexplained peaks; −inf without one.
+    """ln likelihood of the likeliest solutions over unexplained peaks; −inf without one.
 
     Parameters
     ----------
@@ -81,8 +81,9 @@ def gains(
         What was found, in what, with what.
     """
     unexplained = np.diff(patterns.offset) * physics.unexplained
-    likelihood = solutions.fact("log_likelihood")[:, 0]
-    return np.where(np.isfinite(likelihood), likelihood - unexplained, -np.inf)
+    likelihood = solutions.fact("log_likelihood")
+    best = np.where(np.isfinite(likelihood), likelihood, -np.inf).max(axis=1)
+    return np.asarray(best - unexplained)
 
 
 def measure_chance(

@@ -266,7 +266,7 @@ def fit_pairs(
 def weigh_pairs(
     rotation, crystal, value, weight, first, first_crystal, alone, lattices, chosen, probability
 ):
-    """The likeliest pair of every pattern, and how probable its second crystal is.
+    """The likeliest pair of every pattern, and how probable it and its members are.
 
     Parameters
     ----------
@@ -280,14 +280,18 @@ def weigh_pairs(
         (patterns,): ln of what speaks for a single crystal.
     lattices
         :class:`phaseloom.orientation.matching.library.Lattices`.
-    chosen, probability
-        Outputs (patterns,): number of the pair, −1 if a single crystal is likelier, and the
-        probability, then 0; of equal pairs only one counts.
+    chosen
+        Output (patterns,): number of the pair, −1 if a single crystal is likelier.
+    probability
+        Output (patterns, 4): of a single crystal; that the first and that the second of the pair
+        is one of two crystals; that both are. Of equal pairs only one counts. 1, 0, 0, 0 where a
+        single crystal is likelier.
     """
     for p in range(value.shape[0]):
         best = np.argmax(value[p])
         chosen[p] = -1
         probability[p] = 0.0
+        probability[p, 0] = 1.0
         if not value[p, best] > alone[p]:
             continue
         chosen[p] = best
@@ -299,31 +303,42 @@ def weigh_pairs(
             crystal[p, best, 0], crystal[p, best, 1] = b, a
             weight[p, best] = 1.0 - weight[p, best]
         top = value[p, best]
-        total = math.exp(alone[p] - top)
+        single = math.exp(alone[p] - top)
+        total, member = single, np.zeros(2)
         order = np.argsort(-value[p])
         for at in range(order.size):
             i = order[at]
             if not value[p, i] > top - 30.0:
                 break
-            repeated = False
-            for before in range(at):
-                j = order[before]
+            if _is_repeated(rotation[p], crystal[p], order, at, lattices):
+                continue
+            part = math.exp(value[p, i] - top)
+            total += part
+            for m in range(2):
+                held = i == best
                 for s in range(2):
-                    if _alike(rotation[p, i, 0], crystal[p, i, 0], rotation[p, j, s],
-                              crystal[p, j, s], lattices) and _alike(
-                              rotation[p, i, 1], crystal[p, i, 1], rotation[p, j, 1 - s],
-                              crystal[p, j, 1 - s], lattices):  # fmt: skip
-                        repeated = True
-            # The same second beside another first is no alternative to it.
-            beside = False
-            for s in range(2):
-                beside |= i != best and _alike(
-                    rotation[p, best, 1], crystal[p, best, 1], rotation[p, i, s],
-                    crystal[p, i, s], lattices,
-                )  # fmt: skip
-            if not (repeated or beside):
-                total += math.exp(value[p, i] - top)
-        probability[p] = math.exp(value[p, best] - top) / total
+                    held |= _alike(rotation[p, best, m], crystal[p, best, m], rotation[p, i, s],
+                                   crystal[p, i, s], lattices)  # fmt: skip
+                if held:
+                    member[m] += part
+        probability[p, 0] = single / total
+        probability[p, 1:3] = member / total
+        probability[p, 3] = 1.0 / total
+
+
+@njit(**COMPILED)
+def _is_repeated(rotation, crystal, order, at, lattices):
+    """Is a pair one of the likelier ones, perhaps the other way round?"""
+    i = order[at]
+    for before in range(at):
+        j = order[before]
+        for s in range(2):
+            if _alike(rotation[i, 0], crystal[i, 0], rotation[j, s], crystal[j, s], lattices) and (
+                _alike(rotation[i, 1], crystal[i, 1], rotation[j, 1 - s], crystal[j, 1 - s],
+                       lattices)
+            ):  # fmt: skip
+                return True
+    return False
 
 
 @njit(**COMPILED)
@@ -351,4 +366,27 @@ def not_held(rotation, crystal, value, fixed, fixed_crystal, lattices, following
                                 lattices)  # fmt: skip
             if not was_fixed:
                 following[p], its_crystal[p] = rotation[p, s], crystal[p, s]
+                break
+
+
+@njit(**COMPILED)
+def among_solutions(rotation, crystal, solutions, its_crystal, lattices, place):
+    """Where in the list of its pattern an orientation stands.
+
+    Parameters
+    ----------
+    rotation, crystal
+        (patterns, 4) and (patterns,): the orientations.
+    solutions, its_crystal
+        (patterns, n, 4) and (patterns, n): the lists.
+    lattices
+        :class:`phaseloom.orientation.matching.library.Lattices`.
+    place
+        Output (patterns,): number in the list, that of the last where it is not there.
+    """
+    for p in range(place.size):
+        place[p] = its_crystal.shape[1] - 1
+        for i in range(its_crystal.shape[1]):
+            if _alike(rotation[p], crystal[p], solutions[p, i], its_crystal[p, i], lattices):
+                place[p] = i
                 break

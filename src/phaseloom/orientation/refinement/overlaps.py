@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import erfc
 
 from phaseloom.orientation.matching.library import Library
 from phaseloom.orientation.matching.matching import match
@@ -32,6 +33,58 @@ _SURE_LEFT = 0.25
 _FINER = 12.0
 """ln of how many orientations are told apart by refinement where templates tell one: by about
 0.04° instead of 2° in three angles. A second crystal can be found among so many more by chance."""
+
+
+class SecondCrystals(NamedTuple):
+    """Second crystals of patterns, and the solutions as they are with them.
+
+    Parameters
+    ----------
+    solutions
+        As before, but where ``turned`` the former second crystal is the first of the list.
+    crystal, rotation
+        (patterns,) −1 where a single crystal is likelier; (patterns, 4) NaN there.
+    weight
+        (patterns,) part of the second crystal in the intensity of the paired peaks.
+    probability
+        (patterns, 4): of a single crystal; that the first, and that the second, is one of two
+        crystals; that both are.
+    stronger
+        (patterns,) probability that of the two the second is the stronger one.
+    turned
+        (patterns,) whether first and second have changed places.
+    """
+
+    solutions: Solutions
+    crystal: NDArray[np.int16]
+    rotation: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    stronger: NDArray[np.float64]
+    turned: NDArray[np.bool_]
+
+    @classmethod
+    def none(cls, solutions: Solutions) -> SecondCrystals:
+        """No second crystal anywhere."""
+        n = len(solutions.crystal)
+        return cls(
+            Solutions(*(values.copy() for values in solutions)),
+            np.full(n, -1, dtype=np.int16),
+            np.full((n, 4), np.nan),
+            np.zeros(n),
+            np.tile([1.0, 0.0, 0.0, 0.0], (n, 1)),
+            np.zeros(n),
+            np.zeros(n, dtype=bool),
+        )
+
+    def variables(self) -> dict[str, tuple[tuple[str, ...], NDArray[Any]]]:
+        """Dimensions and arrays of all but the solutions, named ``overlap_…``."""
+        axes = {"rotation": ("pattern", "quaternion"), "probability": ("pattern", "hypothesis")}
+        return {
+            f"overlap_{name}": (axes.get(name, ("pattern",)), getattr(self, name))
+            for name in self._fields
+            if name != "solutions"
+        }
 
 
 class _Pairs(NamedTuple):
@@ -69,7 +122,7 @@ class _Pairs(NamedTuple):
 
 def second_crystals(
     patterns: Patterns, solutions: Solutions, library: Library, physics: Physics
-) -> dict[str, tuple[tuple[str, ...], NDArray[Any]]]:
+) -> SecondCrystals:
     """Look for a second crystal in every pattern whose first leaves three peaks or more.
 
     What one crystal leaves is matched and solved like a pattern; the solutions, and those of the
@@ -92,42 +145,76 @@ def second_crystals(
 
     Returns
     -------
-    dict
-        Dimensions and array of ``overlap_crystal`` (pattern; int16, −1 where a single crystal is
-        likelier), ``overlap_rotation`` (pattern, quaternion; sample to crystal),
-        ``overlap_weight`` (pattern; part of the second crystal in the intensity of the paired
-        peaks, more than ½ where it is the stronger one) and ``overlap_probability`` (pattern;
-        that there is a second crystal and it has this orientation).
+    SecondCrystals
+        Where the second is likely the stronger one, it has become the first.
     """
     from phaseloom.orientation.refinement.overlap_search import weigh_pairs
 
     n = len(patterns)
-    crystal, rotation = np.full(n, -1, dtype=np.int16), np.full((n, 4), np.nan)
-    weight, probability = np.zeros(n), np.zeros(n)
+    found = SecondCrystals.none(solutions)
     unpaired = np.diff(patterns.offset) - np.nan_to_num(solutions.fact("matched")[:, 0])
     candidates = np.flatnonzero((solutions.crystal[:, 0] >= 0) & (unpaired >= _LEAST_UNPAIRED))
-    if candidates.size:
-        first = solutions.take(candidates)
-        pairs = _pairs(patterns.take(candidates), first, library, physics)
-        orientations = 2.0 * library.n_zones * library.n_angles
-        alone = first.fact("log_likelihood")[:, 0] + np.log(orientations) + _FINER
-        best = np.empty(candidates.size, dtype=np.int64)
-        partner_probability = np.empty(candidates.size)
-        weigh_pairs(
-            *pairs, first.rotation[:, 0], first.crystal[:, 0], alone, library.lattices,
-            best, partner_probability,
-        )  # fmt: skip
-        row = np.flatnonzero(best >= 0)
-        at = row, best[row]
-        chosen = candidates[row]
-        crystal[chosen], rotation[chosen] = pairs.crystal[*at, 1], pairs.rotation[*at, 1]
-        weight[chosen], probability[chosen] = pairs.weight[at], partner_probability[row]
-    return {
-        "overlap_crystal": (("pattern",), crystal),
-        "overlap_rotation": (("pattern", "quaternion"), rotation),
-        "overlap_weight": (("pattern",), weight),
-        "overlap_probability": (("pattern",), probability),
-    }
+    if not candidates.size:
+        return found
+    first = solutions.take(candidates)
+    pairs = _pairs(patterns.take(candidates), first, library, physics)
+    orientations = 2.0 * library.n_zones * library.n_angles
+    alone = first.fact("log_likelihood")[:, 0] + np.log(orientations) + _FINER
+    best = np.empty(candidates.size, dtype=np.int64)
+    probability = np.empty((candidates.size, 4))
+    weigh_pairs(
+        *pairs, first.rotation[:, 0], first.crystal[:, 0], alone, library.lattices, best,
+        probability,
+    )  # fmt: skip
+    row = np.flatnonzero(best >= 0)
+    at = row, best[row]
+    chosen = candidates[row]
+    found.crystal[chosen], found.rotation[chosen] = pairs.crystal[*at, 1], pairs.rotation[*at, 1]
+    found.weight[chosen], found.probability[chosen] = pairs.weight[at], probability[row]
+    matched = np.maximum(np.nan_to_num(solutions.fact("matched")[chosen, 0]), 1.0)
+    unmatched = np.maximum(np.diff(patterns.offset)[chosen] - matched, 1.0)
+    # The ln of the ratio of both is as well known as the means of so many ln intensities.
+    error = physics.spread * np.sqrt(1.0 / matched + 1.0 / unmatched)
+    share = np.clip(found.weight[chosen], 1e-6, 1.0 - 1e-6)
+    found.stronger[chosen] = 0.5 * erfc(-np.log(share / (1.0 - share)) / error / np.sqrt(2.0))
+    turned = np.zeros(n, dtype=bool)
+    of_first, of_second = found.probability[:, 1] + found.probability[:, 0], found.probability[:, 2]
+    turned[chosen] = (of_second * found.stronger > of_first * (1.0 - found.stronger))[chosen]
+    return _turned(found, turned, patterns, library, physics) if turned.any() else found
+
+
+def _turned(
+    found: SecondCrystals,
+    turned: NDArray[np.bool_],
+    patterns: Patterns,
+    library: Library,
+    physics: Physics,
+) -> SecondCrystals:
+    """The second crystals of some patterns become the first, and these the second."""
+    from phaseloom.orientation.refinement.overlap_search import among_solutions
+    from phaseloom.orientation.refinement.search import describe_solutions
+
+    rows = np.flatnonzero(turned)
+    old = found.solutions.take(rows)
+    rotation, crystal = found.rotation[rows], found.crystal[rows].astype(np.int64)
+    facts = np.full((rows.size, old.facts.shape[2]), np.nan)
+    describe_solutions(
+        *patterns.take(rows), rotation, crystal, library.lattices, physics, facts
+    )
+    # Where the list has it already it moves up from there, else the last one goes.
+    place = np.empty(rows.size, dtype=np.int64)
+    among_solutions(rotation, crystal, old.rotation, old.crystal, library.lattices, place)
+    numbers = np.arange(old.crystal.shape[1])
+    order = np.where(numbers <= place[:, None], numbers - 1, numbers)
+    moved = old.ordered(np.maximum(order, 0))
+    moved.rotation[:, 0], moved.crystal[:, 0], moved.facts[:, 0] = rotation, crystal, facts
+    for now, before in zip(found.solutions, moved, strict=True):
+        now[rows] = before
+    found.rotation[rows], found.crystal[rows] = old.rotation[:, 0], old.crystal[:, 0]
+    found.weight[rows], found.stronger[rows] = 1.0 - found.weight[rows], 1.0 - found.stronger[rows]
+    found.probability[rows, 1:3] = found.probability[rows, 2:0:-1]
+    found.turned[rows] = True
+    return found
 
 
 def _pairs(patterns: Patterns, solutions: Solutions, library: Library, physics: Physics) -> _Pairs:

@@ -309,3 +309,32 @@ def solve_patterns(
                 continue
             rotation[p, kept], crystal[p, kept], facts[p, kept] = q[i], c, fact[i]
             kept += 1
+
+
+@njit(**COMPILED)
+def describe_solutions(
+    offset, ky, kx, intensity, place, loose, limit, rotation, crystal, lattices, physics, facts
+):
+    """Facts of given orientations as they are, one of every pattern.
+
+    Parameters
+    ----------
+    offset, ky, kx, intensity, place, loose, limit, lattices, physics
+        As for :func:`solve_patterns`.
+    rotation, crystal
+        (patterns, 4) and (patterns,), −1 where there is none.
+    facts
+        Output (patterns, FACTS), NaN at the start.
+    """
+    room = make_room(lattices, physics, most_peaks(offset))
+    log_intensity = np.log(intensity)
+    for p in range(offset.size - 1):
+        if crystal[p] < 0:
+            continue
+        pattern = pattern_at(p, offset, ky, kx, intensity, log_intensity, place, loose, limit)
+        stamp(pattern, physics.reach, room.where)
+        q, state = rotation[p].copy(), np.zeros(3)
+        state[2] = np.nan
+        facts[p, _ZONE_SHARE] = 0.0
+        _run(q, state, facts[p], 0, 0, crystal[p], pattern, lattices, physics, room)
+        wipe(pattern, physics.reach, room.where)

@@ -54,7 +54,9 @@ def orientation_maps(
         right), ``phase_probability``, ``ambiguous``, ``matched`` (paired peaks), ``explained``
         (part of the intensity in them), ``residual`` (their rms distance, Å⁻¹); the same of the
         distinct solutions on (solution, y, x) as ``solution_…``; with context
-        ``context_changed``; with overlaps ``overlap_phase``, ``overlap_rotation``,
+        ``context_changed`` and ``open_grain`` (number of a patch of which several orientations are
+        possible, −1 elsewhere; the attribute ``open_grains`` is a JSON list of these patches,
+        see :class:`phaseloom.orientation.certainty.open_grains.OpenGrains`); with overlaps ``overlap_phase``, ``overlap_rotation``,
         ``overlap_weight`` (½ or less but for its error: the first is the stronger one),
         ``overlap_probability`` (of the second), ``pair_probability`` (of both). NaN where
         unindexed.
@@ -70,21 +72,31 @@ def orientation_maps(
     rarity = np.where(counts >= 3, calibrated.chance.rarity(gain, counts), np.nan)
     reason = explanation(rarity if calibrated.fits else np.full(rarity.shape, np.nan))
     nothing = reason.nothing
-    pairs = None
+    paired = np.zeros(nothing.shape, dtype=bool)
     if "overlap_crystal" in solved:
-        probability, pairs = with_pairs(probability, nothing, solved)
-    changed = None
+        paired = solved["overlap_crystal"] >= 0
+    changed = patches = None
     if context:
         from phaseloom.orientation.certainty.completion import completed
         from phaseloom.orientation.certainty.context import settled
+        from phaseloom.orientation.certainty.open_grains import open_grains
 
         shows = (refined.crystal[:, 0] >= 0) & (nothing < 0.5)
-        refined = completed(refined, shows, calibrated.patterns, library, physics, peaks.shape)
+        # Pairs are about the lists as they are.
+        refined = completed(
+            refined, shows, ~paired, calibrated.patterns, library, physics, peaks.shape
+        )
     probability = posterior(refined, calibrated.rivals, nothing)
+    pairs = None
+    if "overlap_crystal" in solved:
+        probability, pairs = with_pairs(probability, nothing, solved)
     if context:
         probability, nothing, order, joint = settled(
             refined, probability, nothing, library, peaks.shape
         )
+        patches = open_grains(refined, joint, library)
+        # Which of two crystals is the first, the pair has decided.
+        order[paired] = np.arange(order.shape[1])
         changed = order[:, 0] != 0
         refined = refined.ordered(order)
         probability = np.take_along_axis(probability, order, axis=1)
@@ -135,6 +147,9 @@ def orientation_maps(
     }  # fmt: skip
     if changed is not None:
         variables["context_changed"] = (("y", "x"), (changed & indexed).reshape(shape))
+    if patches is not None:
+        number = np.where(indexed.reshape(shape), patches.number, -1)
+        variables["open_grain"] = (("y", "x"), number.astype(np.int32))
     if pairs is not None:
         variables |= _overlaps(solved, pairs, indexed, shape, names)
     coordinates = {axis: peaks.data[axis] for axis in ("y", "x") if axis in peaks.data.coords}
@@ -156,6 +171,7 @@ def orientation_maps(
             "in_plane_step": library.in_plane_step,
             "zones": library.n_zones,
             "pseudo_symmetry": json.dumps(twins),
+            **({} if patches is None else {"open_grains": json.dumps(patches.patches)}),
             "explained_share": reason.share,
             **_calibration(calibrated),
             "indexed_share": float(indexed.mean()),

@@ -9,11 +9,14 @@ before any of them are weighed.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phaseloom.compute.blocks import run_blocks
+from phaseloom.compute.execution import Execution
 from phaseloom.orientation.certainty.beliefs import find_lacking, find_partners
 from phaseloom.orientation.matching.library import Library
 from phaseloom.orientation.matching.patterns import Patterns
@@ -53,10 +56,12 @@ class _Lacking(NamedTuple):
 def completed(
     solutions: Solutions,
     shows: NDArray[np.bool_],
+    takes: NDArray[np.bool_],
     patterns: Patterns,
     library: Library,
     physics: Physics,
     shape: tuple[int, int],
+    execution: Execution | None = None,
 ) -> Solutions:
     """Solutions of every pattern of a scan, with those that its neighbours have found.
 
@@ -66,40 +71,54 @@ def completed(
         Of every pattern.
     shows
         (patterns,): a crystal explains the pattern. Others neither give nor take.
+    takes
+        (patterns,): others keep the list that they have.
     patterns, library, physics
         What they were found in and with.
     shape
         Of the scan.
+    execution
+        How blocks of patterns are worked on.
 
     Returns
     -------
     Solutions
         As many of every pattern; no likeliest one becomes less likely.
     """
-    rotation, crystal, facts = (np.array(values) for values in solutions)
+    now = Solutions(*(np.array(values) for values in solutions))
     pending = shows.copy()
     for _ in range(_ROUNDS):
-        now = Solutions(rotation, crystal, facts)
         lacking = _lacking(now, shows, pending, library, shape)
+        lacking = _Lacking(*(values[takes[lacking.pattern]] for values in lacking))
         pending = np.zeros_like(shows)
-        for first in range(0, lacking.pattern.size, _BLOCK):
-            part = _Lacking(*(values[first : first + _BLOCK] for values in lacking))
-            chosen = part.pattern
-            starts = _starts(part, now.take(chosen), len(library.crystals))
-            found = solve(
-                patterns.take(chosen), starts, library, physics, solutions=crystal.shape[1]
-            )
-            before = now.take(chosen)
+        parts = [
+            _Lacking(*(values[i : i + _BLOCK] for values in lacking))
+            for i in range(0, lacking.pattern.size, _BLOCK)
+        ]
+        work = partial(_tried, patterns=patterns, library=library, physics=physics)
+        blocks = [(part, now.take(part.pattern)) for part in parts]
+        for i, found in run_blocks(work, blocks, execution):
+            before = blocks[i][1]
             found = found.ordered(_first_kept(before, found, library))
             gain = found.fact("log_likelihood")[:, 0] - before.fact("log_likelihood")[:, 0]
             better = np.nan_to_num(gain, nan=-np.inf) > -2 * _EVEN
-            rotation[chosen[better]] = found.rotation[better]
-            crystal[chosen[better]] = found.crystal[better]
-            facts[chosen[better]] = found.facts[better]
-            pending[chosen[better]] = True
+            chosen = parts[i].pattern[better]
+            for values, new in zip(now, found, strict=True):
+                values[chosen] = new[better]
+            pending[chosen] = True
         if not pending.any():
             break
-    return Solutions(rotation, crystal, facts)
+    return now
+
+
+def _tried(
+    block: tuple[_Lacking, Solutions], *, patterns: Patterns, library: Library, physics: Physics
+) -> Solutions:
+    """Solutions of a block of patterns with what was lacking."""
+    lacking, own = block
+    starts = _starts(lacking, own, len(library.crystals))
+    some = patterns.take(lacking.pattern)
+    return solve(some, starts, library, physics, solutions=own.crystal.shape[1])
 
 
 def _first_kept(before: Solutions, found: Solutions, library: Library) -> NDArray[np.int64]:

@@ -36,6 +36,9 @@ DECIDED = 0.75
 _LEAST = 3
 """Pixels that are weighed together, at least."""
 
+_MAINLY = 0.5
+"""Probability that they have in common in two neighbours, more than that."""
+
 _COVERED = 0.5
 """Part of these in which an alternative of the grain is open."""
 
@@ -87,7 +90,7 @@ def joint_evidence(alone: NDArray[np.float64], partner: NDArray[np.int32]) -> Jo
     """
     shape = alone.shape
     is_open = alone >= OPEN
-    patch, node = _patches(is_open, partner)
+    patch, node = _patches(alone, is_open, partner)
     group = np.full(shape[:2], -1, dtype=np.int32)
     alternative = np.full(shape, -1, dtype=np.int16)
     share: list[NDArray[np.float64]] = []
@@ -122,11 +125,12 @@ def joint_evidence(alone: NDArray[np.float64], partner: NDArray[np.int32]) -> Jo
 
 
 def _patches(
-    is_open: NDArray[np.bool_], partner: NDArray[np.int32]
+    alone: NDArray[np.float64], is_open: NDArray[np.bool_], partner: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Numbers of the patches (y, x), −1 of what is too small, and of the orientations in them.
 
-    Neighbours belong together where two open solutions of the one are open in the other.
+    Neighbours belong together where two or more open solutions of the one are open in the other,
+    and hold most of the probability in both.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -138,7 +142,13 @@ def _patches(
     pairs, links = [], []
     for own, neighbour, side in _NEIGHBOURS:
         mates = np.where(is_open[own], partner[own][:, :, side] & bits[neighbour][..., None], 0)
-        together = (mates != 0).sum(axis=-1) >= 2
+        common = mates != 0
+        theirs = np.bitwise_or.reduce(mates, axis=-1)[..., None] >> np.arange(n) & 1
+        most = np.minimum(
+            np.where(common, alone[own], 0.0).sum(axis=-1),
+            np.where(theirs, alone[neighbour], 0.0).sum(axis=-1),
+        )
+        together = (common.sum(axis=-1) >= 2) & (most > _MAINLY)
         pairs.append(np.stack([pixel[own][together], pixel[neighbour][together]]))
         for m in range(n):
             both = (mates >> m & 1).astype(bool) & together[..., None]

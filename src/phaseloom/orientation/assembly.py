@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phaseloom.compute.execution import Execution
 from phaseloom.crystals import to_json
 from phaseloom.orientation.calibration.calibrating import Calibrated
 from phaseloom.orientation.certainty.explanation import explanation
 from phaseloom.orientation.certainty.pairs import Pairs, with_pairs
 from phaseloom.orientation.certainty.pseudo_symmetry import pseudo_symmetry
+from phaseloom.orientation.certainty.rehearsal import SAMPLE, Rehearsal, rehearse, rehearsed
 from phaseloom.orientation.certainty.reliability import posterior, reliability
 from phaseloom.orientation.refinement.chance import gains
 from phaseloom.orientation.refinement.solutions import Solutions
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 AMBIGUOUS = 0.05
 """A position is ambiguous if solutions other than the chosen one hold that much probability."""
 
+UNEXPLAINED = 0.5
+"""A position is not indexed if the probability that no crystal explains it is so large."""
+
 
 def orientation_maps(
     calibrated: Calibrated,
@@ -31,6 +36,8 @@ def orientation_maps(
     *,
     solutions: int,
     context: bool,
+    seed: int,
+    execution: Execution | None = None,
 ) -> xr.Dataset:
     """Group ``/orientation`` of a result.
 
@@ -44,6 +51,10 @@ def orientation_maps(
         How many are kept of every position.
     context
         Let neighbours decide between solutions.
+    seed
+        Of the patterns of known truth by which probabilities are corrected.
+    execution
+        How patterns are worked on that neighbours have something for.
 
     Returns
     -------
@@ -56,9 +67,9 @@ def orientation_maps(
         distinct solutions on (solution, y, x) as ``solution_…``; with context
         ``context_changed`` and ``open_grain`` (number of a patch of which several orientations are
         possible, −1 elsewhere; the attribute ``open_grains`` is a JSON list of these patches,
-        see :class:`phaseloom.orientation.certainty.open_grains.OpenGrains`); with overlaps ``overlap_phase``, ``overlap_rotation``,
-        ``overlap_weight`` (½ or less but for its error: the first is the stronger one),
-        ``overlap_probability`` (of the second), ``pair_probability`` (of both). NaN where
+        see :class:`phaseloom.orientation.certainty.open_grains.OpenGrains`); with overlaps
+        ``overlap_phase``, ``overlap_rotation``, ``overlap_weight`` (½ or less but for its error:
+        the first is the stronger one), ``overlap_probability`` (of the second), ``pair_probability`` (of both). NaN where
         unindexed.
     """
     import xarray as xr
@@ -72,6 +83,7 @@ def orientation_maps(
     rarity = np.where(counts >= 3, calibrated.chance.rarity(gain, counts), np.nan)
     reason = explanation(rarity if calibrated.fits else np.full(rarity.shape, np.nan))
     nothing = reason.nothing
+    learnt = _learnt(calibrated, refined, nothing, seed)
     paired = np.zeros(nothing.shape, dtype=bool)
     if "overlap_crystal" in solved:
         paired = solved["overlap_crystal"] >= 0
@@ -81,18 +93,23 @@ def orientation_maps(
         from phaseloom.orientation.certainty.context import settled
         from phaseloom.orientation.certainty.open_grains import open_grains
 
-        shows = (refined.crystal[:, 0] >= 0) & (nothing < 0.5)
+        shows = (refined.crystal[:, 0] >= 0) & (nothing < UNEXPLAINED)
         # Pairs are about the lists as they are.
         refined = completed(
-            refined, shows, ~paired, calibrated.patterns, library, physics, peaks.shape
+            refined, shows, ~paired, calibrated.patterns, library, physics, peaks.shape, execution
         )
-    probability = posterior(refined, calibrated.rivals, nothing)
+    something = (1.0 - nothing)[:, None]
+    likelihood = posterior(refined, calibrated.rivals)
+    probability = rehearsed(likelihood, refined, library, learnt, counts) * something
     pairs = None
     if "overlap_crystal" in solved:
         probability, pairs = with_pairs(probability, nothing, solved)
     if context:
+        # What is to be compared are likelihoods; the correction is by how much the list lacks.
+        lacking = 1.0 - probability.sum(axis=1) / np.maximum(something[:, 0], 1e-300)
+        weight = np.where(paired[:, None], probability, likelihood * something)
         probability, nothing, order, joint = settled(
-            refined, probability, nothing, library, peaks.shape
+            refined, weight, nothing, library, peaks.shape, lacking
         )
         patches = open_grains(refined, joint, library)
         # Which of two crystals is the first, the pair has decided.
@@ -101,8 +118,8 @@ def orientation_maps(
         refined = refined.ordered(order)
         probability = np.take_along_axis(probability, order, axis=1)
     certainty = reliability(refined, probability, nothing, library)
-    # Nothing at all explains these peaks at least as well as the best solution.
-    indexed = (refined.crystal[:, 0] >= 0) & (certainty.nothing < certainty.probability)
+    # A pattern that is most likely explained by chance is not indexed; an ambiguous one is.
+    indexed = (refined.crystal[:, 0] >= 0) & (nothing < UNEXPLAINED)
     shape = peaks.shape
 
     def on_map(values: NDArray[Any], missing: float = np.nan) -> NDArray[Any]:
@@ -173,11 +190,27 @@ def orientation_maps(
             "pseudo_symmetry": json.dumps(twins),
             **({} if patches is None else {"open_grains": json.dumps(patches.patches)}),
             "explained_share": reason.share,
+            "probability_correction": list(learnt),
             **_calibration(calibrated),
             "indexed_share": float(indexed.mean()),
             "ambiguous_share": float(ambiguous.mean()),
         },
     )
+
+
+def _learnt(
+    calibrated: Calibrated, solutions: Solutions, nothing: NDArray[np.float64], seed: int
+) -> Rehearsal:
+    """How far probabilities of this scan hold."""
+    explained = np.flatnonzero((solutions.crystal[:, 0] >= 0) & (nothing < UNEXPLAINED))
+    if explained.size == 0:
+        return Rehearsal(0.0, 1.0, 0.0, 0.0)
+    rng = np.random.default_rng(seed)
+    some = np.sort(rng.choice(explained, min(explained.size, SAMPLE), replace=False))
+    return rehearse(
+        calibrated.patterns.take(some), solutions.take(some), calibrated.library,
+        calibrated.physics, seed=seed,
+    )  # fmt: skip
 
 
 def _calibration(calibrated: Calibrated) -> dict[str, Any]:

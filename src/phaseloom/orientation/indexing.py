@@ -116,7 +116,8 @@ def index(
             calibrated = calibrate_scan(peaks, instrument, matching, seed=seed)
         solved = _all_blocks(calibrated, key, matching, execution)
         return orientation_maps(
-            calibrated, solved, solutions=matching.solutions, context=matching.context
+            calibrated, solved, solutions=matching.solutions, context=matching.context, seed=seed,
+            execution=execution,
         )
 
     maps = execution.checkpoints.stage(

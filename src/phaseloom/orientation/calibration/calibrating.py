@@ -118,9 +118,7 @@ def calibrate_scan(
     if matching.scale != "auto":
         given = Correction.none(float(np.log(matching.scale)))
         return _finished(peaks, given, ScaleRivals.exact(), instrument, matching, seed)
-    library, physics, patterns = _prepared(
-        peaks, instrument, matching, None, widen=True
-    )
+    library, physics, patterns = _prepared(peaks, instrument, matching, None, widen=True)
     search = find_scale(patterns, library, physics, seed=seed)
     correction, rivals = _fitted(peaks, search, instrument, matching, seed)
     return _finished(peaks, correction, rivals, instrument, matching, seed)

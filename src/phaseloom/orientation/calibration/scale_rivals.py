@@ -144,9 +144,7 @@ def _own_scales(
     of = np.repeat(np.arange(len(sample)), np.diff(sample.offset))
     for c in range(shape[1]):
         others = np.arange(shape[1]) != c
-        alone = starts._replace(
-            correlation=np.where(others[:, None], np.nan, starts.correlation)
-        )
+        alone = starts._replace(correlation=np.where(others[:, None], np.nan, starts.correlation))
         for _ in range(_ROUNDS):
             factor = np.exp(own[:, c])[of]
             moved = Patterns(

@@ -2,6 +2,7 @@
 
 - ``reliability``: probabilities of the solutions, ASTAR's orientation and phase reliability
 - ``explanation``: does any of the crystals explain a pattern?
+- ``rehearsal``: correction of probabilities by patterns of known truth made like the scan's
 - ``pairs``: probabilities in patterns of two crystals
 - ``context``: probabilities given the solutions of neighbouring pixels
 - ``open_grains``: patches of pixels of which several orientations are possible

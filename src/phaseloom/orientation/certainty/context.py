@@ -91,6 +91,7 @@ def with_context(
     symmetries: Sequence[ArrayLike],
     *,
     explained: ArrayLike | None = None,
+    lacking: ArrayLike = 0.0,
     tolerance: float = 3.0,
 ) -> Context:
     """Probabilities of every pixel's solutions, given those of its neighbours.
@@ -108,6 +109,8 @@ def with_context(
     explained
         (y, x, n): part of the intensity that each explains. Where two crystals overlap, the map is
         to hold the stronger; without it that is not looked at.
+    lacking
+        (y, x): chance that the pixel's list lacks its orientation, before neighbours are seen.
     tolerance
         Degrees: solutions of neighbours that are nearer are one orientation. Gradual changes
         across a grain do no harm.
@@ -151,13 +154,18 @@ def with_context(
     labels = labelled(joint, alone, exists, partner)
     floored = np.where(labels.exists, np.maximum(labels.probability, _FLOOR), 0.0)
     counted = _INDEPENDENT / (_INDEPENDENT - 1 + _grain_sizes(labels.probability, labels.partner))
-    lacking = _LACKING / kappa
-    prior = np.full((*crystals.shape[:2], crystals.shape[2] + 1), lacking, dtype=np.float32)
+    known = np.broadcast_to(np.asarray(lacking, dtype=np.float64), crystals.shape[:2])
+    absent = np.clip(known, 0.0, 1.0 - _LACKING)
+    absent = absent / (1.0 - absent)
+    # Of what the list lacks, the orientation of a neighbour is one of κ.
+    lack = np.maximum(absent, _LACKING) / kappa
+    prior = np.empty((*crystals.shape[:2], crystals.shape[2] + 1), dtype=np.float32)
+    prior[..., -1] = lack
     prior[..., :-1] = np.where(labels.exists, floored ** counted[..., None], 0.0)
     prior /= prior.sum(axis=-1, keepdims=True)
     message = np.ones((*crystals.shape[:2], 4, crystals.shape[2] + 1), dtype=np.float32)
     belief = propagate(prior, labels.partner, coupling, _SWEEPS, _SETTLED, message)
-    probability = _conclusion(labels.probability, labels.exists, belief, message, lacking)
+    probability = _conclusion(labels.probability, labels.exists, belief, message, lack, absent)
     probability = np.take_along_axis(probability, labels.number, axis=-1) * split(joint, alone)
     best = np.where(exists, probability, -1.0).argmax(axis=-1)
     return Context(
@@ -203,6 +211,7 @@ def settled(
     nothing: NDArray[np.float64],
     library: Library,
     shape: tuple[int, int],
+    lacking: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], Joint]:
     """Context for the chain: probabilities of the solutions of every pattern of a scan.
 
@@ -218,6 +227,8 @@ def settled(
         The crystals.
     shape
         Of the scan.
+    lacking
+        (patterns,): chance that a list lacks the orientation.
 
     Returns
     -------
@@ -238,7 +249,9 @@ def settled(
     # What exceeds the range of floats has no chance.
     logarithm = np.log(np.maximum(maps[2], 1e-300))
     explained = solutions.fact("explained").reshape(crystal.shape)
-    context = with_context(maps[0], crystal, logarithm, symmetries, explained=explained)
+    context = with_context(
+        maps[0], crystal, logarithm, symmetries, explained=explained, lacking=lacking.reshape(shape)
+    )
     weighed = context.probability.reshape(probability.shape) * (1.0 - nothing)[:, None]
     changed = np.where(shows, weighed, probability)
     exists = solutions.crystal >= 0
@@ -333,18 +346,20 @@ def _conclusion(
     exists: NDArray[np.bool_],
     belief: NDArray[np.float32],
     message: NDArray[np.float32],
-    lacking: float,
+    lacking: NDArray[np.float64],
+    unknown: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Probabilities of the solutions, (y, x, n).
 
     Between orientations that the neighbourhood shares the tempered beliefs decide, between these
-    and the pixel's own ones all that the pixel says.
+    and the pixel's own ones all that the pixel says. What the list lacks may be a neighbour's
+    orientation (lacking) or nobody's (unknown).
     """
     # Of each message, what it says of orientations that the neighbour does not have.
     listed = np.concatenate([exists, np.ones_like(exists[..., :1])], axis=-1)[:, :, None]
     least = np.where(listed, message, np.float32(np.inf)).min(axis=-1)
     support = (message / least[..., None]).prod(axis=2, dtype=np.float64)
-    absent = lacking * support[..., -1:]
+    absent = lacking[..., None] * support[..., -1:]
     support = support[..., :-1]
     shared = np.where(exists, 1.0 - 1.0 / support, 0.0)
     weight = np.where(exists, alone * np.minimum(support, 1.0 / _LONELY), 0.0)
@@ -352,5 +367,5 @@ def _conclusion(
     split = shared * belief[..., :-1]
     total = split.sum(axis=-1, keepdims=True)
     weight = (1.0 - shared) * weight + together * split / np.where(total > 0, total, 1.0)
-    norm = weight.sum(axis=-1, keepdims=True) + absent
+    norm = weight.sum(axis=-1, keepdims=True) + absent + unknown[..., None]
     return np.asarray(weight / norm)

@@ -1,19 +1,19 @@
 """Joint evidence: which of the orientations that are open all over a grain is the grain's.
 
-Half a turn about a zone axis leaves many patterns as they are, and then the same two orientations are
-open in all patterns of a grain. What each pattern says for either is little, and is not independent
-of what the next one says: the same reflections lack, the same structure factors are wrong. The
-difference of ln likelihoods, Δ, of a pattern is a noisy reading of what it would be on the average
-over the grain; that average errs by as much as the model does. Evidence is taken to be calibrated in
-one pattern, its variance then being twice its mean. The part of it that is seen as scatter between the
-patterns of the grain is independent and is averaged, what lacks to twice the mean is common to all of
-them and counts once:
+Half a turn about a zone axis leaves many patterns as they are, and then the same two orientations
+are open in all patterns of a grain. What each pattern says for either is little, and is not
+independent of what the next one says: the same reflections lack, the same structure factors are
+wrong. The difference Δ of ln likelihoods in a pattern is a noisy reading of its mean over the grain,
+and that mean errs by as much as the model does. Evidence of one pattern is taken to be calibrated:
+its variance is twice its mean then. What of this is seen as scatter between the patterns of the
+grain is independent and averages out; what lacks to twice the mean is common to all of them and
+counts once:
 
     ln odds = 2 m |m| / (σ² + s²/N),   σ² = max(2 |m| − s², σ₀²),
 
-with mean m and variance s² of Δ over N patterns. Of N equal ones that is what one of them says. Exact
-half turns (Δ = 0 in all) stay open. Patterns that tell clearly are taken apart from those that do not,
-and speak for the others only if they are more than strays would be.
+with mean m and variance s² of Δ over N patterns. N equal ones say what one of them says, and exact
+half turns (Δ = 0 in all) stay open. Patterns that tell clearly are taken apart from those that do
+not, and speak for the others only if they are more than strays would be.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def _differences(
     numbers: NDArray[np.int64],
     votes: NDArray[np.int64] | None,
 ) -> NDArray[np.float64]:
-    """ln likelihoods of the orientations (columns) in pixels and votes (rows), the best being 0."""
+    """Relative ln likelihoods of the orientations (columns) in pixels and votes (rows)."""
     each = nodes[:, :, None] == numbers
     value = np.where(each, logs[:, :, None], -np.inf).max(axis=1)
     highest = value.max(axis=1, keepdims=True)
@@ -217,7 +217,7 @@ def _shares(value: NDArray[np.float64], pixels: int) -> NDArray[np.float64]:
 
 
 def _log_odds(difference: NDArray[np.float64], pixels: int) -> float:
-    """ln odds of one orientation against another over a grain."""
+    """Logarithm of the odds of one orientation against another over a grain."""
     clear = np.abs(difference) >= CLEAR
     telling = int(clear.sum())
     heard = max(1.0 - _STRAY * (pixels - 1) / telling, 0.0) if telling else 0.0

@@ -27,7 +27,8 @@ class OpenGrains(NamedTuple):
         (y, x) int32, the largest patch first; −1 elsewhere.
     patches
         Of each: ``pixels`` and ``alternatives``, a list with ``phase`` (number of the crystal),
-        ``rotation`` (unit quaternion, the mean over the patch) and ``probability``, likeliest first.
+        ``rotation`` (unit quaternion, the mean over the patch) and ``probability``; the likeliest
+        comes first.
     """
 
     number: NDArray[np.int32]
@@ -52,9 +53,7 @@ def open_grains(solutions: Solutions, joint: Joint, library: Library) -> OpenGra
     renumbered = np.full(len(joint.share) + 1, -1, dtype=np.int32)
     renumbered[chosen] = np.arange(len(chosen))
     number = renumbered[joint.group]
-    patches: list[dict[str, Any]] = [
-        {"pixels": int(pixels[i]), "alternatives": []} for i in chosen
-    ]
+    patches: list[dict[str, Any]] = [{"pixels": int(pixels[i]), "alternatives": []} for i in chosen]
     listed = max((int((joint.share[i] >= _LISTED).sum()) for i in chosen), default=0)
     for rank in range(listed):
         for patch, (phase, rotation) in _means(solutions, joint, library, number, rank).items():

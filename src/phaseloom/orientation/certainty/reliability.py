@@ -30,7 +30,7 @@ class Reliability(NamedTuple):
     probability
         (patterns,): that the first solution's orientation (within 3°) and crystal are right.
     phase_probability
-        (patterns,): that its crystal is right.
+        (patterns,): that its crystal is right, also where the list lacks the orientation.
     orientation_reliability, phase_reliability
         (patterns,): 0 to 100.
     """
@@ -43,10 +43,8 @@ class Reliability(NamedTuple):
     phase_reliability: NDArray[np.float64]
 
 
-def posterior(
-    solutions: Solutions, rivals: ScaleRivals, nothing: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Probability of every solution.
+def posterior(solutions: Solutions, rivals: ScaleRivals) -> NDArray[np.float64]:
+    """Probability of every solution, if one of the list is right.
 
     All orientations of all crystals are equally likely beforehand; the scales that the crystals
     leave open are each taken with its probability.
@@ -57,13 +55,11 @@ def posterior(
         Of every pattern.
     rivals
         Scales.
-    nothing
-        (patterns,) probability that no crystal explains the peaks; the others share the rest.
 
     Returns
     -------
     NDArray
-        (patterns, n), 0 where there is no solution.
+        (patterns, n), of sum one; 0 where there is no solution.
     """
     total = np.zeros(solutions.crystal.shape)
     found = (solutions.crystal >= 0).any(axis=1)
@@ -71,7 +67,7 @@ def posterior(
         weight = log_likelihoods(solutions, float(ln_scale))[found]
         weight = np.exp(weight - weight.max(axis=1, keepdims=True))
         total[found] += probability * weight / weight.sum(axis=1, keepdims=True)
-    return np.asarray(total * (1.0 - nothing)[:, None])
+    return total
 
 
 def reliability(
@@ -115,7 +111,7 @@ def reliability(
         posterior=probabilities,
         nothing=nothing,
         probability=summed(same & (angle <= WITHIN)),
-        phase_probability=summed(same),
+        phase_probability=summed(same) * (1.0 - nothing) / np.maximum(summed(exists), 1e-300),
         orientation_reliability=margin(same & (angle > _DISTINCT)),
         phase_reliability=margin(exists & ~same),
     )

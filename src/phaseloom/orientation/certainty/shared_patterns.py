@@ -41,8 +41,8 @@ def stronger(
 ) -> NDArray[np.float64]:
     """Probabilities with those of the solutions that are around shared by explained intensity.
 
-    Around are solutions that a neighbour has, too: as a likely one, or as one that makes a pair with
-    the neighbour's likeliest. Half a turn that explains the same peaks is left to the likelihood.
+    Around are solutions that a neighbour has, too: as a likely one, or as one that makes a pair
+    with the neighbour's likeliest. Half a turn that explains the same peaks is left to the likelihood.
 
     Parameters
     ----------

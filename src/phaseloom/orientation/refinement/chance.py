@@ -70,9 +70,7 @@ class Chance(NamedTuple):
         return np.where(gain >= level, above, below)
 
 
-def gains(
-    solutions: Solutions, patterns: Patterns, physics: Physics
-) -> NDArray[np.float64]:
+def gains(solutions: Solutions, patterns: Patterns, physics: Physics) -> NDArray[np.float64]:
     """ln likelihood of the likeliest solutions over unexplained peaks; −inf without one.
 
     Parameters
@@ -86,9 +84,7 @@ def gains(
     return np.asarray(best - unexplained)
 
 
-def measure_chance(
-    sample: Patterns, library: Library, physics: Physics, *, seed: int
-) -> Chance:
+def measure_chance(sample: Patterns, library: Library, physics: Physics, *, seed: int) -> Chance:
     """Index strained copies of a sample of patterns.
 
     Parameters

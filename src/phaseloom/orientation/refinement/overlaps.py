@@ -198,9 +198,7 @@ def _turned(
     old = found.solutions.take(rows)
     rotation, crystal = found.rotation[rows], found.crystal[rows].astype(np.int64)
     facts = np.full((rows.size, old.facts.shape[2]), np.nan)
-    describe_solutions(
-        *patterns.take(rows), rotation, crystal, library.lattices, physics, facts
-    )
+    describe_solutions(*patterns.take(rows), rotation, crystal, library.lattices, physics, facts)
     # Where the list has it already it moves up from there, else the last one goes.
     place = np.empty(rows.size, dtype=np.int64)
     among_solutions(rotation, crystal, old.rotation, old.crystal, library.lattices, place)

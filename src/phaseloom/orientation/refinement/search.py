@@ -29,17 +29,17 @@ _LEAST_STARTS = 6
 _PEAKS_TIMES_STARTS = 500
 """Rich patterns are told apart by their templates already: they need fewer starts."""
 
-FINALISTS = 4
-"""Starts that are refined to the end."""
+FINALISTS = 10
+"""Starts that are refined to the end, at most."""
+
+_HOPELESS = 25.0
+"""Those that are so much less likely than the best with broad excitation are not."""
 
 _EARLY = 4
 """Steps of every start."""
 
 _LATE = 8
 """Further steps of the finalists."""
-
-_CLOSE = 6.0
-"""All solutions that are so near to the likeliest, in ln, are refined to the end."""
 
 _TURNED = 5
 """Solutions of which half turns are tried, at most: the two likeliest, and others that rival them."""
@@ -62,7 +62,7 @@ _IN_ZONE = 0.6
 SAME = math.cos(math.radians(1.0))
 """Cosine of half the angle: solutions of one crystal closer than 2° are one."""
 
-_ZONE_SHARE = len(FACTS) - 1
+_LOG_COUNTS, _ZONE_SHARE = len(FACTS) - 2, len(FACTS) - 1
 
 _EASY = 5.0
 """Reflections so many times above the limit of detection should be found."""
@@ -195,6 +195,7 @@ def _run(q, state, fact, steps, early, c, pattern, lattices, physics, room):
     fact[0], n = refine(q, state, steps, early, listed, pattern, physics, room)
     if fact[0] > -np.inf:
         _describe(n, pattern, physics, room, fact)
+        fact[_LOG_COUNTS] = math.log(state[2])
 
 
 @njit(**COMPILED)
@@ -216,7 +217,7 @@ def symmetry_of(lattices, c):
 @njit(**COMPILED)
 def solve_patterns(
     offset, ky, kx, intensity, place, loose, limit, start, correlation, part, lattices, physics,
-    rotation, crystal, facts,
+    broad, rotation, crystal, facts,
 ):  # fmt: skip
     """The likeliest distinct orientations of every pattern.
 
@@ -232,20 +233,20 @@ def solve_patterns(
         Starts with less than this part of their crystal's best correlation are left out.
     lattices
         :class:`phaseloom.orientation.matching.library.Lattices`.
-    physics
-        :class:`phaseloom.orientation.refinement.likelihood.Physics`.
+    physics, broad
+        :class:`phaseloom.orientation.refinement.likelihood.Physics`; the latter has wings by which
+        starts find their way.
     rotation, crystal, facts
         Outputs (patterns, solutions, 4), (patterns, solutions), (patterns, solutions, FACTS),
         by falling likelihood; NaN, −1, NaN at the start.
     """
     crystals, starts = start.shape[1], start.shape[2]
     most = crystals * starts + _TURNED * _AXES
-    room = make_room(lattices, physics, most_peaks(offset))
+    room = make_room(lattices, broad, most_peaks(offset))
     q = np.empty((most, 4))
     state = np.empty((most, 3))
     fact = np.empty((most, facts.shape[2]))
     of = np.empty(most, dtype=np.int64)
-    refined = np.empty(most, dtype=np.bool_)
     axes = np.empty(_AXES, dtype=np.int64)
     share = np.empty(_AXES)
     log_intensity = np.log(intensity)
@@ -265,17 +266,17 @@ def solve_patterns(
                 state[n, 0] = state[n, 1] = 0.0
                 state[n, 2] = np.nan
                 fact[n, _ZONE_SHARE] = 0.0
-                _run(q[n], state[n], fact[n], 0, _EARLY, c, pattern, lattices, physics, room)
+                _run(q[n], state[n], fact[n], 1, _EARLY, c, pattern, lattices, broad, room)
                 n += 1
-        refined[:] = False
         order = np.argsort(-fact[:n, 0])
-        for i in order[:FINALISTS]:
-            if fact[i, 0] > -np.inf:
+        least = fact[order[0], 0] - _HOPELESS if n > 0 else 0.0
+        for rank, i in enumerate(order):
+            hopeful = rank < FINALISTS and fact[i, 0] > least
+            if hopeful:
+                state[i, 2] = np.nan
                 _run(q[i], state[i], fact[i], _LATE, 0, of[i], pattern, lattices, physics, room)
-                refined[i] = True
-        for i in range(n):
-            if not refined[i] and fact[i, 0] > fact[:n, 0].max() - _CLOSE:
-                _run(q[i], state[i], fact[i], _LATE, 0, of[i], pattern, lattices, physics, room)
+            else:
+                fact[i, 0] = -np.inf
         order = np.argsort(-fact[:n, 0])
         for rank, i in enumerate(order[:_TURNED]):
             if not fact[i, 0] > fact[order[0], 0] - (10.0 if rank < 2 else _RIVALS):

@@ -11,13 +11,15 @@ from phaseloom.orientation.matching.starts import Starts
 
 FACTS = (
     "log_likelihood", "correlation", "matched", "explained", "residual", "deviation",
-    "expected", "missed", "dilation", "dilation_information", "zone_share",
+    "expected", "missed", "dilation", "dilation_information",
+    "log_counts", "zone_share",
 )  # fmt: skip
 """Columns of ``Solutions.facts``: ln likelihood; correlation index; paired peaks; part of the
 intensity in them; rms distance in Å⁻¹; mean deviation of ln intensities; reflections that should
 have been found easily, and how many of them were not; ln of the factor by which the peaks' vectors
-would fit this solution best, and its inverse variance; part of the peaks' weight in the zone round
-whose axis half a turn led here (0: found by matching)."""
+would fit this solution best, and its inverse variance; ln of the factor between theory and counts;
+part of the peaks' weight in the zone round whose axis half a turn led here (0: found by
+matching)."""
 
 
 class Solutions(NamedTuple):

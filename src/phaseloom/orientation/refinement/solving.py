@@ -12,6 +12,12 @@ from phaseloom.orientation.refinement.solutions import Solutions
 _NEAR_BEST = 0.7
 """Starts with less than this part of their crystal's best correlation are not refined."""
 
+_SAME_WIDTH = 1.2
+"""Thickness of the wedge whose excitation is as wide at half its height as a Gaussian's."""
+
+_BROAD_SPREAD = 0.8
+"""Least spread of ln intensities on the way to a solution."""
+
 
 def solve(
     patterns: Patterns, starts: Starts, library: Library, physics: Physics, *, solutions: int
@@ -32,8 +38,14 @@ def solve(
         How many of every pattern.
     """
     refined = Solutions.none(len(patterns), solutions)
+    broad = physics
+    if physics.sharpness > 1.0:
+        broad = physics._replace(
+            sharpness=1.0, thickness=_SAME_WIDTH * physics.thickness,
+            spread=max(physics.spread, _BROAD_SPREAD),
+        )  # fmt: skip
     solve_patterns(
         *patterns, starts.rotation, starts.correlation, _NEAR_BEST, library.lattices, physics,
-        *refined,
+        broad, *refined,
     )  # fmt: skip
     return refined

@@ -52,6 +52,10 @@ class _Lacking(NamedTuple):
     rotation: NDArray[np.float64]
     crystal: NDArray[np.int64]
 
+    def take(self, chosen: slice | NDArray[np.bool_]) -> _Lacking:
+        """Some of the patterns."""
+        return _Lacking(self.pattern[chosen], self.rotation[chosen], self.crystal[chosen])
+
 
 def completed(
     solutions: Solutions,
@@ -85,15 +89,14 @@ def completed(
     Solutions
         As many of every pattern; no likeliest one becomes less likely.
     """
-    now = Solutions(*(np.array(values) for values in solutions))
+    now = Solutions(solutions.rotation.copy(), solutions.crystal.copy(), solutions.facts.copy())
     pending = shows.copy()
     for _ in range(_ROUNDS):
         lacking = _lacking(now, shows, pending, library, shape)
-        lacking = _Lacking(*(values[takes[lacking.pattern]] for values in lacking))
+        lacking = lacking.take(takes[lacking.pattern])
         pending = np.zeros_like(shows)
         parts = [
-            _Lacking(*(values[i : i + _BLOCK] for values in lacking))
-            for i in range(0, lacking.pattern.size, _BLOCK)
+            lacking.take(slice(i, i + _BLOCK)) for i in range(0, lacking.pattern.size, _BLOCK)
         ]
         work = partial(_tried, patterns=patterns, library=library, physics=physics)
         blocks = [(part, now.take(part.pattern)) for part in parts]

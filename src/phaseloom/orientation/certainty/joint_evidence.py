@@ -9,7 +9,7 @@ its variance is twice its mean then. What of this is seen as scatter between the
 grain is independent and averages out; what lacks to twice the mean is common to all of them and
 counts once:
 
-    ln odds = 2 m |m| / (σ² + s²/N),   σ² = max(2 |m| − s², σ₀²),
+    ln odds = 2 m |m| / (σ² + s²/N),   σ² = max(2 |m| − s², min(2 |m|, σ₀²)),
 
 with mean m and variance s² of Δ over N patterns. N equal ones say what one of them says, and exact
 half turns (Δ = 0 in all) stay open. Patterns that tell clearly are taken apart from those that do
@@ -48,7 +48,7 @@ CLEAR = 1.5
 _MOST = -math.log(0.01)
 """|Δ| that a pattern may have, at most: models err."""
 
-_STRAY = 0.15
+_STRAY = 0.03
 """Part of the patterns that may tell clearly and be wrong."""
 
 _COMMON = 0.5
@@ -158,7 +158,7 @@ def _patches(
     def components(edges: list[NDArray[np.int64]], size: int) -> NDArray[np.int64]:
         rows, columns = np.concatenate(edges, axis=1)
         graph = coo_array((np.ones(rows.size, dtype=np.int8), (rows, columns)), shape=(size, size))
-        return connected_components(graph, directed=False)[1].astype(np.int64)
+        return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
     patch = components(pairs, pixel.size)
     patch[np.bincount(patch)[patch] < _LEAST] = -1
@@ -201,9 +201,9 @@ def _differences(
     value = np.maximum(value - np.where(np.isfinite(highest), highest, 0.0), -_MOST)
     value = value[np.isfinite(highest[:, 0])]
     if votes is None:
-        return value
+        return np.asarray(value)
     heard = votes[np.isin(votes, numbers)]
-    return np.concatenate([value, np.where(heard[:, None] == numbers, 0.0, -_MOST)])
+    return np.asarray(np.concatenate([value, np.where(heard[:, None] == numbers, 0.0, -_MOST)]))
 
 
 def _shares(value: NDArray[np.float64], pixels: int) -> NDArray[np.float64]:
@@ -229,5 +229,6 @@ def _evidence(difference: NDArray[np.float64]) -> float:
         return 0.0
     mean = float(difference.mean())
     scatter = float(difference.var(ddof=1)) if difference.size > 1 else 0.0
-    common = max(2.0 * abs(mean) - scatter, _COMMON**2)
-    return 2.0 * mean * abs(mean) / (common + scatter / difference.size)
+    expected = 2.0 * abs(mean)
+    common = max(expected - scatter, min(expected, _COMMON**2))
+    return expected * mean / max(common + scatter / difference.size, 1e-300)

@@ -70,8 +70,8 @@ def labelled(
         at = np.take_along_axis(weight, chosen, -1) + alone[..., k : k + 1]
         np.put_along_axis(weight, chosen, at, -1)
         sides = np.broadcast_to(chosen[:, :, None], (*partner.shape[:3], 1))
-        at = np.take_along_axis(bits, sides, -1) | partner[..., k : k + 1]
-        np.put_along_axis(bits, sides, at, -1)
+        both = np.take_along_axis(bits, sides, -1) | partner[..., k : k + 1]
+        np.put_along_axis(bits, sides, both, -1)
     heads = exists & (label == np.arange(n))
     turned = np.zeros_like(bits)
     for own, neighbour, side in _NEIGHBOURS:

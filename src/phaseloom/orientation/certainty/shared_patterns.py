@@ -83,6 +83,7 @@ def _around(candidate: NDArray[np.bool_], partner: NDArray[np.int32]) -> NDArray
 def _shared(
     alone: NDArray[np.float64], explained: NDArray[np.float64], around: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
+    around = around & np.isfinite(explained)
     part = np.where(around, explained, -np.inf)
     most = part.max(axis=-1, keepdims=True)
     less = np.where(around, most - np.where(around, part, 0.0), 0.0)

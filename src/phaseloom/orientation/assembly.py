@@ -109,7 +109,7 @@ def orientation_maps(
         lacking = 1.0 - probability.sum(axis=1) / np.maximum(something[:, 0], 1e-300)
         weight = np.where(paired[:, None], probability, likelihood * something)
         probability, nothing, order, joint = settled(
-            refined, weight, nothing, library, peaks.shape, lacking
+            refined, weight, nothing, library, peaks.shape, lacking, counts * physics.unexplained
         )
         patches = open_grains(refined, joint, library)
         # Which of two crystals is the first, the pair has decided.

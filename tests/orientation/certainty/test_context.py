@@ -234,7 +234,7 @@ def test_the_chain_gets_its_order() -> None:
     lacking = np.zeros(48)
     lacking[20] = 0.3
     new, still, order, joint = settled(
-        solutions, probability, nothing, crystals, (6, 8), lacking
+        solutions, probability, nothing, crystals, (6, 8), lacking, np.zeros(48)
     )
     assert (joint.group == -1).all()
     assert new[20, 0] > 0.95

@@ -115,6 +115,35 @@ def find_lacking(
 
 
 @njit(**COMPILED)
+def drop_copies(rotation, crystal, symmetry_offset, symmetry, cosine, kept, given):
+    """Of solutions of a pattern that are one keep the first.
+
+    Parameters
+    ----------
+    rotation, crystal
+        (patterns, n, 4) and (patterns, n).
+    symmetry_offset, symmetry, cosine
+        As for :func:`find_partners`.
+    kept
+        (patterns, n), in place: False of those that are dropped.
+    given
+        (patterns, n), in place: a mark that the first one takes over.
+    """
+    for p in range(crystal.shape[0]):
+        for i in range(crystal.shape[1]):
+            if not kept[p, i]:
+                continue
+            c = crystal[p, i]
+            turns = symmetry[symmetry_offset[c] : symmetry_offset[c + 1]]
+            for j in range(i):
+                same = kept[p, j] and crystal[p, j] == c
+                if same and nearest_copy(rotation[p, i], rotation[p, j], turns)[1] > cosine:
+                    kept[p, i] = False
+                    given[p, j] = given[p, j] or given[p, i]
+                    break
+
+
+@njit(**COMPILED)
 def _send(belief, message, partner, y, x, side, v, u, gain, cavity, incoming):
     """The message from (y, x) to its neighbour (v, u) on a side, and what that believes then."""
     n = belief.shape[2] - 1

@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 from phaseloom.compute.blocks import run_blocks
 from phaseloom.compute.execution import Execution
-from phaseloom.orientation.certainty.beliefs import find_lacking, find_partners
+from phaseloom.orientation.certainty.beliefs import drop_copies, find_lacking, find_partners
 from phaseloom.orientation.matching.library import Library
 from phaseloom.orientation.matching.patterns import Patterns
-from phaseloom.orientation.matching.starts import Starts
-from phaseloom.orientation.quaternions import nearest_copy
 from phaseloom.orientation.refinement.likelihood import Physics
+from phaseloom.orientation.refinement.search import SAME
 from phaseloom.orientation.refinement.solutions import Solutions
-from phaseloom.orientation.refinement.solving import solve
+from phaseloom.orientation.refinement.solving import refine_given
 
 _LEAST = 0.03
 """Probability of a neighbour's solution that is tried."""
@@ -95,19 +94,13 @@ def completed(
         lacking = _lacking(now, shows, pending, library, shape)
         lacking = lacking.take(takes[lacking.pattern])
         pending = np.zeros_like(shows)
-        parts = [
-            lacking.take(slice(i, i + _BLOCK)) for i in range(0, lacking.pattern.size, _BLOCK)
-        ]
+        parts = [lacking.take(slice(i, i + _BLOCK)) for i in range(0, lacking.pattern.size, _BLOCK)]
         work = partial(_tried, patterns=patterns, library=library, physics=physics)
         blocks = [(part, now.take(part.pattern)) for part in parts]
         for i, found in run_blocks(work, blocks, execution):
-            before = blocks[i][1]
-            found = found.ordered(_first_kept(before, found, library))
-            gain = found.fact("log_likelihood")[:, 0] - before.fact("log_likelihood")[:, 0]
-            better = np.nan_to_num(gain, nan=-np.inf) > -2 * _EVEN
-            chosen = parts[i].pattern[better]
+            chosen = parts[i].pattern
             for values, new in zip(now, found, strict=True):
-                values[chosen] = new[better]
+                values[chosen] = new
             pending[chosen] = True
         if not pending.any():
             break
@@ -119,26 +112,38 @@ def _tried(
 ) -> Solutions:
     """Solutions of a block of patterns with what was lacking."""
     lacking, own = block
-    starts = _starts(lacking, own, len(library.crystals))
-    some = patterns.take(lacking.pattern)
-    return solve(some, starts, library, physics, solutions=own.crystal.shape[1])
-
-
-def _first_kept(before: Solutions, found: Solutions, library: Library) -> NDArray[np.int64]:
-    """Order of what was found in which the former first one is first, where it is as likely."""
-    likelihood = found.fact("log_likelihood")
-    even = likelihood >= likelihood[:, :1] - _EVEN
+    found = refine_given(
+        patterns.take(lacking.pattern), lacking.rotation, lacking.crystal, library, physics
+    )
+    n = own.crystal.shape[1]
+    joined = Solutions(
+        np.concatenate([own.rotation, found.rotation], axis=1),
+        np.concatenate([own.crystal, found.crystal], axis=1),
+        np.concatenate([own.facts, found.facts], axis=1),
+    )
+    likelihood = joined.fact("log_likelihood").copy()
+    likelihood[(joined.crystal < 0) | ~np.isfinite(likelihood)] = -np.inf
+    # What came first stays first if it is as likely.
+    likelihood[:, 0] += _EVEN
+    order = np.argsort(-likelihood, axis=1, kind="stable")
+    likelihood = np.take_along_axis(likelihood, order, axis=1)
+    ranked = joined.ordered(order)
+    is_given, kept = order >= n, np.isfinite(likelihood)
     lattices = library.lattices
-    order = np.tile(np.arange(likelihood.shape[1]), (len(likelihood), 1))
-    for i in np.flatnonzero(even.sum(axis=1) > 1):
-        c = before.crystal[i, 0]
-        turns = lattices.symmetry[lattices.symmetry_offset[c] : lattices.symmetry_offset[c + 1]]
-        for k in np.flatnonzero(even[i] & (found.crystal[i] == c)):
-            if nearest_copy(before.rotation[i, 0], found.rotation[i, k], turns)[1] > _TOLERANCE:
-                order[i, 1 : k + 1] = order[i, :k]
-                order[i, 0] = k
-                break
-    return order
+    drop_copies(
+        ranked.rotation, ranked.crystal, lattices.symmetry_offset, lattices.symmetry, SAME, kept,
+        is_given,
+    )  # fmt: skip
+    # Likely ones have room first, then what neighbours are sure of, then others.
+    is_likely = likelihood >= likelihood[:, :1] + math.log(_LEAST)
+    importance = np.where(kept, np.where(is_likely, 0, np.where(is_given, 1, 2)), 3)
+    chosen = np.argsort(importance, axis=1, kind="stable")[:, :n]
+    chosen = np.where(np.take_along_axis(kept, chosen, axis=1), chosen, kept.shape[1])
+    chosen = np.sort(chosen, axis=1)
+    missing = chosen == kept.shape[1]
+    best = ranked.ordered(np.where(missing, 0, chosen))
+    best.rotation[missing], best.crystal[missing], best.facts[missing] = np.nan, -1, np.nan
+    return best
 
 
 def _lacking(
@@ -179,17 +184,3 @@ def _lacking(
         np.where(none[..., None], np.nan, rotation[v, u, which]),
         np.where(none, -1, crystal[v, u, which]),
     )
-
-
-def _starts(lacking: _Lacking, own: Solutions, crystals: int) -> Starts:
-    """Both, as starts of refinement: what was lacking first."""
-    rotation = np.concatenate([lacking.rotation, own.rotation], axis=1)
-    crystal = np.concatenate([lacking.crystal, own.crystal], axis=1)
-    starts = Starts.none(len(crystal), crystals, crystal.shape[1])
-    for c in range(crystals):
-        order = np.argsort(crystal != c, axis=1, kind="stable")
-        these = np.take_along_axis(crystal, order, axis=1) == c
-        turned = np.take_along_axis(rotation, order[..., None], axis=1)
-        starts.rotation[:, c] = np.where(these[..., None], turned, np.nan)
-        starts.correlation[:, c] = np.where(these, 1.0, np.nan)
-    return starts

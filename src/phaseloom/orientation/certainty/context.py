@@ -58,6 +58,9 @@ _ROUNDS = 100
 _NEIGHBOURS = ((np.s_[:, :-1], np.s_[:, 1:], 2), (np.s_[:-1], np.s_[1:], 3))
 """Pixels, their neighbours, and the side on which these are: right and below."""
 
+_EXPLAINING = 0.5
+"""Gain of ln likelihood per paired peak, by the best solution's, of one that explains its peaks."""
+
 _MOST = 31
 """Solutions of a pixel: bits of a number."""
 
@@ -212,6 +215,7 @@ def settled(
     library: Library,
     shape: tuple[int, int],
     lacking: NDArray[np.float64],
+    unexplained: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], Joint]:
     """Context for the chain: probabilities of the solutions of every pattern of a scan.
 
@@ -229,6 +233,8 @@ def settled(
         Of the scan.
     lacking
         (patterns,): chance that a list lacks the orientation.
+    unexplained
+        (patterns,): ln likelihood of the peaks if no crystal explains them.
 
     Returns
     -------
@@ -248,7 +254,11 @@ def settled(
     symmetries = [each.laue_rotations for each in library.crystals]
     # What exceeds the range of floats has no chance.
     logarithm = np.log(np.maximum(maps[2], 1e-300))
-    explained = solutions.fact("explained").reshape(crystal.shape)
+    # What many peaks lie on by chance, with wrong intensities, explains none of them.
+    gain = solutions.fact("log_likelihood") - unexplained[:, None]
+    gain /= np.maximum(solutions.fact("matched"), 1.0)
+    explains = gain >= _EXPLAINING * np.nanmax(np.where(shows, gain, 0.0), axis=1, keepdims=True)
+    explained = np.where(explains, solutions.fact("explained"), 0.0).reshape(crystal.shape)
     context = with_context(
         maps[0], crystal, logarithm, symmetries, explained=explained, lacking=lacking.reshape(shape)
     )

@@ -42,6 +42,9 @@ _MAINLY = 0.5
 _COVERED = 0.5
 """Part of these in which an alternative of the grain is open."""
 
+_COVERED_CUT = 0.1
+"""Likewise, where most lists are too short for all that is open."""
+
 CLEAR = 1.5
 """|Δ| from which on a pattern tells clearly."""
 
@@ -100,18 +103,21 @@ def joint_evidence(alone: NDArray[np.float64], partner: NDArray[np.int32]) -> Jo
     votes = _votes(alone, partner, patch, node)
     inside = inside[np.argsort(patch.ravel()[inside], kind="stable")]
     starts = np.flatnonzero(np.diff(patch.ravel()[inside], prepend=-1))
+    # A list that ends with what is open lacks others that are as likely.
+    is_cut = is_open[..., -1].ravel()
     logs = np.log(np.maximum(alone, 1e-300)).reshape(-1, shape[2])
     flat = np.where(is_open, node, -1).reshape(-1, shape[2])
     for pixels in np.split(inside, starts[1:]):
         nodes = flat[pixels]
         numbers, counts = np.unique(nodes[nodes >= 0], return_counts=True)
-        numbers = numbers[counts >= _COVERED * pixels.size]
+        cut = is_cut[pixels]
+        needed = _COVERED if cut.mean() < _MAINLY else _COVERED_CUT
+        numbers = numbers[counts >= needed * pixels.size]
         if numbers.size < 2:
             continue
-        difference = _differences(
-            nodes, logs[pixels], numbers, votes.get(int(patch.flat[pixels[0]]))
-        )
-        chance = _shares(difference, pixels.size)
+        heard = votes.get(int(patch.flat[pixels[0]]))
+        likelihood = _likelihoods(nodes, logs[pixels], numbers, cut, heard)
+        chance = _shares(likelihood, pixels.size)
         order = np.argsort(-chance, kind="stable")
         rank = np.empty(order.size, dtype=np.int16)
         rank[order] = np.arange(order.size)
@@ -188,18 +194,23 @@ def _votes(
     return {int(part[0, 0]): part[2] for part in parts}
 
 
-def _differences(
+def _likelihoods(
     nodes: NDArray[np.int64],
     logs: NDArray[np.float64],
     numbers: NDArray[np.int64],
+    cut: NDArray[np.bool_],
     votes: NDArray[np.int64] | None,
 ) -> NDArray[np.float64]:
-    """Relative ln likelihoods of the orientations (columns) in pixels and votes (rows)."""
+    """Relative ln likelihoods of the orientations (columns) in pixels and votes (rows).
+
+    NaN where a list is cut before the orientation may have come.
+    """
     each = nodes[:, :, None] == numbers
     value = np.where(each, logs[:, :, None], -np.inf).max(axis=1)
     highest = value.max(axis=1, keepdims=True)
+    unknown = cut[:, None] & ~np.isfinite(value)
     value = np.maximum(value - np.where(np.isfinite(highest), highest, 0.0), -_MOST)
-    value = value[np.isfinite(highest[:, 0])]
+    value = np.where(unknown, np.nan, value)[np.isfinite(highest[:, 0])]
     if votes is None:
         return np.asarray(value)
     heard = votes[np.isin(votes, numbers)]
@@ -208,10 +219,13 @@ def _differences(
 
 def _shares(value: NDArray[np.float64], pixels: int) -> NDArray[np.float64]:
     """Probabilities of the orientations, from the ln likelihoods (patterns, orientations)."""
-    leader = int(value.mean(axis=0).argmax())
-    odds = np.array(
-        [_log_odds(value[:, k] - value[:, leader], pixels) for k in range(value.shape[1])]
-    )
+    known = np.isfinite(value)
+    number = np.maximum(known.sum(axis=0), 1)
+    leader = int((np.where(known, value, 0.0).sum(axis=0) / number).argmax())
+    odds = np.zeros(value.shape[1])
+    for k in range(odds.size):
+        both = known[:, k] & known[:, leader]
+        odds[k] = _log_odds(value[both, k] - value[both, leader], pixels)
     chance = np.exp(odds - odds.max())
     return np.asarray(chance / chance.sum())
 

@@ -17,6 +17,9 @@ _COMPLEMENT = 0.03
 """Two solutions that together explain all of the intensity but for so much, and none of it twice,
 are said to be a pair."""
 
+_WEAKEST = 0.1
+"""What explains less of the intensity makes no pair."""
+
 _SHARED = 0.1
 """Unexplained part of the intensity from which on a pattern is taken for a shared one."""
 
@@ -42,7 +45,7 @@ def stronger(
     """Probabilities with those of the solutions that are around shared by explained intensity.
 
     Around are solutions that a neighbour has, too: as a likely one, or as one that makes a pair
-    with the neighbour's likeliest. Half a turn that explains the same peaks is left to the likelihood.
+    with the neighbour's likeliest. Half turns explain the same peaks: the likelihood tells.
 
     Parameters
     ----------
@@ -62,7 +65,7 @@ def stronger(
     known = np.where(alone > 0, np.nan_to_num(explained), -np.inf)
     likeliest = np.take_along_axis(known, alone.argmax(axis=-1)[..., None], axis=-1)
     likeliest = np.where(np.isfinite(likeliest), likeliest, 0.0)
-    pair = np.abs(known + likeliest - 1.0) <= _COMPLEMENT
+    pair = (np.abs(known + likeliest - 1.0) <= _COMPLEMENT) & (known >= _WEAKEST)
     weight = alone
     for _ in range(_PASSES):
         weight = _shared(alone, known, _around(pair | (weight >= _AROUND), partner))

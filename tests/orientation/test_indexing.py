@@ -241,9 +241,8 @@ def test_seed_and_workers_do_not_change_the_result(
 ) -> None:
     monkeypatch.setattr(indexing, "_BLOCK", 20)
     options = {"voltage": 200.0, "k_max": K_MAX}
-    one, other = (index(gold_case.peaks, gold(), **options, seed=3, workers=n) for n in (1, 2))
+    one, other = (index(gold_case.peaks, gold(), **options, workers=n) for n in (1, 2))
     assert one.identical(other)
-    # Blocks and seeds but choose the sample that the physics is fitted to: here it is all.
     for name in ("phase", "rotation", "probability"):
         np.testing.assert_array_equal(one[name], gold_case.indexed[name])
 

@@ -192,7 +192,8 @@ def _all_blocks(
     solved = {i: parts.load(i) for i in parts.done() if i < len(blocks)}
     unsolved = [block for block in blocks if block.number not in solved]
     work = partial(
-        _solve_block, library=calibrated.library, physics=calibrated.physics, solutions=matching.solutions + _FURTHER,
+        _solve_block, library=calibrated.library, physics=calibrated.physics,
+        solutions=matching.solutions + _FURTHER,
         overlaps=matching.overlaps, device=execution.device,
     )  # fmt: skip
     results = run_blocks(work, unsolved, execution)

@@ -41,7 +41,7 @@ def kinematic_scale(case: Case, spots) -> float:
     g = np.rint(spots.hkl) @ case.crystal.reciprocal
     apart = np.linalg.norm(g[:, None] - lattices.vector, axis=-1)
     strength = lattices.strength[apart.argmin(axis=1)]
-    p = [profile(s, 0.0, 120.0)[0] for s in spots.excitation_error]
+    p = [profile(s, 0.0, 120.0, 1.0)[0] for s in spots.excitation_error]
     return float(np.median(spots.intensity / strength / p))
 
 

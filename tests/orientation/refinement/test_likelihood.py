@@ -11,7 +11,7 @@ from orientation_reference import likelihood_reference, predict_reference, profi
 from scipy.special import log_ndtr
 
 from phaseloom.crystals import kinematic_spots
-from phaseloom.orientation.refinement.excitation import log_below, profile
+from phaseloom.orientation.refinement.excitation import excitation_of, log_below, profile
 
 
 @settings(max_examples=60)
@@ -19,13 +19,34 @@ from phaseloom.orientation.refinement.excitation import log_below, profile
 def test_the_profile_is_the_average_over_the_cone(
     error: float, sweep: float, thickness: float
 ) -> None:
-    value, slope = profile(error, sweep, thickness)
+    value, slope = profile(error, sweep, thickness, 1.0)
     near = np.array([error - 1e-6, error, error + 1e-6])
     expected = profile_reference(near, np.full(3, sweep), thickness, n=20_000)
     # Too thin a sweep to matter is left out.
     assert value == pytest.approx(expected[1], rel=3e-3)
     step = np.log(expected[2] / expected[0]) / 2e-6
     assert slope == pytest.approx(step, abs=0.01 * 2 * np.pi * thickness)
+
+
+@settings(max_examples=60)
+@given(
+    error=st.floats(-0.2, 0.2),
+    thickness=st.floats(20.0, 200.0),
+    sharpness=st.sampled_from([1.0, 3.0, 20.0, 1000.0]),
+)
+def test_sharper_profiles_go_from_a_wedge_to_a_gaussian(
+    error: float, thickness: float, sharpness: float
+) -> None:
+    u = 2 * np.pi * thickness * error
+    value, slope = profile(error, 0.0, thickness, sharpness)
+    if sharpness == 1000.0 and abs(u) < 3.0:
+        assert value == pytest.approx(np.exp(-(u**2)), rel=0.1)
+    step = 1e-7
+    above, below = (profile(error + d, 0.0, thickness, sharpness)[0] for d in (step, -step))
+    if value > 1e-20:
+        change = (np.log(above) - np.log(below)) / (2 * step)
+        assert slope == pytest.approx(change, rel=1e-3, abs=1e-2)
+        assert excitation_of(1.0 / value, sharpness) == pytest.approx(u * u, rel=1e-6, abs=1e-9)
 
 
 @given(st.floats(-60.0, 8.0))

@@ -28,7 +28,7 @@ COLUMNS = (
 )
 """Columns of the table, all float32, one row per peak."""
 
-_VECTOR = ("ky", "kx", "ky_error", "kx_error")
+_ERRORS = ("ky_error", "kx_error")
 
 
 @dataclass(frozen=True, repr=False)
@@ -197,9 +197,10 @@ class Peaks:
         transform = pixel_size / self.pixel_size * new @ np.linalg.inv(self.distortion)
         data = self.data.copy()
         ky, kx = (self.data[c].to_numpy().astype(np.float64) for c in ("ky", "kx"))
-        errors = np.stack([self.data[c].to_numpy() for c in ("ky_error", "kx_error")])
-        spread = np.sqrt(transform**2 @ errors.astype(np.float64) ** 2)
-        columns = dict(zip(_VECTOR, (*(transform @ np.stack([ky, kx])), *spread), strict=True))
+        columns = dict(zip(("ky", "kx"), transform @ np.stack([ky, kx]), strict=True))
+        if all(c in self.data for c in _ERRORS):
+            errors = np.stack([self.data[c].to_numpy().astype(np.float64) for c in _ERRORS])
+            columns |= dict(zip(_ERRORS, np.sqrt(transform**2 @ errors**2), strict=True))
         for name, values in columns.items():
             attrs = {**self.data[name].attrs, "units": units}
             data[name] = ("peak", values.astype(np.float32), attrs)

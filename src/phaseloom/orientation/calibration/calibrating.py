@@ -70,7 +70,7 @@ class Calibrated:
     rivals
         Scales that the crystals leave open, by the one taken off.
     chance
-        How well a wrong crystal explains such patterns; none where no pattern has three peaks.
+        How well a wrong crystal explains such patterns.
     fits
         Whether any scale makes the crystals explain the patterns.
     """
@@ -81,7 +81,7 @@ class Calibrated:
     physics: Physics
     correction: Correction
     rivals: ScaleRivals
-    chance: Chance | None
+    chance: Chance
     fits: bool
 
 

@@ -61,20 +61,24 @@ class ScaleRivals(NamedTuple):
 
     @property
     def best(self) -> float:
-        """ln of the most probable one."""
+        """Ln of the most probable one."""
         return float(self.ln_scale[np.argmax(self.probability)])
 
     @property
     def summits(self) -> NDArray[np.float64]:
-        """ln of the scales that are likelier than those beside them and no less than a tenth of
-        the likeliest: one where the scale is not open."""
+        """Ln of the scales likelier than those beside them, and than a tenth of the likeliest.
+
+        One where the scale is not open.
+        """
         before = np.concatenate([[0.0], self.probability[:-1]])
         after = np.concatenate([self.probability[1:], [0.0]])
         apart = np.diff(self.ln_scale, prepend=-np.inf) > 1.5 * _STEP
         before[apart] = 0.0
         after[:-1][apart[1:]] = 0.0
         summit = (self.probability >= before) & (self.probability > after)
-        return self.ln_scale[summit & (self.probability >= 0.1 * self.probability.max())]
+        return np.asarray(
+            self.ln_scale[summit & (self.probability >= 0.1 * self.probability.max())]
+        )
 
     @property
     def spread(self) -> float:
@@ -84,7 +88,7 @@ class ScaleRivals(NamedTuple):
 
 
 def log_likelihoods(solutions: Solutions, ln_scale: float) -> NDArray[np.float64]:
-    """ln likelihoods of solutions at another scale, (patterns, n); −inf where there is none.
+    """Ln likelihoods of solutions at another scale, (patterns, n); −inf where there is none.
 
     Parameters
     ----------
@@ -137,7 +141,7 @@ def scale_rivals(
 def _own_scales(
     sample: Patterns, library: Library, physics: Physics
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """ln likelihood, ln scale and its information, (patterns, crystals), each at its own scale."""
+    """Ln likelihood, ln scale and its information, (patterns, crystals), each at its own scale."""
     starts = match(sample, library)
     shape = len(sample), len(library.crystals)
     likelihood, own, information = np.full(shape, -np.inf), np.zeros(shape), np.zeros(shape)

@@ -72,7 +72,7 @@ def find_scale(patterns: Patterns, library: Library, physics: Physics, *, seed: 
     """
     sample = patterns.take(sampled(patterns, _SAMPLE, seed))
     steps = round(RANGE / _STEP)
-    ln_scale = _STEP * np.arange(-steps, steps + 1)
+    ln_scale = _STEP * np.arange(-steps, steps + 1, dtype=np.float64)
     gain = np.array([explained(sample, library, physics, s) for s in ln_scale])
     return ScaleSearch(ln_scale, gain, _summit(ln_scale, gain))
 
@@ -103,7 +103,7 @@ def sampled(patterns: Patterns, most: int, seed: int) -> NDArray[np.intp]:
 
 
 def explained(sample: Patterns, library: Library, physics: Physics, ln_scale: float) -> float:
-    """ln likelihood per peak over that of unexplained ones, with vectors longer by a factor.
+    """Ln likelihood per peak over that of unexplained ones, with vectors longer by a factor.
 
     Parameters
     ----------

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from phaseloom.orientation.calibration.scale_rivals import ScaleRivals
 from phaseloom.orientation.certainty.reliability import WITHIN, angles_to_first, posterior
@@ -31,8 +33,6 @@ _PRIOR = np.array([1.0, 0.3, 0.5])
 
 _CERTAIN = 1e-4
 """No probability is nearer to 0 or 1 before it is corrected."""
-
-_ROUNDS = 30
 
 SAMPLE = 240
 """Patterns of the scan that those drawn resemble, at most."""
@@ -69,7 +69,7 @@ class Rehearsal(NamedTuple):
         away = np.log(np.maximum(peaks, 1)) - self.middle
         held = np.clip(probability, _CERTAIN, 1.0 - _CERTAIN)
         logit = self.offset + self.slope * np.log(held / (1.0 - held)) + self.trend * away
-        return 1.0 / (1.0 + np.exp(-logit))
+        return np.asarray(expit(logit), dtype=np.float64)
 
 
 def rehearsed(
@@ -101,8 +101,9 @@ def rehearsed(
     claimed = np.where(near, share, 0.0).sum(axis=1)
     held = rehearsal.corrected(claimed, peaks)
     to_first = held / np.maximum(claimed, 1e-300)
-    to_others = np.minimum((1.0 - held) / np.maximum(1.0 - claimed, 1e-300), 1.0)
-    return np.where(near, share * to_first[:, None], share * to_others[:, None])
+    rest = (1.0 - held) / np.maximum(1.0 - claimed, 1e-300)
+    to_others = np.where(held < claimed, to_first, rest)
+    return np.asarray(np.where(near, share * to_first[:, None], share * to_others[:, None]))
 
 
 def rehearse(
@@ -250,15 +251,14 @@ def _fitted(
         [np.ones(held.size), np.log(held / (1.0 - held)), np.log(peaks) - middle], axis=1
     )
     neutral = np.array([0.0, 1.0, 0.0])
-    coefficients = neutral.copy()
-    for _ in range(_ROUNDS):
-        expected = 1.0 / (1.0 + np.exp(-terms @ coefficients))
-        gradient = terms.T @ (right - expected) - (coefficients - neutral) / _PRIOR**2
-        weight = expected * (1.0 - expected)
-        curvature = (terms * weight[:, None]).T @ terms + np.diag(1.0 / _PRIOR**2)
-        step = np.linalg.solve(curvature, gradient)
-        coefficients += step
-        if np.abs(step).max() < 1e-6:
-            break
+
+    def loss(coefficients: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        logit = terms @ coefficients
+        away = (coefficients - neutral) / _PRIOR**2
+        value = np.logaddexp(0.0, logit) - right * logit
+        total = float(value.sum() + 0.5 * away @ (coefficients - neutral))
+        return total, terms.T @ (expit(logit) - right) + away
+
+    coefficients = minimize(loss, neutral, jac=True, method="L-BFGS-B").x
     offset, slope, trend = (float(v) for v in coefficients)
     return Rehearsal(offset, slope, trend, middle)

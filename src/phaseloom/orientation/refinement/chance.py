@@ -71,7 +71,7 @@ class Chance(NamedTuple):
 
 
 def gains(solutions: Solutions, patterns: Patterns, physics: Physics) -> NDArray[np.float64]:
-    """ln likelihood of the likeliest solutions over unexplained peaks; −inf without one.
+    """Ln likelihood of the likeliest solutions over unexplained peaks; −inf without one.
 
     Parameters
     ----------

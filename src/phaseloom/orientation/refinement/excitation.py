@@ -1,4 +1,4 @@
-"""Excitation profile (compiled): of a wedge with precession, or sharper; normal tail's logarithm."""
+"""Excitation profile (compiled): of a wedge with precession, or sharper; normal tail."""
 
 from __future__ import annotations
 

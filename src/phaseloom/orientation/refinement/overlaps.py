@@ -68,7 +68,7 @@ class SecondCrystals(NamedTuple):
         """No second crystal anywhere."""
         n = len(solutions.crystal)
         return cls(
-            Solutions(*(values.copy() for values in solutions)),
+            Solutions(solutions.rotation.copy(), solutions.crystal.copy(), solutions.facts.copy()),
             np.full(n, -1, dtype=np.int16),
             np.full((n, 4), np.nan),
             np.zeros(n),

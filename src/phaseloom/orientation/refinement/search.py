@@ -42,7 +42,7 @@ _LATE = 8
 """Further steps of the finalists."""
 
 _TURNED = 5
-"""Solutions of which half turns are tried, at most: the two likeliest, and others that rival them."""
+"""Solutions of which half turns are tried, at most: the two likeliest and their rivals."""
 
 _RIVALS = 3.0
 """Further ones whose half turns are tried are so near to the likeliest, in ln."""

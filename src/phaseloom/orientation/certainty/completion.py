@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from phaseloom.compute.blocks import run_blocks
 from phaseloom.compute.execution import Execution
 from phaseloom.orientation.certainty.beliefs import drop_copies, find_lacking, find_partners
+from phaseloom.orientation.certainty.shared_patterns import explained_part, stronger
 from phaseloom.orientation.matching.library import Library
 from phaseloom.orientation.matching.patterns import Patterns
 from phaseloom.orientation.refinement.likelihood import Physics
@@ -88,10 +89,11 @@ def completed(
     Solutions
         As many of every pattern; no likeliest one becomes less likely.
     """
+    unexplained = np.diff(patterns.offset) * physics.unexplained
     now = Solutions(solutions.rotation.copy(), solutions.crystal.copy(), solutions.facts.copy())
     pending = shows.copy()
     for _ in range(_ROUNDS):
-        lacking = _lacking(now, shows, pending, library, shape)
+        lacking = _lacking(now, shows, pending, library, shape, unexplained)
         lacking = lacking.take(takes[lacking.pattern])
         pending = np.zeros_like(shows)
         parts = [lacking.take(slice(i, i + _BLOCK)) for i in range(0, lacking.pattern.size, _BLOCK)]
@@ -152,6 +154,7 @@ def _lacking(
     pending: NDArray[np.bool_],
     library: Library,
     shape: tuple[int, int],
+    unexplained: NDArray[np.float64],
 ) -> _Lacking:
     """What neighbours of patterns in which anything is new have and a pattern has not."""
     n = solutions.crystal.shape[1]
@@ -166,6 +169,10 @@ def _lacking(
     find_partners(
         rotation, crystal, lattices.symmetry_offset, lattices.symmetry, _TOLERANCE, partner
     )
+    # The stronger of two crystals is passed on, though its pattern alone prefers the other.
+    explained = explained_part(solutions, crystal.reshape(-1, n) >= 0, unexplained)
+    told = stronger(weight.reshape(*shape, n), explained.reshape(*shape, n), partner)
+    weight = np.maximum(weight, told.reshape(-1, n))
     giving = np.where(pending[:, None], weight, 0.0).reshape(*shape, n)
     code = np.full((*shape, _MOST), -1, dtype=np.int16)
     find_lacking(

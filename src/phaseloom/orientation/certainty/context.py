@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 from phaseloom.errors import InputError
 from phaseloom.orientation.certainty.joint_evidence import Joint, joint_evidence
 from phaseloom.orientation.certainty.labels import labelled, split
-from phaseloom.orientation.certainty.shared_patterns import stronger
+from phaseloom.orientation.certainty.shared_patterns import explained_part, stronger
 
 if TYPE_CHECKING:
     from phaseloom.orientation.matching.library import Library
@@ -57,9 +57,6 @@ _ROUNDS = 100
 
 _NEIGHBOURS = ((np.s_[:, :-1], np.s_[:, 1:], 2), (np.s_[:-1], np.s_[1:], 3))
 """Pixels, their neighbours, and the side on which these are: right and below."""
-
-_EXPLAINING = 0.5
-"""Gain of ln likelihood per paired peak, by the best solution's, of one that explains its peaks."""
 
 _MOST = 31
 """Solutions of a pixel: bits of a number."""
@@ -254,11 +251,7 @@ def settled(
     symmetries = [each.laue_rotations for each in library.crystals]
     # What exceeds the range of floats has no chance.
     logarithm = np.log(np.maximum(maps[2], 1e-300))
-    # What many peaks lie on by chance, with wrong intensities, explains none of them.
-    gain = solutions.fact("log_likelihood") - unexplained[:, None]
-    gain /= np.maximum(solutions.fact("matched"), 1.0)
-    explains = gain >= _EXPLAINING * np.nanmax(np.where(shows, gain, 0.0), axis=1, keepdims=True)
-    explained = np.where(explains, solutions.fact("explained"), 0.0).reshape(crystal.shape)
+    explained = explained_part(solutions, shows, unexplained).reshape(crystal.shape)
     context = with_context(
         maps[0], crystal, logarithm, symmetries, explained=explained, lacking=lacking.reshape(shape)
     )

@@ -3,7 +3,7 @@
 Half a turn about a zone axis leaves many patterns as they are, and then the same two orientations
 are open in all patterns of a grain. What each pattern says for either is little, and is not
 independent of what the next one says: the same reflections lack, the same structure factors are
-wrong. The difference Δ of ln likelihoods in a pattern is a noisy reading of its mean over the grain,
+wrong. The difference Δ of ln likelihoods in a pattern is a noisy reading of its mean over a grain,
 and that mean errs by as much as the model does. Evidence of one pattern is taken to be calibrated:
 its variance is twice its mean then. What of this is seen as scatter between the patterns of the
 grain is independent and averages out; what lacks to twice the mean is common to all of them and

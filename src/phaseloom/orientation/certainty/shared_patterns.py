@@ -10,6 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from phaseloom.orientation.refinement.solutions import Solutions
+
+_EXPLAINING = 0.5
+"""Gain of ln likelihood per paired peak, by the best solution's, of one that explains its peaks."""
+
 _AROUND = 0.05
 """Probability, in a neighbour, of a solution that is said to be around."""
 
@@ -37,6 +42,34 @@ _PASSES = 3
 
 _NEIGHBOURS = ((np.s_[:, :-1], np.s_[:, 1:], 2), (np.s_[:-1], np.s_[1:], 3))
 """Pixels, their neighbours, and the side on which these are: right and below."""
+
+
+def explained_part(
+    solutions: Solutions, shows: NDArray[np.bool_], unexplained: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Part of the intensity that each solution explains.
+
+    What pairs many peaks but with wrong intensities, as dense patterns do by chance, explains none.
+
+    Parameters
+    ----------
+    solutions
+        Of every pattern.
+    shows
+        (patterns, n): those that count.
+    unexplained
+        (patterns,): ln likelihood of the peaks if no crystal explains them.
+
+    Returns
+    -------
+    NDArray
+        (patterns, n), 0 to 1.
+    """
+    gain = solutions.fact("log_likelihood") - unexplained[:, None]
+    gain /= np.maximum(solutions.fact("matched"), 1.0)
+    gain = np.where(shows & np.isfinite(gain), gain, 0.0)
+    explains = gain >= _EXPLAINING * gain.max(axis=1, keepdims=True)
+    return np.where(explains & shows, np.nan_to_num(solutions.fact("explained")), 0.0)
 
 
 def stronger(

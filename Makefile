@@ -41,6 +41,9 @@ bench: $(READY) peers
 	$(BIN)/python benchmarks/peak_statistics.py
 	$(BIN)/python benchmarks/orientation.py
 	$(BIN)/python benchmarks/comparison.py
+	$(BIN)/python benchmarks/materials.py --side 16 --seconds
+	$(BIN)/python benchmarks/parameter_sweeps.py
+	$(BIN)/python benchmarks/paper_bytes.py
 	$(BIN)/python benchmarks/components.py table sweep memory scan
 	$(BIN)/python benchmarks/component_counts.py
 

@@ -6,12 +6,13 @@ Expected calibration errors are over indexed positions; others are reported as a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
+from scipy.stats import norm
 
 from independent_samples import KINDS
 from independent_truth import Truth
@@ -19,6 +20,7 @@ from independent_truth import Truth
 RIGHT = 3.0  # degrees
 SURE = 0.95
 BINS = 10
+DRAWS = 100
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -75,7 +77,40 @@ def calibration_errors(probability: Floats, right: Flags) -> tuple[float, float]
     return errors[0], errors[1]
 
 
-def _certainty(probability: Floats, right: Flags) -> dict[str, float]:
+def chance_error(probability: Floats) -> float:
+    """Mean error in bins of equal count of so many positions whose probabilities hold exactly."""
+    if probability.size == 0:
+        return float("nan")
+    drawn = np.random.default_rng(0).random((DRAWS, probability.size)) < probability
+    return float(np.mean([calibration_errors(probability, right)[0] for right in drawn]))
+
+
+class Positions(NamedTuple):
+    """What is pooled over sets: probability (NaN unindexed), whether right, kind; (n,) each."""
+
+    probability: Floats
+    right: Flags
+    kind: NDArray[np.int64]
+
+
+def positions(truth: Truth, maps: xr.Dataset) -> Positions:
+    """Of one set."""
+    phase, rotation, probability = _flat(maps, "phase", "rotation", "probability")
+    right = agree(phase.astype(np.int64), rotation, truth.phase, truth.rotation, truth.turns)
+    return Positions(probability, right, truth.kind)
+
+
+def pooled(sets: list[Positions]) -> dict[str, Any]:
+    """The first figures of :func:`score` over several sets, of maps by kind of position."""
+    probability, right, kind = (np.concatenate(c) for c in zip(*sets, strict=True))
+    figures: dict[str, Any] = certainty(probability, right)
+    if kind.any():
+        for name, number in KINDS.items():
+            figures[name] = certainty(probability[kind == number], right[kind == number])
+    return figures
+
+
+def certainty(probability: Floats, right: Flags) -> dict[str, float]:
     """Figures of the indexed positions of a group; shares right are of all."""
     indexed = np.isfinite(probability)
     p, r = probability[indexed], right[indexed]
@@ -89,6 +124,7 @@ def _certainty(probability: Floats, right: Flags) -> dict[str, float]:
         "probability": float(p.mean()) if p.size else float("nan"),
         "ece": equal_count,
         "ece_width": equal_width,
+        "ece_chance": chance_error(p),
         "sure": float(sure.sum() / max(right.size, 1)),
         "sure_right": _share(r[sure]),
     }
@@ -96,6 +132,20 @@ def _certainty(probability: Floats, right: Flags) -> dict[str, float]:
 
 def _share(values: Flags) -> float:
     return float(values.mean()) if values.size else float("nan")
+
+
+def phase_bound(truth: Truth) -> float:
+    """Share of right phases that two crystals alike but for their size allow at best.
+
+    With spots k of known orientation and scale, the cells differ by the distances ε k, told apart
+    with d² = Σ (ε k / error)²: the best decision is right in Φ(d / 2). An unknown in-plane angle
+    moves spots across k and takes nothing away; intensities are no help, as they are alike.
+    """
+    data = truth.peaks.data
+    ky, kx, error = (data[c].to_numpy().astype(np.float64) for c in ("ky", "kx", "ky_error"))
+    apart = (truth.difference * np.hypot(ky, kx) / error) ** 2
+    d = np.sqrt(np.bincount(truth.peaks.position, apart, truth.phase.size))
+    return float(norm.cdf(d / 2).mean())
 
 
 def score(truth: Truth, maps: xr.Dataset) -> dict[str, Any]:
@@ -107,8 +157,11 @@ def score(truth: Truth, maps: xr.Dataset) -> dict[str, Any]:
     -------
     dict
         ``n``, ``indexed``, ``right`` (of all), ``right_of_indexed``, ``probability`` (mean),
-        ``ece``, ``ece_width`` (bins of equal count, of equal width), ``sure`` (share above .95),
-        ``sure_right`` (of these). The same of ``phase_…``. With second crystals: of lone
+        ``ece``, ``ece_width`` (bins of equal count, of equal width), ``ece_chance`` (what chance
+        alone makes of the first), ``sure`` (share above .95),
+        ``sure_right`` (of these). The same of ``phase_…``;
+        ``phase_bound``. Of patterns of crystals that are not offered: ``foreign_indexed``, and
+        ``known``, the first figures of the others. With second crystals: of lone
         positions ``false_second`` (share that claims one) and ``false_second_sure`` (at more than
         ½); of pairs ``either`` (the first is one of the two), ``either_ece``, ``second`` (both
         are right), ``second_claimed``, ``second_right`` (both, of the claimed), ``second_ece``,
@@ -120,18 +173,26 @@ def score(truth: Truth, maps: xr.Dataset) -> dict[str, Any]:
     right = agree(phase, rotation, truth.phase, truth.rotation, truth.turns)
     lone = truth.share == 0
     partner = agree(phase, rotation, truth.second_phase, truth.second_rotation, truth.turns)
-    figures: dict[str, Any] = _certainty(probability, right)
+    figures: dict[str, Any] = certainty(probability, right)
     angles = [
         misorientation(rotation[right & (phase == i)], truth.rotation[right & (phase == i)], t)
         for i, t in enumerate(truth.turns)
     ]
     together = np.concatenate(angles)
+    if (truth.phase < 0).any() and (truth.phase >= 0).any():
+        known = truth.phase >= 0
+        figures |= {
+            "foreign_indexed": _share((phase >= 0)[~known]),
+            "known": certainty(probability[known], right[known]),
+        }
     figures["median_angle"] = float(np.median(together)) if together.size else float("nan")
+    if truth.difference:
+        figures["phase_bound"] = phase_bound(truth)
     if len(truth.offered) > 1:
-        (certainty,) = _flat(maps, "phase_probability")
+        (sureness,) = _flat(maps, "phase_probability")
         figures |= {
             f"phase_{k}": v
-            for k, v in _certainty(certainty, phase == truth.phase).items()
+            for k, v in certainty(sureness, phase == truth.phase).items()
             if k not in ("n", "indexed", "right_of_indexed")
         }
     if not lone.all():
@@ -141,12 +202,12 @@ def score(truth: Truth, maps: xr.Dataset) -> dict[str, Any]:
     if truth.kind.any():
         for name, kind in KINDS.items():
             here = truth.kind == kind
-            figures[name] = _certainty(probability[here], right[here])
+            figures[name] = certainty(probability[here], right[here])
             if not lone[here].all():
                 figures[name] |= _either(probability, right | partner, ~lone & here)
         figures["grains"] = [
             {"positions": int(here.sum()), "phase": int(truth.phase[here][0])}
-            | _certainty(probability[here], right[here])
+            | certainty(probability[here], right[here])
             for here in (truth.grain == g for g in np.unique(truth.grain))
         ]
     return figures
@@ -154,7 +215,7 @@ def score(truth: Truth, maps: xr.Dataset) -> dict[str, Any]:
 
 def _either(probability: Floats, one_of_two: Flags, paired: Flags) -> dict[str, float]:
     """Figures of positions with two crystals, where either counts as right."""
-    figures = _certainty(probability[paired], one_of_two[paired])
+    figures = certainty(probability[paired], one_of_two[paired])
     return {"either": figures["right"], "either_ece": figures["ece"]}
 
 

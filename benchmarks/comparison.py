@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,9 @@ from phaseloom.orientation.refinement.solutions import ranked
 from phaseloom.simulate import Beam, Camera, grain_map, simulate_scan
 from phaseloom.simulate.workload import MIDDLE_DOSE
 from results import machine, publish
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 SEED, OTHER_SEED = 2, 11
 GRAINS = 14
@@ -72,25 +75,30 @@ CASES = (
 
 
 class Scan:
-    """One scan with its truth, peaks and library."""
+    """One scan with its truth, peaks and library.
 
-    def __init__(self, case: Case, side: int, seed: int) -> None:
-        self.case = case
-        self.crystals: list[Crystal] = [lithium_iron_phosphate(), iron_phosphate()]
-        sample = grain_map((side, side), [0.5, 0.5], n_grains=GRAINS, seed=seed)
-        camera = Camera(descan=case.descan, jitter=0.3)
+    Parameters
+    ----------
+    name
+        Of its rows in the table.
+    data
+        The scan, as a reader returns it.
+    sample
+        The truth: grains, phases (numbers of ``crystals``) and orientations.
+    crystals, camera, precession_angle
+        What it was simulated with.
+    timed
+        Everything that is timed is done once before, for what compiles.
+    """
+
+    def __init__(
+        self, name: str, data: xr.Dataset, sample: xr.Dataset, crystals: list[Crystal],
+        camera: Camera, precession_angle: float, *, timed: bool = True,
+    ) -> None:  # fmt: skip
+        self.name, self.data, self.crystals = name, data, crystals
+        self.precession_angle = precession_angle
+        self.timed = timed
         self.sigma = camera.sigma
-        self.data, self.truth = simulate_scan(
-            sample,
-            self.crystals,
-            beam=Beam(
-                dose=case.dose * MIDDLE_DOSE["lfp"],
-                precession_angle=case.precession_angle,
-                intensity_spread=0.3,
-            ),
-            camera=camera,
-            seed=seed,
-        )
         self.pixel_size = camera.pixel_size
         self.middle = camera.middle
         self.raw = self.data["counts"].to_numpy()
@@ -98,19 +106,26 @@ class Scan:
         self.inside = (maximum_filter(grain, 3) == minimum_filter(grain, 3)).ravel()
         self.phase = sample["phase"].to_numpy().ravel().astype(int)
         self.rotation = sample["rotation"].to_numpy().reshape(-1, 4)
-        register(self.data, workers=1)  # compiles
-        self.peaks, self.register_seconds = timed(lambda: Peaks(register(self.data, workers=1)))
+        self.peaks, self.register_seconds = self.measured(
+            lambda: Peaks(register(self.data, workers=1))
+        )
         centre = [self.peaks.data[c].to_numpy().ravel() for c in ("centre_y", "centre_x")]
         self.centres = np.stack(centre, axis=1).astype(np.float64)
         self.library = make_library(
             self.crystals,
             voltage=200.0,
-            precession_angle=case.precession_angle,
+            precession_angle=precession_angle,
             k_max=K_MAX,
         )
 
     def __len__(self) -> int:
         return len(self.phase)
+
+    def measured(self, work: Callable[[], Any]) -> tuple[Any, float]:
+        """What it gives and takes, see :func:`cpu_seconds`."""
+        if self.timed:
+            work()
+        return cpu_seconds(work)
 
     @property
     def images(self) -> NDArray[Any]:
@@ -118,7 +133,20 @@ class Scan:
         return self.raw.reshape(-1, *self.raw.shape[2:])
 
 
-def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+def simulated(case: Case, side: int, seed: int) -> Scan:
+    """The scan of a case, half LiFePO4, half FePO4."""
+    crystals = [lithium_iron_phosphate(), iron_phosphate()]
+    sample = grain_map((side, side), [0.5, 0.5], n_grains=GRAINS, seed=seed)
+    camera = Camera(descan=case.descan, jitter=0.3)
+    beam = Beam(
+        dose=case.dose * MIDDLE_DOSE["lfp"], precession_angle=case.precession_angle,
+        intensity_spread=0.3,
+    )  # fmt: skip
+    data, _ = simulate_scan(sample, crystals, beam=beam, camera=camera, seed=seed)
+    return Scan(case.name, data, sample, crystals, camera, case.precession_angle)
+
+
+def cpu_seconds(work: Callable[[], Any]) -> tuple[Any, float]:
     """What it gives, and the CPU seconds it takes: on a busy machine more telling than a clock."""
     start = time.process_time()
     result = work()
@@ -141,8 +169,10 @@ def without_background(images: NDArray[Any]) -> NDArray[np.float32]:
 
 def judged(scan: Scan, name: str, rotation: Any, phase: Any, **given: Any) -> Outcome:
     """An outcome, compared with the truth."""
-    # Both crystals have the same Laue class.
-    angle = misorientation(rotation, scan.rotation, scan.crystals[0].laue_rotations)
+    angle = np.full(len(scan), np.inf)
+    for number, crystal in enumerate(scan.crystals):
+        here = scan.phase == number
+        angle[here] = misorientation(rotation[here], scan.rotation[here], crystal.laue_rotations)
     return Outcome(name, angle=angle, phase_right=np.asarray(phase) == scan.phase, **given)
 
 
@@ -150,8 +180,8 @@ def image_outcome(
     scan: Scan, name: str, prepare: Callable[[], Any], beam: Any, contrast: float
 ) -> Outcome:
     """Images, prepared in some way, matched as ASTAR does."""
-    images, preparing = timed(prepare)
-    starts, matching = timed(
+    images, preparing = cpu_seconds(prepare)
+    starts, matching = cpu_seconds(
         lambda: match_images(
             images, beam, scan.library, pixel_size=scan.pixel_size, k_min=K_MIN,
             spot_sigma=scan.sigma, exponent=contrast,
@@ -203,18 +233,16 @@ def peak_outcomes(scan: Scan) -> list[Outcome]:
     peaks = scan.peaks if scan.peaks.units == "Å⁻¹" else scan.peaks.calibrated(scan.pixel_size)
     library: Library = scan.library
     patterns = patterns_of(peaks, k_min=K_MIN, k_max=K_MAX)
-    match(patterns, library)  # compiles
-    starts, matching = timed(lambda: match(patterns, library))
+    starts, matching = scan.measured(lambda: match(patterns, library))
     best = ranked(starts)
     said = correlation_reliability(best, library)
     size = stored_bytes(peaks) / len(scan)
     before = scan.register_seconds / len(scan)
     options = {
-        "voltage": 200.0, "precession_angle": scan.case.precession_angle, "k_max": K_MAX,
+        "voltage": 200.0, "precession_angle": scan.precession_angle, "k_max": K_MAX,
         "workers": 1,
     }  # fmt: skip
-    index(peaks, scan.crystals, **options)  # compiles
-    whole, indexing = timed(lambda: index(peaks, scan.crystals, **options))
+    whole, indexing = scan.measured(lambda: index(peaks, scan.crystals, **options))
     flat = {
         name: whole[name].to_numpy().ravel().astype(np.float64)
         for name in (
@@ -247,9 +275,8 @@ def stored_bytes(peaks: Peaks) -> int:
         return sum(f.stat().st_size for f in Path(folder).rglob("*") if f.is_file())
 
 
-def best_contrast(side: int) -> tuple[float, str]:
-    """The contrast that serves *raw* patterns best, on another scan; and all that were tried."""
-    scan = Scan(CASES[0], side, OTHER_SEED)
+def best_contrast(scan: Scan) -> tuple[float, str]:
+    """The contrast that serves *raw* patterns of a scan best; and all that were tried."""
     shares = {}
     for contrast in CONTRASTS:
         found = image_outcome(scan, "raw", lambda: scan.images, scan.centres, contrast)
@@ -258,8 +285,8 @@ def best_contrast(side: int) -> tuple[float, str]:
     return max(shares, key=lambda c: shares[c]), text
 
 
-def row(scan: Scan, o: Outcome) -> str:
-    """One line of the table."""
+def row(scan: Scan, o: Outcome, *, seconds: bool = True) -> str:
+    """One line of the table, with the time that it took or without."""
     middle = np.nanmedian(o.quality)
     high = o.quality >= middle
 
@@ -273,29 +300,23 @@ def row(scan: Scan, o: Outcome) -> str:
         return "–" if few or score is None else _number(auc(score, o.right))
 
     return (
-        f"| {scan.case.name} | {o.name} | {spread(o.quality, 2)} | "
+        f"| {scan.name} | {o.name} | {spread(o.quality, 2)} | "
         f"{spread(o.orientation_reliability, 0)} | "
         f"{spread(o.phase_reliability, 0)} | {100 * (o.angle <= RIGHT).mean():.1f} | "
         f"{np.median(o.angle):.2f} | {100 * (~o.phase_right).mean():.1f} | "
         f"{100 * o.right.mean():.1f} | {100 * o.right[scan.inside].mean():.1f} | "
         f"{100 * (~o.right[high]).mean():.1f} | {ranks(o.quality)} / "
-        f"{ranks(o.orientation_reliability)} / {ranks(o.probability)} | {o.size / 1000:.1f} | "
-        f"{o.seconds:.3f} |"
+        f"{ranks(o.orientation_reliability)} / {ranks(o.probability)} | {o.size / 1000:.1f} |"
+        + (f" {_number(o.seconds, 3)} |" if seconds else "")
     )
 
 
-def _number(value: float) -> str:
-    return f"{value:.2f}" if np.isfinite(value) else "–"
+def _number(value: float, digits: int = 2) -> str:
+    return f"{value:.{digits}f}" if np.isfinite(value) else "–"
 
 
 def section(lines: list[str], counts: list[str], contrast: float, tried: str, n: int) -> str:
     """Text and table for RESULTS.md."""
-    head = (
-        "setting", "prepared", "Q", "orientation reliability", "phase reliability",
-        f"within {RIGHT:.0f}° (%)", "median (°)", "wrong phase (%)", "right (%)",
-        "right inside grains (%)", "wrong in the upper half of Q "
-        "(%)", "AUC of Q / reliability / probability", "kB per pattern", "CPU s per pattern",
-    )  # fmt: skip
     return "\n".join(
         [
             "## Images or peaks",
@@ -320,11 +341,21 @@ def section(lines: list[str], counts: list[str], contrast: float, tried: str, n:
             "without the library; registration and refinement look at a sample first, once per "
             "scan, which is in their seconds.",
             "",
-            "| " + " | ".join(head) + " |",
-            "|" + "---|" * len(head),
+            *head(),
             *lines,
         ]
     )
+
+
+def head(*, seconds: bool = True) -> list[str]:
+    """The two lines above the rows."""
+    names = [
+        "setting", "prepared", "Q", "orientation reliability", "phase reliability",
+        f"within {RIGHT:.0f}° (%)", "median (°)", "wrong phase (%)", "right (%)",
+        "right inside grains (%)", "wrong in the upper half of Q (%)",
+        "AUC of Q / reliability / probability", "kB per pattern",
+    ] + ["CPU s per pattern"] * seconds  # fmt: skip
+    return ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
 
 
 def main() -> None:
@@ -332,10 +363,10 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=16, help="scan positions along y and x")
     parser.add_argument("--dry", action="store_true", help="print the table, write nothing")
     given = parser.parse_args()
-    contrast, tried = best_contrast(min(given.side, 12))
+    contrast, tried = best_contrast(simulated(CASES[0], min(given.side, 12), OTHER_SEED))
     lines, counts = [], []
     for case in CASES:
-        scan = Scan(case, given.side, SEED)
+        scan = simulated(case, given.side, SEED)
         spots = float(scan.peaks.count.mean())
         counts.append(f"{case.name}: {spots:.0f} spots found per pattern")
         outcomes = [plain_outcome(scan), *image_outcomes(scan, contrast), *peak_outcomes(scan)]

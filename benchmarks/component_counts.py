@@ -44,7 +44,7 @@ def counted(case: Counting, choose: str) -> dict[str, Any]:
     # The background is no grain: what is given to it is right nowhere, there are grains all over.
     label = np.where(label == found.attrs["background"], -1, label)
     weight = found["weight"].to_numpy().reshape(found.sizes["component"], -1).T
-    first = found["overlap"].isel(threshold=0).to_numpy().ravel()
+    first = found["overlap"].isel(threshold=0).to_numpy().ravel() > 0
     return {
         "number": case.number,
         "choose": choose,

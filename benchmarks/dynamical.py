@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import abtem
@@ -74,34 +75,56 @@ def blurred(crystal: Crystal) -> dict[str, float]:
     return {element: float(np.sqrt(u - own)) for element, u in square.items()}
 
 
-def multislice(crystal: Crystal, rotation: NDArray[np.float64], thickness: float) -> Table:
-    """Spots of the exit wave of a plane wave, seen through a Hann window.
+def exit_waves(
+    crystal: Crystal, rotation: NDArray[np.float64], thicknesses: Sequence[float]
+) -> tuple[NDArray[np.complex64], float]:
+    """Waves (thickness, x, y) behind so much of the crystal (Å, ascending), and the box's width.
 
     The box does not repeat as the crystal does: what its seam scatters stays out of the window.
     """
-    rim = 2.0 + SPREADING * thickness
-    width = WINDOW + 2 * rim
-    atoms = slab(crystal, rotation, np.array([width, width, thickness]))
+    width = WINDOW + 2 * rim(thicknesses[-1])
+    atoms = slab(crystal, rotation, np.array([width, width, thicknesses[-1]]))
     potential = abtem.Potential(
         atoms,
         sampling=SAMPLING,
         slice_thickness=SLICE,
         parametrization=LobatoParametrization(sigmas=blurred(crystal)),
+        exit_planes=tuple(round(thickness / SLICE) - 1 for thickness in thicknesses),
     )
     wave = abtem.PlaneWave(energy=VOLTAGE * 1e3).multislice(potential)
     array = np.asarray(wave.compute(scheduler="synchronous").array)
+    return array.reshape(len(thicknesses), *array.shape[-2:]), width
+
+
+def rim(thickness: float) -> float:
+    """Å at every side of the box that its seam may scatter into."""
+    return 2.0 + SPREADING * thickness
+
+
+def seen(
+    array: NDArray[np.complex64],
+    width: float,
+    ky: NDArray[np.float64],
+    kx: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Intensities of an exit wave at places in Å⁻¹, through a Hann window."""
+    place = np.arange(array.shape[0]) * width / array.shape[0]
+    edge = 0.5 * (width - WINDOW)
+    window = np.sin(np.pi * np.clip((place - edge) / WINDOW, 0.0, 1.0)) ** 2
+    window /= window.sum()
+    along_x, along_y = (window * np.exp(-2j * np.pi * k[:, None] * place) for k in (kx, ky))
+    intensity: NDArray[np.float64] = np.abs(np.einsum("gi,gi->g", along_x @ array, along_y)) ** 2
+    return intensity
+
+
+def multislice(crystal: Crystal, rotation: NDArray[np.float64], thickness: float) -> Table:
+    """Spots of the exit wave of a plane wave."""
+    (array,), width = exit_waves(crystal, rotation, [thickness])
     # Far more candidates than are seen: those a crystal of 20 Å would show at all.
     near = kinematic_spots(
         crystal, rotation, voltage=VOLTAGE, thickness=20.0, k_max=K_MAX, minimum=1e-4
     )
-    place = np.arange(array.shape[0]) * width / array.shape[0]
-    window = np.sin(np.pi * np.clip((place - rim) / WINDOW, 0.0, 1.0)) ** 2
-    window /= window.sum()
-    along_x, along_y = (
-        window * np.exp(-2j * np.pi * k[:, None] * place) for k in (near.kx, near.ky)
-    )
-    amplitude = np.einsum("gi,gi->g", along_x @ array, along_y)
-    return near.ky, near.kx, np.abs(amplitude) ** 2
+    return near.ky, near.kx, seen(array, width, near.ky, near.kx)
 
 
 def structure_factor(crystal: Crystal) -> StructureFactorArray:
@@ -145,15 +168,20 @@ def bloch_waves(
     return vectors[seen, 1], vectors[seen, 0], np.array(list(sums.values()))[seen]
 
 
-def detected(spots: Table, rng: np.random.Generator) -> NDArray[np.float64]:
-    """(3, n): what an experiment would list of them."""
+def separate(spots: Table) -> Table:
+    """Those that no stronger one is close to, strongest first."""
     ky, kx, intensity = (column[np.argsort(-spots[2])] for column in spots)
     apart = np.hypot(ky[:, None] - ky, kx[:, None] - kx)
-    # Strongest first: a spot goes when one of those before it that stay is close.
     kept = np.ones(ky.size, dtype=bool)
     for i in range(1, ky.size):
         kept[i] = not (kept[:i] & (apart[i, :i] < SEPARATION)).any()
-    kept &= intensity >= DETECTION_LIMIT * intensity[kept].sum()
+    return ky[kept], kx[kept], intensity[kept]
+
+
+def detected(spots: Table, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(3, n): what an experiment would list of them."""
+    ky, kx, intensity = separate(spots)
+    kept = intensity >= DETECTION_LIMIT * intensity.sum()
     noise = POSITION_ERROR * PIXEL_SIZE * rng.standard_normal((2, int(kept.sum())))
     return np.stack([ky[kept] + noise[0], kx[kept] + noise[1], intensity[kept]])
 

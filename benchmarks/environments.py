@@ -13,7 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PINS = "peers/requirements-{}.txt"
-NAMES = ("py4dstem", "pyxem", "quantem", "scipy", "sklearn", "torchnmf")
+NAMES = ("epattern", "py4dstem", "pyxem", "quantem", "scipy", "sklearn", "torchnmf")
 
 
 def python_of(name: str) -> Path:

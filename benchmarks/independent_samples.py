@@ -16,7 +16,7 @@ GRAINS = 10  # large ones
 LEAST = 40  # positions of the large ones, before others lie in them
 SMALL = (4, 5, 6, 8, 9)  # positions
 KINDS = {"grain": 0, "boundary": 1, "small": 2, "lamella": 3}
-"""Positions of maps: inside large grains, at boundaries of these, small grains, the lamella."""
+"""Positions of maps: inside large grains, at boundaries of these, small grains, lamellae."""
 
 
 class Sample(NamedTuple):
@@ -51,23 +51,23 @@ def sample(kind: str, n: int, phases: int, rng: np.random.Generator) -> Sample:
 
 
 def _grains(phases: int, rng: np.random.Generator) -> Sample:
-    """Ten large grains; five of 4 to 9 positions and a lamella of two inside of them."""
+    """Ten large grains; five of 4 to 9 positions and two lamellae inside of them."""
     y, x = np.indices((MAP, MAP))
     label = np.zeros((MAP, MAP), np.int64)
     while np.bincount(label.ravel(), minlength=GRAINS).min() < LEAST:
         seeds = rng.uniform(0, MAP, (GRAINS, 2))
         label = np.hypot(y[..., None] - seeds[:, 0], x[..., None] - seeds[:, 1]).argmin(-1)
     kind = np.zeros_like(label)
-    host = np.bincount(label.ravel()).argmax()
-    columns = np.flatnonzero((label == host).sum(axis=0) >= 6)
-    column = columns[columns.size // 2]
-    lamella = (label == host) & ((x == column) | (x == column + 1))
-    label[lamella], kind[lamella] = GRAINS, KINDS["lamella"]
-    for number, area in enumerate(SMALL, start=GRAINS + 1):
+    for number, across in enumerate((x, y), start=GRAINS):
+        host = np.bincount(label.ravel(), minlength=GRAINS)[:GRAINS].argsort()[GRAINS - number - 1]
+        at = np.median(across[label == host])
+        lamella = (label == host) & (across >= at) & (across < at + 2)
+        label[lamella], kind[lamella] = number, KINDS["lamella"]
+    for number, area in enumerate(SMALL, start=GRAINS + 2):
         for _ in range(1000):
-            at = rng.integers(4, MAP - 4, 2)
+            at = rng.integers(3, MAP - 3, 2)
             near = np.hypot(y - at[0] - 0.2, x - at[1] - 0.1).ravel()
-            if len(np.unique(label.ravel()[near < 3.6])) == 1 and label[*at] < GRAINS:
+            if len(np.unique(label.ravel()[near < 2.9])) == 1 and label[*at] < GRAINS:
                 chosen = np.argsort(near)[:area]
                 label.ravel()[chosen], kind.ravel()[chosen] = number, KINDS["small"]
                 break

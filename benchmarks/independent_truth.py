@@ -12,13 +12,16 @@ says what else differs from that. Names of sets:
 - ``mix/NAME``: three phases, in equal parts; ``near/P``: LiFePO4 and the same cell P % larger
 - ``pair/CRYSTAL``: two orientations each, the second with 0.2 to 0.5 of the counts
 - ``wrong/TRUE>OFFERED``: patterns of one crystal, offered another
-- ``map/NAME``: grains, small grains, a lamella of two pixels, overlaps at boundaries
-- any of them with ``/DEPARTURE`` behind it (``DEPARTURES``, or ``scale+2`` for a pixel size that
-  is stated 2 % too large)
+- ``foreign/OFFERED+OTHER``: half of the patterns are of a crystal that is not offered
+- ``multislice/CRYSTAL/THICKNESS``: what ``multislice_truth.py`` wrote, dynamical scattering
+- ``map/NAME``: grains, small grains, lamellae of two pixels, overlaps at boundaries
+- any of them with one or more ``/DEPARTURE`` behind it (``DEPARTURES``, or ``scale+2`` for a pixel
+  size that is stated 2 % too large): ``lfp/sparse/precession``
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import zlib
 from dataclasses import dataclass, replace
@@ -28,26 +31,19 @@ from tempfile import mkdtemp
 from typing import NamedTuple
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
+from independent_counting import DIRECT_BEAM, RESOLVED, SHAPE, detected, table
 from independent_samples import Sample, random_rotations
 from independent_samples import sample as made_sample
 from independent_spots import FOLDER, Source, source, spots
-from phaseloom.diffraction.peaks.table import COLUMNS, Peaks
+from phaseloom.diffraction.peaks.table import Peaks
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 VOLTAGE = 200.0  # kV
-SHAPE = 256  # px
-RESOLVED = 1.5  # px
-SPOT_SIGMA = 1.2  # px
-BACKGROUND = 0.5  # counts per px
 COUNTS = 5e4  # diffracted, of the middle pattern
-LIMIT = 25.0  # counts that a spot needs to be found
-FALSE_SPOTS = 0.05  # per pattern
-DIRECT_BEAM = 2e5  # counts
 PILOT = 48  # patterns that the dose is set by
 
 
@@ -98,6 +94,8 @@ WRONG = (
     "ti>au", "au>ti", "lfp>rutile", "rutile>anatase", "li2mno3>linio2", "linio2>nio",
     "si>srtio3", "corundum>quartz", "kyanite>lfp", "limn2o4>nvpf", "lfp>nvpf", "zno>graphite",
 )  # fmt: skip
+KINDS_OF_SETS = ("mix", "near", "pair", "wrong", "foreign", "map")
+FOREIGN = ("lfp+fp", "linio2+nio", "au+lfp", "rutile+anatase", "li2mno3+kyanite")
 
 
 @dataclass(frozen=True)
@@ -127,6 +125,10 @@ class Departure:
         Factor on the counts.
     centre
         px by which the direct beam of each pattern is off.
+    error
+        Factor on the errors of places that is not stated.
+    closest
+        px between spots that are told apart.
     """
 
     profile: str = "gaussian"
@@ -141,6 +143,8 @@ class Departure:
     compression: float = 0.0
     dose: float = 1.0
     centre: float = 0.0
+    error: float = 1.0
+    closest: float = RESOLVED
 
 
 DEPARTURES = {
@@ -157,6 +161,8 @@ DEPARTURES = {
     "dynamical": Departure(compression=0.05),
     "low dose": Departure(dose=0.2),
     "centre": Departure(centre=0.3),
+    "errors": Departure(error=2.0),
+    "unresolved": Departure(closest=10.0),
 }
 
 
@@ -182,9 +188,10 @@ class Truth:
     grain: Ints
     precession_angle: float
     departure: Departure
+    difference: float  # of the cells of two crystals that are alike otherwise, 0: of others
 
 
-def truth(name: str, *, n: int = 400, seed: int = 0) -> Truth:
+def truth(name: str, *, n: int = 400, seed: int = 0, folder: Path | None = None) -> Truth:
     """A set by its name, see the module's description; same seed, same set.
 
     Parameters
@@ -195,15 +202,23 @@ def truth(name: str, *, n: int = 400, seed: int = 0) -> Truth:
         Patterns (maps have a size of their own).
     seed
         Of everything random.
+    folder
+        Where ``multislice_truth.py`` has written.
     """
+    if name.startswith("multislice/"):
+        if folder is None:
+            raise ValueError(f"{name} needs the folder that multislice_truth.py has written")
+        return _multislice(name, n, seed, folder)
     kind, names, departure = _parsed(name)
     # Sets that differ in their departure alone have the same orientations.
     base = "/".join(name.split("/")[: 1 if kind == "alone" else 2])
     key = [seed, zlib.crc32(base.encode())]
     rng = np.random.default_rng(key)
     offered = [FOLDER / f"{c}.cif" for c in names]
+    difference = 0.0
     if kind == "near":
-        offered = [FOLDER / "lfp.cif", _enlarged(FOLDER / "lfp.cif", float(name.split("/")[1]))]
+        difference = float(name.split("/")[1]) / 100
+        offered = [FOLDER / "lfp.cif", _enlarged(FOLDER / "lfp.cif", difference)]
     true = offered[:1] if kind == "wrong" else offered
     sizes = [CRYSTALS[path.stem if path.stem in CRYSTALS else "lfp"] for path in true]
     k_max = departure.extent * max(size.k_max for size in sizes)
@@ -213,37 +228,69 @@ def truth(name: str, *, n: int = 400, seed: int = 0) -> Truth:
     phase = sample.phase
     if kind == "wrong":
         offered, phase = offered[1:], np.full_like(phase, -1)
+    if kind == "foreign":
+        offered, phase = offered[:1], np.where(phase == 0, 0, -1)
     return Truth(
         peaks, tuple(offered), tuple(source(path, 1.0).turns for path in offered),
-        phase, *sample[2:], departure.told, departure,
+        phase, *sample[2:], departure.told, departure, difference,
     )  # fmt: skip
 
 
 def _parsed(name: str) -> tuple[str, tuple[str, ...], Departure]:
     """Kind of set, its crystals, and how it departs."""
     parts = name.split("/")
-    kind = parts.pop(0) if parts[0] in ("mix", "near", "pair", "wrong", "map") else "alone"
+    kind = (
+        parts.pop(0) if parts[0] in ("mix", "near", "pair", "wrong", "foreign", "map") else "alone"
+    )
     what, *further = parts
     departure = Departure()
     for word in further:
         if word.startswith("scale"):
             departure = replace(departure, scale=float(word[5:]) / 100)
         else:
-            departure = DEPARTURES[word]
+            other = vars(DEPARTURES[word]).items()
+            changed = {key: value for key, value in other if value != getattr(Departure, key)}
+            departure = replace(departure, **changed)
     named = {"mix": MIXTURES, "map": MAPS}.get(kind, {})
     if kind == "near":
         return kind, (), departure
-    return kind, tuple(named.get(what, what.split(">"))), departure
+    return kind, tuple(named.get(what, re.split("[>+]", what))), departure
+
+
+def _multislice(name: str, n: int, seed: int, folder: Path) -> Truth:
+    """Patterns of one thickness, with the counts that the middle one is to have."""
+    _, crystal, thickness = name.split("/")
+    with np.load(folder / f"multislice_{crystal}.npz") as file:
+        data = dict(file)
+    m = data["thickness"].size
+    number = int(np.flatnonzero(data["thickness"] == float(thickness))[0])
+    rotation = data["rotation"][:n]
+    parts = [
+        slice(*data["offset"][m * i + number : m * i + number + 2]) for i in range(len(rotation))
+    ]
+    dose = COUNTS / np.median([data["intensity"][part].sum() for part in parts])
+    pixel_size = CRYSTALS["lfp"].k_max / (SHAPE / 2 - 3)
+    tables = []
+    for i, part in enumerate(parts):
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode()), i])
+        place = np.stack([data["ky"][part], data["kx"][part]], axis=1) / pixel_size
+        tables.append(detected(place, dose * data["intensity"][part], rng))
+    path, lone = FOLDER / f"{crystal}.cif", np.zeros(len(rotation))
+    return Truth(
+        table(tables, (1, len(rotation)), pixel_size), (path,), (source(path, 1.0).turns,),
+        lone.astype(int), rotation, lone.astype(int) - 1, rotation, lone, lone.astype(int),
+        np.arange(len(rotation)), 0.0, Departure(), 0.0,
+    )  # fmt: skip
 
 
 @lru_cache
-def _enlarged(path: Path, percent: float) -> Path:
+def _enlarged(path: Path, part: float) -> Path:
     """The same crystal with a larger cell, as a file."""
     lines = []
     for line in path.read_text().splitlines():
         words = line.split()
         if line.startswith("_cell_length"):
-            words[1] = f"{float(words[1]) * (1 + percent / 100):.6f}"
+            words[1] = f"{float(words[1]) * (1 + part):.6f}"
         lines.append(" ".join(words))
     target = Path(mkdtemp()) / f"{path.stem}_larger.cif"
     target.write_text("\n".join(lines) + "\n")
@@ -304,9 +351,12 @@ def _peaks(
                 total = total or counts.sum()
                 parts.append(_Expected(part.place, share * total * counts / counts.sum()))
         both = _Expected(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-        table = _detected(both.place @ stretch / pixel_size, both.intensity, departure, rng)
-        tables.append(table)
-    return _table(tables, sample.shape, pixel_size * (1 + departure.scale))
+        found = detected(
+            both.place @ stretch / pixel_size, both.intensity, rng, centre=departure.centre,
+            error_factor=departure.error, closest=departure.closest,
+        )  # fmt: skip
+        tables.append(found)
+    return table(tables, sample.shape, pixel_size * (1 + departure.scale))
 
 
 def _dose(crystal: Source, size: Specimen, width: float, rng: np.random.Generator) -> float:
@@ -316,75 +366,6 @@ def _dose(crystal: Source, size: Specimen, width: float, rng: np.random.Generato
         for rotation in random_rotations(PILOT, rng)
     ]
     return COUNTS / float(np.median(patterns))
-
-
-def _resolved(place: Floats, counts: Floats, least: float) -> tuple[Floats, Floats]:
-    """Spots that are told apart and found; closer ones join the strongest."""
-    some = np.flatnonzero(counts > 0.02 * least)
-    some = some[np.argsort(-counts[some])]
-    place, counts = place[some], counts[some].copy()
-    moment = place * counts[:, None]
-    apart = np.hypot(*(place[:, None] - place).T)
-    kept = np.ones(counts.size, dtype=bool)
-    for i in range(1, counts.size):
-        close = np.flatnonzero(kept[:i] & (apart[i, :i] < RESOLVED))
-        if close.size:
-            kept[i] = False
-            counts[close[0]] += counts[i]
-            moment[close[0]] += moment[i]
-    kept &= counts >= least
-    return moment[kept] / counts[kept, None], counts[kept]
-
-
-def _detected(
-    place: Floats, expected: Floats, departure: Departure, rng: np.random.Generator
-) -> dict[str, Floats]:
-    """What is found of one pattern, the direct beam among it; px."""
-    place, counts = _resolved(place, rng.poisson(expected).astype(np.float64), LIMIT)
-    extra = rng.poisson(FALSE_SPOTS)
-    reach = SHAPE / 2 - 3
-    false = rng.uniform(-reach, reach, (extra, 2))
-    place = np.concatenate([np.zeros((1, 2)), place, false])
-    counts = np.concatenate(
-        [[DIRECT_BEAM], counts, LIMIT * (1 + 0.2 * rng.exponential(size=extra))]
-    )
-    error = np.clip(1.5 / np.sqrt(counts), 0.1, 0.3)
-    place = place + departure.centre * rng.standard_normal(2)
-    place = place + error[:, None] * rng.standard_normal(place.shape)
-    inside = (np.abs(place) < reach + 2).all(axis=1)
-    order = np.flatnonzero(inside)
-    order = order[np.argsort(place[order, 0])]
-    return {"place": place[order], "counts": counts[order], "error": error[order]}
-
-
-def _table(tables: list[dict[str, Floats]], shape: tuple[int, int], pixel_size: float) -> Peaks:
-    place, counts, error = (np.concatenate([t[c] for t in tables]) for c in tables[0])
-    offset = np.concatenate([[0], np.cumsum([t["counts"].size for t in tables])])
-    area = 4 * np.pi * SPOT_SIGMA**2
-    columns = (
-        pixel_size * place[:, 0], pixel_size * place[:, 1], counts, pixel_size * error,
-        pixel_size * error, np.sqrt(counts + area * BACKGROUND), 2 * counts / area,
-        np.full(counts.size, BACKGROUND),
-    )  # fmt: skip
-    data = xr.Dataset(
-        {c: ("peak", v.astype(np.float32)) for c, v in zip(COLUMNS, columns, strict=True)}
-        | {c: (("y", "x"), np.full(shape, SHAPE / 2, np.float32)) for c in ("centre_y", "centre_x")}
-        | {"offset": ("edge", offset.astype(np.int64))},
-        coords={
-            a: (a, np.arange(m) * 1.0, {"units": "px"}) for a, m in zip("yx", shape, strict=True)
-        },
-        attrs={
-            "pixel_size": pixel_size,
-            "pixel_size_units": "Å⁻¹",
-            "distortion": [1.0, 0.0, 0.0, 1.0],
-            "detector_shape": [SHAPE, SHAPE],
-            "spot_shape": "gaussian",
-            "spot_sigma": SPOT_SIGMA,
-        },
-    )
-    for name in ("ky", "kx", "ky_error", "kx_error"):
-        data[name].attrs["units"] = "Å⁻¹"
-    return Peaks(data)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """Orientation matching: phaseloom and its peers on the same peaks, in one run; fills in RESULTS.md.
 
 python benchmarks/orientation.py [--patterns 1024] [--rounds 3] [--threads 2] [--only NAME ...]
-    [--workloads NAME ...] [--dry]
+    [--workloads NAME ...] [--accuracy] [--dry]
 
 Every program runs in a process and an environment of its own (benchmarks/environments.py), on the
 same file of peaks and the same crystals; the rounds go through all programs in turn, so that what
 else the machine does meets all of them alike. Libraries are built in the first round, and taken
-from a file afterwards where building takes long.
+from a file afterwards where building takes long. With ``--accuracy`` every program runs once and
+nothing is timed, which fills a section of its own.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ PROGRAMS = (
         "quantem, matching and refinement", "quantem", "refined",
         (*SINGLE, *MIXED, *GRAINY), (ALL, 256, 256, 128, ALL),
     ),
+    Program("ePattern, its encoder", "epattern", "encoder", ("au",), (256,)),
+    Program("ePattern, geometric", "epattern", "geometric", ("au",), (16,)),
     Program("quantem, and its phase map", "quantem", "phases", MIXED, (256, 128)),
     Program("quantem, and neighbour rescue", "quantem", "rescued", GRAINY, (ALL,)),
     Program("quantem, 3 matches and rescue", "quantem", "rescued3", GRAINY, (ALL,)),
@@ -83,7 +86,14 @@ KEPT = ("quantem",)  # whose libraries take minutes
 
 
 def run_program(
-    program: Program, peaks: Path, crystals: list[Path], case: Workload, name: str, threads: int
+    program: Program,
+    peaks: Path,
+    crystals: list[Path],
+    case: Workload,
+    name: str,
+    threads: int,
+    *,
+    once: bool = False,
 ) -> dict[str, Any]:
     """Run a ``RUNNER_orientation.py`` in its environment; the arrays it wrote."""
     more: list[object] = ["--crystals", *crystals]
@@ -94,11 +104,20 @@ def run_program(
         more += ["--first", first]
     if program.runner in KEPT:
         more += ["--library", peaks.with_name(f"{program.runner}_{peaks.stem}.library")]
+    if once and program.runner != "phaseloom":
+        more += ["--once"]
     return run_script(program.runner, "orientation", peaks, program.mode, *more, threads=threads)
 
 
 def measure(
-    name: str, programs: list[Program], n: int, rounds: int, threads: int, folder: Path
+    name: str,
+    programs: list[Program],
+    n: int,
+    rounds: int,
+    threads: int,
+    folder: Path,
+    *,
+    timed: bool = True,
 ) -> tuple[list[str], dict[str, str]]:
     """Rows of the table for one workload, and the programs' versions."""
     setting = SETTINGS[name]
@@ -108,7 +127,7 @@ def measure(
     runs: dict[str, list[dict[str, Any]]] = {p.name: [] for p in programs}
     for turn in range(rounds):
         for p in programs:
-            out = run_program(p, peaks, crystals, case, name, threads)
+            out = run_program(p, peaks, crystals, case, name, threads, once=not timed)
             runs[p.name].append(out)
             sys.stderr.write(f"{name} {turn} {p.name}: {out['seconds']} s\n")
     seconds = {
@@ -122,10 +141,10 @@ def measure(
         versions[p.runner] = about[0]["version"]
         library = np.median([float(out["library_seconds"]) for out in runs[p.name]])
         ratio = seconds[p.name] / seconds[REFERENCE] if REFERENCE in seconds else np.nan
-        speed = f"{about[0]['zones']} | {library:.1f} | {1 / seconds[p.name]:.0f} | {ratio:.1f}"
-        memory = max(a["peak_mb"] for a in about)
+        speed = f" {library:.1f} | {1 / seconds[p.name]:.0f} | {ratio:.1f} |" if timed else ""
+        memory = f" {max(a['peak_mb'] for a in about):.0f} |" if timed else ""
         figures = columns_of(case, runs[p.name][-1])
-        rows.append(f"| {name} | {p.name} | {speed} | {figures} | {memory:.0f} |")
+        rows.append(f"| {name} | {p.name} | {about[0]['zones']} |{speed} {figures} |{memory}")
     return rows, versions
 
 
@@ -160,7 +179,9 @@ def main() -> None:
     parser.add_argument("--patterns", type=int, default=1024)
     parser.add_argument("--workloads", nargs="+", choices=[*SETTINGS], default=[*SETTINGS])
     parser.add_argument("--folder", type=Path, help="keep peaks and libraries here between runs")
+    parser.add_argument("--accuracy", action="store_true", help="one run each, no times")
     given = parser.parse_args()
+    timed = not given.accuracy
     programs = [p for p in PROGRAMS if not given.only or p.runner in given.only]
     lines, versions = [], {}
     with tempfile.TemporaryDirectory() as temporary:
@@ -168,39 +189,57 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name in given.workloads:
             rows, used = measure(
-                name, programs, given.patterns, given.rounds, given.threads, folder
-            )
+                name, programs, given.patterns, given.rounds if timed else 1, given.threads,
+                folder, timed=timed,
+            )  # fmt: skip
             lines += rows
             versions |= used
-    text = "\n".join(
+    about = f"{machine()}; {given.threads} threads; {', '.join(versions.values())}. "
+    text = section(lines, about, given.patterns, given.rounds, timed=timed)
+    publish("orientation" if timed else "orientation accuracy", text, dry=given.dry)
+
+
+def section(lines: list[str], about: str, patterns: int, rounds: int, *, timed: bool) -> str:
+    """Text and table for RESULTS.md, with the columns of times or without."""
+    names = [
+        "patterns", "median (°)", "right (%)", "half a turn (%)", "phase", "AUC score",
+        "AUC reliability", "calibration",
+    ]  # fmt: skip
+    if timed:
+        title = "## Orientation matching"
+        first, last = ["library (s)", "patterns/s", "phaseloom is faster by"], ["peak memory (MB)"]
+        how = (
+            f"{rounds} rounds through all programs in turn, each a warm-up and three runs (one "
+            "where it takes more than 20 s); medians. Seconds of the library apart, patterns/s "
+            "without it; peak memory is the process's with its libraries. "
+        )
+    else:
+        title, first, last, how = "### The same, accuracy alone", [], [], "Nothing is timed. "
+    names = ["workload", "program", "zones", *first, *names, *last]
+    return "\n".join(
         [
-            "## Orientation matching",
+            title,
             "",
-            f"{machine()}; {given.threads} threads; {', '.join(versions.values())}. "
-            "200 kV, kinematic patterns of a 120 Å wedge at the middle dose with intensities "
-            "varied by 0.3 (log-normal), registered by phaseloom; the same peaks and structures "
-            f"for all; 2° between zone axes and in the plane, k ≤ 1.5 Å⁻¹. {given.patterns} "
-            "patterns in random orientations (slow programs the first of them: column patterns); "
-            f"au map: {MAP[0]} × {MAP[1]} positions of {GRAINS} grains. {given.rounds} rounds "
-            "through all programs in turn, each a warm-up and three runs (one where it takes more "
-            "than 20 s); medians. Seconds of the library apart, patterns/s without it. The "
-            "misorientation is the smallest under the Laue class's rotations, over all patterns "
-            f"(and over the right ones); right: within {RIGHT:.0f}° and of the right phase; half "
-            "a turn: right but for 180° about the beam, which flat patterns cannot tell; phase: "
-            f"share right (and of patterns with {CROWDED} spots or more); AUC: chance that a right "
-            "answer is ranked above a wrong one, by correlation and by the program's own "
-            "reliability (phaseloom: its probability); calibration: expected error of "
-            "probabilities, ten bins of equal counts / of equal width; peak memory is the "
-            "process's with its libraries.",
+            f"{about}200 kV, kinematic patterns of a 120 Å wedge at the middle dose with "
+            "intensities varied by 0.3 (log-normal), registered by phaseloom; the same peaks and "
+            "structures for all; 2° between zone axes and in the plane, k ≤ 1.5 Å⁻¹. "
+            f"{patterns} patterns in random orientations (slow programs the first of them: column "
+            f"patterns); au map: {MAP[0]} × {MAP[1]} positions of {GRAINS} grains. {how}"
+            "The misorientation is the smallest under the Laue class's rotations, over all "
+            f"patterns (and over the right ones); right: within {RIGHT:.0f}° and of the right "
+            "phase; half a turn: right but for 180° about the beam, which flat patterns cannot "
+            f"tell; phase: share right (and of patterns with {CROWDED} spots or more); AUC: chance "
+            "that a right answer is ranked above a wrong one, by correlation and by the program's "
+            "own reliability (phaseloom: its probability); calibration: expected error of "
+            "probabilities, ten bins of equal counts / of equal width. ePattern compares with its "
+            "own simulations of every zone axis and, for want of a search in the plane, at every "
+            "2° in it.",
             "",
-            "| workload | program | zones | library (s) | patterns/s | phaseloom is faster by "
-            "| patterns | median (°) | right (%) | half a turn (%) | phase | AUC score "
-            "| AUC reliability | calibration | peak memory (MB) |",
-            "|" + "---|" * 15,
+            "| " + " | ".join(names) + " |",
+            "|" + "---|" * len(names),
             *lines,
         ]
     )
-    publish("orientation", text, dry=given.dry)
 
 
 if __name__ == "__main__":

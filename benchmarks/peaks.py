@@ -1,10 +1,12 @@
 """Peaks: phaseloom and its peers on the same simulated scans, in one run; fills in RESULTS.md.
 
 python benchmarks/peaks.py [--patterns 1024] [--rounds 3] [--threads 2] [--only NAME ...]
+    [--accuracy] [--dry]
 
 Every program runs in a process and an environment of its own (benchmarks/environments.py), on the
 same file of patterns; the rounds go through all programs in turn, so that what else the machine
-does meets all of them alike. Peers use the settings in peers/settings.json, which tune_peaks.py
+does meets all of them alike. With ``--accuracy`` every program runs once and nothing is timed,
+which fills a section of its own. Peers use the settings in peers/settings.json, which tune_peaks.py
 found on a scan of another seed; phaseloom uses its defaults.
 """
 
@@ -53,6 +55,8 @@ PROGRAMS = (
     Program("quantem, all defaults", "quantem", "defaults", None, 16),
     Program("pyxem local_max + CoM", "pyxem", "local_max", "pyxem_local_max", 128),
     Program("pyxem DoG + CoM", "pyxem", "dog", "pyxem_dog", 96),
+    Program("ePattern, its defaults", "epattern", "defaults", "epattern_defaults", 48),
+    Program("ePattern, its README's settings", "epattern", "readme", "epattern_readme", 48),
     Program("scipy, 25 lines", "scipy", "dog", "scipy"),
 )
 REFERENCE = "phaseloom, defaults"
@@ -101,7 +105,14 @@ def result(out: dict[str, Any], i: int = 0) -> tuple[NDArray[Any], NDArray[Any],
 
 
 def measure(
-    kind: str, dose: str, programs: list[Program], n: int, rounds: int, threads: int
+    kind: str,
+    dose: str,
+    programs: list[Program],
+    n: int,
+    rounds: int,
+    threads: int,
+    *,
+    timed: bool = True,
 ) -> tuple[list[str], dict[str, str], str]:
     """Rows of the table for one workload, the programs' versions, the workload's own limits."""
     patterns, truth = workload(kind, dose, n, SEED)
@@ -122,6 +133,7 @@ def measure(
                     settings,
                     threads=threads,
                     first=min(n, p.first) if p.first else None,
+                    once=not timed,
                 )
                 last[p.name] = out
                 seconds[p.name] += (out["0_seconds"] / (len(out["0_offset"]) - 1)).tolist()
@@ -134,10 +146,12 @@ def measure(
         about = json.loads(str(last[p.name]["about"]))
         versions[p.runner] = about["version"]
         ratio = f"{rate[REFERENCE] / rate[p.name]:.1f}" if REFERENCE in rate else "–"
+        speed = f"{rate[p.name]:.0f} | {ratio}" if timed else f"{len(offset) - 1}"
+        memory = f" {about['peak_mb']:.0f} |" if timed else ""
         rows.append(
-            f"| {kind} {dose} | {p.name} | {rate[p.name]:.0f} | {ratio} | {s.recall:.3f} "
+            f"| {kind} {dose} | {p.name} | {speed} | {s.recall:.3f} "
             f"| {s.precision:.3f} | {s.rms:.3f} | {s.close_recall:.2f} "
-            f"| {s.false_per_pattern:.2f} | {about['peak_mb']:.0f} |"
+            f"| {s.false_per_pattern:.2f} |{memory}"
         )
     few = np.flatnonzero(truth.visible)[:2000]
     least = bound_of_visible(truth.counts[few], truth.counting_error[few])
@@ -149,41 +163,64 @@ def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--patterns", type=int, default=1024)
     parser.add_argument("--doses", nargs="+", choices=[*DOSES], default=[*DOSES])
+    parser.add_argument("--accuracy", action="store_true", help="one run each, no times")
     given = parser.parse_args()
+    timed = not given.accuracy
     programs = [p for p in PROGRAMS if not given.only or p.runner in given.only]
     lines, versions, limits = [], {}, []
     for kind in KINDS:
         for dose in given.doses:
             rows, used, facts = measure(
-                kind, dose, programs, given.patterns, given.rounds, given.threads
-            )
+                kind, dose, programs, given.patterns, given.rounds if timed else 1,
+                given.threads, timed=timed,
+            )  # fmt: skip
             lines += rows
             versions |= used
             limits.append(facts)
-    text = "\n".join(
-        [
-            "## Peaks in 256² patterns",
-            "",
-            f"{machine()}; {given.threads} threads; {', '.join(versions.values())}. "
-            f"{given.patterns} patterns (slow programs fewer), {given.rounds} rounds through all "
+    about = f"{machine()}; {given.threads} threads; {', '.join(versions.values())}. "
+    text = section(lines, about, given.patterns, given.rounds, limits, timed=timed)
+    publish("peaks" if timed else "peaks accuracy", text, dry=given.dry)
+
+
+def section(
+    lines: list[str], about: str, patterns: int, rounds: int, limits: list[str], *, timed: bool
+) -> str:
+    """Text and table for RESULTS.md, with the columns of times or without."""
+    names = ["recall", "precision", "rms (px)", "recall of close pairs", "false peaks"]
+    if timed:
+        title = "## Peaks in 256² patterns"
+        first, last = ["patterns/s", "phaseloom is faster by"], ["peak memory (MB)"]
+        how = (
+            f"{patterns} patterns (slow programs fewer), {rounds} rounds through all "
             "programs in turn, each a warm-up and three runs; medians. Seconds count the finding "
             "of peaks in an array in memory; peak memory is the process's with its libraries and "
             "the patterns. "
+        )
+    else:
+        title = "### The same, accuracy alone"
+        first, last = ["patterns"], []
+        how = "One run of each program, not timed. "
+    names = ["workload", "program", *first, *names, *last]
+    return "\n".join(
+        [
+            title,
+            "",
+            f"{about}{how}"
             f"Paired within {RADIUS:.0f} px, one to one; precision counts a peak on a spot too "
             "weak to be called visible as right; rms is of the distance, nothing clipped; close "
             f"pairs are visible spots nearer than {CLOSE:.0f} σ (σ = {SIGMA} px); false peaks are "
             "per pattern. Peers' settings were tuned per workload on another seed "
-            "(tune_peaks.py), phaseloom's are its defaults. Least rms that counting allows the "
-            "visible spots, were each alone (Cramér–Rao), and share of peaks thrown at random "
-            f"that would count as right: {'; '.join(limits)}.",
+            "(tune_peaks.py), phaseloom's are its defaults; of ePattern, which reads grey images "
+            "of 8 bits, only how many of the brightest pixels are cut off is tuned: its rows are "
+            "the defaults of its function and the call in its README. Least rms that counting "
+            "allows the visible spots, were each alone (Cramér–Rao), and share of peaks thrown at "
+            f"random that would count as right: {'; '.join(limits)}.",
             "",
-            "| workload | program | patterns/s | phaseloom is faster by | recall | precision "
-            "| rms (px) | recall of close pairs | false peaks | peak memory (MB) |",
-            "|---|---|---|---|---|---|---|---|---|---|",
+            "| " + " | ".join(names) + " |",
+            "|" + "---|" * len(names),
             *lines,
         ]
     )
-    publish("peaks", text, dry=given.dry)
 
 
 if __name__ == "__main__":

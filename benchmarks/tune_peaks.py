@@ -22,6 +22,8 @@ from peaks import DOSES, KINDS, SETTINGS, result, run_peer, workload
 
 TUNING_SEED = 100
 PATTERNS = 64
+FEWER = 16
+"""Patterns for programs that take seconds where they find many false peaks."""
 
 
 def product(**lists: list[Any]) -> list[dict[str, Any]]:
@@ -101,12 +103,23 @@ GRIDS: dict[str, tuple[str, str, str | None, list[dict[str, Any]]]] = {
             )
         ],
     ),
+    # The grey values its users make, and nothing of its own: it is measured as it comes.
+    **{
+        f"epattern_{mode}": (
+            "epattern",
+            mode,
+            None,
+            product(quantile=[0.995, 0.998, 0.9995], root=[False]),
+        )
+        for mode in ("defaults", "readme")
+    },
 }
 
 
 def tune(peer: str, kind: str, dose: str) -> tuple[dict[str, Any], Score]:
     runner, mode, threshold, grid = GRIDS[peer]
-    patterns, truth = workload(kind, dose, PATTERNS, TUNING_SEED)
+    n = FEWER if runner == "epattern" else PATTERNS
+    patterns, truth = workload(kind, dose, n, TUNING_SEED)
     with tempfile.TemporaryDirectory() as folder:
         out = run_peer(runner, mode, patterns, Path(folder), grid, once=True)
         if threshold is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from importlib import util
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +11,7 @@ from types import ModuleType
 import gemmi
 import numpy as np
 import pytest
+import xarray as xr
 from scipy.spatial.transform import Rotation
 
 from phaseloom.crystals import kinematic_spots, read_crystal
@@ -31,6 +33,7 @@ def loaded(name: str) -> ModuleType:
 
 
 spots = loaded("independent_spots")
+counting = loaded("independent_counting")
 samples = loaded("independent_samples")
 truths = loaded("independent_truth")
 scoring = loaded("certainty_scoring")
@@ -98,12 +101,65 @@ def test_two_phases_of_a_mixture_are_offered_and_none_of_a_wrong_crystal():
     assert (wrong.phase == -1).all()
 
 
-def test_maps_have_small_grains_and_a_lamella():
+def test_departures_add_up():
+    both = truths.truth("ti/sparse/precession/scale-2", n=3).departure
+    assert (both.width, both.precession, both.scale) == (0.5, 0.5, -0.02)
+
+
+def test_patterns_of_foreign_crystals_have_no_right_answer():
+    made = truths.truth("foreign/lfp+au", n=20)
+    assert [path.stem for path in made.offered] == ["lfp"]
+    assert np.bincount(made.phase + 1).tolist() == [10, 10]
+
+
+def test_near_phases_are_told_apart_by_their_places():
+    """One spot at 1 Å⁻¹, 0.003 Å⁻¹ apart with an error of 0.0015: d = 2, right in Φ(1)."""
+    made = truths.truth("near/0.3", n=1)
+    assert made.difference == pytest.approx(0.003)
+    ratio = made.offered[1].stem, read_crystal(made.offered[1]).cell[0]
+    assert ratio == ("lfp_larger", pytest.approx(1.003 * 10.332))
+    one = {name: ("peak", np.array([value])) for name, value in
+           (("ky", 0.6), ("kx", 0.8), ("ky_error", 0.0015))}  # fmt: skip
+    table = made.peaks.data.drop_dims("peak").assign(one).assign(offset=("edge", [0, 1]))
+    single = replace(made, peaks=type(made.peaks)(table))
+    assert scoring.phase_bound(single) == pytest.approx(0.8413, abs=1e-4)
+
+
+def test_multislice_patterns_are_those_of_their_thickness(tmp_path):
+    rotation = Rotation.random(2, rng=1).as_quat(scalar_first=True)
+    ky = np.array([0.3, -0.4, 0.5, 0.6])
+    np.savez(
+        tmp_path / "multislice_au.npz", ky=ky, kx=np.zeros(4), intensity=np.full(4, 0.1),
+        offset=np.arange(5), rotation=rotation, thickness=np.array([150.0, 400.0]),
+    )  # fmt: skip
+    made = truths.truth("multislice/au/400", folder=tmp_path)
+    np.testing.assert_array_equal(made.rotation, rotation)
+    found = made.peaks.data
+    strong = (found["intensity"] > 1e3) & (found["intensity"] < 1e5)
+    np.testing.assert_allclose(found["ky"][strong], [-0.4, 0.6], atol=0.01)
+
+
+def test_close_spots_are_one():
+    place = np.array([[0.0, 10.0], [0.0, 11.0], [5.0, 20.0], [9.0, 9.0]])
+    where, counts = counting.resolved(place, np.array([300.0, 100.0, 50.0, 3.0]), 1.5)
+    assert counts.tolist() == [400.0, 50.0]
+    np.testing.assert_allclose(where, [[0.0, 10.25], [5.0, 20.0]])
+
+
+def test_places_err_as_stated():
+    rng = np.random.default_rng(0)
+    place = np.array([[0.0, 40.0], [30.0, 0.0]])
+    tables = [counting.detected(place, np.array([100.0, 3000.0]), rng) for _ in range(400)]
+    moved = np.array([t["place"][np.hypot(*(t["place"] - place[1]).T).argmin()] for t in tables])
+    assert (moved - place[1]).std(axis=0) == pytest.approx([0.1, 0.1], rel=0.15)
+
+
+def test_maps_have_small_grains_and_lamellae():
     sample = samples.sample("map", 0, 2, np.random.default_rng(0))
-    small = [(sample.grain == grain).sum() for grain in np.unique(sample.grain) if grain > 10]
+    small = [(sample.grain == grain).sum() for grain in np.unique(sample.grain) if grain > 11]
     assert small == [4, 5, 6, 8, 9]
     lamella = (sample.kind == samples.KINDS["lamella"]).reshape(sample.shape)
-    assert lamella.any(axis=0).sum() == 2
+    assert lamella.sum() > 12
     assert (sample.share[sample.kind == samples.KINDS["grain"]] == 0).all()
     assert sample.share.max() <= 0.5
 
@@ -124,3 +180,29 @@ def test_calibration_error_is_the_excess():
     probability = np.repeat([0.9, 0.5], 50)
     right = np.tile([True, False], 50)
     assert scoring.calibration_errors(probability, right) == pytest.approx((0.2, 0.2))
+
+
+def test_exact_probabilities_err_by_chance_alone():
+    rng = np.random.default_rng(1)
+    probability = rng.uniform(0.3, 1.0, 400)
+    errors = [
+        scoring.calibration_errors(probability, rng.random(400) < probability)[0] for _ in range(50)
+    ]
+    assert scoring.chance_error(probability) == pytest.approx(np.mean(errors), rel=0.1)
+
+
+def test_second_crystals_of_pairs_count_either_way_round():
+    made = truths.truth("pair/ti", n=2)
+    first, second = made.rotation, made.second_rotation
+    named = np.stack([first[0], second[1]])[None], np.stack([second[0], first[1]])[None]
+    maps = xr.Dataset({
+        "phase": (("y", "x"), [[0, 0]]), "overlap_phase": (("y", "x"), [[0, 0]]),
+        "rotation": (("y", "x", "q"), named[0]), "overlap_rotation": (("y", "x", "q"), named[1]),
+        "probability": (("y", "x"), [[0.9, 0.9]]),
+        "overlap_probability": (("y", "x"), [[0.9, 0.8]]),
+        "overlap_weight": (("y", "x"), [[0.3, 0.7]]),
+    })  # fmt: skip
+    figures = scoring.score(made, maps)
+    assert (figures["right"], figures["either"], figures["second"]) == (0.5, 1.0, 1.0)
+    assert figures["stronger"] == 1.0
+    assert figures["second_ece"] == pytest.approx(0.15)

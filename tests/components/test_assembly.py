@@ -66,7 +66,10 @@ def test_what_there_is(maps: xr.Dataset) -> None:
         "weight": (("component", "y", "x"), "float32"),
         "label": (("y", "x"), "int16"),
         "partner": (("y", "x"), "int16"),
-        "overlap": (("threshold", "y", "x"), "bool"),
+        "overlap": (("threshold", "y", "x"), "int8"),
+        "overlap_error": (("y", "x"), "float32"),
+        "variation": (("component",), "float64"),
+        "shared_variation": (("component",), "float64"),
         "residual": (("y", "x"), "float32"),
         "mean_pattern": (("component", "ky", "kx"), "float32"),
         "brightest_pattern": (("component", "ky", "kx"), "float32"),
@@ -85,7 +88,7 @@ def test_what_there_is(maps: xr.Dataset) -> None:
     np.testing.assert_array_equal(maps["component"], np.arange(K))
     np.testing.assert_array_equal(maps["component_2"], np.arange(K))
     np.testing.assert_array_equal(maps["threshold"], THRESHOLDS)
-    np.testing.assert_array_equal(maps["k"], np.arange(2, 6))
+    np.testing.assert_array_equal(maps["k"], np.arange(1, 6))
     assert tuple(maps["metric"].to_numpy()) == METRICS
     np.testing.assert_array_equal(maps["ky"], np.arange(32) - 16)
     assert maps["ky"].attrs["units"] == maps["x"].attrs["units"] == "px"
@@ -98,6 +101,7 @@ def test_attributes_can_be_written(maps: xr.Dataset, rank: Rank, tmp_path: Any) 
         "k": int, "grains": int, "background": int, "reason": str, "choose": str, "error": float,
         "noise_floor": float, "iterations": int, "converged": int, "background_ratio": float,
         "overlap_ratio": float, "redundancy_limit": float, "stability_limit": float,
+        "variation_limit": float, "shared_variation_limit": float, "varying": str,
     }  # fmt: skip
     assert {name: type(value) for name, value in maps.attrs.items()} == expected
     assert maps.attrs["reason"] == rank.reason and maps.attrs["choose"] == "sound"

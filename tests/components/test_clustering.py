@@ -18,7 +18,7 @@ from phaseloom.components.patterns import matrix
 from phaseloom.compute.checkpoints import Checkpoints
 from phaseloom.compute.execution import Execution
 from phaseloom.diffraction import Peaks, register
-from phaseloom.errors import InputError
+from phaseloom.errors import InputError, InputWarning
 from phaseloom.io import as_scan
 
 SMALL: dict[str, Any] = {"patterns": "raw", "size": 32, "components_max": 6, "seeds": 2}
@@ -76,15 +76,18 @@ def test_grains_and_background_are_found(found: xr.Dataset, true: Case) -> None:
     np.testing.assert_array_equal(label[inside], of[true.weight.argmax(axis=1)][inside])
 
 
+@pytest.mark.filterwarnings("ignore:whether two components overlap")
 def test_a_number_that_is_given_is_taken(found: xr.Dataset, true: Case) -> None:
     given = cluster(true.counts, k=4, **QUICK)
     assert given.attrs["reason"] == "k = 4 was asked for" and given.attrs["choose"] == "given"
     assert not {"k", "loss", "held_out"} & set(given.variables)
     np.testing.assert_array_equal(given["label"], found["label"])
-    three = cluster(true.counts, k=3, background="none", **QUICK)
+    with pytest.warns(InputWarning, match="a bent grain, part of one, or more than one"):
+        three = cluster(true.counts, k=3, background="none", **QUICK)
     assert three.sizes["component"] == 3 and three.attrs["background"] == -1
     assert three.attrs["grains"] == 3
-    assert cluster(true.counts, k=1, **QUICK).sizes["component"] == 1
+    with pytest.warns(InputWarning, match="within component 0 the patterns change"):
+        assert cluster(true.counts, k=1, **QUICK).sizes["component"] == 1
 
 
 def test_the_published_choice(true: Case) -> None:
@@ -115,6 +118,29 @@ def test_peaks_and_the_scan_that_they_are_of(true: Case) -> None:
     assert np.isnan(of_peaks.attrs["noise_floor"])
     maps = of_peaks["weight"].to_numpy().reshape(3, -1)
     assert correlations(maps, grains.weight.T).min() > 0.9
+
+
+@pytest.mark.parametrize("k", ["auto", 1])
+def test_a_uniform_scan_is_one_component(k: Any) -> None:
+    uniform = diffraction(1)
+    one = cluster(uniform.counts, k=k, **QUICK)
+    assert (one.attrs["k"], one.attrs["grains"], one.attrs["background"]) == (1, 1, -1)
+    assert (one["label"] == 0).all() and (one["partner"] == -1).all()
+    assert (one["overlap"] == 0).all() and np.isnan(one["overlap_error"]).all()
+    assert one["variation"].item() < 0.1 and one["shared_variation"].item() == 0.0
+    assert one.attrs["varying"] == ""
+    np.testing.assert_allclose(one["weight"], 1.0, atol=0.15)
+
+
+def test_overlaps_of_weak_patterns_are_not_called() -> None:
+    weak = diffraction(3, counts=100.0, blur=1.2)
+    with pytest.warns(InputWarning, match="is not known at .* positions"):
+        few = cluster(weak.counts, k=3, background="none", **QUICK)
+    first = few["overlap"].isel(threshold=0)
+    np.testing.assert_array_equal(first == 1, few["partner"] >= 0)
+    assert (first < 0).sum() > (first > 0).sum()
+    strong = cluster(diffraction(3, counts=1e5, blur=1.2).counts, k=3, background="none", **QUICK)
+    assert (strong["overlap"].isel(threshold=0) >= 0).all() and (strong["partner"] >= 0).any()
 
 
 # The same again, and continued.
@@ -150,13 +176,15 @@ def test_what_is_in_memory_is_not_sent_to_a_cluster(
     assert set(asked[1:]) == ({None} if held else {"tcp://host:8786"})
 
 
+@pytest.mark.filterwarnings("ignore:whether two components overlap")
 def test_all_that_takes_long_is_reported(true: Case) -> None:
     progress = Recorder()
     cluster(true.counts, progress=progress, **QUICK)
     assert {"preparing patterns", "compressing"} <= {label for label, _ in progress.labels}
+    assert ("numbers of components", 6) in progress.labels
+    with pytest.warns(InputWarning, match="more than one"):
+        cluster(true.counts, k=3, progress=progress, **QUICK)
     assert ("numbers of components", 5) in progress.labels
-    cluster(true.counts, k=3, progress=progress, **QUICK)
-    assert progress.labels.count(("numbers of components", 5)) == 2
 
 
 def test_an_interrupted_run_goes_on_with_the_compressed_scan(

@@ -96,6 +96,23 @@ def test_stricter_overlaps_lie_within_laxer_ones(weight: Array, background: int)
     np.testing.assert_array_equal(evolution[2], partner >= 0)
 
 
+def test_near_the_threshold_nothing_is_said_where_the_ratio_is_not_known() -> None:
+    weight = np.ones((2, 1, 5))
+    weight[1] = [0.95, 0.8, 0.7, 0.4, 0.8]
+    error = np.array([[0.12, 0.12, 0.12, 0.12, 0.09]])
+    # Ratios are of weights less the least of all.
+    weight = np.concatenate([weight, np.zeros((1, 1, 5))])
+    evolution = overlap_evolution(weight, error=error)
+    np.testing.assert_array_equal(evolution[0], [[-1, -1, -1, 0, 1]])
+    np.testing.assert_array_equal(evolution[4], [[-1, -1, 0, 0, 0]])
+    labels, partners = label_and_partner(weight, error=error)
+    np.testing.assert_array_equal(labels, [[0, 0, 0, 0, 0]])
+    np.testing.assert_array_equal(partners, [[-1, -1, -1, -1, 1]])
+    np.testing.assert_array_equal(
+        label_and_partner(weight, error=error * np.nan).partner, label_and_partner(weight).partner
+    )
+
+
 def test_one_component_is_everywhere_without_partner() -> None:
     labels, partners = label_and_partner(np.ones((1, 2, 3)))
     assert (labels == 0).all() and (partners == -1).all()

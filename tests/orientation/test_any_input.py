@@ -76,7 +76,7 @@ def check_map(table: xr.Dataset, crystals: list[Crystal], **options: object) -> 
     assert ((probability >= 0) & (probability <= 1 + 1e-6)).all()
 
 
-@pytest.mark.filterwarnings("ignore:nothing is indexed")
+@pytest.mark.filterwarnings("ignore:nothing is indexed", "ignore:the pixel size is", "ignore:only")
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
@@ -107,7 +107,7 @@ def test_any_peaks_give_a_map_or_a_sentence(
     check_map(table, crystals, thickness=thickness, overlaps=overlaps, context=context)
 
 
-@pytest.mark.filterwarnings("ignore:nothing is indexed")
+@pytest.mark.filterwarnings("ignore:nothing is indexed", "ignore:the pixel size is", "ignore:only")
 @pytest.mark.parametrize("thickness", [None, 300.0])
 @pytest.mark.parametrize("crystal", [gold, lithium_iron_phosphate])
 def test_any_pixel_size_and_crystal(

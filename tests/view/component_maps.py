@@ -89,6 +89,7 @@ def components(
     overlapping = (
         ~empty & (second != first) & (ratio >= 0.75) & (first != ground) & (second != ground)
     )
+    unknown = ~empty & (first != ground) & (second != ground) & (ratio >= 0.65) & (ratio < 0.75)
     partner = np.where(overlapping, second, -1)
     usable = np.where(masked, np.nan, 1.0)
 
@@ -129,8 +130,12 @@ def components(
             "partner": image(partner, "int16"),
             "overlap": (
                 ("threshold", "y", "x"),
-                np.stack([overlapping & (ratio >= s) for s in THRESHOLDS]),
+                np.where(
+                    unknown, -1, np.stack([overlapping & (ratio >= s) for s in THRESHOLDS])
+                ).astype("int8"),
             ),
+            "variation": ("component", np.linspace(0.1, 0.7, k)),
+            "shared_variation": ("component", np.linspace(0.0, 0.3, k)),
             "residual": image(np.where(empty, np.nan, 0.12 + 0.06 * ratio + 0.01 * rng.random())),
             "mean_pattern": (("component", "ky", "kx"), (means * usable).astype("float32")),
             "brightest_pattern": (
@@ -174,6 +179,9 @@ def components(
             "noise_floor": 0.0181,
             "background_ratio": 0.65,
             "overlap_ratio": 0.75,
+            "variation_limit": 0.6,
+            "shared_variation_limit": 0.2,
+            "varying": f"within component {k - 1} the patterns change from place to place",
             "seed": 0,
             "seeds": 5,
             "versions": json.dumps({"phaseloom": "0.4.0"}),

@@ -9,6 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.components.background import find_background
+from phaseloom.components.certainty import (
+    SHARED,
+    VARIATION,
+    deviations,
+    shared_variation,
+    variation,
+    varying_sentence,
+)
 from phaseloom.components.choice.image_quality import METRICS, agreement, similarity_matrices
 from phaseloom.components.choice.published import PublishedChoice
 from phaseloom.components.choice.rank import REDUNDANCY, STABILITY, Rank
@@ -19,6 +27,7 @@ from phaseloom.components.overlap import (
     THRESHOLDS,
     label_and_partner,
     overlap_evolution,
+    second_components,
 )
 from phaseloom.components.patterns.matrix import MatrixBlock, Prepared, over_blocks
 from phaseloom.compute.execution import Execution
@@ -31,6 +40,9 @@ Choice = Rank | PublishedChoice
 
 _NO_LABEL = 0.2
 """A position where no component reaches this weight has no label."""
+
+_FEW = 0.01
+"""Part of the positions at which it does not matter whether two components overlap."""
 
 _EXAMPLES = 4
 _FAINT = 0.1
@@ -70,7 +82,12 @@ def component_maps(
         - ``weight`` (component, y, x): 1 where a component is strongest (99th percentile)
         - ``label``, ``partner`` (y, x): component of a position, and the second at an overlap;
           no label where no weight reaches 0.2
-        - ``overlap`` (threshold, y, x): whether there is one when s is the threshold
+        - ``overlap`` (threshold, y, x): 1 or 0, whether there is one when s is the threshold; −1
+          where counts are too few to know
+        - ``overlap_error`` (y, x): standard error of the second weight over the first; NaN where
+          their ratio is below 0.2
+        - ``variation``, ``shared_variation`` (component): relative root mean square of how far the
+          patterns of its positions vary beyond counting, and of what neighbours share of it
         - ``residual`` (y, x): ‖v − wH‖ / ‖v‖
         - ``mean_pattern``, ``brightest_pattern`` (component, ky, kx): of the positions with that
           label, and of the one with the largest weight, as prepared
@@ -86,7 +103,8 @@ def component_maps(
 
         Attributes: ``k``, ``grains`` (k less the background), ``background`` (−1: none),
         ``reason``, ``choose``, ``error``, ``noise_floor`` (error of counting alone; NaN where
-        pixels are no counts), ``iterations``, ``converged``, the two ratios, and those of
+        pixels are no counts), ``iterations``, ``converged``, the two ratios, the limits of both
+        variations and ``varying``, what it means that they are passed (or empty), and those of
         :func:`phaseloom.components.prepare`.
     """
     import xarray as xr
@@ -101,9 +119,17 @@ def component_maps(
     background_ratio, overlap_ratio = overlaps.background_ratio, overlaps.overlap_ratio
     # A few counts of noise in an empty part of the scan make weights, too.
     labelled = np.where(weight.max(axis=0) >= _NO_LABEL, weight, np.float32(0))
-    labels = label_and_partner(
-        labelled, background, background_ratio=background_ratio, overlap_ratio=overlap_ratio
+    first, second, _ = second_components(labelled, background, background_ratio)
+    noise = _noise(prepared)
+    deviation = deviations(
+        prepared, factors, first.ravel(), second.ravel(), noise=noise, execution=execution
     )
+    error = prepared.map(deviation.ratio_error)
+    labels = label_and_partner(
+        labelled, background, background_ratio=background_ratio, overlap_ratio=overlap_ratio,
+        error=error,
+    )  # fmt: skip
+    alone = np.where((labels.partner < 0) & (labels.label != background), labels.label, -1).ravel()
     examples = _overlap_examples(weight, labels.label, labels.partner)
     brightest = factors.weight.argmax(axis=0)
     label = labels.label.ravel()
@@ -120,6 +146,11 @@ def component_maps(
     count = np.bincount(label[label >= 0], minlength=k)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = prepared.image(sums / count[:, None])
+    varies = variation(deviation, alone, k)
+    shared = shared_variation(
+        compressed, factors, alone, prepared.scan_shape,
+        apart=3 if prepared.attrs.get("patterns") == "mean" else 1,
+    )  # fmt: skip
     across = ("component", "ky", "kx")
     data = xr.Dataset(
         {
@@ -129,8 +160,13 @@ def component_maps(
             "partner": (("y", "x"), labels.partner),
             "overlap": (
                 ("threshold", "y", "x"),
-                overlap_evolution(labelled, background, background_ratio=background_ratio),
+                overlap_evolution(
+                    labelled, background, background_ratio=background_ratio, error=error
+                ),
             ),
+            "overlap_error": (("y", "x"), error),
+            "variation": ("component", varies),
+            "shared_variation": ("component", shared),
             "residual": (("y", "x"), prepared.map(factors.residual)),
             "mean_pattern": (across, mean, {"units": "counts"}),
             "brightest_pattern": (across, prepared.image(shown[:k]), {"units": "counts"}),
@@ -157,6 +193,9 @@ def component_maps(
             "converged": int(factors.converged),
             "background_ratio": background_ratio,
             "overlap_ratio": overlap_ratio,
+            "variation_limit": VARIATION,
+            "shared_variation_limit": SHARED,
+            "varying": varying_sentence(varies, shared),
         }
         | {name: value for name, value in prepared.attrs.items() if name not in _UNITS},
     )
@@ -181,6 +220,25 @@ def component_maps(
 
 
 _UNITS = ("length_units", "reciprocal_units")
+
+
+def unknown_overlaps(data: xr.Dataset) -> str:
+    """That overlaps are mostly not known, in a sentence; empty where they are.
+
+    Parameters
+    ----------
+    data
+        Group ``/components``.
+    """
+    unknown = int((data["overlap"].isel(threshold=0) < 0).sum())
+    found = int((data["partner"] >= 0).sum())
+    if unknown <= max(found, _FEW * data["partner"].size):
+        return ""
+    return (
+        f"whether two components overlap is not known at {unknown} positions, more than the "
+        f"{found} at which they are found to: the patterns are too weak, or vary too much; fewer "
+        "positions with more counts each would tell"
+    )
 
 
 def _with_choice(data: xr.Dataset, choice: Choice | None) -> xr.Dataset:
@@ -236,12 +294,15 @@ def _collected(
     return (member @ values).astype(np.float64), values[positions[inside] - block.rows.start]
 
 
-def _noise_floor(prepared: Prepared, compressed: Compressed) -> float:
-    """Relative error that counting alone leaves: the variance of counts is their number."""
+def _noise(prepared: Prepared) -> float:
+    """Variance of a pixel over its counts; NaN where pixels are no counts."""
     if prepared.attrs.get("patterns") in _NO_COUNTS:
         return float("nan")
-    counts = compressed.scales.mean.sum(dtype=np.float64) * prepared.shape[0]
     # The mean of nine positions has a ninth of the variance.
-    if prepared.attrs.get("patterns") == "mean":
-        counts /= 9
-    return float(np.sqrt(counts / compressed.scales.square))
+    return 1 / 9 if prepared.attrs.get("patterns") == "mean" else 1.0
+
+
+def _noise_floor(prepared: Prepared, compressed: Compressed) -> float:
+    """Relative error that counting alone leaves: the variance of counts is their number."""
+    counts = compressed.scales.mean.sum(dtype=np.float64) * prepared.shape[0]
+    return float(np.sqrt(_noise(prepared) * counts / compressed.scales.square))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phaseloom.components.assembly import Choice, component_maps
+from phaseloom.components.assembly import Choice, component_maps, unknown_overlaps
 from phaseloom.components.choice.published import choose_published
 from phaseloom.components.choice.rank import Rank, Step, choose_rank, merging_sweep
 from phaseloom.components.factors.compression import Compressed, Scales, compress
@@ -20,13 +21,16 @@ from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.compute.keywords import takes_options
 from phaseloom.diffraction.peaks.table import Peaks
-from phaseloom.errors import InputError
+from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.scans import as_scan
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from phaseloom.compute.parts import Parts
+
+_VERSION = 2
+"""Of what is computed: results of another one are not taken over."""
 
 _IN_MEMORY = 2**30
 """A matrix of up to so many bytes is kept in memory; a larger one is read again by blocks."""
@@ -84,8 +88,8 @@ def cluster(
     source, identity = _source_and_identity(source)
     prepared = prepare(source, seed=seed, preparation=preparation, execution=execution)
     key = fingerprint(
-        identity, seed, preparation.model_dump(exclude={"patterns"}), factorisation.model_dump(),
-        overlaps.model_dump(),
+        _VERSION, identity, seed, preparation.model_dump(exclude={"patterns"}),
+        factorisation.model_dump(), overlaps.model_dump(),
         [prepared.y, prepared.x, prepared.ky, prepared.kx, prepared.pixels], prepared.attrs,
     )  # fmt: skip
     checkpoints = execution.checkpoints
@@ -119,7 +123,11 @@ def cluster(
             smoothness=factorisation.smoothness,
         )  # fmt: skip
 
-    return checkpoints.stage("components", "cluster", key, compute, first=True)
+    data = checkpoints.stage("components", "cluster", key, compute, first=True)
+    for sentence in (str(data.attrs.get("varying", "")), unknown_overlaps(data)):
+        if sentence:
+            warnings.warn(sentence, InputWarning, stacklevel=3)
+    return data
 
 
 def _chosen(

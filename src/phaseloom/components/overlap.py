@@ -18,6 +18,13 @@ THRESHOLDS = (0.75, 0.80, 0.85, 0.90, 0.95)
 """Ratios of weights at which overlaps are computed."""
 
 
+UNSURE = 0.1
+"""Standard error of a ratio of weights above which calls near the threshold are left out."""
+
+_ERRORS = 2.0
+"""Standard errors from the threshold within which they are."""
+
+
 class Labels(NamedTuple):
     """Component (y, x) of every position and the second one at overlaps; −1: none."""
 
@@ -31,6 +38,7 @@ def label_and_partner(
     *,
     background_ratio: float = 0.65,
     overlap_ratio: float = 0.75,
+    error: ArrayLike | None = None,
 ) -> Labels:
     """Label of every position, and its second component where two overlap.
 
@@ -50,6 +58,9 @@ def label_and_partner(
         T: part of the background's weight from which on a crystal counts.
     overlap_ratio
         s: part of the larger weight from which on the smaller one is an overlap.
+    error
+        (y, x) standard error of w₂ / w₁. Where it is above 0.1 and the ratio within two of it
+        from s, there is no partner: whether the position holds a second one is not known.
 
     Returns
     -------
@@ -63,8 +74,9 @@ def label_and_partner(
         is not within 0 and 1.
     """
     _check_ratio(overlap_ratio)
-    label, second, ratio = _second_components(weight, background, background_ratio)
-    return Labels(label, np.where(ratio >= overlap_ratio, second, np.int16(-1)))
+    label, second, ratio = second_components(weight, background, background_ratio)
+    found = (ratio >= overlap_ratio) & ~_unsure(ratio, error, overlap_ratio)
+    return Labels(label, np.where(found, second, np.int16(-1)))
 
 
 def overlap_evolution(
@@ -73,24 +85,28 @@ def overlap_evolution(
     *,
     background_ratio: float = 0.65,
     thresholds: Sequence[float] = THRESHOLDS,
-) -> NDArray[np.bool_]:
+    error: ArrayLike | None = None,
+) -> NDArray[np.int8]:
     """Overlap of two components at rising thresholds.
 
     Parameters
     ----------
-    weight, background, background_ratio
+    weight, background, background_ratio, error
         As for :func:`label_and_partner`.
     thresholds
         Values of its `overlap_ratio`.
 
     Returns
     -------
-    ndarray of bool
-        (threshold, y, x), true where there is a partner.
+    ndarray of int8
+        (threshold, y, x): 1 where there is a partner, 0 where there is none, −1 where that is not
+        known.
     """
     _check_ratio(*thresholds)
-    _, _, ratio = _second_components(weight, background, background_ratio)
-    return np.asarray(ratio >= np.asarray(thresholds, dtype=np.float64)[:, None, None])
+    _, _, ratio = second_components(weight, background, background_ratio)
+    above = np.asarray(thresholds, dtype=np.float64)[:, None, None]
+    unsure = np.stack([_unsure(ratio, error, threshold) for threshold in thresholds])
+    return np.where(unsure, -1, ratio >= above).astype(np.int8)
 
 
 def boundary_network(
@@ -173,10 +189,16 @@ def boundary_network(
     return table
 
 
-def _second_components(
+def second_components(
     weight: ArrayLike, background: int, background_ratio: float
 ) -> tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.float64]]:
-    """Labels, the components that may be partners (−1: none may), and w(partner) / w(label)."""
+    """Labels, the components that may be partners (−1: none may), and w(partner) / w(label).
+
+    Parameters
+    ----------
+    weight, background, background_ratio
+        As for :func:`label_and_partner`.
+    """
     weights = checked_weight(weight)
     _check_ratio(background_ratio)
     n = len(weights)
@@ -204,6 +226,17 @@ def _second_components(
         np.where(alone, -1, second).astype(np.int16),
         np.where(alone, 0.0, ratio_to_label),
     )
+
+
+def _unsure(
+    ratio: NDArray[np.float64], error: ArrayLike | None, threshold: float
+) -> NDArray[np.bool_]:
+    """Where it is not known on which side of a threshold the ratio is."""
+    if error is None:
+        return np.zeros(ratio.shape, dtype=np.bool_)
+    errors = np.asarray(error, dtype=np.float64)
+    # NaN, no error, is no larger than anything.
+    return np.asarray((errors > UNSURE) & (np.abs(ratio - threshold) < _ERRORS * errors))
 
 
 def _pair(components: NDArray[np.intp], n: int) -> NDArray[np.intp]:

@@ -32,8 +32,9 @@ def component_table(data: xr.Dataset) -> pd.DataFrame:
         (``row``, ``column``, ``y``, ``x``); ``centroid_y``, ``centroid_x`` of its positions;
         ``regions``, how many there are (connected by edges or corners), and positions of the
         ``largest_region``; ``overlap``, positions that hold it and another; ``residual``, mean
-        relative residual of its positions; ``agreement_METRIC`` of its pattern with the mean
-        recorded one. NaN where no position has its label.
+        relative residual of its positions; ``variation`` and ``shared_variation`` where the
+        group has them; ``agreement_METRIC`` of its pattern with the mean recorded one. NaN where
+        no position has its label.
 
     Raises
     ------
@@ -79,6 +80,9 @@ def component_table(data: xr.Dataset) -> pd.DataFrame:
         "largest_region": np.array([size.max(initial=0) for size in sizes]),
         "overlap": np.bincount(both, minlength=n),
         "residual": mean(residual.to_numpy()[row, column]),
+    }
+    table |= {
+        name: data[name].to_numpy() for name in ("variation", "shared_variation") if name in data
     }
     if "agreement" in data:
         agreement = data["agreement"].transpose("metric", "component")

@@ -104,9 +104,17 @@ def test_agreement_by_chance_is_none():
         (np.zeros((9, 3)), 3, ["ward"], "no method 'ward'"),
         (np.full((9, 3), np.nan), 3, ["kmeans"], "not a table of numbers"),
         (np.zeros((4, 3)), 5, ["kmeans"], "4 positions cannot be parted into 5"),
-        (np.zeros((4, 3)), 1, ["kmeans"], "into 1 clusters"),
+        (np.zeros((4, 3)), 0, ["kmeans"], "into 0 clusters"),
     ],
 )
 def test_bad_input(scores, k, methods, message):
     with pytest.raises(InputError, match=message):
         other_labels(scores, k, methods=methods)
+
+
+def test_one_cluster_is_everything() -> None:
+    scores = np.random.default_rng(0).standard_normal((60, 4))
+    found = other_labels(scores, 1, methods=["kmeans", "hdbscan", "mixture"])
+    assert list(found) == ["kmeans", "hdbscan", "mixture"]
+    assert (found["kmeans"] == 0).all() and (found["mixture"] == 0).all()
+    assert agreement_matrix({"nmf": np.zeros(60, int), "kmeans": found["kmeans"]})[0, 1] == 1.0

@@ -75,7 +75,7 @@ def test_both_crystals_are_found(pairs: Pairs) -> None:
 
 
 def test_weights_are_those_of_the_second(pairs: Pairs) -> None:
-    straight, crossed = right(pairs)
+    straight, _ = right(pairs)
     weight = pairs.overlap["overlap_weight"]
     assert np.abs(weight - pairs.weight)[straight].max() < 0.2
     assert np.median(np.abs(weight - pairs.weight)[straight]) < 0.06
@@ -117,9 +117,7 @@ def test_patterns_that_leave_nothing_are_not_asked(pairs: Pairs) -> None:
 
 def test_without_first_crystal_there_is_no_second(pairs: Pairs) -> None:
     patterns: Patterns = pairs.case.patterns.part(0, 3)
-    second = second_crystals(
-        patterns, Solutions.none(3, 2), pairs.case.library, pairs.case.physics
-    )
+    second = second_crystals(patterns, Solutions.none(3, 2), pairs.case.library, pairs.case.physics)
     assert (second.crystal == -1).all()
     assert second.crystal.dtype == np.int16
 

@@ -53,7 +53,7 @@ def test_components_and_maps(clustered: Whole) -> None:
     assert float(data["weight"].min()) >= 0
     assert data["label"].dtype == data["partner"].dtype == np.int16
     assert data["overlap"].dims == ("threshold", "y", "x")
-    assert data["overlap"].dtype == bool
+    assert data["overlap"].dtype == np.int8
     assert data["threshold"].to_numpy().tolist() == [0.75, 0.8, 0.85, 0.9, 0.95]
     for name, dims in (
         ("similarity", ("metric", "component", "component_2")),

@@ -73,11 +73,19 @@ def other_labels(
         )
     if table.ndim != 2 or not np.isfinite(table).all():
         raise InputError("scores are not a table of numbers", "give (positions, dimensions)")
-    if not 2 <= k <= len(table):
+    if not 1 <= k <= len(table):
         raise InputError(
             f"{len(table)} positions cannot be parted into {k} clusters",
-            "ask for at least two and not more than there are positions",
+            "ask for at least one and not more than there are positions",
         )
+    if k == 1:
+        # All that are given the number can but put everything into one.
+        return {
+            name: _by_size(_hdbscan(_principal(table, 2), seed))
+            if name == "hdbscan"
+            else np.zeros(len(table), np.int16)
+            for name in methods
+        }
     axes = _principal(table, k)
     labels: dict[str, Labels] = {}
     kmeans = None

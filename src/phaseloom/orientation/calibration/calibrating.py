@@ -31,7 +31,7 @@ from phaseloom.orientation.refinement.solving import solve
 _LARGEST_K = 6.0
 """Å⁻¹: no pattern shows peaks beyond; those that seem to have another pixel size."""
 
-_ROUNDS = 4
+_ROUNDS = 3
 """Of indexing and fitting, until what is fitted stays."""
 
 _RARE = 0.01
@@ -48,6 +48,9 @@ _SETTLED = 0.3
 
 _FEW = 60
 """Patterns of which scales are compared, and of which chance is measured for the fit."""
+
+_FEW_DECOYS = 240
+"""Strained patterns that tell, while fitting, which patterns are explained."""
 
 _MOVED = 3e-4
 """ln of the change of scale from which a rival is taken up at once; the fit finds less."""
@@ -117,11 +120,11 @@ def calibrate_scan(
     """
     if matching.scale != "auto":
         given = Correction.none(float(np.log(matching.scale)))
-        return _finished(peaks, given, ScaleRivals.exact(), instrument, matching, seed)
+        return _finished(peaks, given, ScaleRivals.exact(), None, instrument, matching, seed)
     library, physics, patterns = _prepared(peaks, instrument, matching, None, widen=True)
     search = find_scale(patterns, library, physics, seed=seed)
-    correction, rivals = _fitted(peaks, search, instrument, matching, seed)
-    return _finished(peaks, correction, rivals, instrument, matching, seed)
+    correction, rivals, known = _fitted(peaks, search, instrument, matching, seed)
+    return _finished(peaks, correction, rivals, known, instrument, matching, seed)
 
 
 def _prepared(
@@ -171,12 +174,13 @@ def _extent(peaks: Peaks, k_min: float) -> float:
 
 def _fitted(
     peaks: Peaks, search: ScaleSearch, instrument: Instrument, matching: Matching, seed: int
-) -> tuple[Correction, ScaleRivals]:
+) -> tuple[Correction, ScaleRivals, Physics | None]:
     """Scale, distortion and centre by indexing a sample and fitting it in turns."""
     total = Correction.none(search.best)
     rivals = ScaleRivals.exact()
     library: Library | None = None
     chance: Chance | None = None
+    known: Physics | None = None
     for _ in range(_ROUNDS):
         library, physics, sample = _sample(peaks, total, instrument, matching, library, seed)
         if len(instrument.crystals) > 1:
@@ -187,20 +191,23 @@ def _fitted(
                 library, physics, sample = _sample(
                     peaks, total, instrument, matching, library, seed
                 )
-        physics = estimate(sample, library, physics, thickness=matching.thickness, seed=seed)
+        known = estimate(
+            sample, library, physics, thickness=matching.thickness, seed=seed, known=known
+        )
+        physics = known
         solved = solve(sample, match(sample, library), library, physics, solutions=1)
         if chance is None:
             few = sample.take(sampled(sample, _FEW, seed))
-            chance = measure_chance(few, library, physics, seed=seed)
+            chance = measure_chance(few, library, physics, seed=seed, decoys=_FEW_DECOYS)
         rarity = chance.rarity(gains(solved, sample, physics), np.diff(sample.offset))
         fit = fit_correction(sample, solved, rarity < _RARE, library, physics)
         if fit is None or (rarity < _RARE).mean() < _EXPLAINED:
-            return Correction.none(), ScaleRivals.exact()
+            return Correction.none(), ScaleRivals.exact(), None
         settled = (np.abs(fit.parameters) < _SETTLED * fit.error).all()
         total = total.then(fit)
         if settled:
             break
-    return _significant(total), rivals
+    return _significant(total), rivals, known
 
 
 def _sample(
@@ -232,6 +239,7 @@ def _finished(
     peaks: Peaks,
     correction: Correction,
     rivals: ScaleRivals,
+    known: Physics | None,
     instrument: Instrument,
     matching: Matching,
     seed: int,
@@ -239,7 +247,9 @@ def _finished(
     """Everything as it is to be indexed, with a correction taken off."""
     moved = corrected_peaks(peaks, correction) if correction.parameters.any() else peaks
     library, physics, patterns = _prepared(moved, instrument, matching, None)
-    physics = estimate(patterns, library, physics, thickness=matching.thickness, seed=seed)
+    physics = estimate(
+        patterns, library, physics, thickness=matching.thickness, seed=seed, known=known
+    )
     sample = patterns.take(sampled(patterns, SAMPLE, seed))
     chance = measure_chance(sample, library, physics, seed=seed)
     solved = solve(sample, match(sample, library), library, physics, solutions=1)

@@ -16,11 +16,11 @@ from phaseloom.orientation.refinement.solving import solve
 RANGE = 0.12
 """ln of the factors that are tried, either way."""
 
-_STEP = 0.01
+_STEP = 0.012
 """Between them: half of what a reflection of the outer spots may be away and still pair."""
 
 _ASKED = 240
-_SAMPLE = 60
+_SAMPLE = 40
 """Patterns that are indexed at every scale, of so many that are looked at."""
 
 _CROWDED = 0.9

@@ -19,7 +19,7 @@ from phaseloom.orientation.refinement.likelihood import Physics
 from phaseloom.orientation.refinement.solutions import Solutions
 from phaseloom.orientation.refinement.solving import solve
 
-_DECOYS = 1200
+DECOYS = 900
 """Strained patterns that are indexed, about."""
 
 _STRAIN = 0.04, 0.18
@@ -84,7 +84,9 @@ def gains(solutions: Solutions, patterns: Patterns, physics: Physics) -> NDArray
     return np.asarray(best - unexplained)
 
 
-def measure_chance(sample: Patterns, library: Library, physics: Physics, *, seed: int) -> Chance:
+def measure_chance(
+    sample: Patterns, library: Library, physics: Physics, *, seed: int, decoys: int = DECOYS
+) -> Chance:
     """Index strained copies of a sample of patterns.
 
     Parameters
@@ -95,15 +97,17 @@ def measure_chance(sample: Patterns, library: Library, physics: Physics, *, seed
         As they are to be indexed.
     seed
         Of the strains.
+    decoys
+        Strained patterns that are indexed, about.
     """
     rng = np.random.default_rng(seed)
     peaks = np.diff(sample.offset)
-    copies = int(np.clip(round(_DECOYS / max(len(sample), 1)), 4, 40))
+    copies = int(np.clip(round(decoys / max(len(sample), 1)), 3, 40))
     found = []
     for _ in range(copies):
-        decoys = _strained(sample, rng)
-        solved = solve(decoys, match(decoys, library), library, physics, solutions=1)
-        found.append(np.maximum(gains(solved, decoys, physics), 0.0))
+        strained = _strained(sample, rng)
+        solved = solve(strained, match(strained, library), library, physics, solutions=1)
+        found.append(np.maximum(gains(solved, strained, physics), 0.0))
     return _law(np.concatenate(found), np.tile(peaks, copies))
 
 

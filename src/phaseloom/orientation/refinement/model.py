@@ -9,15 +9,19 @@ from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.orientation.matching.library import Library
 from phaseloom.orientation.matching.matching import match
 from phaseloom.orientation.matching.patterns import Patterns
+from phaseloom.orientation.matching.starts import Starts
 from phaseloom.orientation.refinement.likelihood import Physics
 from phaseloom.orientation.refinement.solutions import Solutions
 from phaseloom.orientation.refinement.solving import solve
 
 SAMPLE = 240
-"""Patterns that are looked at."""
+"""Patterns that errors and rates are learnt from."""
+
+_TRIED = 60
+"""Of those, how many the thickness and the profile are tried on."""
 
 _THICKNESSES = (15.0, 30.0, 60.0, 120.0, 240.0, 480.0)
-"""Å: first guesses; the best is then refined by factors of √2 and 2^¼."""
+"""Å: first guesses; the likeliest is then refined by factors of √2 and 2^¼."""
 
 _SHARPNESSES = (1.0, 3.0, 20.0)
 """Of the excitation profile: a wedge, between, nearly a Gaussian."""
@@ -83,10 +87,16 @@ def first_physics(
 
 
 def estimate(
-    patterns: Patterns, library: Library, first: Physics, *, thickness: float | None, seed: int
+    patterns: Patterns,
+    library: Library,
+    first: Physics,
+    *,
+    thickness: float | None,
+    seed: int,
+    known: Physics | None = None,
 ) -> Physics:
-    """Fit the physics to a sample of patterns: the thickness of greatest likelihood, the rest as
-    the solutions show it.
+    """Fit the physics to a sample of patterns: the thickness and sharpness of greatest likelihood,
+    the rest as the solutions show it.
 
     Parameters
     ----------
@@ -100,40 +110,57 @@ def estimate(
         In Å, if known: then it stays.
     seed
         Which patterns are asked.
+    known
+        An earlier fit: its thickness and sharpness stay, errors and rates are learnt anew.
     """
     rich = np.flatnonzero(np.diff(patterns.offset) >= 5)
     if rich.size == 0:
         return first
+    rng = np.random.default_rng(seed)
     if rich.size > SAMPLE:
-        rich = np.sort(np.random.default_rng(seed).choice(rich, SAMPLE, replace=False))
+        rich = np.sort(rng.choice(rich, SAMPLE, replace=False))
     sample = patterns.take(rich)
     starts = match(sample, library)
+    if known is None:
+        some = np.sort(rng.choice(rich.size, min(rich.size, _TRIED), replace=False))
+        few = Starts(*(values[some] for values in starts))
+        physics = _excitation(sample.take(some), few, library, first, thickness)
+    else:
+        physics = known._replace(
+            bottom=first.bottom, top=first.top, left=first.left, right=first.right
+        )
+    for _ in range(2):
+        solved = solve(sample, starts, library, physics, solutions=1)
+        physics = _adjusted(solved, sample, physics)
+    return physics
 
-    def solved(physics: Physics) -> Solutions:
-        return solve(sample, starts, library, physics, solutions=1)
 
+def _excitation(
+    sample: Patterns, starts: Starts, library: Library, first: Physics, thickness: float | None
+) -> Physics:
+    """The physics with the likeliest thickness and sharpness of the excitation profile."""
     tried: dict[tuple[float, float], float] = {}
 
     def score(thickness: float, sharpness: float) -> float:
         key = thickness, sharpness
         if key not in tried:
             trial = first._replace(thickness=thickness, sharpness=sharpness)
-            likelihood = solved(trial).fact("log_likelihood")[:, 0]
+            solved = solve(sample, starts, library, trial, solutions=1)
+            likelihood = solved.fact("log_likelihood")[:, 0]
             # What no orientation explains says nothing of the thickness.
             tried[key] = float(np.where(np.isfinite(likelihood), likelihood, 0.0).sum())
         return tried[key]
 
     sharpnesses = _SHARPNESSES if first.sweep < _PRECESSES else _SHARPNESSES[:1]
     for sharpness in sharpnesses:
-        best = thickness or max(_THICKNESSES, key=lambda t: score(t, sharpness))
-        for factor in (2**0.5, 2**0.25) if thickness is None else ():
-            best = max((best / factor, best, best * factor), key=lambda t: score(t, sharpness))
-        score(best, sharpness)
+        for t in _THICKNESSES if thickness is None else (thickness,):
+            score(t, sharpness)
+    for factor in (2**0.5, 2**0.25) if thickness is None else ():
+        best, sharpness = max(tried, key=lambda key: tried[key])
+        for t in (best / factor, best * factor):
+            score(t, sharpness)
     best, sharpness = max(tried, key=lambda key: tried[key])
-    physics = first._replace(thickness=best, sharpness=sharpness)
-    for _ in range(2):
-        physics = _adjusted(solved(physics), sample, physics)
-    return physics
+    return first._replace(thickness=best, sharpness=sharpness)
 
 
 def _adjusted(refined: Solutions, sample: Patterns, physics: Physics) -> Physics:

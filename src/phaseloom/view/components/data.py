@@ -84,6 +84,15 @@ class Components(ScanResult):
         return np.asarray(self.data["partner"].to_numpy().astype(np.int64))
 
     @property
+    def unknown_overlap(self) -> NDArray[np.bool_]:
+        """(y, x) whether counts are too few to know if two components overlap."""
+        if "overlap" not in self.data or "threshold" not in self.data.coords:
+            return np.zeros(self.label.shape, dtype=np.bool_)
+        # The thresholds hold the option's ratio or not; the nearest one stands for it.
+        at = np.abs(self.data["threshold"].to_numpy() - self.number("overlap_ratio")).argmin()
+        return np.asarray((self.data["overlap"][int(at)].to_numpy() < 0) & (self.partner < 0))
+
+    @property
     def colours(self) -> list[str]:
         """Of the components, in their order; the background is grey."""
         return component_colours(self.k, background=self.background)

@@ -185,3 +185,9 @@ def _add_assignment(text: MethodsText, result: Components) -> None:
             f"Two components overlap where the next weight is at least s = {ratio:g} of that of "
             f"the label ({share} of the positions){after} {text.cite(_CAO)}."
         )
+    unknown = float(result.unknown_overlap.mean())
+    if unknown:
+        text.add(
+            f"At {percent(unknown)} of the positions it is not known: the standard error of the "
+            "ratio is above 0.1, and the ratio within two of it from s."
+        )

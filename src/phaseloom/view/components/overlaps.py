@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OVERLAP_COLOUR = (0, 0, 0, 255)
+UNKNOWN_COLOUR = (150, 150, 150, 255)
 BARE_COLOUR = "#9A9A9A"
 FAINT = 0.72
 LISTED = 14
@@ -122,8 +123,8 @@ def network_figure(result: Components, network: pd.DataFrame) -> Figure:
 
 
 def has_overlaps(result: Components) -> bool:
-    """Whether components overlap at any position."""
-    return "overlap" in result.data and bool(result.data["overlap"].any())
+    """Whether components overlap at any position, or that is not known."""
+    return "overlap" in result.data and bool((result.data["overlap"] != 0).any())
 
 
 def _steps(result: Components) -> tuple[float, float]:
@@ -134,11 +135,12 @@ def _steps(result: Components) -> tuple[float, float]:
 
 
 def _draw_threshold(axes: Axes, result: Components, index: int, threshold: float) -> None:
-    """Overlaps at one threshold, black on the pale label map."""
-    overlap = result.data["overlap"][index].to_numpy().astype(bool)
+    """Overlaps at one threshold, black on the pale label map; grey where that is not known."""
+    overlap = result.data["overlap"][index].to_numpy()
     image = paint(result.label, result.colours, faint=FAINT)
-    image[overlap] = OVERLAP_COLOUR
-    title = f"≥ {100 * threshold:.0f} %: {percent(float(overlap.mean()))}"
+    image[overlap > 0] = OVERLAP_COLOUR
+    image[overlap < 0] = UNKNOWN_COLOUR
+    title = f"≥ {100 * threshold:.0f} %: {percent(float((overlap > 0).mean()))}"
     draw_map(axes, image, result.data, title=title, bar_colour="black" if index == 0 else None)
     stretch(axes, result.data)
 

@@ -66,8 +66,11 @@ def has_similarity(result: Components) -> bool:
 
 
 def has_agreement(result: Components) -> bool:
-    """Whether the components were compared with measured mean patterns."""
-    return result.has("agreement")
+    """Whether the components were compared with measured mean patterns.
+
+    A single component is fitted to be the mean of all: there is nothing to compare.
+    """
+    return result.k > 1 and result.has("agreement")
 
 
 def worst_pair(result: Components, name: str) -> tuple[int, int, float] | None:

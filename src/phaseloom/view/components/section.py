@@ -46,7 +46,8 @@ CAPTIONS = {
     "component_residual": "Relative residual of the fit at every position, and sum of the weights. "
     "Patterns that no component describes have a high residual.",
     "overlap_evolution": "Positions at which two components overlap (black), for rising thresholds "
-    "of the smaller weight over the larger (in the titles, with the fraction of all positions); "
+    "of the smaller weight over the larger (in the titles, with the fraction of all positions), or "
+    "may overlap (grey: the patterns are too weak, or vary too much, to know); "
     "and measured patterns of such positions beside the patterns of their two components.",
     NETWORK: "Network of the components that touch, drawn at their largest regions; line width "
     "rises with the number of positions at which both overlap. The bars count these positions; "
@@ -159,6 +160,11 @@ def headline(result: Components) -> str:
     clauses.append(
         f"{percent(float((result.partner >= 0).mean()))} of the positions hold two components"
     )
+    unknown = float(result.unknown_overlap.mean())
+    if unknown:
+        clauses[-1] += f" ({percent(unknown)} more may)"
+    if result.text("varying"):
+        clauses.append(result.text("varying"))
     return "; ".join(clauses) + "."
 
 
@@ -184,15 +190,41 @@ def numbers(result: Components) -> dict[str, str]:
             f"median {middle:.3g}, 5 to 95 %: {low:.3g} to {top:.3g}"
         )
     if "overlap" in result.data:
-        shares = result.data["overlap"].mean(("y", "x")).to_numpy()
+        shares = (result.data["overlap"] > 0).mean(("y", "x")).to_numpy()
         texts["Overlaps by ratio of the weights"] = ", ".join(
             f"≥ {100 * float(s):.0f} %: {percent(float(share))}"
             for s, share in zip(result.data["threshold"].to_numpy(), shares, strict=True)
         )
+        unknown = float(result.unknown_overlap.mean())
+        if unknown:
+            texts["Positions at which an overlap is not known"] = percent(unknown)
+    texts |= _variations(result)
     nothing = float((result.label < 0).mean())
     if nothing:
         texts["Positions without signal"] = percent(nothing)
     return texts | _similarities(result) | _agreement(result) | result.run_time()
+
+
+def _variations(result: Components) -> dict[str, str]:
+    """How far patterns vary within the components, beyond counting."""
+    names = {
+        "variation": "Variation of single patterns within a component, beyond counting",
+        "shared_variation": "Variation shared by neighbouring positions (bending, or more grains)",
+    }
+    texts = {}
+    for name, title in names.items():
+        if name not in result.data:
+            continue
+        values = result.data[name].to_numpy()
+        if np.isfinite(values).any():
+            low, top = 100 * np.nanmin(values), 100 * np.nanmax(values)
+            limit = 100 * result.number(f"{name}_limit")
+            worst = int(np.nanargmax(values))
+            texts[title] = (
+                f"{low:.0f} to {top:.0f} %, most in component {worst} (warned of from "
+                f"{limit:.0f} % on)"
+            )
+    return texts
 
 
 def _similarities(result: Components) -> dict[str, str]:

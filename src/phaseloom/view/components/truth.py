@@ -24,6 +24,7 @@ OVERLAPS = (
     (1, "detected", "#0072B2"),
     (2, "missed", "#E69F00"),
     (3, "falsely detected", "#D55E00"),
+    (4, "not known", "#969696"),
 )
 
 
@@ -62,10 +63,12 @@ def truth_figure(result: Components) -> Figure:
         overlapping = (second > 0) & (second >= result.number("overlap_ratio") * (1.0 - second))
         detected = result.partner >= 0
         classes = np.where(overlapping, np.where(detected, 1, 2), np.where(detected, 3, 0))
-        classes = classes.astype(np.int64)
+        unknown = result.unknown_overlap
+        classes = np.where(unknown, 4, classes).astype(np.int64)
+        entries = OVERLAPS if unknown.any() else OVERLAPS[:4]
         draws.append(
             partial(
-                draw_classes, classes=classes, dataset=result.data, entries=OVERLAPS,
+                draw_classes, classes=classes, dataset=result.data, entries=entries,
                 title="Overlaps",
             )
         )  # fmt: skip

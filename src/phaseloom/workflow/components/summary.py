@@ -47,6 +47,14 @@ def facts(results: xr.DataTree) -> dict[str, Any]:
         "fractions": [float((label == c).mean()) for c in range(int(attrs["k"]))],
         "nothing": float((label < 0).mean()),
         "overlaps": float((data["partner"].to_numpy() >= 0).mean()),
+        "overlaps_unknown": float((data["overlap"][0].to_numpy() < 0).mean()),
+        "varying": str(attrs.get("varying", "")),
+    }
+    # Results of earlier versions have none.
+    numbers |= {
+        name: data[name].to_numpy().astype(float).tolist()
+        for name in ("variation", "shared_variation")
+        if name in data
     }
     if "agreement_of_methods" in data:
         row = data["agreement_of_methods"].isel(method=0)
@@ -68,6 +76,8 @@ def show_components(facts: dict[str, Any], console: Console) -> None:
     if numbers["background"] >= 0:
         table.add_row("… of them background", f"component {numbers['background']}")
     table.add_row("overlaps", f"{numbers['overlaps']:.1%}")
+    if numbers["overlaps_unknown"]:
+        table.add_row("… not known, too few counts", f"{numbers['overlaps_unknown']:.1%}")
     if numbers["nothing"]:
         table.add_row("nothing there", f"{numbers['nothing']:.1%}")
     noise = f", noise {numbers['noise_floor']:.4f}" if np.isfinite(numbers["noise_floor"]) else ""

@@ -69,8 +69,8 @@ def orientation_maps(
         possible, −1 elsewhere; the attribute ``open_grains`` is a JSON list of these patches,
         see :class:`phaseloom.orientation.certainty.open_grains.OpenGrains`); with overlaps
         ``overlap_phase``, ``overlap_rotation``, ``overlap_weight`` (½ or less but for its error:
-        the first is the stronger one), ``overlap_probability`` (of the second), ``pair_probability`` (of both). NaN where
-        unindexed.
+        the first is the stronger one), ``overlap_probability`` (of the second),
+        ``pair_probability`` (of both). NaN where unindexed.
     """
     import xarray as xr
 

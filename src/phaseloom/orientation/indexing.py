@@ -118,7 +118,7 @@ def index(
         return orientation_maps(
             calibrated, solved, solutions=matching.solutions, context=matching.context, seed=seed,
             execution=execution,
-        )
+        )  # fmt: skip
 
     maps = execution.checkpoints.stage(
         "orientation", "index", fingerprint(key, matching.context), compute, first=True

@@ -54,7 +54,7 @@ def oriented() -> xr.Dataset:
             "solution_phase": (("solution", *image), np.zeros((2, *shape), dtype=np.int16)),
             "solution_rotation": (("solution", *image, "quaternion"), solutions),
             "open_grain": (image, np.where(left, 0, -1).astype(np.int32)),
-            **{name: (image, ones) for name in scores},
+            **dict.fromkeys(scores, (image, ones)),
         },
         coords={"y": np.arange(6.0), "x": np.arange(8.0)},
         attrs={"open_grains": json.dumps(patches)},

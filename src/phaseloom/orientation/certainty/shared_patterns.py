@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from phaseloom.orientation.refinement.solutions import Solutions
 
-_EXPLAINING = 0.5
+_EXPLAINING = 0.6
 """Gain of ln likelihood per paired peak, by the best solution's, of one that explains its peaks."""
 
 _AROUND = 0.05

@@ -92,9 +92,7 @@ def open_grains_of(data: xr.Dataset, grain: NDArray[np.int32]) -> list[dict[str,
     patches, number = _patches(data), data["open_grain"].to_numpy()
     inside = (grain >= 0) & (number >= 0)
     pixels = np.bincount(grain[grain >= 0])
-    pairs, counts = np.unique(
-        np.stack([grain[inside], number[inside]]), axis=1, return_counts=True
-    )
+    pairs, counts = np.unique(np.stack([grain[inside], number[inside]]), axis=1, return_counts=True)
     return [
         {"grain": int(g), "alternatives": patches[patch]["alternatives"]}
         for (g, patch), count in zip(pairs.T, counts, strict=True)
@@ -102,9 +100,7 @@ def open_grains_of(data: xr.Dataset, grain: NDArray[np.int32]) -> list[dict[str,
     ]
 
 
-def open_grain_table(
-    listed: Sequence[dict[str, Any]], names: Sequence[str]
-) -> pd.DataFrame | None:
+def open_grain_table(listed: Sequence[dict[str, Any]], names: Sequence[str]) -> pd.DataFrame | None:
     """A row per alternative of every open grain; None where there is none.
 
     Parameters

@@ -25,8 +25,8 @@ from phaseloom.orientation.refinement.likelihood import Physics
 from phaseloom.orientation.refinement.solutions import Solutions
 from phaseloom.orientation.refinement.solving import solve
 
-_PATTERNS = 600
-"""Rehearsed, at most 3 times as many as the scan has."""
+_PATTERNS = 1000
+"""Rehearsed, at most 4 times as many as the scan has to be like."""
 
 _PRIOR = np.array([1.0, 0.3, 0.5])
 """Standard deviations of the coefficients about those that change nothing."""
@@ -129,7 +129,7 @@ def rehearse(
     """
     rng = np.random.default_rng(seed)
     drawn, rotation, crystal = draw_patterns(
-        patterns, solutions, library, physics, rng, min(_PATTERNS, 3 * len(patterns))
+        patterns, solutions, library, physics, rng, min(_PATTERNS, 4 * len(patterns))
     )
     peaks = np.diff(drawn.offset)
     usable = np.flatnonzero(peaks >= 3)

@@ -151,14 +151,11 @@ def _excitation(
             tried[key] = float(np.where(np.isfinite(likelihood), likelihood, 0.0).sum())
         return tried[key]
 
-    sharpnesses = _SHARPNESSES if first.sweep < _PRECESSES else _SHARPNESSES[:1]
-    for sharpness in sharpnesses:
-        for t in _THICKNESSES if thickness is None else (thickness,):
-            score(t, sharpness)
-    for factor in (2**0.5, 2**0.25) if thickness is None else ():
-        best, sharpness = max(tried, key=lambda key: tried[key])
-        for t in (best / factor, best * factor):
-            score(t, sharpness)
+    for sharpness in _SHARPNESSES if first.sweep < _PRECESSES else _SHARPNESSES[:1]:
+        guesses = _THICKNESSES if thickness is None else (thickness,)
+        best = max(guesses, key=lambda t: score(t, sharpness))
+        for factor in (2**0.5, 2**0.25) if thickness is None else ():
+            best = max((best / factor, best, best * factor), key=lambda t: score(t, sharpness))
     best, sharpness = max(tried, key=lambda key: tried[key])
     return first._replace(thickness=best, sharpness=sharpness)
 

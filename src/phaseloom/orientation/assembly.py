@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phaseloom.compute.execution import Execution
 from phaseloom.crystals import to_json
 from phaseloom.orientation.calibration.calibrating import Calibrated
 from phaseloom.orientation.certainty.explanation import explanation
@@ -37,6 +38,7 @@ def orientation_maps(
     solutions: int,
     context: bool,
     seed: int,
+    execution: Execution | None = None,
 ) -> xr.Dataset:
     """Group ``/orientation`` of a result.
 
@@ -52,6 +54,8 @@ def orientation_maps(
         Let neighbours decide between solutions.
     seed
         Of the patterns of known truth by which probabilities are corrected.
+    execution
+        How patterns are worked on that neighbours have something for.
 
     Returns
     -------
@@ -62,10 +66,12 @@ def orientation_maps(
         right), ``phase_probability``, ``ambiguous``, ``matched`` (paired peaks), ``explained``
         (part of the intensity in them), ``residual`` (their rms distance, Å⁻¹); the same of the
         distinct solutions on (solution, y, x) as ``solution_…``; with context
-        ``context_changed``; with overlaps ``overlap_phase``, ``overlap_rotation``,
-        ``overlap_weight`` (½ or less but for its error: the first is the stronger one),
-        ``overlap_probability`` (of the second), ``pair_probability`` (of both). NaN where
-        unindexed.
+        ``context_changed`` and ``open_grain`` (number of a patch of which several orientations are
+        possible, −1 elsewhere; the attribute ``open_grains`` is a JSON list of these patches,
+        see :class:`phaseloom.orientation.certainty.open_grains.OpenGrains`); with overlaps
+        ``overlap_phase``, ``overlap_rotation``, ``overlap_weight`` (½ or less but for its error:
+        the first is the stronger one), ``overlap_probability`` (of the second),
+        ``pair_probability`` (of both). NaN where unindexed.
     """
     import xarray as xr
 
@@ -79,17 +85,36 @@ def orientation_maps(
     reason = explanation(rarity if calibrated.fits else np.full(rarity.shape, np.nan))
     nothing = reason.nothing
     learnt = _learnt(calibrated, refined, nothing, seed)
-    probability = posterior(refined, calibrated.rivals)
-    probability = rehearsed(probability, refined, library, learnt, counts)
-    probability *= (1.0 - nothing)[:, None]
+    paired = np.zeros(nothing.shape, dtype=bool)
+    if "overlap_crystal" in solved:
+        paired = solved["overlap_crystal"] >= 0
+    changed = patches = None
+    if context:
+        from phaseloom.orientation.certainty.completion import completed
+        from phaseloom.orientation.certainty.context import settled
+        from phaseloom.orientation.certainty.open_grains import open_grains
+
+        shows = (refined.crystal[:, 0] >= 0) & (nothing < UNEXPLAINED)
+        # Pairs are about the lists as they are.
+        refined = completed(
+            refined, shows, ~paired, calibrated.patterns, library, physics, peaks.shape, execution
+        )
+    something = (1.0 - nothing)[:, None]
+    likelihood = posterior(refined, calibrated.rivals)
+    probability = rehearsed(likelihood, refined, library, learnt, counts) * something
     pairs = None
     if "overlap_crystal" in solved:
         probability, pairs = with_pairs(probability, nothing, solved)
-    changed = None
     if context:
-        from phaseloom.orientation.certainty.context import settled
-
-        probability, nothing, order = settled(refined, probability, nothing, library, peaks.shape)
+        # What is to be compared are likelihoods; the correction is by how much the list lacks.
+        lacking = 1.0 - probability.sum(axis=1) / np.maximum(something[:, 0], 1e-300)
+        weight = np.where(paired[:, None], probability, likelihood * something)
+        probability, nothing, order, joint = settled(
+            refined, weight, nothing, library, peaks.shape, lacking, counts * physics.unexplained
+        )
+        patches = open_grains(refined, joint, library)
+        # Which of two crystals is the first, the pair has decided.
+        order[paired] = np.arange(order.shape[1])
         changed = order[:, 0] != 0
         refined = refined.ordered(order)
         probability = np.take_along_axis(probability, order, axis=1)
@@ -140,6 +165,9 @@ def orientation_maps(
     }  # fmt: skip
     if changed is not None:
         variables["context_changed"] = (("y", "x"), (changed & indexed).reshape(shape))
+    if patches is not None:
+        number = np.where(indexed.reshape(shape), patches.number, -1)
+        variables["open_grain"] = (("y", "x"), number.astype(np.int32))
     if pairs is not None:
         variables |= _overlaps(solved, pairs, indexed, shape, names)
     coordinates = {axis: peaks.data[axis] for axis in ("y", "x") if axis in peaks.data.coords}
@@ -161,6 +189,7 @@ def orientation_maps(
             "in_plane_step": library.in_plane_step,
             "zones": library.n_zones,
             "pseudo_symmetry": json.dumps(twins),
+            **({} if patches is None else {"open_grains": json.dumps(patches.patches)}),
             "explained_share": reason.share,
             "probability_correction": list(learnt),
             **_calibration(calibrated),

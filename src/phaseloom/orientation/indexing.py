@@ -116,8 +116,9 @@ def index(
             calibrated = calibrate_scan(peaks, instrument, matching, seed=seed)
         solved = _all_blocks(calibrated, key, matching, execution)
         return orientation_maps(
-            calibrated, solved, solutions=matching.solutions, context=matching.context, seed=seed
-        )
+            calibrated, solved, solutions=matching.solutions, context=matching.context, seed=seed,
+            execution=execution,
+        )  # fmt: skip
 
     maps = execution.checkpoints.stage(
         "orientation", "index", fingerprint(key, matching.context), compute, first=True

@@ -14,7 +14,8 @@ from phaseloom.crystals import gold, lithium_iron_phosphate
 from phaseloom.errors import InputError
 from phaseloom.maps.misorientation import multiply
 from phaseloom.orientation.certainty.beliefs import propagate
-from phaseloom.orientation.certainty.context import lacking_orientations, settled, with_context
+from phaseloom.orientation.certainty.context import settled, with_context
+from phaseloom.orientation.refinement.solutions import FACTS, Solutions
 from phaseloom.simulate.grains import random_quaternions
 
 SYMMETRIES = [gold().laue_rotations, lithium_iron_phosphate().laue_rotations]
@@ -60,15 +61,24 @@ def test_a_grain_whose_pixels_cannot_decide_stays_open() -> None:
     rotation[:, :, 1] = near(random_quaternions(2, rng)[grain], 0.3, rng)
     likelihood = np.tile([0.0, 0.0, -9.0], (12, 16, 1))
     likelihood[..., :2] += 0.05 * rng.standard_normal((12, 16, 2))
+    # The likeliest first, as they are found.
+    order = np.argsort(-likelihood, axis=-1)
+    likelihood = np.take_along_axis(likelihood, order, axis=-1)
+    rotation = np.take_along_axis(rotation, order[..., None], axis=2)
     seen = with_context(rotation, crystal, likelihood, SYMMETRIES)
     assert np.all(np.abs(seen.probability[..., :2] - 0.5) < 0.2)
-    # Each half speaks with one voice, however open the question.
-    assert all(np.ptp(seen.chosen[grain == g]) == 0 for g in (0, 1))
+    # Nothing decides: every pixel keeps its own choice, and each half is a patch of its own.
+    assert (seen.chosen == 0).all()
+    assert [np.unique(seen.joint.group[grain == g]).size for g in (0, 1)] == [1, 1]
+    assert len(seen.joint.share) == 2
+    assert all(share == pytest.approx([0.5, 0.5], abs=0.05) for share in seen.joint.share)
     # A few pixels that can tell are heard by all, though not for as many as they are.
-    likelihood[5:7, 2:5] = [6.0, 0.0, -9.0]
+    first = order.argmin(axis=-1)[..., None]
+    np.put_along_axis(likelihood[5:7, 2:5], first[5:7, 2:5], 6.0, axis=-1)
     weighed = with_context(rotation, crystal, likelihood, SYMMETRIES)
-    assert (weighed.chosen[grain == 0] == 0).all()
-    assert 0.5 < np.median(weighed.probability[grain == 0, 0]) < 0.99
+    assert (weighed.chosen == first[..., 0])[grain == 0].all()
+    told = np.take_along_axis(weighed.probability, first, axis=-1)[..., 0]
+    assert 0.5 < np.median(told[grain == 0]) < 0.99
     np.testing.assert_allclose(
         weighed.probability[grain == 1], seen.probability[grain == 1], atol=0.05
     )
@@ -80,10 +90,15 @@ def test_evidence_of_a_grain_is_not_summed() -> None:
     rotation[...] = near(random_quaternions(2, rng), 0.2, rng=rng)[None, None]
     likelihood = np.tile([0.1, 0.0], (20, 20, 1))
     seen = with_context(rotation, crystal, likelihood, SYMMETRIES)
-    # Their sum would be 40.
+    # Their sum would be 40: what all of them say is what one of them says.
     odds = np.log(seen.probability[..., 0] / seen.probability[..., 1])
-    assert odds.min() > 0.1
-    assert odds.max() < 4.0
+    np.testing.assert_allclose(odds, 0.1, atol=0.01)
+    # As independent as their scatter says: it is twice their mean.
+    independent = np.zeros_like(likelihood)
+    independent[..., 0] = 0.3 + np.sqrt(0.6) * rng.standard_normal((20, 20))
+    heard = with_context(rotation, crystal, independent, SYMMETRIES)
+    assert heard.probability[..., 0].min() > 0.5
+    assert np.median(heard.probability[..., 0]) > 0.6
 
 
 def test_pixels_amid_strangers() -> None:
@@ -105,13 +120,6 @@ def test_pixels_amid_strangers() -> None:
     alone = np.zeros((12, 16), dtype=bool)
     alone[[4, 8], [4, 4]] = True
     assert seen.probability[~alone, 0].min() > 0.95
-    # What it lacks is what its neighbours would propose.
-    proposed, of_crystal = lacking_orientations(rotation, crystal, seen, SYMMETRIES)
-    assert (of_crystal[8, 4] >= 0).sum() == 1
-    assert (of_crystal[4, 4] >= 0).sum() == 0
-    found = proposed[8, 4][of_crystal[8, 4] >= 0][0]
-    assert abs(found @ of[0]) > np.cos(np.radians(1.0))
-    assert (of_crystal[9:, :7] == -1).all()
 
 
 @settings(max_examples=15, deadline=None)
@@ -219,8 +227,17 @@ def test_the_chain_gets_its_order() -> None:
     nothing[9] = 0.9
     probability = probability.reshape(48, 3) * (1 - nothing)[:, None]
     crystals = SimpleNamespace(crystals=(gold(),))
-    solutions = SimpleNamespace(rotation=rotation.reshape(48, 3, 4), crystal=crystal.reshape(48, 3))
-    new, still, order = settled(solutions, probability, nothing, crystals, (6, 8))
+    solutions = Solutions(
+        rotation.reshape(48, 3, 4), crystal.reshape(48, 3), np.ones((48, 3, len(FACTS)))
+    )
+    # The list of one may lack its orientation, say its peaks; its neighbours know it.
+    lacking = np.zeros(48)
+    lacking[20] = 0.3
+    new, still, order, joint = settled(
+        solutions, probability, nothing, crystals, (6, 8), lacking, np.zeros(48)
+    )
+    assert (joint.group == -1).all()
+    assert new[20, 0] > 0.95
     assert (order[:, 0] == 0).all()
     assert new[2 * 8 + 2, 0] > 0.95
     np.testing.assert_array_equal(still, nothing)

@@ -116,7 +116,8 @@ def test_options_reach_the_chain(
         "index", patterns.file, *both, *CALIBRATED, "--precession", "0.8", "--scan-shape", "3,10",
         "--no-hot", "--centre", "30,31.5", "--descan", "each", "--false-alarms", "0.2",
         "--sigma", "2", "--max-peaks", "99", "--zone-step", "1.5", "--in-plane-step", "1",
-        "--match-k-max", "0.8", "--scale", "1.02", "--thickness", "300", "--solutions", "3", "--overlaps", "--context",
+        "--match-k-max", "0.8", "--scale", "1.02", "--thickness", "300", "--solutions", "3",
+        "--overlaps", "--context",
         "--to", "ang", "--to", "ctf", "--to", "ang", "--seed", "4", "--device", "cpu",
         "--out", tmp_path, "--json",
     )  # fmt: skip

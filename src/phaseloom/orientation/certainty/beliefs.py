@@ -18,6 +18,9 @@ from phaseloom.orientation.quaternions import COMPILED, nearest_copy
 LEFT, ABOVE, RIGHT, BELOW = 0, 1, 2, 3
 """Neighbours of a pixel, by their numbers."""
 
+POOR = 0.02
+"""A copy of a neighbour's solution that is less likely by this factor may be a poor one."""
+
 
 @njit(**COMPILED)
 def find_partners(rotation, crystal, symmetry_offset, symmetry, cosine, partner):
@@ -56,46 +59,88 @@ def find_partners(rotation, crystal, symmetry_offset, symmetry, cosine, partner)
 
 
 @njit(**COMPILED)
-def find_strangers(
-    rotation, crystal, chosen, partner, symmetry_offset, symmetry, cosine, strangers
+def find_lacking(
+    rotation, crystal, weight, giving, partner, symmetry_offset, symmetry, cosine, least, code
 ):
-    """Chosen orientations of neighbours that a pixel's own list lacks.
+    """Solutions of neighbours that a pixel's own list lacks, or has in a far less likely copy.
 
     Parameters
     ----------
     rotation, crystal, partner, symmetry_offset, symmetry, cosine
         As for :func:`find_partners`.
-    chosen
-        (y, x): number of the solution, −1 where it is not to be passed on.
-    strangers
-        Output (y, x, 4): the neighbour's side if its orientation is lacking and new, else −1.
+    weight
+        (y, x, n): probabilities of the solutions.
+    giving
+        (y, x, n): likewise, 0 of those that are not to be passed on.
+    least
+        Probability from which on one is passed on.
+    code
+        Output (y, x, most) integers, −1 at the start: n times the neighbour's side, plus the number
+        of its solution, distinct ones.
     """
-    rows, columns, _ = crystal.shape
+    rows, columns, n = crystal.shape
     for y in range(rows):
         for x in range(columns):
+            if crystal[y, x, 0] < 0:
+                continue
+            found = 0
             for side in range(4):
                 v = y + (side == BELOW) - (side == ABOVE)
                 u = x + (side == RIGHT) - (side == LEFT)
-                strangers[y, x, side] = -1
-                if v < 0 or v >= rows or u < 0 or u >= columns or chosen[v, u] < 0:
+                if v < 0 or v >= rows or u < 0 or u >= columns:
                     continue
-                m = chosen[v, u]
-                if partner[v, u, (side + 2) % 4, m] != 0:
-                    continue
-                c = crystal[v, u, m]
-                turns = symmetry[symmetry_offset[c] : symmetry_offset[c + 1]]
-                new = True
-                for other in range(side):
-                    if strangers[y, x, other] < 0:
+                for m in range(n):
+                    if giving[v, u, m] < least or found == code.shape[2]:
                         continue
-                    b = y + (other == BELOW) - (other == ABOVE)
-                    a = x + (other == RIGHT) - (other == LEFT)
-                    k = chosen[b, a]
-                    if crystal[b, a, k] == c:
-                        near = nearest_copy(rotation[b, a, k], rotation[v, u, m], turns)[1]
-                        new = new and near <= cosine
-                if new:
-                    strangers[y, x, side] = side
+                    mates = partner[v, u, (side + 2) % 4, m]
+                    known = 0.0
+                    for k in range(n):
+                        if mates >> k & 1:
+                            known += weight[y, x, k]
+                    if known >= POOR * giving[v, u, m]:
+                        continue
+                    c = crystal[v, u, m]
+                    turns = symmetry[symmetry_offset[c] : symmetry_offset[c + 1]]
+                    new = True
+                    for other in range(found):
+                        b, k = code[y, x, other] // n, code[y, x, other] % n
+                        w = y + (b == BELOW) - (b == ABOVE)
+                        a = x + (b == RIGHT) - (b == LEFT)
+                        if crystal[w, a, k] == c:
+                            near = nearest_copy(rotation[w, a, k], rotation[v, u, m], turns)[1]
+                            new = new and near <= cosine
+                    if new:
+                        code[y, x, found] = side * n + m
+                        found += 1
+
+
+@njit(**COMPILED)
+def drop_copies(rotation, crystal, symmetry_offset, symmetry, cosine, kept, given):
+    """Of solutions of a pattern that are one keep the first.
+
+    Parameters
+    ----------
+    rotation, crystal
+        (patterns, n, 4) and (patterns, n).
+    symmetry_offset, symmetry, cosine
+        As for :func:`find_partners`.
+    kept
+        (patterns, n), in place: False of those that are dropped.
+    given
+        (patterns, n), in place: a mark that the first one takes over.
+    """
+    for p in range(crystal.shape[0]):
+        for i in range(crystal.shape[1]):
+            if not kept[p, i]:
+                continue
+            c = crystal[p, i]
+            turns = symmetry[symmetry_offset[c] : symmetry_offset[c + 1]]
+            for j in range(i):
+                same = kept[p, j] and crystal[p, j] == c
+                if same and nearest_copy(rotation[p, i], rotation[p, j], turns)[1] > cosine:
+                    kept[p, i] = False
+                    given[p, j] = given[p, j] or given[p, i]
+                    break
 
 
 @njit(**COMPILED)

@@ -1,18 +1,19 @@
 """Context: probabilities of the solutions of a pixel, given those of its neighbours.
 
-Pixels of a grain share an orientation. Where a pattern leaves two of them open, as half a turn
-round a zone axis does, the patterns around may tell; where a pixel contradicts its grain for no
-good reason, its probability should fall. Every pixel chooses among its own solutions, or has
-none of them (its list lacks the truth); neighbours whose solutions are one orientation favour
-each other, as much as the map itself shows that neighbours agree.
+Pixels of a grain share an orientation, and where a pattern leaves several open the patterns around
+may tell. Three questions are taken one after the other:
 
-All patterns of a grain err alike, because physics that the likelihood does not know is the same
-in all of them. On simulated gold, the mean difference of ln likelihoods over a grain tells which
-of two orientations is right about as well as the same difference in one pattern would, however
-many patterns there are. Summing evidence over a grain would thus be far too sure of itself. Here
-the evidence of N pixels counts like √N (:mod:`phaseloom.orientation.certainty.beliefs`: the edges
-of a compact grain each count half), less in large grains, and a single pixel can say no more to its
-grain than a hundred to one.
+1. Where patterns of two grains overlap, which of them is the stronger
+   (:mod:`phaseloom.orientation.certainty.shared_patterns`).
+2. Where the same orientations are open in a whole patch of pixels, as half a turn round a zone axis
+   leaves them, what do all of its patterns say together
+   (:mod:`phaseloom.orientation.certainty.joint_evidence`). From here on they are one label.
+3. Every pixel chooses among its own labels, or has none of them (its list lacks the truth);
+   neighbours with one label favour each other, as much as the map itself shows that neighbours
+   agree (:mod:`phaseloom.orientation.certainty.beliefs`). A pixel that contradicts its neighbours
+   for no good reason becomes less probable.
+
+So neighbours decide what they are sure of. What is open all over a grain stays open.
 """
 
 from __future__ import annotations
@@ -25,13 +26,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.errors import InputError
+from phaseloom.orientation.certainty.joint_evidence import Joint, joint_evidence
+from phaseloom.orientation.certainty.labels import labelled, split
+from phaseloom.orientation.certainty.shared_patterns import explained_part, stronger
 
 if TYPE_CHECKING:
     from phaseloom.orientation.matching.library import Library
     from phaseloom.orientation.refinement.solutions import Solutions
 
-_FLOOR = 0.01
-"""Likelihood, by the best solution's, of one that the neighbours support: models err."""
+_FLOOR = 1e-6
+"""Likelihood, by the best solution's, of one that the neighbours support: models err. A layer of
+two pixels that its patterns are sure of must not cost more than its boundary."""
 
 _LONELY = 0.005
 """Chance of a pixel to be a grain of its own, amid neighbours that agree."""
@@ -69,11 +74,14 @@ class Context(NamedTuple):
         (y, x) int16: the most probable solution, −1 where there is none.
     agreement
         Estimated part of the neighbours that are one crystal.
+    joint
+        Patches of pixels in which the same orientations are open, and how likely each is.
     """
 
     probability: NDArray[np.float64]
     chosen: NDArray[np.int16]
     agreement: float
+    joint: Joint
 
 
 def with_context(
@@ -82,6 +90,8 @@ def with_context(
     log_likelihood: ArrayLike,
     symmetries: Sequence[ArrayLike],
     *,
+    explained: ArrayLike | None = None,
+    lacking: ArrayLike = 0.0,
     tolerance: float = 3.0,
 ) -> Context:
     """Probabilities of every pixel's solutions, given those of its neighbours.
@@ -96,6 +106,11 @@ def with_context(
         (y, x, n); softmax over them is what a pixel says alone.
     symmetries
         By the number of the crystal: proper rotations of its Laue class, (m, 3, 3) or (m, 4).
+    explained
+        (y, x, n): part of the intensity that each explains. Where two crystals overlap, the map is
+        to hold the stronger; without it that is not looked at.
+    lacking
+        (y, x): chance that the pixel's list lacks its orientation, before neighbours are seen.
     tolerance
         Degrees: solutions of neighbours that are nearer are one orientation. Gradual changes
         across a grain do no harm.
@@ -133,74 +148,32 @@ def with_context(
     )
 
     exists = crystals >= 0
-    floored = np.where(exists, np.maximum(alone, _FLOOR), 0.0)
-    counted = _INDEPENDENT / (_INDEPENDENT - 1 + _grain_sizes(alone, partner))
-    lacking = _LACKING / kappa
-    prior = np.full((*crystals.shape[:2], crystals.shape[2] + 1), lacking, dtype=np.float32)
-    prior[..., :-1] = np.where(exists, floored ** counted[..., None], 0.0)
+    if explained is not None:
+        alone = stronger(alone, np.asarray(explained, dtype=np.float64), partner)
+    joint = joint_evidence(alone, partner)
+    labels = labelled(joint, alone, exists, partner)
+    floored = np.where(labels.exists, np.maximum(labels.probability, _FLOOR), 0.0)
+    counted = _INDEPENDENT / (_INDEPENDENT - 1 + _grain_sizes(labels.probability, labels.partner))
+    known = np.broadcast_to(np.asarray(lacking, dtype=np.float64), crystals.shape[:2])
+    absent = np.clip(known, 0.0, 1.0 - _LACKING)
+    absent = absent / (1.0 - absent)
+    # Of what the list lacks, the orientation of a neighbour is one of κ.
+    lack = np.maximum(absent, _LACKING) / kappa
+    prior = np.empty((*crystals.shape[:2], crystals.shape[2] + 1), dtype=np.float32)
+    prior[..., -1] = lack
+    prior[..., :-1] = np.where(labels.exists, floored ** counted[..., None], 0.0)
     prior /= prior.sum(axis=-1, keepdims=True)
     message = np.ones((*crystals.shape[:2], 4, crystals.shape[2] + 1), dtype=np.float32)
-    belief = propagate(prior, partner, coupling, _SWEEPS, _SETTLED, message)
-    probability = _conclusion(alone, exists, belief, message, lacking)
+    belief = propagate(prior, labels.partner, coupling, _SWEEPS, _SETTLED, message)
+    probability = _conclusion(labels.probability, labels.exists, belief, message, lack, absent)
+    probability = np.take_along_axis(probability, labels.number, axis=-1) * split(joint, alone)
     best = np.where(exists, probability, -1.0).argmax(axis=-1)
     return Context(
         np.where(exists, probability, np.nan),
         np.where(exists.any(axis=-1), best, -1).astype(np.int16),
         agreement,
+        joint,
     )
-
-
-def lacking_orientations(
-    rotation: ArrayLike,
-    crystal: ArrayLike,
-    context: Context,
-    symmetries: Sequence[ArrayLike],
-    *,
-    tolerance: float = 3.0,
-    least: float = 0.5,
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Orientations that a pixel's list lacks, though neighbours have chosen them.
-
-    Matching may have missed them. Refined against the pixel's own peaks and put among its
-    solutions, with their likelihood there, they can be weighed by :func:`with_context` anew.
-
-    Parameters
-    ----------
-    rotation, crystal, symmetries, tolerance
-        As for :func:`with_context`.
-    context
-        Its answer.
-    least
-        Probability of those that are passed on.
-
-    Returns
-    -------
-    rotation : ndarray of float64
-        (y, x, 4, 4): distinct ones of the neighbours to the left, above, to the right, below;
-        NaN where nothing is lacking.
-    crystal : ndarray of int64
-        (y, x, 4), −1 likewise.
-    """
-    from phaseloom.orientation.certainty.beliefs import find_strangers
-
-    rotations, crystals, _ = _checked(
-        rotation, crystal, np.nan_to_num(context.probability), len(symmetries)
-    )
-    partner, turns = _partners(rotations, crystals, symmetries, tolerance)
-    best = np.maximum(context.chosen, 0).astype(np.int64)
-    sure = np.take_along_axis(context.probability, best[..., None], axis=-1)[..., 0] >= least
-    strangers = np.full((*crystals.shape[:2], 4), -1, dtype=np.int64)
-    find_strangers(
-        rotations, crystals, np.where(sure, best, -1), partner, turns.offset, turns.all,
-        math.cos(math.radians(tolerance) / 2), strangers,
-    )  # fmt: skip
-    y, x, side = np.nonzero(strangers >= 0)
-    v, u = y + (side == 3) - (side == 1), x + (side == 2) - (side == 0)
-    lacking = np.full((*strangers.shape, 4), np.nan)
-    lacking_crystal = np.full(strangers.shape, -1, dtype=np.int64)
-    lacking[y, x, side] = rotations[v, u, best[v, u]]
-    lacking_crystal[y, x, side] = crystals[v, u, best[v, u]]
-    return lacking, lacking_crystal
 
 
 class _Turns(NamedTuple):
@@ -238,7 +211,9 @@ def settled(
     nothing: NDArray[np.float64],
     library: Library,
     shape: tuple[int, int],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    lacking: NDArray[np.float64],
+    unexplained: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], Joint]:
     """Context for the chain: probabilities of the solutions of every pattern of a scan.
 
     Parameters
@@ -253,6 +228,10 @@ def settled(
         The crystals.
     shape
         Of the scan.
+    lacking
+        (patterns,): chance that a list lacks the orientation.
+    unexplained
+        (patterns,): ln likelihood of the peaks if no crystal explains them.
 
     Returns
     -------
@@ -263,6 +242,8 @@ def settled(
         As given.
     order
         (patterns, n): numbers of the solutions, the most probable first.
+    joint
+        Patches in which the same orientations are open.
     """
     shows = (solutions.crystal >= 0) & (nothing < 0.5)[:, None]
     maps = [a.reshape(*shape, *a.shape[1:]) for a in (solutions.rotation, shows, probability)]
@@ -270,12 +251,15 @@ def settled(
     symmetries = [each.laue_rotations for each in library.crystals]
     # What exceeds the range of floats has no chance.
     logarithm = np.log(np.maximum(maps[2], 1e-300))
-    context = with_context(maps[0], crystal, logarithm, symmetries)
+    explained = explained_part(solutions, shows, unexplained).reshape(crystal.shape)
+    context = with_context(
+        maps[0], crystal, logarithm, symmetries, explained=explained, lacking=lacking.reshape(shape)
+    )
     weighed = context.probability.reshape(probability.shape) * (1.0 - nothing)[:, None]
     changed = np.where(shows, weighed, probability)
     exists = solutions.crystal >= 0
     order = np.argsort(-np.where(exists, changed, -1.0), axis=1, kind="stable")
-    return np.where(exists, changed, 0.0), nothing, order
+    return np.where(exists, changed, 0.0), nothing, order, context.joint
 
 
 def _checked(
@@ -365,18 +349,20 @@ def _conclusion(
     exists: NDArray[np.bool_],
     belief: NDArray[np.float32],
     message: NDArray[np.float32],
-    lacking: float,
+    lacking: NDArray[np.float64],
+    unknown: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Probabilities of the solutions, (y, x, n).
 
     Between orientations that the neighbourhood shares the tempered beliefs decide, between these
-    and the pixel's own ones all that the pixel says.
+    and the pixel's own ones all that the pixel says. What the list lacks may be a neighbour's
+    orientation (lacking) or nobody's (unknown).
     """
     # Of each message, what it says of orientations that the neighbour does not have.
     listed = np.concatenate([exists, np.ones_like(exists[..., :1])], axis=-1)[:, :, None]
     least = np.where(listed, message, np.float32(np.inf)).min(axis=-1)
     support = (message / least[..., None]).prod(axis=2, dtype=np.float64)
-    absent = lacking * support[..., -1:]
+    absent = lacking[..., None] * support[..., -1:]
     support = support[..., :-1]
     shared = np.where(exists, 1.0 - 1.0 / support, 0.0)
     weight = np.where(exists, alone * np.minimum(support, 1.0 / _LONELY), 0.0)
@@ -384,5 +370,5 @@ def _conclusion(
     split = shared * belief[..., :-1]
     total = split.sum(axis=-1, keepdims=True)
     weight = (1.0 - shared) * weight + together * split / np.where(total > 0, total, 1.0)
-    norm = weight.sum(axis=-1, keepdims=True) + absent
+    norm = weight.sum(axis=-1, keepdims=True) + absent + unknown[..., None]
     return np.asarray(weight / norm)

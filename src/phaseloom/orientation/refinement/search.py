@@ -339,3 +339,38 @@ def describe_solutions(
         facts[p, _ZONE_SHARE] = 0.0
         _run(q, state, facts[p], 0, 0, crystal[p], pattern, lattices, physics, room)
         wipe(pattern, physics.reach, room.where)
+
+
+@njit(**COMPILED)
+def refine_orientations(
+    offset, ky, kx, intensity, place, loose, limit, rotation, crystal, lattices, physics, broad,
+    facts,
+):  # fmt: skip
+    """Refine given orientations, several of every pattern, however unlikely they are.
+
+    Parameters
+    ----------
+    offset, ky, kx, intensity, place, loose, limit, lattices, physics, broad
+        As for :func:`solve_patterns`.
+    rotation, crystal
+        (patterns, n, 4), refined in place, and (patterns, n), −1 where there are fewer.
+    facts
+        Output (patterns, n, FACTS), NaN at the start.
+    """
+    room = make_room(lattices, broad, most_peaks(offset))
+    log_intensity = np.log(intensity)
+    state = np.empty(3)
+    for p in range(offset.size - 1):
+        pattern = pattern_at(p, offset, ky, kx, intensity, log_intensity, place, loose, limit)
+        stamp(pattern, physics.reach, room.where)
+        for i in range(crystal.shape[1]):
+            c = crystal[p, i]
+            if c < 0:
+                continue
+            q, fact = rotation[p, i], facts[p, i]
+            fact[_ZONE_SHARE] = state[0] = state[1] = 0.0
+            state[2] = np.nan
+            _run(q, state, fact, 1, _EARLY, c, pattern, lattices, broad, room)
+            state[2] = np.nan
+            _run(q, state, fact, _LATE, 0, c, pattern, lattices, physics, room)
+        wipe(pattern, physics.reach, room.where)

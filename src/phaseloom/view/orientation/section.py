@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 
 MOSTLY = 0.5
 """Part of the pixels below which a map says first what stands against it."""
+
+_NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
+
+_LISTED = 8
+"""Grains with several possible orientations that are named, the largest."""
 
 CAPTIONS = {
     "orientation_maps": "Phase map, and orientation maps in inverse pole figure (IPF) colours of "
@@ -203,7 +209,32 @@ def _grains(result: Oriented) -> dict[str, tuple[str, ...]]:
     return {
         "Grains": tuple(f"{int(mask.sum()):,}" for mask in masks),
         f"Equivalent grain diameter, median ({units})": _medians(masks, diameter, ".3g"),
-    }
+    } | _open_grains(result)
+
+
+def _open_grains(result: Oriented) -> dict[str, tuple[str, ...]]:
+    """Grains of which several orientations are possible, with the probabilities of these."""
+    attrs = {} if result.grains is None else result.grains.attrs
+    listed = json.loads(str(attrs.get("open_grains", "[]")))
+    texts = [open_grain_text(entry) for entry in listed[:_LISTED]]
+    if not texts:
+        return {}
+    more = f" … and {len(listed) - len(texts):,} more" * (len(listed) > len(texts))
+    return {"Grains with several possible orientations": _whole(result, "; ".join(texts) + more)}
+
+
+def open_grain_text(entry: Mapping[str, Any]) -> str:
+    """As "grain 7: two orientations, .52 / .48".
+
+    Parameters
+    ----------
+    entry
+        Of the attribute ``open_grains`` of the group of the grains.
+    """
+    chances = [alternative["probability"] for alternative in entry["alternatives"]]
+    number = _NUMBERS.get(len(chances), str(len(chances)))
+    shares = " / ".join(f"{chance:.2f}".removeprefix("0") for chance in chances)
+    return f"grain {entry['grain']}: {number} orientations, {shares}"
 
 
 def _pairs(result: Oriented) -> dict[str, tuple[str, ...]]:

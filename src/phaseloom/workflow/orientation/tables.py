@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phaseloom.crystals.records import crystals_from_json
+from phaseloom.workflow.orientation.open_grains import (
+    grain_orientations_of,
+    open_grain_table,
+    open_grains_of,
+)
 from phaseloom.workflow.peaks.tables import peaks_tables
 
 if TYPE_CHECKING:
@@ -42,17 +47,24 @@ def grains_of(
     Returns
     -------
     xarray.Dataset
-        ``grain`` (y, x) int32, the largest grain first, −1 unindexed; attribute ``threshold``.
+        ``grain`` (y, x) int32, the largest grain first, −1 unindexed; attribute ``threshold``, and
+        with context ``open_grains``: JSON list of the grains of which several orientations are
+        possible, see :func:`phaseloom.workflow.orientation.open_grains.open_grains_of`. Such a
+        grain is one, whichever of its orientations the map's pixels have.
     """
     import xarray as xr
 
     from phaseloom.maps.grains import find_grains
 
-    grain = find_grains(*_map(data), _symmetries(crystals), threshold=threshold)
+    phase, rotation = grain_orientations_of(data, crystals)
+    grain = find_grains(phase, rotation, _symmetries(crystals), threshold=threshold)
+    attrs: dict[str, Any] = {"threshold": threshold}
+    if "open_grain" in data:
+        attrs["open_grains"] = json.dumps(open_grains_of(data, grain))
     return xr.Dataset(
         {"grain": (("y", "x"), grain)},
         coords={axis: data[axis] for axis in ("y", "x")},
-        attrs={"threshold": threshold},
+        attrs=attrs,
     )
 
 
@@ -93,8 +105,10 @@ def map_tables(
         ``phases``, a row per crystal and one for unindexed pixels: pixels, area, fraction of the
         map with 95 % interval, number of grains, and of its pixels the mean probability and the
         medians of the other measures. ``grains``
-        (:func:`phaseloom.maps.grains.grain_table`), ``boundaries``
+        (:func:`phaseloom.maps.grains.grain_table`) with the number of possible ``orientations`` and
+        the ``orientation_probability`` of the one in the table, ``boundaries``
         (:func:`phaseloom.maps.grain_boundaries.boundary_table`), both with names of phases.
+        ``open_grains``: a row per possible orientation of the grains that have several, and
         ``pseudo_symmetry``: frequent misorientations between the first two solutions, where there
         are any.
     """
@@ -102,7 +116,7 @@ def map_tables(
     from phaseloom.maps.grains import grain_orientations, grain_table
 
     names = [crystal.name for crystal in crystals]
-    phase, rotation = _map(data)
+    phase, rotation = grain_orientations_of(data, crystals)
     symmetries = _symmetries(crystals)
     y, x = (data[axis].to_numpy().astype(np.float64) for axis in ("y", "x"))
     size = _pixel_size(y, x)
@@ -111,6 +125,12 @@ def map_tables(
     sizes = grain_table(
         grain, phase, means, y=y, x=x, pixel_area=size[0] * size[1], minimum_pixels=_SMALL
     )
+    listed = json.loads(str(grains.attrs.get("open_grains", "[]")))
+    several = {entry["grain"]: entry["alternatives"] for entry in listed}
+    sizes["orientations"] = [len(several.get(g, [None])) for g in sizes.index]
+    sizes["orientation_probability"] = [
+        several[g][0]["probability"] if g in several else np.nan for g in sizes.index
+    ]
     segments = boundary_segments(grain, phase, rotation, symmetries, y=y, x=x)
     borders = boundary_table(grain, segments, means, symmetries, pixel_size=size)
     tables = {
@@ -118,8 +138,11 @@ def map_tables(
         "grains": _named(sizes, ("phase",), names).reset_index(),
         "boundaries": _named(borders, ("first_phase", "second_phase"), names),
     }
-    pseudo_symmetry = _pseudo_symmetry(data)
-    return tables if pseudo_symmetry is None else tables | {"pseudo_symmetry": pseudo_symmetry}
+    further = {
+        "open_grains": open_grain_table(listed, names),
+        "pseudo_symmetry": _pseudo_symmetry(data),
+    }
+    return tables | {name: table for name, table in further.items() if table is not None}
 
 
 def _phases(
@@ -171,10 +194,6 @@ def _pseudo_symmetry(data: xr.Dataset) -> pd.DataFrame | None:
 
 def _named(table: pd.DataFrame, columns: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
     return table.assign(**{c: [names[int(number)] for number in table[c]] for c in columns})
-
-
-def _map(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    return data["phase"].to_numpy(), data["rotation"].transpose("y", "x", "quaternion").to_numpy()
 
 
 def _symmetries(crystals: Sequence[Crystal]) -> list[np.ndarray]:

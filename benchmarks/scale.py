@@ -138,8 +138,8 @@ def table(outcomes: list[Outcome]) -> str:
                                                                     slice(3, 5))]  # fmt: skip
         off = np.abs(found - true)
         within = f"{(off[:, 0] < 1e-3).sum()} of {len(some)}"
-        right = np.nanmean(np.array([o.right for o in some]), axis=0)
-        shares = " | ".join("–" if np.isnan(r) else f"{100 * r:.1f}" for r in right)
+        right = np.array([o.right for o in some if np.isfinite(o.right).all()]).reshape(-1, 2)
+        shares = " | ".join(f"{100 * r:.1f}" for r in right.mean(axis=0)) if len(right) else "– | –"
         lines.append(
             f"| {name} | {len(some)} | {within} | {100 * np.median(off[:, 0]):.4f} | "
             f"{200 * np.median(np.hypot(off[:, 1], off[:, 2])):.4f} | "

@@ -108,13 +108,15 @@ def orientation_maps(
     if context:
         # What is to be compared are likelihoods; the correction is by how much the list lacks.
         lacking = 1.0 - probability.sum(axis=1) / np.maximum(something[:, 0], 1e-300)
+        of_pair = probability[paired]
         weight = np.where(paired[:, None], probability, likelihood * something)
         probability, nothing, order, joint = settled(
             refined, weight, nothing, library, peaks.shape, lacking, counts * physics.unexplained
         )
         patches = open_grains(refined, joint, library)
-        # Which of two crystals is the first, the pair has decided.
+        # Which of two crystals is the stronger, neighbours that have either cannot tell.
         order[paired] = np.arange(order.shape[1])
+        probability[paired] = of_pair
         changed = order[:, 0] != 0
         refined = refined.ordered(order)
         probability = np.take_along_axis(probability, order, axis=1)

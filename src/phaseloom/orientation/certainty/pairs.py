@@ -50,7 +50,7 @@ def with_pairs(
     single, first, second, both = solved["overlap_probability"].T
     stronger, turned = solved["overlap_stronger"], solved["overlap_turned"].astype(bool)
     something = 1.0 - nothing
-    # Where both have changed places the single crystal was the one that is the second now.
+    # A single crystal would have been another one there.
     alone = np.where(turned, 0.0, single * probability[:, 0])
     top = alone + something * first * (1.0 - stronger)
     others = probability[:, 1:].sum(axis=1)

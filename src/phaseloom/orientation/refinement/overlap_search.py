@@ -382,10 +382,10 @@ def among_solutions(rotation, crystal, solutions, its_crystal, lattices, place):
     lattices
         :class:`phaseloom.orientation.matching.library.Lattices`.
     place
-        Output (patterns,): number in the list, that of the last where it is not there.
+        Output (patterns,): number in the list, that of the last (1 at least) where it is not there.
     """
     for p in range(place.size):
-        place[p] = its_crystal.shape[1] - 1
+        place[p] = max(its_crystal.shape[1] - 1, 1)
         for i in range(its_crystal.shape[1]):
             if _alike(rotation[p], crystal[p], solutions[p, i], its_crystal[p, i], lattices):
                 place[p] = i

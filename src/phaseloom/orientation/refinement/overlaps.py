@@ -41,7 +41,7 @@ class SecondCrystals(NamedTuple):
     Parameters
     ----------
     solutions
-        As before, but where ``turned`` the former second crystal is the first of the list.
+        As before, but where ``turned`` the stronger of the two crystals is the first of the list.
     crystal, rotation
         (patterns,) −1 where a single crystal is likelier; (patterns, 4) NaN there.
     weight
@@ -52,7 +52,7 @@ class SecondCrystals(NamedTuple):
     stronger
         (patterns,) probability that of the two the second is the stronger one.
     turned
-        (patterns,) whether first and second have changed places.
+        (patterns,) whether the first of the list is another than without a second crystal.
     """
 
     solutions: Solutions
@@ -150,7 +150,6 @@ def second_crystals(
     """
     from phaseloom.orientation.refinement.overlap_search import weigh_pairs
 
-    n = len(patterns)
     found = SecondCrystals.none(solutions)
     unpaired = np.diff(patterns.offset) - np.nan_to_num(solutions.fact("matched")[:, 0])
     candidates = np.flatnonzero((solutions.crystal[:, 0] >= 0) & (unpaired >= _LEAST_UNPAIRED))
@@ -177,42 +176,64 @@ def second_crystals(
     error = physics.spread * np.sqrt(1.0 / matched + 1.0 / unmatched)
     share = np.clip(found.weight[chosen], 1e-6, 1.0 - 1e-6)
     found.stronger[chosen] = 0.5 * erfc(-np.log(share / (1.0 - share)) / error / np.sqrt(2.0))
-    turned = np.zeros(n, dtype=bool)
-    of_first, of_second = found.probability[:, 1] + found.probability[:, 0], found.probability[:, 2]
-    turned[chosen] = (of_second * found.stronger > of_first * (1.0 - found.stronger))[chosen]
-    return _turned(found, turned, patterns, library, physics) if turned.any() else found
+    _put_first(found, chosen, pairs.rotation[*at, 0], pairs.crystal[*at, 0], patterns, library,
+               physics)  # fmt: skip
+    of_single, of_first, of_second, _ = found.probability[chosen].T
+    of_single = np.where(found.turned[chosen], 0.0, of_single)
+    stronger = found.stronger[chosen]
+    _turn(found, chosen[of_second * stronger > of_single + of_first * (1.0 - stronger)], patterns,
+          library, physics)  # fmt: skip
+    return found
 
 
-def _turned(
+def _put_first(
     found: SecondCrystals,
-    turned: NDArray[np.bool_],
+    rows: NDArray[np.intp],
+    rotation: NDArray[np.float64],
+    crystal: NDArray[np.int64],
     patterns: Patterns,
     library: Library,
     physics: Physics,
-) -> SecondCrystals:
-    """The second crystals of some patterns become the first, and these the second."""
+) -> None:
+    """Make orientations the first of their patterns' lists, where they are not already."""
     from phaseloom.orientation.refinement.overlap_search import among_solutions
     from phaseloom.orientation.refinement.search import describe_solutions
 
-    rows = np.flatnonzero(turned)
+    place = np.empty(rows.size, dtype=np.int64)
     old = found.solutions.take(rows)
-    rotation, crystal = found.rotation[rows], found.crystal[rows].astype(np.int64)
+    among_solutions(rotation, crystal, old.rotation, old.crystal, library.lattices, place)
+    moving = np.flatnonzero(place > 0)
+    rows, rotation, crystal, place = rows[moving], rotation[moving], crystal[moving], place[moving]
+    if rows.size == 0:
+        return
+    old = found.solutions.take(rows)
     facts = np.full((rows.size, old.facts.shape[2]), np.nan)
     describe_solutions(*patterns.take(rows), rotation, crystal, library.lattices, physics, facts)
     # Where the list has it already it moves up from there, else the last one goes.
-    place = np.empty(rows.size, dtype=np.int64)
-    among_solutions(rotation, crystal, old.rotation, old.crystal, library.lattices, place)
     numbers = np.arange(old.crystal.shape[1])
     order = np.where(numbers <= place[:, None], numbers - 1, numbers)
     moved = old.ordered(np.maximum(order, 0))
     moved.rotation[:, 0], moved.crystal[:, 0], moved.facts[:, 0] = rotation, crystal, facts
     for now, before in zip(found.solutions, moved, strict=True):
         now[rows] = before
-    found.rotation[rows], found.crystal[rows] = old.rotation[:, 0], old.crystal[:, 0]
+    found.turned[rows] = True
+
+
+def _turn(
+    found: SecondCrystals,
+    rows: NDArray[np.intp],
+    patterns: Patterns,
+    library: Library,
+    physics: Physics,
+) -> None:
+    """The second crystals of some patterns become the first, and these the second."""
+    first = found.solutions.rotation[rows, 0].copy(), found.solutions.crystal[rows, 0].copy()
+    rotation, crystal = found.rotation[rows].copy(), found.crystal[rows].astype(np.int64)
+    _put_first(found, rows, rotation, crystal, patterns, library, physics)
+    found.rotation[rows], found.crystal[rows] = first
     found.weight[rows], found.stronger[rows] = 1.0 - found.weight[rows], 1.0 - found.stronger[rows]
     found.probability[rows, 1:3] = found.probability[rows, 2:0:-1]
     found.turned[rows] = True
-    return found
 
 
 def _pairs(patterns: Patterns, solutions: Solutions, library: Library, physics: Physics) -> _Pairs:

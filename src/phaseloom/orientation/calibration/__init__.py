@@ -7,4 +7,5 @@
 - ``spots``: the spots that a calibration rests on, for a look at them
 - ``pairs``: places of the reflections on the peaks of solved patterns, compiled
 - ``scale_rivals``: scales that several crystals leave open, with their probabilities
+- ``wholeness``: are patterns explained as a whole, by one crystal or by two?
 """

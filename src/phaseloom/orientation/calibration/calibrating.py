@@ -19,6 +19,7 @@ from phaseloom.orientation.calibration.scale_search import (
     sampled,
     widened,
 )
+from phaseloom.orientation.calibration.wholeness import explained_as_whole
 from phaseloom.orientation.matching.library import Library, make_library
 from phaseloom.orientation.matching.matching import match
 from phaseloom.orientation.matching.patterns import Patterns, direct_beam_radius, patterns_of
@@ -36,6 +37,9 @@ _ROUNDS = 3
 
 RARE = 0.01
 """A pattern is explained if a wrong crystal explains so few of its kind as well."""
+
+_VERY_RARE = 1e-3
+"""A crystal is in the scan if patterns are explained so much better than chance would."""
 
 _EXPLAINED = 0.05
 """Part of the patterns that must be explained at the best scale, or no scale is right."""
@@ -255,9 +259,14 @@ def _finished(
     )
     sample = patterns.take(sampled(patterns, SAMPLE, seed))
     chance = measure_chance(sample, library, physics, seed=seed)
-    solved = solve(sample, match(sample, library), library, physics, solutions=1)
+    solved = solve(sample, match(sample, library), library, physics, solutions=6)
     rarity = chance.rarity(gains(solved, sample, physics), np.diff(sample.offset))
-    fits = bool((rarity < RARE).mean() >= _EXPLAINED)
+    better = rarity < RARE
+    fits = bool((rarity < _VERY_RARE).mean() >= _EXPLAINED)
+    fits = fits and explained_as_whole(sample, solved, better, library, physics)
+    if not fits and correction.parameters.any() and matching.scale == "auto":
+        # What was found is no scale of these patterns.
+        correction, rivals, moved = Correction.none(), ScaleRivals.exact(), peaks
     return Calibrated(
         moved,
         patterns,

@@ -19,12 +19,8 @@ RANGE = 0.12
 _STEP = 0.012
 """Between them: half of what a reflection of the outer spots may be away and still pair."""
 
-_ASKED = 240
 _SAMPLE = 40
-"""Patterns that are indexed at every scale, of so many that are looked at."""
-
-_CROWDED = 0.9
-"""Of those, the part with most peaks is left out: two crystals lie over each other there."""
+"""Patterns that are indexed at every scale."""
 
 
 class ScaleSearch(NamedTuple):
@@ -78,7 +74,7 @@ def find_scale(patterns: Patterns, library: Library, physics: Physics, *, seed: 
 
 
 def sampled(patterns: Patterns, most: int, seed: int) -> NDArray[np.intp]:
-    """Patterns rich in peaks that are worth asking: their numbers, in order.
+    """Patterns with enough peaks, drawn at random: their numbers, in order.
 
     Parameters
     ----------
@@ -92,14 +88,9 @@ def sampled(patterns: Patterns, most: int, seed: int) -> NDArray[np.intp]:
     counts = np.diff(patterns.offset)
     usable = np.flatnonzero(counts >= min(5, int(counts.max(initial=0))))
     usable = usable[counts[usable] >= 3]
-    rng = np.random.default_rng(seed)
-    if usable.size > max(_ASKED, most):
-        usable = np.sort(rng.choice(usable, max(_ASKED, most), replace=False))
     if usable.size <= most:
         return usable
-    order = np.argsort(counts[usable], kind="stable")
-    last = max(int(_CROWDED * usable.size), most)
-    return np.sort(usable[order[last - most : last]])
+    return np.sort(np.random.default_rng(seed).choice(usable, most, replace=False))
 
 
 def explained(sample: Patterns, library: Library, physics: Physics, ln_scale: float) -> float:

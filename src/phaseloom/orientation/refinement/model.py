@@ -10,6 +10,7 @@ from phaseloom.orientation.matching.library import Library
 from phaseloom.orientation.matching.matching import match
 from phaseloom.orientation.matching.patterns import Patterns
 from phaseloom.orientation.matching.starts import Starts
+from phaseloom.orientation.refinement.chance import gains
 from phaseloom.orientation.refinement.likelihood import Physics
 from phaseloom.orientation.refinement.solutions import Solutions
 from phaseloom.orientation.refinement.solving import solve
@@ -28,6 +29,12 @@ _SHARPNESSES = (1.0, 3.0, 20.0)
 
 _PRECESSES = 2e-3
 """Sine of the precession angle from which the profile is that of a wedge."""
+
+_WHOLE = 0.75
+"""Part of its peaks that is explained in a pattern that is explained as a whole."""
+
+_ENOUGH_WHOLE = 0.1
+"""Part of the patterns from which errors are learnt of these alone."""
 
 _LN_RANGE = 6.0
 """Unexplained peaks are spread over so many units of ln intensity."""
@@ -146,9 +153,9 @@ def _excitation(
         if key not in tried:
             trial = first._replace(thickness=thickness, sharpness=sharpness)
             solved = solve(sample, starts, library, trial, solutions=1)
-            likelihood = solved.fact("log_likelihood")[:, 0]
-            # What no orientation explains says nothing of the thickness.
-            tried[key] = float(np.where(np.isfinite(likelihood), likelihood, 0.0).sum())
+            # Patterns that no orientation explains say nothing of the thickness; else the best one
+            # would be that at which the least is expected of them.
+            tried[key] = float(np.maximum(gains(solved, sample, trial), 0.0).sum())
         return tried[key]
 
     for sharpness in _SHARPNESSES if first.sweep < _PRECESSES else _SHARPNESSES[:1]:
@@ -166,6 +173,10 @@ def _adjusted(refined: Solutions, sample: Patterns, physics: Physics) -> Physics
     peaks = np.diff(sample.offset)
     per_peak = np.where(np.isfinite(likelihood), likelihood, -np.inf) / peaks
     good = np.isfinite(per_peak) & (per_peak >= np.quantile(per_peak, 0.25, method="lower"))
+    # What a crystal explains in part, beside another or none of these, says little of errors.
+    whole = np.isfinite(per_peak) & (refined.fact("matched")[:, 0] >= _WHOLE * peaks)
+    if whole.mean() >= _ENOUGH_WHOLE:
+        good &= whole
     if not good.any():
         return physics
 

@@ -19,6 +19,7 @@ For every pattern (compiled, but for ``finder``):
 - ``kernel``: the steps of the search, one after the other
 - ``loading``: counts of a pattern corrected and binned
 - ``background``: background between the spots
+- ``halo``: rings finer than the cells of the background
 - ``image_filters``: convolution, sums over bins, profiles, local maxima
 - ``fitting``: template, scoring step and errors of one spot
 - ``joint_fit``: all spots of a pattern fitted together, by steps of ``fitting``

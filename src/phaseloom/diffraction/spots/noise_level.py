@@ -107,8 +107,10 @@ def estimate_noise(
     gain, floor = pixel_noise(values)
     for _ in range(2):
         seen = _spots_seen(values, expected, shape, gain, floor, guard)
-        sharp = [seen.masked(_LEAK / leak(shape, lines=lines)) for lines in (False, True)]
-        groups = white_noise(values, *sharp, gain, floor)
+        hidden, from_lines = (
+            seen.masked(_LEAK / leak(shape, lines=lines)) for lines in (False, True)
+        )
+        groups = white_noise(values, hidden, from_lines, gain, floor)
         if groups is None:
             break
         gain, floor = _line(*groups)

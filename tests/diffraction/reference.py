@@ -13,8 +13,8 @@ from scipy.ndimage import binary_propagation, correlate1d, maximum_filter
 
 from phaseloom.diffraction.detector.correction import corrected
 from phaseloom.diffraction.spots import finder as constants
+from phaseloom.diffraction.spots import halo, selection
 from phaseloom.diffraction.spots import joint_fit as refinement
-from phaseloom.diffraction.spots import selection
 from phaseloom.diffraction.spots.background import _CLIP as CLIP
 from phaseloom.diffraction.spots.false_alarms import (
     LOWEST,
@@ -114,13 +114,16 @@ def smooth(values, weight, taps):
     return out
 
 
-def first_background(sums, weight, full, ring, inner, gain, floor, taps, length):
-    """Radial profile and the whole."""
+def first_background(sums, weight, full, ring, inner, gain, floor, taps, length, crest=None):
+    """Radial profile and the whole; ``crest`` is the radial part where that was taken off."""
     w = np.maximum(weight, 1)
     mean = sums / w
-    profile = radial_profile(mean, weight, ring, inner, gain, floor, CLIP, full, length)
+    profile = np.zeros(length)
+    if crest is None:
+        profile = radial_profile(mean, weight, ring, inner, gain, floor, CLIP, full, length)
     radial = profile[ring]
-    noise = np.sqrt((gain * np.maximum(radial, 0) + floor) / w)
+    most = radial if crest is None else crest
+    noise = np.sqrt((gain * np.maximum(most, 0) + floor) / w)
     local = np.minimum(mean - radial, 2 * noise + 2 * gain / w)
     return profile, radial + smooth(local, weight, taps)
 
@@ -138,9 +141,9 @@ def profile_between(mean, share, ring, inner, before):
     return profile
 
 
-def better_background(seen, left, weight, ring, inner, gain, floor, taps, profile, cells):
+def better_background(seen, left, weight, ring, inner, gain, floor, taps, profile, cells, crest=0):
     """The background, and what the cells count for."""
-    w, ground = np.maximum(weight, 1), np.maximum(cells, 1e-6)
+    w, ground = np.maximum(weight, 1), np.maximum(cells + crest, 1e-6)
     expected = np.maximum((seen - left) / w, ground)
     limit = 3 * np.sqrt((gain * ground + floor) / w)
     value = np.clip(left / w, -limit, limit + 4 * gain / w) + cells
@@ -149,13 +152,127 @@ def better_background(seen, left, weight, ring, inner, gain, floor, taps, profil
     return radial + smooth(value - radial, share, taps), share
 
 
-def misfit_between(left, weight, share, change, cells, gain, floor, taps, number):
+def misfit_between(left, weight, share, change, cells, gain, floor, taps, number, crest=0):
     """Variance between the spots over that of counting."""
     w = np.maximum(weight, 1)
-    variance = (gain * np.maximum(cells, 1e-3 * gain) + floor) / w
+    variance = (gain * np.maximum(cells + crest, 1e-3 * gain) + floor) / w
     misfit = smooth(np.minimum((left / w - change) ** 2 / variance, 50), share, taps)
     counts = np.maximum(cells * weight / gain, 1e-2)
     return np.maximum(1, misfit - 2 * np.sqrt((2 + 1 / counts) / number))
+
+
+# --- rings finer than cells -----------------------------------------------------------------
+
+
+@dataclass
+class Rings:
+    """Ring of every bin, and the rings' levels, once rings were found in a pattern."""
+
+    distance: np.ndarray
+    inner: int
+    level: np.ndarray
+    crest: np.ndarray
+    side: int
+
+    def take_off(self, rest, profile):
+        """Subtract a profile, and remember its mean over the cells."""
+        drawn = np.interp(self.distance, np.arange(len(profile)), profile)
+        self.crest += squares(drawn, self.side)[: self.crest.shape[0], : self.crest.shape[1]] / (
+            self.side**2
+        )
+        return rest - drawn
+
+
+def shrunk(deviation, weight, inner, doubt):
+    """James and Stein, over each ring and its neighbours; the largest mean square."""
+    profile, most = np.zeros(len(deviation)), 0.0
+    for k in np.flatnonzero(weight > 0):
+        near = np.arange(max(inner, k - 2), min(len(weight), k + 3))
+        near = near[weight[near] > 0]
+        square = (deviation[near] ** 2 * weight[near]).mean()
+        most = max(most, square)
+        profile[k] = max(0, 1 - doubt / max(square, 1e-9)) * deviation[k]
+    return profile, most
+
+
+def smoothed(level, number, inner, reach, curved):
+    out = level.copy()
+    for k in range(len(level)):
+        far = min(reach, k - inner, len(level) - 1 - k)
+        if far < 2:
+            continue
+        near = np.arange(k - far, k + far + 1)
+        near = near[number[near] > 0]
+        square = ((near - k) / (far + 1)) ** 2
+        if curved and near.size > 2:
+            basis = np.stack([np.ones(near.size), square], axis=1)
+            normal = basis.T * (1 - square) @ basis
+            out[k] = max(np.linalg.solve(normal, basis.T @ ((1 - square) * level[near]))[0], 0)
+        elif near.size and not curved:
+            out[k] = np.average(level[near], weights=1 - square)
+    return out
+
+
+def without_rings(values, beam, guard, gain, floor, side, cells, length):
+    """The pattern without its radial profile and the rings, if it has fine ones (else None)."""
+    y, x = (c[:, None] if i == 0 else c for i, c in enumerate(map(np.arange, values.shape)))
+    down, across = y - beam[0] + 0 * x, x - beam[1] + 0 * y
+    distance = np.hypot(down, across)
+    ring = np.floor(distance + 0.5).astype(int)
+    less, more = np.minimum(abs(down), abs(across)), np.maximum(abs(down), abs(across))
+    sector = (down > 0) + 2 * (across > 0) + 4 * (abs(down) > abs(across))
+    sector = sector + 8 * (less > 0.41 * more)
+    usable = np.isfinite(values)
+    most = np.full(length, np.inf)
+    for _ in range(halo._ROUNDS):
+        used = usable & (np.nan_to_num(values) <= most[ring])
+        place = (ring * 16 + sector)[used]
+        total = np.bincount(place, values[used], minlength=16 * length).reshape(length, 16)
+        count = np.bincount(place, minlength=16 * length).reshape(length, 16)
+        number = count.sum(1)
+        level, low, high = np.zeros((3, length))
+        for k in np.flatnonzero(number):
+            there = count[k] > 0
+            few = total[k].sum() <= halo._MANY * gain
+            means = total[k, there] / count[k, there]
+            level[k] = total[k].sum() / number[k] if few else np.median(means)
+            low[k], high[k] = np.sort(means)[[means.size // 3, 2 * means.size // 3]]
+        spread = np.sqrt(gain * np.maximum(level, 1e-3) + floor)
+        most = level + CLIP * spread + 0.5 * CLIP**2 * gain
+    inner = int(guard) + 1
+    for curved in (True, False):
+        seen, reach_ = (low, halo._COARSE * side) if curved else (level, side)
+        fewest = 2 * halo._MANY if curved else halo._FEWEST
+        smooth = smoothed(seen, number, inner, reach_, curved)
+        enough = (np.arange(length) >= inner) & (smooth * number > fewest * gain)
+        variance = halo._MEDIAN * (gain * smooth + floor)
+        weight = np.where(enough, number / np.where(enough, variance, 1), 0)
+        if curved:
+            spread = np.sqrt((gain * np.maximum(level, 1e-3) + floor) * 16 / np.maximum(number, 1))
+            weight[high - low > halo._EVEN * spread] = 0
+        profile, square = shrunk(seen - smooth, weight, inner, halo._DOUBT)
+        if curved and square < halo._SURE:
+            return values, None
+    profile += smooth
+    bend = np.diff(profile, 2)[inner:]
+    profile[inner + 1 : -1] = np.maximum(profile[inner + 1 : -1] - bend / 8, 0)
+    profile[:inner] = profile[inner]
+    rings = Rings(distance, inner, level, np.zeros(cells), side)
+    return rings.take_off(values, profile), rings
+
+
+def without_rings_left(values, rest, rings, gain, floor):
+    """What a model with spots leaves, without rings in it."""
+    ring = np.floor(rings.distance + 0.5).astype(int)
+    usable, length = np.isfinite(values), len(rings.level)
+    expected = np.maximum(np.fmax(values - rest, rings.level[ring]), 1e-3)
+    share = np.where(usable, 1 / (gain * expected + floor), 0)
+    weight = np.bincount(ring.ravel(), share.ravel(), minlength=length)
+    total = np.bincount(ring.ravel(), (share * rest).ravel(), minlength=length)
+    deviation = total / np.where(weight > 0, weight, 1)
+    weight = np.where(np.arange(length) >= rings.inner, weight, 0)
+    profile, most = shrunk(deviation, weight, rings.inner, halo._DOUBT_LATER)
+    return rings.take_off(rest, profile) if most > halo._DOUBT_LATER else rest
 
 
 # --- fits ---------------------------------------------------------------------------------
@@ -409,14 +526,20 @@ def register(pattern, finder, correction, beam):
     length = 2 * math.ceil(math.hypot(*weight.shape)) + 8
     inner = min(int(guard / cell) + 1, length - 1)
     ring = rings(weight.shape, *beam, cell)
-    sums = squares(full, cell)
+    long = 2 * math.ceil(math.hypot(*size)) + 8
+    clear, rings_ = without_rings(values, beam, guard, gain, floor, cell, weight.shape, long)
+    crest = None if rings_ is None else rings_.crest
+    rest = np.where(usable, clear, 0)
     profile, cells = first_background(
-        sums, weight, cell**2, ring, inner, gain, floor, cell_taps, length
+        squares(rest, cell), weight, cell**2, ring, inner, gain, floor, cell_taps, length, crest
     )
-    change, rest = cells, full.copy()
+    sums = squares(full, cell)
+    change = cells
     spots: list[Spot] = []
     for turn in range(2):
         rest = np.where(usable, rest - interpolated(change, cell, y, x), 0)
+        if turn > 0 and rings_ is not None:
+            rest = np.where(usable, without_rings_left(values, rest, rings_, gain, floor), 0)
         if turn == 0:
             known = np.maximum(at_least - interpolated(cells, cell, y, x), 0)
             rest = np.where(at_least > 0, known, rest)
@@ -440,12 +563,16 @@ def register(pattern, finder, correction, beam):
             rest[~usable] = 0
             left = squares(rest, cell)
             better, share = better_background(
-                sums, left, weight, ring, inner, gain, floor, cell_taps, profile, cells
-            )
+                sums, left, weight, ring, inner, gain, floor, cell_taps, profile, cells,
+                0 if crest is None else crest,
+            )  # fmt: skip
             cells, change = better, better - cells
             misfits = misfit_between(
-                left, weight, share, change, cells, gain, floor, cell_taps, number
-            )
+                left, weight, share, change, cells, gain, floor, cell_taps, number,
+                0 if crest is None else crest,
+            )  # fmt: skip
+    if crest is not None:
+        cells = cells + crest
     for spot in spots:
         spot.background = interpolated(cells, cell, [spot.y], [spot.x])[0, 0]
         there, (p, _, _) = window(shape, spot.y, spot.x, size)

@@ -63,13 +63,13 @@ def test_smoothed_cells(sigma):
 def test_first_and_better_background():
     sums, weight, ring = cells_of_counts()
     taps, length = _taps(2.5), 60
-    radial, cells, spare, share = np.zeros((4, *sums.shape), np.float32)
+    radial, cells, spare, share, crest = np.zeros((5, *sums.shape), np.float32)
     room = scratch(sums.shape, taps)
     profiles = np.zeros((3, length), np.float32)
     middle = middles(sums.shape, taps)
     background.first_background(
         sums, weight, np.float32(16), ring, 2, ONE, NOTHING, taps, profiles, middle, room, radial,
-        cells, spare,
+        cells, crest, False, spare,
     )  # fmt: skip
     first, ground = reference.first_background(sums, weight, 16, ring, 2, 1, 0, taps, length)
     np.testing.assert_allclose(profiles[0], first, rtol=1e-4)
@@ -84,7 +84,7 @@ def test_first_and_better_background():
     )
     background.better_background(
         sums, left, weight, ring, 2, ONE, NOTHING, taps, profiles, middle, room, radial, cells,
-        share, spare,
+        crest, share, spare,
     )  # fmt: skip
     np.testing.assert_allclose(cells, better, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(spare, better - before, rtol=1e-3, atol=1e-4)
@@ -92,7 +92,7 @@ def test_first_and_better_background():
 
     number, misfit = np.float32(40), np.zeros_like(sums)
     background.misfit_between(
-        left, weight, share, spare, cells, ONE, NOTHING, taps, middle, number, room, misfit
+        left, weight, share, spare, cells, crest, ONE, NOTHING, taps, middle, number, room, misfit
     )
     expected = reference.misfit_between(
         left, weight, expected_share, spare, cells, 1, 0, taps, number

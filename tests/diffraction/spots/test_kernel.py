@@ -24,7 +24,7 @@ from phaseloom.diffraction.spots.shape import SpotShape
 DISK = SpotShape(kind="disk", radius=6.0, edge=1.0)
 
 
-def crowded(shape, size, *, seed=0, background=2.0, spots=25):
+def crowded(shape, size, *, seed=0, background=2.0, spots=25, rings=False):
     """Counts of many spots at random places, some on the edge, some on each other."""
     rng = np.random.default_rng(seed)
     height, width = size
@@ -35,6 +35,9 @@ def crowded(shape, size, *, seed=0, background=2.0, spots=25):
     heights = np.exp(rng.normal(np.log(30), 1, spots))
     heights[0] = 300
     mean = background * (0.3 + 2 * slope)
+    if rings:
+        r = np.hypot(y - places[0, 0], x - places[0, 1])
+        mean += background * sum(3 * np.exp(-0.5 * ((r - k) / 3) ** 2) for k in (24, 45))
     for (v, u), height_ in zip(places, heights, strict=True):
         mean += height_ * shape.profile(np.hypot(y - v, x - u))
     return rng.poisson(mean).astype(np.float32)
@@ -53,6 +56,12 @@ CASES = {
     "sigma 5": (SpotShape(sigma=5.0), (203, 138), {"full": 200}),
     # with seed 0 one step is 0.05 of a variance, on which it depends whether another one follows
     "disk": (DISK, (200, 136), {"seed": 1}),
+    "haloes": (SpotShape(sigma=2.0), (128, 136), {"rings": True, "background": 30.0}),
+    "haloes, masked": (
+        SpotShape(sigma=2.4),
+        (150, 130),
+        {"rings": True, "masked": 0.01, "background": 30.0},
+    ),
     "few counts": (SpotShape(sigma=2.4), (128, 128), {"background": 0.05}),
     "gain 3, floor 2": (SpotShape(sigma=2.4), (128, 128), {"gain": 3.0, "floor": 2.0}),
 }
@@ -62,7 +71,13 @@ CASES = {
 def test_whole_pass_equals_the_plain_one(name):
     shape, size, options = CASES[name]
     background = options.get("background", 2.0)
-    pattern = crowded(shape, size, seed=options.get("seed", 0), background=background)
+    pattern = crowded(
+        shape,
+        size,
+        seed=options.get("seed", 0),
+        background=background,
+        rings=options.get("rings", False),
+    )
     rng = np.random.default_rng(1)
     mask = rng.uniform(size=size) >= options.get("masked", 0)
     pattern[rng.uniform(size=size) < options.get("nan", 0)] = np.nan

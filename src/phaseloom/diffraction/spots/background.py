@@ -101,7 +101,7 @@ def smooth(values, weight, taps, middles, scratch, out):
 @njit(**COMPILED)
 def first_background(
     sums, weight, full, ring, inner, gain, floor, taps, profiles, middles, scratch, radial, cells,
-    spare,
+    crest, rings, spare,
 ):  # fmt: skip
     """Background on the cells of a pattern with all its spots: clipped radial, then local.
 
@@ -113,20 +113,25 @@ def first_background(
         Pixels of a whole cell.
     radial, cells
         Filled: the radial part at every cell, and the whole, in counts per px.
+    crest, rings
+        What was taken off the cells before, in counts per px, and whether that was the radial part.
     """
     rows, columns = sums.shape
     for y in range(rows):
         for x in range(columns):
             cells[y, x] = sums[y, x] / max(weight[y, x], np.float32(1.0))
     profile = profiles[0]
-    radial_profile(
-        cells, weight, ring, inner, gain, floor, _CLIP, full, profile, profiles[1], profiles[2]
-    )
+    profile[:] = 0.0
+    if not rings:
+        radial_profile(
+            cells, weight, ring, inner, gain, floor, _CLIP, full, profile, profiles[1], profiles[2]
+        )
     for y in range(rows):
         for x in range(columns):
             expected = profile[ring[y, x]]
             w = max(weight[y, x], np.float32(1.0))
-            noise = math.sqrt((gain * max(expected, np.float32(0.0)) + floor) / w)
+            most = max(expected + crest[y, x], np.float32(0.0))
+            noise = math.sqrt((gain * most + floor) / w)
             spare[y, x] = min(cells[y, x] - expected, 2 * noise + 2 * gain / w)
             radial[y, x] = expected
     smooth(spare, weight, taps, middles, scratch, spare)
@@ -172,7 +177,7 @@ def profile_between(mean, share, ring, inner, profile, total, weight):
 @njit(**COMPILED)
 def better_background(
     seen, left, weight, ring, inner, gain, floor, taps, profiles, middles, scratch, radial, cells,
-    share, spare,
+    crest, share, spare,
 ):  # fmt: skip
     """Background from between the spots, which are known by now.
 
@@ -184,6 +189,8 @@ def better_background(
         Sums over the cells of the pattern and of what the model leaves of it.
     radial, cells, spare
         Background and its radial part, replaced by the better ones, and the change.
+    crest
+        What rings have in the cells besides, in counts per px.
     share
         Scratch of the cells' shape.
     """
@@ -191,7 +198,7 @@ def better_background(
     for y in range(rows):
         for x in range(columns):
             w = max(weight[y, x], np.float32(1.0))
-            ground = max(cells[y, x], np.float32(1e-6))
+            ground = max(cells[y, x] + crest[y, x], np.float32(1e-6))
             expected = max((seen[y, x] - left[y, x]) / w, ground)
             share[y, x] = weight[y, x] * (ground / expected) ** 2
             limit = 3 * math.sqrt((gain * ground + floor) / w)
@@ -214,7 +221,7 @@ def better_background(
 
 @njit(**COMPILED)
 def misfit_between(
-    left, weight, share, change, cells, gain, floor, taps, middles, number, scratch, out
+    left, weight, share, change, cells, crest, gain, floor, taps, middles, number, scratch, out
 ):
     """Variance between the spots, in units of what counting makes; at least 1.
 
@@ -226,6 +233,8 @@ def misfit_between(
     left, change
         Sums over the cells of what the model leaves of the pattern, and by how much the
         background (``cells``, counts per px) was changed since.
+    crest
+        What rings have in the cells besides, in counts per px.
     number
         Cells that the mean over neighbours is over.
     out
@@ -236,7 +245,8 @@ def misfit_between(
         for x in range(columns):
             w = max(weight[y, x], np.float32(1.0))
             rest = left[y, x] / w - change[y, x]
-            variance = (gain * max(cells[y, x], np.float32(1e-3) * gain) + floor) / w
+            ground = max(cells[y, x] + crest[y, x], np.float32(1e-3) * gain)
+            variance = (gain * ground + floor) / w
             out[y, x] = min(rest * rest / variance, np.float32(50.0))
     smooth(out, share, taps, middles, scratch, out)
     for y in range(rows):

@@ -159,7 +159,8 @@ def find_peaks(
         np.copyto(few[: some.stop - first], raw[some], casting="unsafe")
         filled = register_block(
             few[: some.stop - first], check, expected[some], room.images, room.settings,
-            room.search, room.cells, room.work, out, number[some], maps[some], finder.max_peaks,
+            room.search, room.cells, room.halo, room.work, out, number[some], maps[some],
+            finder.max_peaks,
         )  # fmt: skip
         tables.append(out[:filled].copy())
     found = np.concatenate(tables)
@@ -219,6 +220,7 @@ class _Room:
 
     def __init__(self, shape: tuple[int, ...], finder: Finder, correction: Correction) -> None:
         from phaseloom.diffraction.spots.fitting import BEYOND, LANES
+        from phaseloom.diffraction.spots.halo import SECTORS
 
         height, width = shape
         if min(height, width) < max(16, 4 * finder.shape.half):
@@ -283,6 +285,13 @@ class _Room:
             (*(_zeros(flat) for _ in range(5)), np.zeros((ny, nx), np.float32)),
             (_middles(cell_taps, ny), _middles(cell_taps, nx)), cell,
             4 * math.pi * (min(smoothing, 10 * sigma) / cell) ** 2,
+        )  # fmt: skip
+
+        reach = 2 * math.ceil(math.hypot(rows, columns)) + 8
+        self.halo = (
+            np.zeros((rows, columns), np.int32), *(_zeros(SECTORS * reach) for _ in range(2)),
+            *(_zeros(reach) for _ in range(6)),
+            np.zeros((ny, nx), np.float32),
         )  # fmt: skip
 
         template = spot.template()

@@ -1,6 +1,7 @@
 """Compiled search of one pattern, step by step: background, candidates, joint fit, selection.
 
-1. Background: :mod:`phaseloom.diffraction.spots.background`.
+1. Background: :mod:`phaseloom.diffraction.spots.background`; rings finer than its cells:
+   :mod:`phaseloom.diffraction.spots.halo`.
 2. Candidates: local maxima of the background-free pattern, filtered with a Gaussian of the
    spots' size (the matched filter), where they stand out of the counting noise.
 3. Fit: every spot in turn on what the others leave (:mod:`phaseloom.diffraction.spots.joint_fit`).
@@ -29,6 +30,7 @@ from phaseloom.diffraction.spots.background import (
     usable_in_cells,
 )
 from phaseloom.diffraction.spots.fitting import BEYOND
+from phaseloom.diffraction.spots.halo import places, without_rings, without_rings_left
 from phaseloom.diffraction.spots.image_filters import (
     COMPILED,
     bin_sums,
@@ -104,7 +106,7 @@ def candidates(search, filter_taps, level, noise, wrong, images, found):
 @njit(**COMPILED)
 def register(
     image, rest, frame, shape, noise, limits, beam, bad, at_least, n_bad, masked_count, search,
-    cell_images, spots, work,
+    cell_images, halo, spots, work,
 ):  # fmt: skip
     """Find and fit the spots of one loaded pattern.
 
@@ -121,6 +123,9 @@ def register(
         and room for the candidates.
     cell_images
         Usable px of the cells by the mask, filter of the background, and images of the cells.
+    halo
+        Distances of the bins from the beam, profile and scratch of the rings; what these are on
+        the cells.
 
     Returns
     -------
@@ -141,8 +146,19 @@ def register(
     cell_rows, cell_columns = cells.shape
     usable_in_cells(static, masked_count, bad, n_bad, base, stride, cell_side, weight)
     bin_sums(image, base, stride, 1, row, seen, start, tight, height, width)
+    rings, crest = halo[:9], halo[9]
+    crest[:] = 0.0
+    for y in range(height):
+        at = base + y * stride
+        rest[at : at + width] = image[at : at + width]
+    for i in range(n_bad):
+        image[bad[i]] = BEYOND
+    rings_seen = without_rings(image, rest, frame, beam, noise, rings, cell_side, crest)
+    for i in range(n_bad):
+        rest[bad[i]] = 0.0
+    bin_sums(rest, base, stride, 1, row, left, start, tight, height, width)
     flat = sums.reshape(sums.size)
-    bin_sums(seen, start, tight, cell_side, row, flat, 0, cell_columns, cell_rows, cell_columns)
+    bin_sums(left, start, tight, cell_side, row, flat, 0, cell_columns, cell_rows, cell_columns)
     inner = min(int(beam[2] / cell_side) + 1, profiles.shape[1] - 1)
     full = np.float32(cell_side * cell_side)
     first_background(
@@ -159,15 +175,18 @@ def register(
         scratch,
         radial,
         cells,
+        crest,
+        rings_seen,
         spare,
     )
-    for i in range(n_bad):
-        image[bad[i]] = BEYOND
-    source, change = image, cells
+    bin_sums(seen, start, tight, cell_side, row, flat, 0, cell_columns, cell_rows, cell_columns)
+    source, change = rest, cells
     count = 0
     for turn in range(2):
         expand(change, cell_side, lines)
         subtract(source, lines, cell_side, base, stride, height, width, rest)
+        if turn > 0 and rings_seen:
+            without_rings_left(image, rest, frame, beam, noise, rings, cell_side, crest)
         for i in range(n_bad):
             rest[bad[i]] = 0.0
             if turn == 0 and at_least[i] > 0:
@@ -204,13 +223,16 @@ def register(
             )
             better_background(
                 sums, cells_left, weight, ring, inner, gain, floor, cell_taps, profiles, middles,
-                scratch, radial, cells, share, spare,
+                scratch, radial, cells, crest, share, spare,
             )  # fmt: skip
             misfit_between(
-                cells_left, weight, share, spare, cells, gain, floor, cell_taps, middles, number,
-                scratch, radial,
+                cells_left, weight, share, spare, cells, crest, gain, floor, cell_taps, middles,
+                number, scratch, radial,
             )  # fmt: skip
             source, change = rest, spare
+    for i in range(cell_rows):
+        for j in range(cell_columns):
+            cells[i, j] += crest[i, j]
     # The radial part has done its duty: the misfit between the spots stands there now.
     score_spots(image, rest, frame, shape, noise, work, spots, count, cells, radial, cell_side)
     kept, brightest = select_spots(spots, count, noise, thresholds, beam, sigma)
@@ -220,7 +242,7 @@ def register(
 
 @njit(**COMPILED)
 def register_block(
-    patterns, check, beams, padded, settings, search, cell_images, work, out, count, maps,
+    patterns, check, beams, padded, settings, search, cell_images, halo, work, out, count, maps,
     max_peaks,
 ):  # fmt: skip
     """Peaks of some patterns, one after the other in ``out``; places in px.
@@ -262,10 +284,11 @@ def register_block(
         if abs(y - ring_y) > 0.5 or abs(x - ring_x) > 0.5:
             rings_about(y, x, cell_images[15], ring)
             ring_y, ring_x = y, x
+        places(bins, y, x, halo[0])
         kept, brightest = register(
             image, rest, bins, shape, noise, limits, (y, x, guard / side), bad_bins, at_least,
             n_bad,
-            masked_bins, search, cell_images, spots, work,
+            masked_bins, search, cell_images, halo, spots, work,
         )  # fmt: skip
         total = 0.0
         for j in range(cells.shape[0]):

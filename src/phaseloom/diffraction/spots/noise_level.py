@@ -1,10 +1,11 @@
 """Noise of the counts: variance of a pixel = gain · counts + floor, from a sample of patterns.
 
 Two estimates. From differences of neighbouring pixels, before anything is known of the spots
-(:func:`pixel_noise`). From what the spots and a smooth background leave (:func:`estimate_noise`):
-there, noise that neighbouring pixels share is told from unresolved reflections by its shorter
-correlation length, and counts as much as it does for a spot. How noise becomes a threshold says
-:mod:`phaseloom.diffraction.spots.false_alarms`.
+(:func:`pixel_noise`). Then, where pixels are independent, from frequencies that spots do not reach
+(:mod:`phaseloom.diffraction.spots.white_noise`); else from what the spots and a smooth background
+leave: there, noise that neighbouring pixels share is told from unresolved reflections by its
+shorter correlation length, and counts as much as it does for a spot (:func:`estimate_noise`). How
+noise becomes a threshold says :mod:`phaseloom.diffraction.spots.false_alarms`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phaseloom.diffraction.spots.seen_spots import SeenSpots, seen_spots
 from phaseloom.diffraction.spots.shape import SpotShape
+from phaseloom.diffraction.spots.white_noise import leak, white_noise
 
 Array = NDArray[np.float64]
 Images = NDArray[np.float32]
@@ -24,8 +27,8 @@ _BINS = 12
 _SYSTEMATIC = 0.03
 """Relative error of a variance that its counting error does not hold."""
 _FALSE_ALARMS = 0.05
-_REACH = 0.05
-"""Spots are masked to where they are lower than this part of the noise of a pixel."""
+_LEAK = 0.1
+"""What a filter may leave of a spot, in standard deviations of the noise."""
 _LEAST_SHARED = 0.5
 """Part of the variance of single pixels that is noise at least."""
 _SHARED_FOR_SURE = 30.0
@@ -103,6 +106,17 @@ def estimate_noise(
         return 1.0, 0.0
     gain, floor = pixel_noise(values)
     for _ in range(2):
+        seen = _spots_seen(values, expected, shape, gain, floor, guard)
+        hidden, from_lines = (
+            seen.masked(_LEAK / leak(shape, lines=lines)) for lines in (False, True)
+        )
+        groups = white_noise(values, hidden, from_lines, gain, floor)
+        if groups is None:
+            break
+        gain, floor = _line(*groups)
+    else:
+        return gain, floor
+    for _ in range(2):
         spots = spots_masked(values, expected, shape, gain, floor, guard)
         rest, ground, usable, transfer = without_background(values, spots, expected, shape)
         usable &= rest < 8 * np.sqrt(gain * np.maximum(ground, 0) + floor) + 6 * gain
@@ -120,43 +134,20 @@ def spots_masked(
     values: Images, beam: Array, shape: SpotShape, gain: float, floor: float, guard: float
 ) -> NDArray[np.bool_]:
     """Where spots stand out: discs as wide as they show above the noise."""
-    from phaseloom.diffraction.detector.correction import Correction
-    from phaseloom.diffraction.spots.finder import Finder, find_peaks
+    return _spots_seen(values, beam, shape, gain, floor, guard).masked()
+
+
+def _spots_seen(
+    values: Images, beam: Array, shape: SpotShape, gain: float, floor: float, guard: float
+) -> SeenSpots:
+    from phaseloom.diffraction.spots.finder import Finder
 
     level = max(background_level(values), 1e-3 * gain)
     finder = Finder(
         shape=shape, gain=gain, floor=floor, false_alarms=_FALSE_ALARMS, background=level,
         guard=guard,
     )  # fmt: skip
-    found = find_peaks(values, finder, Correction(np.ones(values.shape[1:], np.bool_)), beam)
-    column = found.columns
-    pattern = np.repeat(np.arange(len(values)), np.maximum(found.number, 0))
-    height = column["intensity"] / shape.volume
-    noise = np.sqrt(gain * np.maximum(column["background"], level) + floor)
-    ratio = np.maximum(height / (_REACH * noise), 1.0)
-    if shape.kind == "gaussian":
-        radius = np.clip(shape.sigma * np.sqrt(2 * np.log(ratio)), 2.5, 6 * shape.sigma)
-    else:
-        radius = np.full(ratio.size, shape.radius + 3 * shape.edge)
-    rows = np.concatenate([column["row"], beam[:, 0]])
-    columns = np.concatenate([column["column"], beam[:, 1]])
-    radius = np.concatenate([radius, np.full(len(beam), finder.guard_radius)])
-    pattern = np.concatenate([pattern, np.arange(len(beam))])
-    return _discs(values.shape, pattern, rows, columns, radius)
-
-
-def _discs(
-    size: tuple[int, ...], pattern: NDArray[np.intp], rows: Array, columns: Array, radius: Array
-) -> NDArray[np.bool_]:
-    """(n, ky, kx), True within the discs."""
-    inside = np.zeros(size, np.bool_)
-    y, x = np.arange(size[1])[:, None], np.arange(size[2])
-    for n, row, column, reach in zip(pattern, rows, columns, radius, strict=True):
-        top, left = max(0, int(row - reach)), max(0, int(column - reach))
-        box = np.s_[top : int(row + reach) + 2, left : int(column + reach) + 2]
-        square = (y[box[0]] - row) ** 2 + (x[box[1]] - column) ** 2
-        inside[n][box] |= square < reach**2
-    return inside
+    return seen_spots(values, beam, finder)
 
 
 def without_background(

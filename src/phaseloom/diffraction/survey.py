@@ -20,6 +20,7 @@ from phaseloom.diffraction.detector.correction import (
 )
 from phaseloom.diffraction.detector.sampling import sample_patterns, sample_size
 from phaseloom.diffraction.options import Centring, DetectorCorrection, SpotSearch
+from phaseloom.diffraction.spots.noise_level import estimate_noise
 from phaseloom.diffraction.spots.subtracted import has_negative, subtracted_background
 from phaseloom.errors import InputWarning
 
@@ -87,9 +88,12 @@ def survey_sample(
             _warn_of_subtraction(smooth=subtracted.background is not None)
             if subtracted.background is not None:
                 detector = with_background(detector, subtracted.background)
-                finder = make_finder(
-                    values + subtracted.background, places, beam_radius=beam.radius, search=search
+                added = values + subtracted.background
+                finder = make_finder(added, places, beam_radius=beam.radius, search=search)
+                gain, floor = estimate_noise(
+                    added, places, finder.shape, guard=finder.guard_radius, counted=False
                 )
+                finder = replace(finder, gain=gain, floor=floor)
     return detector, beam, finder
 
 

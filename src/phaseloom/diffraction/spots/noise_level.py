@@ -69,7 +69,12 @@ def pixel_noise(patterns: ArrayLike) -> tuple[float, float]:
 
 
 def estimate_noise(
-    patterns: ArrayLike, beam: ArrayLike, shape: SpotShape, *, guard: float = np.nan
+    patterns: ArrayLike,
+    beam: ArrayLike,
+    shape: SpotShape,
+    *,
+    guard: float = np.nan,
+    counted: bool = True,
 ) -> tuple[float, float]:
     """Gain and floor that hold for spots of this shape.
 
@@ -83,6 +88,9 @@ def estimate_noise(
         Of the spots.
     guard
         Radius round the beam, in px, that is left out.
+    counted
+        False where something was subtracted: the noise then goes with no count, and that of
+        single pixels against their counts tells nothing.
 
     Returns
     -------
@@ -106,6 +114,8 @@ def estimate_noise(
         return 1.0, 0.0
     gain, floor = pixel_noise(values)
     for _ in range(2):
+        if not counted:
+            break
         seen = _spots_seen(values, expected, shape, gain, floor, guard)
         hidden, from_lines = (
             seen.masked(_LEAK / leak(shape, lines=lines)) for lines in (False, True)

@@ -73,7 +73,7 @@ def subtracted_background(
     Subtracted
         None where variance = gain · counts + floor holds as it is.
     """
-    gain, floor = estimate_noise(patterns, beam, shape, guard=guard)
+    gain, floor = estimate_noise(patterns, beam, shape, guard=guard, counted=False)
     centre = beam.mean(axis=0)
     y, x = np.indices(patterns.shape[1:])
     radius = np.hypot(y - centre[0], x - centre[1])

@@ -7,7 +7,10 @@ one:
 
 - redundancy: the largest cosine between the images V of two components, w hᵀ: that of their
   patterns times that of their weight maps. Neighbouring grains share positions, grains of like
-  orientation share spots; two components of one grain share both.
+  orientation share spots; two components of one grain share both. That of the maps is taken
+  between both halves of the scan and divided by what each map keeps from one half to the other
+  (Spearman 1904): parts of a grain that noise or varying orientations set apart overlap less in
+  one map than they do in truth.
 - stability: the least cosine between patterns fitted to one half of the positions (the black
   fields of a chessboard, averaged with their black neighbours) and those fitted to the other.
 - held out: the error of positions that no pattern was fitted to; their weights are fitted to one
@@ -34,11 +37,8 @@ from phaseloom.compute.execution import Execution
 from phaseloom.compute.keywords import takes_options
 from phaseloom.errors import InputError
 
-REDUNDANCY = 0.18
-"""Largest cosine between the images of two components that are different.
-
-In simulated scans it is below 0.13 at the true number. With one component more it is 0.3 at least
-where orientations spread by 0.5° from position to position of a grain, 0.2 where by 2°."""
+REDUNDANCY = 0.25
+"""Largest cosine between the images of two components that are different."""
 
 STABILITY = 0.5
 """Least cosine between a component of one half of the scan and of the other."""
@@ -139,7 +139,7 @@ def choose_rank(
             "choice of the number of components",
             "give a larger scan, components_max above 1, or the number itself (-k)",
         )
-    some, _ = thinned(compressed, scan_shape)
+    some, some_shape = thinned(compressed, scan_shape)
     halves = _halves(compressed, scan_shape)
     rows: list[tuple[float, ...]] = []
     errors: list[NDArray[np.float64]] = []
@@ -159,7 +159,7 @@ def choose_rank(
             (
                 np.sqrt(max(square, 0.0) / some.total),
                 float(np.einsum("ij,ij->i", *_unit(*sides)).min()),
-                step.redundancy,
+                _redundancy(halves, own, some_shape, device),
                 step.found,
             )
         )
@@ -319,12 +319,35 @@ def _similarity(
 
     Weights are averaged over 3 × 3 positions: two components of one grain may alternate.
     """
+    w, h = _unit(_smooth(weights, scan_shape), patterns)
+    return np.triu((w @ w.T) * (h @ h.T), 1).astype(np.float64)
+
+
+def _smooth(weights: Floats, scan_shape: tuple[int, int]) -> Floats:
+    """Weight maps (component, positions) averaged over 3 × 3 positions."""
     from scipy.ndimage import uniform_filter
 
     maps = weights.T.reshape(-1, *scan_shape)
-    smooth = uniform_filter(maps, (1, 3, 3), mode="nearest").reshape(len(maps), -1)
-    w, h = _unit(smooth, patterns)
-    return np.triu((w @ w.T) * (h @ h.T), 1).astype(np.float64)
+    smooth = uniform_filter(maps, (1, 3, 3), mode="nearest")
+    return np.asarray(smooth, dtype=np.float32).reshape(len(maps), -1)
+
+
+def _redundancy(
+    halves: list[Compressed], patterns: Floats, scan_shape: tuple[int, int], device: Device
+) -> float:
+    """Largest cosine between the images of two components, as the errors of maps leave it.
+
+    Errors of one half are independent of those of the other: they shorten no product of the two.
+    """
+    one, other = (
+        _smooth(weights_of(half, patterns, device=device)[0], scan_shape).astype(np.float64)
+        for half in halves
+    )
+    product = one @ other.T
+    kept = np.sqrt(np.diag(product))
+    cosine = (product + product.T) / 2 / np.maximum(np.outer(kept, kept), 1e-30)
+    (h,) = _unit(patterns)
+    return float(np.triu(np.clip(cosine, 0, 1) * np.clip(h @ h.T, 0, 1), 1).max())
 
 
 def _merged(step: Step, scan_shape: tuple[int, int]) -> Floats:
@@ -388,8 +411,10 @@ def _choice(
     stability: NDArray[np.float64],
     gain: NDArray[np.float64],
 ) -> tuple[int, str]:
-    """The largest number that passes, and the reason in a sentence."""
-    passes = (redundancy <= REDUNDANCY) & (stability >= STABILITY) & ~(gain < -1.0)
+    """The largest number that passes, none below it having two alike, and why in a sentence."""
+    # Where two of some number are alike, two of a larger one are, though chance may hide it.
+    alike = np.logical_or.accumulate(redundancy > REDUNDANCY)
+    passes = ~alike & (stability >= STABILITY) & ~(gain < -1.0)
     k = int(ks[passes][-1]) if passes.any() else int(ks[0])
     chosen = int(np.flatnonzero(ks == k)[0])
     if k == 1:

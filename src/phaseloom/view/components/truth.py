@@ -76,7 +76,7 @@ def truth_figure(result: Components) -> Figure:
     columns = 4 if aspect <= 1.3 else 2
     boxes = equal_boxes(columns, columns=columns)
     height = min(boxes[0][1] / aspect, 3.0)
-    figure = filled_page(grid(len(draws), boxes, height=height, below=0.54), draws)
+    figure = filled_page(grid(len(draws), boxes, height=height, below=0.66), draws)
     for panel in figure.axes[: len(draws)]:
         stretch(panel, result.data)
     return figure

@@ -41,7 +41,7 @@ Choice = Rank | PublishedChoice
 _NO_LABEL = 0.2
 """A position where no component reaches this weight has no label."""
 
-_FEW = 0.01
+_FEW = 0.1
 """Part of the positions at which it does not matter whether two components overlap."""
 
 _EXAMPLES = 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
@@ -260,16 +261,23 @@ def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
     from distributed import Client
     from distributed.scheduler import KilledWorker
 
+    client: Client | None = None
+    refusal = ""
     with warnings.catch_warnings():
         # Versions are checked below.
         warnings.filterwarnings("ignore", "Mismatched versions", Warning)
         try:
             client = Client(address, timeout=_TIMEOUT, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
-            raise InputError(
-                f"no scheduler answers at {address!r} ({error})",
-                "start one with dask scheduler, and give the tcp:// address that it prints",
-            ) from error
+            refusal = str(error)
+    if client is None:
+        # A client that could not be made closes itself when it is collected. It shall be here: in
+        # a thread that another client is starting, it would wait for that start, and that for it.
+        gc.collect()
+        raise InputError(
+            f"no scheduler answers at {address!r} ({refusal})",
+            "start one with dask scheduler, and give the tcp:// address that it prints",
+        )
     with client:
         try:
             client.wait_for_workers(1, timeout=_TIMEOUT)

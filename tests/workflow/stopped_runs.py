@@ -105,7 +105,7 @@ def stopped_twice(
     begun += len(second)
     again = start(driver, todo)
     said, _ = again.communicate(timeout=60)
-    assert again.returncode == 0
+    assert again.returncode == 0, said
     assert "kept from an earlier run: 3 stages" in said
     third = log.read_text().splitlines()[begun:]
     name = stage.partition("-")[2]

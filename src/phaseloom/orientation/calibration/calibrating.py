@@ -198,10 +198,9 @@ def _fitted(
                 library, physics, sample = _sample(
                     peaks, total, instrument, matching, library, seed
                 )
-        known = estimate(
+        physics = known = estimate(
             sample, library, physics, thickness=matching.thickness, seed=seed, known=known
         )
-        physics = known
         solved = solve(sample, match(sample, library), library, physics, solutions=1)
         if chance is None:
             few = sample.take(sampled(sample, _FEW, seed))

@@ -21,6 +21,7 @@ from phaseloom.orientation.certainty.reliability import WITHIN, angles_to_first,
 from phaseloom.orientation.matching.library import Library
 from phaseloom.orientation.matching.matching import match
 from phaseloom.orientation.matching.patterns import Patterns
+from phaseloom.orientation.refinement.excitation import profiles
 from phaseloom.orientation.refinement.likelihood import Physics
 from phaseloom.orientation.refinement.solutions import Solutions
 from phaseloom.orientation.refinement.solving import solve
@@ -217,27 +218,15 @@ def _spots(
     length = lattices.length[own]
     error = -kz - length**2 / (2.0 * physics.sphere)
     flat = np.hypot(kx, ky)
-    strength = lattices.strength[own] * _profile(error, flat * physics.sweep, physics)
-    intensity = counts * strength * np.exp(physics.spread * rng.normal(size=length.size))
+    excited = profiles(error, flat * physics.sweep, physics.thickness, physics.sharpness)
+    varied = np.exp(physics.spread * rng.normal(size=length.size))
+    intensity = counts * lattices.strength[own] * excited * varied
     found = intensity * np.exp(0.3 * rng.normal(size=length.size)) > limit
     found &= rng.random(length.size) > np.exp(physics.missing)
     found &= (flat > physics.k_min) & (flat < physics.k_max)
     found &= (ky > physics.bottom) & (ky < physics.top)
     found &= (kx > physics.left) & (kx < physics.right)
     return np.stack([ky[found], kx[found], intensity[found]])
-
-
-def _profile(
-    error: NDArray[np.float64], sweep: NDArray[np.float64], physics: Physics
-) -> NDArray[np.float64]:
-    """The excitation profile of :mod:`phaseloom.orientation.refinement.excitation`, as arrays."""
-    c = 2.0 * np.pi * physics.thickness
-    u = c * error
-    if physics.sharpness > 1.0:
-        return np.asarray((1.0 + u * u / physics.sharpness) ** -physics.sharpness)
-    w = c * sweep
-    root = np.sqrt(1.0 + 1j * (u + w)) * np.sqrt(1.0 + 1j * (u - w))
-    return np.asarray(np.maximum((1.0 / root).real, 1e-30))
 
 
 def _fitted(

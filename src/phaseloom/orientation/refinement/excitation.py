@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit
 
 from phaseloom.orientation.quaternions import COMPILED
@@ -48,6 +49,15 @@ def profile(error, sweep, thickness, sharpness):
     z3r, z3i = zr * z2r - zi * z2i, zr * z2i + zi * z2r
     slope = (u * z3r - z3i) / (z3r * z3r + z3i * z3i)
     return p, slope * c / p
+
+
+@njit(**COMPILED)
+def profiles(error, sweep, thickness, sharpness):
+    """P(s) of many reflections, ``error`` and ``sweep`` (n,), see :func:`profile`."""
+    values = np.empty(error.size)
+    for i in range(error.size):
+        values[i] = profile(error[i], sweep[i], thickness, sharpness)[0]
+    return values
 
 
 @njit(**COMPILED)

@@ -75,11 +75,18 @@ def maxima(filtered, above):
 # --- background ---------------------------------------------------------------------------
 
 
-def rings(shape, y, x, side):
-    """Distance of all cells from a point (px), in cells, rounded."""
+def distances(shape, y, x, side):
+    """Of all cells from a point (px), in cells."""
     v, u = ((c + 0.5) / side - 0.5 for c in (y, x))
-    distance = np.hypot(np.arange(shape[0])[:, None] - v, np.arange(shape[1]) - u)
+    return np.hypot(np.arange(shape[0])[:, None] - v, np.arange(shape[1]) - u)
+
+
+def rings(distance):
     return np.floor(distance + 0.5).astype(int)
+
+
+def at_distance(profile, distance):
+    return np.interp(distance, np.arange(len(profile)), profile)
 
 
 def radial_profile(mean, weight, ring, inner, gain, floor, clip, full, length):
@@ -114,41 +121,56 @@ def smooth(values, weight, taps):
     return out
 
 
-def first_background(sums, weight, full, ring, inner, gain, floor, taps, length, crest=None):
+def first_background(sums, weight, full, distance, inner, gain, floor, taps, length, crest=None):
     """Radial profile and the whole; ``crest`` is the radial part where that was taken off."""
     w = np.maximum(weight, 1)
     mean = sums / w
     profile = np.zeros(length)
     if crest is None:
+        ring = rings(distance)
         profile = radial_profile(mean, weight, ring, inner, gain, floor, CLIP, full, length)
-    radial = profile[ring]
+        there = np.bincount(ring.ravel(), weight.ravel(), minlength=length) > 0
+        first = inner + int(np.argmax(there[inner:]))
+        profile[:first] = profile[first]
+    radial = at_distance(profile, distance)
     most = radial if crest is None else crest
     noise = np.sqrt((gain * np.maximum(most, 0) + floor) / w)
     local = np.minimum(mean - radial, 2 * noise + 2 * gain / w)
     return profile, radial + smooth(local, weight, taps)
 
 
-def profile_between(mean, share, ring, inner, before):
-    """The profile before, where there is nothing to see."""
+def profile_between(mean, ground, share, ring, inner, gain, floor, before):
+    """Mean over as many rings as are alike; the profile before, where there is nothing to see."""
     total = np.bincount(ring.ravel(), (share * mean).ravel(), minlength=len(before))
     weight = np.bincount(ring.ravel(), share.ravel(), minlength=len(before))
+    level = np.bincount(ring.ravel(), (share * ground).ravel(), minlength=len(before))
+    level /= np.maximum(weight, 1e-9)
     profile = before.copy()
     for k in range(len(profile)):
-        near = slice(max(inner, k - k // 6 - 1), k + k // 6 + 2)
-        there = weight[near].sum()
-        profile[k] = total[near].sum() / there if there > 1 else profile[max(k - 1, 0)]
-    profile[:inner] = profile[inner]
+        for wide in range(k // 6 + 1, -1, -1):
+            near = slice(max(inner, k - wide), k + wide + 1)
+            there = weight[near].sum()
+            profile[k] = total[near].sum() / there if there > 1 else profile[max(k - 1, 0)]
+            noise = (gain * level[k] + floor) / max(weight[k], 1e-9)
+            if weight[k] <= 1 or (total[k] / weight[k] - profile[k]) ** 2 < 9 * noise:
+                break
+    first = inner + int(np.argmax(weight[inner:] > 1))
+    profile[:first] = profile[first]
     return profile
 
 
-def better_background(seen, left, weight, ring, inner, gain, floor, taps, profile, cells, crest=0):
+def better_background(
+    seen, left, weight, distance, inner, gain, floor, taps, profile, cells, crest=0
+):
     """The background, and what the cells count for."""
     w, ground = np.maximum(weight, 1), np.maximum(cells + crest, 1e-6)
     expected = np.maximum((seen - left) / w, ground)
     limit = 3 * np.sqrt((gain * ground + floor) / w)
     value = np.clip(left / w, -limit, limit + 4 * gain / w) + cells
     share = weight * (ground / expected) ** 2
-    radial = profile_between(value, share, ring, inner, profile)[ring]
+    ring = rings(distance)
+    profile = profile_between(value, ground, share, ring, inner, gain, floor, profile)
+    radial = at_distance(profile, distance)
     return radial + smooth(value - radial, share, taps), share
 
 
@@ -244,8 +266,9 @@ def without_rings(values, beam, guard, gain, floor, side, cells, length):
         seen, reach_ = (low, halo._COARSE * side) if curved else (level, side)
         fewest = 2 * halo._MANY if curved else halo._FEWEST
         smooth = smoothed(seen, number, inner, reach_, curved)
-        enough = (np.arange(length) >= inner) & (smooth * number > fewest * gain)
-        variance = halo._MEDIAN * (gain * smooth + floor)
+        most_of = np.maximum(smooth, seen)
+        enough = (np.arange(length) >= inner) & (most_of * number > fewest * gain)
+        variance = halo._MEDIAN * (gain * most_of + floor)
         weight = np.where(enough, number / np.where(enough, variance, 1), 0)
         if curved:
             spread = np.sqrt((gain * np.maximum(level, 1e-3) + floor) * 16 / np.maximum(number, 1))
@@ -525,13 +548,13 @@ def register(pattern, finder, correction, beam):
     full, weight = np.where(usable, values, 0), squares(usable, cell)
     length = 2 * math.ceil(math.hypot(*weight.shape)) + 8
     inner = min(int(guard / cell) + 1, length - 1)
-    ring = rings(weight.shape, *beam, cell)
+    distance = distances(weight.shape, *beam, cell)
     long = 2 * math.ceil(math.hypot(*size)) + 8
     clear, rings_ = without_rings(values, beam, guard, gain, floor, cell, weight.shape, long)
     crest = None if rings_ is None else rings_.crest
     rest = np.where(usable, clear, 0)
     profile, cells = first_background(
-        squares(rest, cell), weight, cell**2, ring, inner, gain, floor, cell_taps, length, crest
+        squares(rest, cell), weight, cell**2, distance, inner, gain, floor, cell_taps, length, crest
     )
     sums = squares(full, cell)
     change = cells
@@ -563,7 +586,7 @@ def register(pattern, finder, correction, beam):
             rest[~usable] = 0
             left = squares(rest, cell)
             better, share = better_background(
-                sums, left, weight, ring, inner, gain, floor, cell_taps, profile, cells,
+                sums, left, weight, distance, inner, gain, floor, cell_taps, profile, cells,
                 0 if crest is None else crest,
             )  # fmt: skip
             cells, change = better, better - cells

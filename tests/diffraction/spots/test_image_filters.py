@@ -56,7 +56,7 @@ def test_sums_over_squares(size, side):
 @pytest.mark.parametrize("centre", [(31.0, 40.0), (5.0, 70.3)])
 def test_radial_profile(centre):
     rng = np.random.default_rng(0)
-    ring = reference.rings((16, 22), *centre, 4)
+    ring = reference.rings(reference.distances((16, 22), *centre, 4))
     mean = (rng.poisson(16 * (1 + 20 * np.exp(-ring / 4))) / 16).astype(np.float32)
     mean[3:5, 4:7] += 50
     weight = rng.integers(0, 17, mean.shape).astype(np.float32)

@@ -14,6 +14,8 @@ from numba import njit
 from phaseloom.diffraction.spots.image_filters import COMPILED, between, convolve, radial_profile
 
 _CLIP = np.float32(2.5)
+_ALIKE = 9.0
+"""Square of the difference of a ring from its neighbours, in units of its noise, that is chance."""
 
 
 @njit(**COMPILED)
@@ -38,13 +40,33 @@ def usable_in_cells(static, masked_count, bad, n_bad, base, stride, side, out):
 
 
 @njit(**COMPILED)
-def rings_about(y, x, side, ring):
-    """Distances of all cells from the beam (px), in cells, rounded."""
+def rings_about(y, x, side, ring, beyond):
+    """Distances of all cells from the beam (px), in cells, rounded, and what they are beyond."""
     cy = (y + 0.5) / side - 0.5
     cx = (x + 0.5) / side - 0.5
     for i in range(ring.shape[0]):
         for j in range(ring.shape[1]):
-            ring[i, j] = int(math.sqrt((i - cy) ** 2 + (j - cx) ** 2) + 0.5)
+            away = math.sqrt((i - cy) ** 2 + (j - cx) ** 2)
+            ring[i, j] = int(away + 0.5)
+            beyond[i, j] = away - ring[i, j]
+
+
+@njit(**COMPILED)
+def carried_inwards(profile, weight, least):
+    """Within the first ring of more than this weight the profile is what it is there."""
+    k = 0
+    while k < profile.size and not weight[k] > least:
+        k += 1
+    if k < profile.size:
+        for j in range(k):
+            profile[j] = profile[k]
+
+
+@njit(**COMPILED)
+def at_distance(profile, ring, beyond):
+    """The profile at a distance from the beam, in straight lines between whole ones."""
+    other = min(ring + 1, profile.size - 1) if beyond > 0 else max(ring - 1, 0)
+    return profile[ring] + abs(beyond) * (profile[other] - profile[ring])
 
 
 @njit(**COMPILED)
@@ -100,8 +122,8 @@ def smooth(values, weight, taps, middles, scratch, out):
 
 @njit(**COMPILED)
 def first_background(
-    sums, weight, full, ring, inner, gain, floor, taps, profiles, middles, scratch, radial, cells,
-    crest, rings, spare,
+    sums, weight, full, ring, beyond, inner, gain, floor, taps, profiles, middles, scratch, radial,
+    cells, crest, rings, spare,
 ):  # fmt: skip
     """Background on the cells of a pattern with all its spots: clipped radial, then local.
 
@@ -126,9 +148,12 @@ def first_background(
         radial_profile(
             cells, weight, ring, inner, gain, floor, _CLIP, full, profile, profiles[1], profiles[2]
         )
+        for k in range(inner):
+            profiles[2, k] = 0.0
+        carried_inwards(profile, profiles[2], np.float32(0.0))
     for y in range(rows):
         for x in range(columns):
-            expected = profile[ring[y, x]]
+            expected = at_distance(profile, ring[y, x], beyond[y, x])
             w = max(weight[y, x], np.float32(1.0))
             most = max(expected + crest[y, x], np.float32(0.0))
             noise = math.sqrt((gain * most + floor) / w)
@@ -141,16 +166,18 @@ def first_background(
 
 
 @njit(**COMPILED)
-def profile_between(mean, share, ring, inner, profile, total, weight):
+def profile_between(mean, ground, share, ring, inner, gain, floor, profile, total, weight, level):
     """Mean of cells by their distance from the direct beam, over rings near each other.
 
-    The wider the ring the more of its neighbours count with it: far out there are few counts.
+    The wider the ring the more of its neighbours count with it: far out there are few counts. But
+    only as many as it is alike, for its noise: a steep background is no mean of wide rings.
 
     Parameters
     ----------
-    mean, share
-        (rows, columns): counts per px of the cells, and what they count for.
-    ring, inner, profile, total, weight
+    mean, ground, share
+        (rows, columns): counts per px of the cells, as far as they are to have a profile and as
+        the noise has them, and what they count for.
+    ring, inner, gain, floor, profile, total, weight, level
         As of :func:`phaseloom.diffraction.spots.image_filters.radial_profile`. Where there is
         nothing the profile is carried on.
     """
@@ -158,26 +185,34 @@ def profile_between(mean, share, ring, inner, profile, total, weight):
     for k in range(n):
         total[k] = 0.0
         weight[k] = 0.0
+        level[k] = 0.0
     for y in range(mean.shape[0]):
         for x in range(mean.shape[1]):
             total[ring[y, x]] += share[y, x] * mean[y, x]
             weight[ring[y, x]] += share[y, x]
+            level[ring[y, x]] += share[y, x] * max(ground[y, x], np.float32(0.0))
     for k in range(n):
-        wide = k // 6 + 1
-        most = np.float32(0.0)
-        there = np.float32(0.0)
-        for j in range(max(inner, k - wide), min(n, k + wide + 1)):
-            most += total[j]
-            there += weight[j]
-        profile[k] = most / there if there > 1.0 else profile[max(k - 1, 0)]
+        for wide in range(k // 6 + 1, -1, -1):
+            most = np.float32(0.0)
+            there = np.float32(0.0)
+            for j in range(max(inner, k - wide), min(n, k + wide + 1)):
+                most += total[j]
+                there += weight[j]
+            profile[k] = most / there if there > 1.0 else profile[max(k - 1, 0)]
+            if not weight[k] > 1.0:
+                break
+            noise = (gain * level[k] / weight[k] + floor) / weight[k]
+            if (total[k] / weight[k] - profile[k]) ** 2 < _ALIKE * noise:
+                break
     for k in range(inner):
-        profile[k] = profile[inner]
+        weight[k] = 0.0
+    carried_inwards(profile, weight, np.float32(1.0))
 
 
 @njit(**COMPILED)
 def better_background(
-    seen, left, weight, ring, inner, gain, floor, taps, profiles, middles, scratch, radial, cells,
-    crest, share, spare,
+    seen, left, weight, ring, beyond, inner, gain, floor, taps, profiles, middles, scratch, radial,
+    cells, crest, share, spare,
 ):  # fmt: skip
     """Background from between the spots, which are known by now.
 
@@ -201,15 +236,19 @@ def better_background(
             ground = max(cells[y, x] + crest[y, x], np.float32(1e-6))
             expected = max((seen[y, x] - left[y, x]) / w, ground)
             share[y, x] = weight[y, x] * (ground / expected) ** 2
+            radial[y, x] = ground
             limit = 3 * math.sqrt((gain * ground + floor) / w)
             value = max(-limit, min(left[y, x] / w, limit + 4 * gain / w))
             spare[y, x] = value + cells[y, x]
     # Spots that crowd on a ring lifted its first profile, and no smooth change takes that back.
     profile = profiles[0]
-    profile_between(spare, share, ring, inner, profile, profiles[1], profiles[2])
+    profile_between(
+        spare, radial, share, ring, inner, gain, floor, profile, profiles[1], profiles[2],
+        profiles[3],
+    )  # fmt: skip
     for y in range(rows):
         for x in range(columns):
-            radial[y, x] = profile[ring[y, x]]
+            radial[y, x] = at_distance(profile, ring[y, x], beyond[y, x])
             spare[y, x] -= radial[y, x]
     smooth(spare, share, taps, middles, scratch, spare)
     for y in range(rows):

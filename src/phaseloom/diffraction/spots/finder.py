@@ -277,7 +277,7 @@ class _Room:
         rc = cell_taps.size - 1
         flat = (ny + 2 * rc) * (nx + rc) + 2 * rc + 64
         inside = usable[: ny * cell, : nx * cell].reshape(ny, cell, nx, cell)
-        profiles = np.zeros((3, 2 * math.ceil(math.hypot(ny, nx)) + 8), np.float32)
+        profiles = np.zeros((4, 2 * math.ceil(math.hypot(ny, nx)) + 8), np.float32)
         self.cells = (
             inside.sum((1, 3)).astype(np.float32), cell_taps,
             *(np.zeros((ny, nx), np.float32) for _ in range(7)), np.zeros((ny, nx), np.int64),
@@ -285,6 +285,7 @@ class _Room:
             (*(_zeros(flat) for _ in range(5)), np.zeros((ny, nx), np.float32)),
             (_middles(cell_taps, ny), _middles(cell_taps, nx)), cell,
             4 * math.pi * (min(smoothing, 10 * sigma) / cell) ** 2,
+            np.zeros((ny, nx), np.float32),
         )  # fmt: skip
 
         reach = 2 * math.ceil(math.hypot(rows, columns)) + 8

@@ -190,8 +190,10 @@ def deviations(level, smooth, number, noise, inner, fewest, deviation, weight):
     for k in range(level.size):
         deviation[k] = level[k] - smooth[k]
         weight[k] = 0.0
-        if k >= inner and smooth[k] * number[k] > fewest * gain:
-            weight[k] = number[k] / (_MEDIAN * (gain * smooth[k] + floor))
+        # On the crest of a narrow ring the smooth part is far too low.
+        most = max(smooth[k], level[k])
+        if k >= inner and most * number[k] > fewest * gain:
+            weight[k] = number[k] / (_MEDIAN * (gain * most + floor))
 
 
 @njit(**COMPILED)

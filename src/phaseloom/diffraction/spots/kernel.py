@@ -140,7 +140,7 @@ def register(
     level, wrong, thresholds = limits
     (
         static, cell_taps, sums, cells_left, share, radial, cells, spare, weight, ring, lines, row,
-        profiles, scratch, middles, cell_side, number,
+        profiles, scratch, middles, cell_side, number, beyond,
     ) = cell_images  # fmt: skip
     seen, left, ground = images[0], images[1], images[2]
     cell_rows, cell_columns = cells.shape
@@ -166,6 +166,7 @@ def register(
         weight,
         full,
         ring,
+        beyond,
         inner,
         gain,
         floor,
@@ -222,8 +223,8 @@ def register(
                 left, start, tight, cell_side, row, flat, 0, cell_columns, cell_rows, cell_columns
             )
             better_background(
-                sums, cells_left, weight, ring, inner, gain, floor, cell_taps, profiles, middles,
-                scratch, radial, cells, crest, share, spare,
+                sums, cells_left, weight, ring, beyond, inner, gain, floor, cell_taps, profiles,
+                middles, scratch, radial, cells, crest, share, spare,
             )  # fmt: skip
             misfit_between(
                 cells_left, weight, share, spare, cells, crest, gain, floor, cell_taps, middles,
@@ -282,7 +283,7 @@ def register_block(
         y = (beams[i, 0] + 0.5) / side - 0.5
         x = (beams[i, 1] + 0.5) / side - 0.5
         if abs(y - ring_y) > 0.5 or abs(x - ring_x) > 0.5:
-            rings_about(y, x, cell_images[15], ring)
+            rings_about(y, x, cell_images[15], ring, cell_images[17])
             ring_y, ring_x = y, x
         places(bins, y, x, halo[0])
         kept, brightest = register(

@@ -4,11 +4,16 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
+from phaseloom.crystals import gold, lithium_iron_phosphate
+from phaseloom.diffraction import Peaks, register
 from phaseloom.diffraction.beam.centre_of_mass import centre_of_mass
 from phaseloom.diffraction.beam.centring import Beam, beam_of_sample, beam_plane
 from phaseloom.diffraction.beam.friedel import symmetry
+from phaseloom.diffraction.beam.radial import has_stop, radial_centre
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.simulate import Camera, random_orientations, simulate_scan
 
 SCAN = (40, 50)
 SIZE = (128, 144)
@@ -331,3 +336,46 @@ def test_symmetry_is_the_correlation_with_the_reflection():
                 assert found[(n, *s)] == pytest.approx(expected, abs=1e-3)
             else:
                 assert found[(n, *s)] == 0
+
+
+@pytest.mark.parametrize("shape", ["disc", "bar"])
+@pytest.mark.parametrize("crystal", ["au", "lfp"])
+def test_one_orientation_behind_a_beam_stop(shape, crystal):
+    """Its reflections are in all patterns alike: the diffuse background tells the centre."""
+    sample = random_orientations((5, 6))
+    for name in ("rotation", "rotation_2"):
+        sample[name].values = np.broadcast_to(sample[name].values[0, 0], sample[name].shape)
+    centre = (61.3, 66.8)
+    camera = Camera(
+        shape=(128, 128), pixel_size=0.02, sigma=1.5, centre=centre, background_width=20
+    )
+    crystals = {"au": gold(), "lfp": lithium_iron_phosphate()}
+    scan, _ = simulate_scan(sample, [crystals[crystal]], camera=camera, noise=False)
+    y, x = np.indices((128, 128))
+    stop = np.hypot(y - 62, x - 66) < 8 if shape == "disc" else (abs(y - 62) < 5) & (x > 61)
+    mean = np.where(stop, 0, scan["counts"].to_numpy())
+    counts = np.random.default_rng(0).poisson(mean)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", InputWarning)
+        peaks = register(counts.astype(np.uint16), mask=~stop)
+    found = np.hypot(peaks["centre_y"] - centre[0], peaks["centre_x"] - centre[1])
+    assert peaks.attrs["beam_hidden"]
+    assert float(found.max()) < (2 if told else 0.5)
+    row, column = Peaks(peaks).on_detector()
+    place = tuple(np.rint(np.stack([row, column])).astype(int))
+    assert (ndimage.distance_transform_edt(~stop)[place] < 3).sum() < 0.05 * 30
+
+
+def test_centre_of_a_round_background_with_reflections_on_one_side():
+    rng = np.random.default_rng(0)
+    row, column = np.indices((96, 120))
+    away = np.hypot(row - 43.2, column - 66.1)
+    mean = 2 + 40 * np.exp(-away / 15)
+    for v, u in rng.uniform(5, 90, (12, 2)):
+        mean += 60 * np.exp(-((row - v) ** 2 + (column - u) ** 2) / 5)
+    patterns = rng.poisson(mean, (12, 96, 120)).astype(np.float32)
+    patterns[:, away < 9] = np.nan
+    assert has_stop(np.isfinite(patterns[0]))
+    np.testing.assert_allclose(radial_centre(patterns), (43.2, 66.1), atol=0.6)
+    flat = rng.poisson(5.0, (4, 96, 120)).astype(np.float32)
+    assert radial_centre(flat) is None

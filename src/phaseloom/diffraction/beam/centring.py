@@ -28,6 +28,7 @@ from phaseloom.diffraction.beam.planes import (
     scatter_about,
     search_planes,
 )
+from phaseloom.diffraction.beam.radial import has_stop, radial_centre
 from phaseloom.diffraction.detector.gaps import gap_half_width
 from phaseloom.diffraction.detector.shapes import check_shapes
 from phaseloom.errors import InputError, InputWarning
@@ -146,7 +147,8 @@ def beam_of_sample(
     apart by that share, by how well patterns agree with their reflections through the point
     (Friedel's law, spots and background together), and by brightness. The chosen one is refined by
     centres of mass of all patterns. A hidden beam is found in the same way among the maxima of
-    the symmetry.
+    the symmetry; behind a beam stop, about which the diffuse background is round, it is looked for
+    near the centre of that.
     """
     values = np.asarray(patterns, dtype=np.float32)
     places = np.asarray(positions, dtype=np.float64)
@@ -174,6 +176,9 @@ def beam_of_sample(
     def asymmetry(plane: Plane) -> float:
         return 1.0 - float(symmetry_at(halves, plane.at(places)).mean())
 
+    behind_stop = _behind_stop(values)
+    if behind_stop is not None and hidden is not False:
+        return _hidden_by_stop(places, halves, behind_stop)
     covered = [plane for plane in symmetric if _unusable_at(values, plane.at(places))]
     if not hidden:
         plane, share, doubtful = _visible(values, places, halves, symmetric, seed=seed)
@@ -375,6 +380,38 @@ def _on_plane(plane: Plane) -> Beam:
     """A beam on a plane, its size not known."""
     (row, column), *slopes = plane.coefficients.tolist()
     return Beam(row, column, (tuple(slopes[0]), tuple(slopes[1])), float("nan"), False, 0.0)
+
+
+def _behind_stop(patterns: Images) -> Array | None:
+    """Where the background is round about a place on unusable pixels as wide as a beam stop."""
+    usable = np.asarray(np.isfinite(patterns).any(axis=0))
+    if not has_stop(usable):
+        return None
+    centre = radial_centre(patterns)
+    if centre is None:
+        return None
+    row, column = np.indices(usable.shape)
+    near = np.hypot(row - centre[0], column - centre[1]) < 2.0
+    return centre if near.any() and not usable[near].any() else None
+
+
+def _hidden_by_stop(places: Array, halves: tuple[Images, int], centre: Array) -> Beam:
+    """The beam behind a beam stop, by the background, and by the symmetry where that agrees."""
+    plane = Plane(np.array([centre, (0.0, 0.0), (0.0, 0.0)]))
+    measured = symmetric_centres(halves, plane.at(places))
+    errors = np.full(len(measured), 0.3 * halves[1])
+    found = _beam_through(places, measured, errors, plane, radius=np.nan, hidden=True)
+    away = np.hypot(*(np.stack(found.at(*places.T), axis=1) - centre).T)
+    spread = max(1.5, 0.75 * halves[1])
+    if np.median(away) < spread and found.scatter < spread:
+        return found
+    warnings.warn(
+        "the direct beam is hidden and the patterns are not symmetric enough to tell where it is;"
+        " its position, from the diffuse background, may be wrong by some px: give --centre",
+        InputWarning,
+        stacklevel=3,
+    )
+    return replace(_on_plane(plane), hidden=True)
 
 
 def _unusable_at(patterns: Images, centres: Array) -> bool:

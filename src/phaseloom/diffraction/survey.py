@@ -20,14 +20,22 @@ from phaseloom.diffraction.detector.correction import (
 )
 from phaseloom.diffraction.detector.sampling import sample_patterns, sample_size
 from phaseloom.diffraction.options import Centring, DetectorCorrection, SpotSearch
-from phaseloom.diffraction.spots.noise_level import estimate_noise
-from phaseloom.diffraction.spots.subtracted import has_negative, subtracted_background
+from phaseloom.diffraction.spots.noise_level import background_level
+from phaseloom.diffraction.spots.shape import SpotShape
+from phaseloom.diffraction.spots.subtracted import (
+    Subtracted,
+    has_negative,
+    subtracted_background,
+)
 from phaseloom.errors import InputWarning
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from phaseloom.diffraction.spots.finder import Finder
+
+_FIRST_SIGMA = 1.5
+"""Of spots whose size is not known yet, in px."""
 
 
 def survey_sample(
@@ -81,33 +89,44 @@ def survey_sample(
     if correction.scan_mean:
         values = _mean_sample(scan, positions, detector)
     places = np.stack(beam.at(positions[:, 0], positions[:, 1]), axis=1)
-    finder = make_finder(values, places, beam_radius=beam.radius, search=search)
+    guess = SpotShape(sigma=_FIRST_SIGMA)
+    subtracted = None
     if search.threshold == "counts" and has_negative(values):
-        subtracted = subtracted_background(values, places, finder.shape, guard=finder.guard_radius)
-        if subtracted is not None:
-            _warn_of_subtraction(smooth=subtracted.background is not None)
-            if subtracted.background is not None:
-                detector = with_background(detector, subtracted.background)
-                added = values + subtracted.background
-                finder = make_finder(added, places, beam_radius=beam.radius, search=search)
-                gain, floor = estimate_noise(
-                    added, places, finder.shape, guard=finder.guard_radius, counted=False
-                )
-                finder = replace(finder, gain=gain, floor=floor)
-    return detector, beam, finder
-
-
-def _warn_of_subtraction(*, smooth: bool) -> None:
-    """Warn that the noise is not that of counts."""
-    what_follows = (
-        "it is measured about the direct beam instead, and the threshold with it"
-        if smooth
-        else "the subtraction left hollows about spots, and there may be many more false spots "
-        "than stated: give the patterns as recorded"
+        guard = 1.2 * guess.half + (beam.radius if math.isfinite(beam.radius) else 0.0)
+        subtracted = subtracted_background(values, places, guess, guard=guard)
+    if subtracted is None:
+        return detector, beam, make_finder(values, places, beam_radius=beam.radius, search=search)
+    first = make_finder(_added(values, subtracted), places, beam_radius=beam.radius, search=search)
+    # With the size of the spots known, once more: what noise does to them is wanted.
+    guard = first.guard_radius
+    subtracted = subtracted_background(values, places, first.shape, guard=guard) or subtracted
+    finder = replace(
+        first,
+        gain=subtracted.gain,
+        floor=0.0,
+        background=background_level(_added(values, subtracted)),
     )
+    _warn_of_subtraction(hollows=subtracted.hollows)
+    return with_background(detector, subtracted.background, subtracted.lowest), beam, finder
+
+
+def _added(values: NDArray[np.float32], subtracted: Subtracted) -> NDArray[np.float32]:
+    """Patterns with the background that was subtracted, without hollows."""
+    whole = np.where(values < subtracted.lowest, np.float32(np.nan), values)
+    return np.asarray(whole + subtracted.background)
+
+
+def _warn_of_subtraction(*, hollows: bool) -> None:
+    """Warn that the noise is not that of counts."""
     warnings.warn(
         "a background was subtracted from these patterns: their noise is not that of counts; "
-        + what_follows,
+        "it is measured about the direct beam instead, and the threshold with it"
+        + (
+            ". The subtraction left hollows, about which there may be many more false spots than "
+            "stated: give the patterns as recorded"
+            if hollows
+            else ""
+        ),
         InputWarning,
         stacklevel=3,
     )

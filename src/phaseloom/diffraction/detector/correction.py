@@ -31,12 +31,15 @@ class Correction:
         (ky, kx) float32, multiplies; None: one.
     saturation
         Raw value from which a pixel is saturated and therefore not usable; inf: none.
+    lowest
+        (ky, kx) float32, raw value under which a pixel is not usable; None: none is.
     """
 
     mask: NDArray[np.bool_]
     dark: NDArray[np.float32] | None = None
     gain: NDArray[np.float32] | None = None
     saturation: float = np.inf
+    lowest: NDArray[np.float32] | None = None
 
 
 def corrected(patterns: ArrayLike, correction: Correction) -> NDArray[np.float32]:
@@ -62,16 +65,33 @@ def corrected(patterns: ArrayLike, correction: Correction) -> NDArray[np.float32
     if correction.gain is not None:
         values *= correction.gain
     values[~(correction.mask & (raw < correction.saturation) & np.isfinite(raw))] = np.nan
+    if correction.lowest is not None:
+        values[raw < correction.lowest] = np.nan
     return values
 
 
-def with_background(correction: Correction, background: NDArray[np.float32]) -> Correction:
-    """The correction that also adds a background (ky, kx), in corrected counts."""
+def with_background(
+    correction: Correction, background: NDArray[np.float32], lowest: NDArray[np.float32]
+) -> Correction:
+    """The correction that also adds a background, and leaves out what is lower than noise goes.
+
+    Parameters
+    ----------
+    correction
+        As it is without.
+    background, lowest
+        (ky, kx), in counts as corrected without.
+    """
     gain = np.float32(1) if correction.gain is None else correction.gain
     dark = np.float32(0) if correction.dark is None else correction.dark
     with np.errstate(divide="ignore", invalid="ignore"):
         lower = np.where(correction.mask, dark - background / gain, 0)
-    return replace(correction, dark=np.asarray(lower, dtype=np.float32))
+        least = np.where(correction.mask, dark + lowest / gain, -np.inf)
+    return replace(
+        correction,
+        dark=np.asarray(lower, dtype=np.float32),
+        lowest=np.asarray(least, dtype=np.float32),
+    )
 
 
 def make_correction(

@@ -149,7 +149,8 @@ def find_peaks(
     room = _Room(raw.shape[1:], finder, correction)
     number = np.zeros(len(raw), np.int64)
     maps = np.full((len(raw), len(_MAPS)), np.nan)
-    check = raw.dtype.kind == "f" or math.isfinite(correction.saturation)
+    lowest = correction.lowest
+    check = raw.dtype.kind == "f" or math.isfinite(correction.saturation) or lowest is not None
     # In one type for the compiled pass, few at a time so that they stay in the cache.
     few = np.empty((min(_AT_ONCE, len(raw)), *raw.shape[1:]), np.float32)
     out = np.empty((len(few) * finder.max_peaks, COLUMNS))
@@ -157,6 +158,8 @@ def find_peaks(
     for first in range(0, len(raw), _AT_ONCE):
         some = slice(first, min(first + _AT_ONCE, len(raw)))
         np.copyto(few[: some.stop - first], raw[some], casting="unsafe")
+        if lowest is not None:
+            few[: some.stop - first][few[: some.stop - first] < lowest] = np.nan
         filled = register_block(
             few[: some.stop - first], check, expected[some], room.images, room.settings,
             room.search, room.cells, room.halo, room.work, out, number[some], maps[some],

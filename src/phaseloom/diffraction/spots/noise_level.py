@@ -134,7 +134,7 @@ def estimate_noise(
             break
         gain, floor = _pixel_variance(rest, ground, usable, transfer)
         gain, floor = (
-            value * _shared(rest, ground, usable, transfer, shape, gain, floor)
+            value * shared_variance(rest, ground, usable, transfer, shape, gain, floor)
             for value in (gain, floor)
         )
     return gain, floor
@@ -218,7 +218,7 @@ def _pixel_variance(
     return _line(mean[enough], variance[enough], error[enough])
 
 
-def _shared(
+def shared_variance(
     rest: Array,
     ground: Array,
     usable: NDArray[np.bool_],
@@ -227,7 +227,17 @@ def _shared(
     gain: float,
     floor: float,
 ) -> float:
-    """Variance of a spot's score over that from pixels with independent noise."""
+    """Variance of a spot's score over that from pixels with independent noise.
+
+    Parameters
+    ----------
+    rest, ground, usable, transfer
+        From :func:`without_background`.
+    shape
+        Of the spots.
+    gain, floor
+        Of single pixels.
+    """
     from scipy.optimize import nnls
 
     sigma = shape.filter_sigma

@@ -89,6 +89,9 @@ def estimate_shape(
     sigma = weighted_median(fits.size[chosen], fits.error[chosen])
     shape = _decided(values, spots.take(chosen), sigma, kind, noise)
     for _ in range(2):
+        # What fills the pattern (a beam in a hollow of a subtracted background) is no spot.
+        if 4 * shape.half > min(values.shape[1:]):
+            return _fallback(beam_radius, kind)
         better = _refined(values, centre, shape, beam_radius, kind, noise)
         if better is None:
             break

@@ -195,6 +195,7 @@ def orientation_maps(
             "pseudo_symmetry": json.dumps(twins),
             **({} if patches is None else {"open_grains": json.dumps(patches.patches)}),
             "explained_share": reason.share,
+            "closely_explained_share": calibrated.close,
             "probability_correction": list(learnt),
             **_calibration(calibrated),
             "indexed_share": float(indexed.mean()),

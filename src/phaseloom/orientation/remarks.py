@@ -9,6 +9,9 @@ import numpy as np
 if TYPE_CHECKING:
     import xarray as xr
 
+_SOME = 0.05
+"""Part of the patterns: fewer that are explained are luck."""
+
 _WORTH_SAYING = 0.01
 """Part by which the pixel size is off before it is a remark."""
 
@@ -25,6 +28,15 @@ def remarks(maps: xr.Dataset) -> list[str]:
     phase = maps["phase"].to_numpy()
     names = ", ".join(str(name) for name in maps["phase_name"].to_numpy())
     share = float((phase >= 0).mean())
+    close = attrs["closely_explained_share"]
+    if share == 0.0 and close >= _SOME and attrs["scale_searched"]:
+        return [
+            f"nothing is indexed, for {names} explains the patterns no better than a related "
+            f"crystal would at the pixel size at which it fits best ({close:.0%} of them closely, "
+            "and few as a whole): check the crystals, the pixel size and the peaks; if they are "
+            "right and most patterns are of something else, --scale 1 takes the pixel size as "
+            "exact and asks for fewer"
+        ]
     if share == 0.0:
         return [
             f"nothing is indexed, for no pattern is explained by {names} at any pixel size within "

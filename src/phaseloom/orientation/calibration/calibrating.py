@@ -87,6 +87,8 @@ class Calibrated:
         How well a wrong crystal explains such patterns.
     fits
         Whether the scale, whichever it is, makes the crystals explain the patterns.
+    close
+        Part of the patterns that they explain closely.
     searched
         Whether it was searched, or given.
     """
@@ -99,6 +101,7 @@ class Calibrated:
     rivals: ScaleRivals
     chance: Chance
     fits: bool
+    close: float
     searched: bool
 
 
@@ -248,23 +251,16 @@ def _significant(fit: Correction) -> Correction:
     return fit._replace(parameters=np.where(kept, fit.parameters, 0.0))
 
 
-def _fits(
-    sample: Patterns,
-    solved: Solutions,
-    rarity: NDArray[np.float64],
-    library: Library,
-    physics: Physics,
-    *,
-    searched: bool,
-) -> bool:
-    """Whether the crystals explain enough of the patterns: closely, and as a whole.
+def _closely(
+    sample: Patterns, solved: Solutions, chance: Chance, physics: Physics
+) -> NDArray[np.bool_]:
+    """(patterns,): explained better than by chance, peaks and intensities where they should be.
 
-    Related crystals (close packings, common sublattices) explain patterns of few spots that show
-    what they share, up to a fifth of them closely and as a whole.
+    Related crystals (close packings, common sublattices) explain so a fifth of the patterns, those
+    of few spots that show what they share.
     """
-    close = (rarity < RARE) & (quality(solved, sample, physics) >= _CLOSE)
-    enough = close.mean() >= (_MANY if searched else _EXPLAINED)
-    return bool(enough) and explained_as_whole(sample, solved, close, library, physics)
+    rarity = chance.rarity(gains(solved, sample, physics), np.diff(sample.offset))
+    return (rarity < RARE) & (quality(solved, sample, physics) >= _CLOSE)
 
 
 def _finished(
@@ -285,9 +281,10 @@ def _finished(
     sample = patterns.take(sampled(patterns, SAMPLE, seed))
     chance = measure_chance(sample, library, physics, seed=seed)
     solved = solve(sample, match(sample, library), library, physics, solutions=6)
-    rarity = chance.rarity(gains(solved, sample, physics), np.diff(sample.offset))
     searched = matching.scale == "auto"
-    fits = _fits(sample, solved, rarity, library, physics, searched=searched)
+    close = _closely(sample, solved, chance, physics)
+    fits = bool(close.mean() >= (_MANY if searched else _EXPLAINED))
+    fits = fits and explained_as_whole(sample, solved, close, library, physics)
     if not fits and correction.parameters.any() and searched:
         # What was found is no scale of these patterns.
         correction, rivals, moved = Correction.none(), ScaleRivals.exact(), peaks
@@ -300,5 +297,6 @@ def _finished(
         rivals,
         chance,
         fits,
+        float(close.mean()),
         searched,
     )

@@ -20,9 +20,9 @@ _LEAST_MEAN = 3.0
 _RARE = 0.01
 """Patterns that are explained, by which is judged how closely others are."""
 
-_COMPARABLE = 0.5
-"""Patterns explained half as closely as these are none of the crystals': beside those of another
-grain, a crystal's own peaks are still where they should be."""
+_COMPARABLE = 0.6
+"""Patterns explained less closely than this part of these are none of the crystals': a crystal's
+own peaks are where they should be, beside those of another grain, too."""
 
 _PRIOR = np.array([1.0, 1.0, 0.3])
 """Patterns of each part of the mixture, beside those of the scan."""

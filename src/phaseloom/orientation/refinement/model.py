@@ -36,7 +36,7 @@ _WHOLE = 0.75
 _ENOUGH_WHOLE = 0.1
 """Part of the patterns from which errors are learnt of these alone."""
 
-_COMPARABLE = 0.5
+_COMPARABLE = 0.65
 """Errors are learnt of patterns that gain so much per peak of what the best gain."""
 
 _LN_RANGE = 6.0

@@ -100,4 +100,5 @@ def explanation(rarity: NDArray[np.float64], quality: NDArray[np.float64]) -> Ex
 def _gamma(rare: NDArray[np.float64], mean: float, shape: float) -> NDArray[np.float64]:
     """Density of a gamma law with a mean and a shape."""
     x = np.maximum(rare, 1e-12) * shape / mean
-    return np.exp((shape - 1.0) * np.log(x) - x - gammaln(shape)) * shape / mean
+    log_density = (shape - 1.0) * np.log(x) - x - gammaln(shape)
+    return np.asarray(np.exp(log_density) * shape / mean)

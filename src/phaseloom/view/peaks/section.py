@@ -23,7 +23,8 @@ CAPTIONS = {
     "peaks_density": "Two-dimensional histogram of the peaks of all patterns around the direct "
     "beam (logarithmic colours), and histogram of their distance from it.",
     "peaks_maps": "Maps over the scan. Sum and number of spots count the peaks that were kept; "
-    "noise (standard deviation) and adaptive prominence are those of each pattern.",
+    "noise (standard deviation) and adaptive prominence are those of each pattern. Where patterns "
+    "were averaged, how many there are in each average.",
     "peaks_beam": "Displacement of the direct beam on the detector over the scan (descan), which "
     "was subtracted from all vectors, and the residual scatter.",
     "peaks_uncertainty": "Standard error of the peak positions (per axis) against intensity "
@@ -103,6 +104,11 @@ def numbers(scan: Registered) -> dict[str, str]:
     stretch = scan.ellipticity
     if stretch > 1e-6:
         texts["Ellipticity, corrected"] = f"{100 * stretch:.2f} %"
+    if scan.states("averaged_median"):
+        texts["Patterns averaged (--average-neighbours)"] = (
+            f"neighbours of the same grain, median {scan.number('averaged_median'):.0f} per "
+            "position; intensities are those of one pattern"
+        )
     if np.isfinite(scan.spot_size):
         texts["Spot template"] = scan.template
     if scan.states("gain"):

@@ -30,6 +30,8 @@ from phaseloom.diffraction.peaks.assembly import finished, vectors
 from phaseloom.diffraction.spots.finder import Finder, Found, find_peaks, with_beam
 from phaseloom.diffraction.survey import survey_neighbours, survey_sample
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.scan_axes import ROTATION_REMOVED
+from phaseloom.io.scan_turning import rotation_removed, to_scan_axes
 from phaseloom.io.scans import as_scan
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from phaseloom.diffraction.beam.centring import Beam
 
 
-_CARRIED = ("voltage", "precession_angle", "flip", "rotate")
+_CARRIED = ("voltage", "precession_angle", "flip", "rotate", ROTATION_REMOVED)
 """Attributes of a scan that its peaks carry on."""
 
 _FEWEST = 2
@@ -109,6 +111,9 @@ def register(
         [name for name, image in images.items() if image is not None],
     )
     matrix = None if distortion is None else _distortion(distortion)
+    rotation = rotation_removed(scan.attrs)
+    if rotation:
+        matrix = to_scan_axes(rotation) @ (np.eye(2) if matrix is None else matrix)
     axes = ("y", "x", "ky", "kx")
     coordinates = [scan[axis].to_numpy() for axis in axes]
     units = [str(scan[axis].attrs.get("units", "px")) for axis in axes]

@@ -99,6 +99,7 @@ def numbers(scan: Registered) -> dict[str, str]:
         high, wide = scan.data.attrs["detector_shape"]
         texts["Detector"] = f"{wide} × {high} px"
     texts["Handedness of the patterns"] = scan.handedness()
+    texts["Axes of the vectors"] = scan.axes()
     if scan.units != "px":
         texts["Pixel size"] = f"{scan.pixel_size:.5g} {scan.units} per px"
     stretch = scan.ellipticity

@@ -18,10 +18,16 @@ from orix.io import load
 from orix.quaternion import Rotation
 from whole_runs import opened
 
+from phaseloom.compute.execution import Execution
 from phaseloom.crystals import kinematic_spots, lithium_iron_phosphate
 from phaseloom.diffraction import Peaks, register
+from phaseloom.diffraction.calibration.calibration import Calibration
 from phaseloom.io import as_scan, calibrated, oriented
 from phaseloom.view.scans import ScanResult
+from phaseloom.workflow.components.input import pattern_source
+from phaseloom.workflow.components.recipe import ComponentsRecipe
+from phaseloom.workflow.peaks.input import peaks_of_folder
+from phaseloom.workflow.peaks.recipe import PeaksRecipe, Scan
 
 Call = Callable[..., Any]
 ANGLE = 25.0  # degrees counter-clockwise
@@ -163,6 +169,30 @@ def test_orientations_and_their_files_are_in_the_axes_of_the_scan(
     # A folder of registered peaks holds it already, also under another calibration.
     late = phaseloom("index", tmp_path / "map", "-p", "LiFePO4", "--scan-rotation", "5")
     assert "--scan-rotation comes too late" in late.fault
+
+
+def test_another_calibration_and_raw_patterns_keep_the_rotation(
+    asymmetric: tuple[np.ndarray, np.ndarray], tmp_path: Path, phaseloom: Call
+) -> None:
+    spots, counts = asymmetric
+    np.save(tmp_path / "scan.npy", counts)
+    ran = phaseloom("peaks", tmp_path / "scan.npy", "--pixel-size", "0.03", "--scan-rotation",
+                    str(ANGLE), "--out", tmp_path / "peaks", "--quiet")  # fmt: skip
+    assert ran.status == 0, ran.err
+    unit = ((1.0, 0.0), (0.0, 1.0))
+    Calibration(
+        PIXEL, 1e-5, unit, MIDDLE, (0.1, 0.1), 1.0, 1e-4, 0.0, 90.0, 0.1, 9
+    ).to_toml(tmp_path / "calibration.toml")  # fmt: skip
+    entry = Scan(file=tmp_path / "peaks", calibration=tmp_path / "calibration.toml")
+    again = peaks_of_folder(PeaksRecipe(scan=entry), [])
+    np.testing.assert_allclose(vectors(again.peaks.data) / PIXEL, spots, atol=0.1)
+    # The images of components stay as the camera saw them; what is indexed of them is turned.
+    raw = Scan(file=tmp_path / "scan.npy", pixel_size=PIXEL, scan_rotation=ANGLE)
+    source = pattern_source(ComponentsRecipe(scan=raw), [], Execution())
+    np.testing.assert_array_equal(source.patterns["counts"], counts)
+    seen = np.array([-np.sin(np.radians(ANGLE)), np.cos(np.radians(ANGLE))])
+    np.testing.assert_allclose(np.reshape(source.distortion, (2, 2)) @ seen, [0, 1], atol=1e-9)
+    assert source.frame["scan_rotation_removed"] == ANGLE
 
 
 def test_the_report_tells_axes_and_what_the_file_says() -> None:

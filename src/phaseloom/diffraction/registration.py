@@ -220,7 +220,9 @@ def peaks_of_block(
         values = corrected(patterns.reshape(-1, *patterns.shape[2:]), correction)
         values = values.reshape(patterns.shape)
         inner = block.inner_y, block.inner_x
-        chosen = alike(cells(values, likeness.cell, likeness.used), likeness, inner)
+        # Row by row, which needs no copy of the whole block.
+        counts = np.stack([cells(row, likeness.cell, likeness.used) for row in values])
+        chosen = alike(counts, likeness, inner)
         patterns, number = added(values, chosen, likeness, inner)
         correction = Correction(correction.mask)
     patterns = patterns.reshape(-1, *patterns.shape[2:])

@@ -19,7 +19,8 @@ CAPTIONS = {
     "the sampled pattern with the median number of peaks, and close-ups of its peaks in falling "
     "order of signal-to-noise ratio, with position and standard error (error bars: one standard "
     "error per axis); then the patterns with the lowest, an upper-quartile and the highest number "
-    "of peaks. All whole patterns share one colour scale of counts; each close-up has its own.",
+    "of peaks. All whole patterns share one colour scale of counts; each close-up has its own. "
+    "Patterns are shown as recorded, also where they were averaged before the search.",
     "peaks_density": "Two-dimensional histogram of the peaks of all patterns around the direct "
     "beam (logarithmic colours), and histogram of their distance from it.",
     "peaks_maps": "Maps over the scan. Sum and number of spots count the peaks that were kept; "

@@ -75,7 +75,7 @@ def found(peaks: Peaks, grain: np.ndarray) -> tuple[float, float]:
 
 
 def test_more_is_found_and_nothing_of_the_neighbouring_grain(grain: np.ndarray) -> None:
-    counts = patterns(grain, 70)
+    counts = patterns(grain, 85)
     alone, averaged = (Peaks(register(counts, radius=radius)) for radius in (0, 2))
     assert "averaged" not in alone.data
     number = averaged.data["averaged"].to_numpy()
@@ -91,8 +91,8 @@ def test_more_is_found_and_nothing_of_the_neighbouring_grain(grain: np.ndarray) 
     beam = np.hypot(row - 31, column - 33) < 2
     intensity, error = (averaged.data[name].to_numpy() for name in ("intensity", "intensity_error"))
     several = number.ravel()[averaged.position]
-    assert np.median(intensity[beam]) == pytest.approx(0.4 * 70, rel=0.05)
-    assert np.median(error[beam] * np.sqrt(several[beam]) / np.sqrt(0.4 * 70)) == pytest.approx(
+    assert np.median(intensity[beam]) == pytest.approx(0.4 * 85, rel=0.05)
+    assert np.median(error[beam] * np.sqrt(several[beam]) / np.sqrt(0.4 * 85)) == pytest.approx(
         1, rel=0.1
     )
 

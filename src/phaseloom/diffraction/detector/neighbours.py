@@ -11,11 +11,11 @@ counting leaves of nothing, and a quarter of the structure:
 - the whole difference, (A / P) Σ p² + (P / A) Σ a² − 2 Σ a p − A − P, which is 0 or the structure
   of both. It also sees what the neighbour has besides, but is known less well.
 
-Then all is compared with the sum of what is alike, the neighbour left out, and again. This is what
-tells boundaries at doses at which two single patterns do not (pooling as in adaptive weights
-smoothing: Polzehl & Spokoiny, Probab. Theory Relat. Fields 135, 335 (2006); here with no more than
-one window, so that nothing creeps on). Where the counts in the end would not tell a stranger with
-certainty, nothing is added.
+Then all is compared with the sum of the most alike ones, the neighbour left out, and again. This
+is what tells boundaries at doses at which two single patterns do not (pooling as in adaptive
+weights smoothing: Polzehl & Spokoiny, Probab. Theory Relat. Fields 135, 335 (2006); here with no
+more than one window, so that nothing creeps on). Where the counts in the end would not tell a
+stranger with certainty, nothing is added.
 """
 
 from __future__ import annotations
@@ -38,8 +38,18 @@ _UNLIKE = 0.25
 _CERTAIN = 2.5
 """Standard errors by which the last round must exclude that a neighbour has nothing in common."""
 
+_OWN = 3.5
+"""The same for a position's own pattern against what was found for it, which was chosen by it."""
+
 _ROUNDS = 4
 """Comparisons, each with what was alike in the one before."""
+
+_FIRST = 3
+"""Most alike ones of the first round; three times as many in each further one, all in the last.
+
+Of all that pass at few counts in the first, as many may be strangers as there are of the grain, and
+of a mixture both are a part.
+"""
 
 Floats = NDArray[np.float64]
 Images = NDArray[np.float32]
@@ -187,52 +197,64 @@ def _compare(
     electrons: Any, background: Any, noise: float, steps: Any, first: Any, chosen: Any
 ) -> None:
     """Fill ``chosen`` (y, x, neighbours), see :func:`alike`."""
-    rows, columns, cells_ = electrons.shape
-    pooled = np.empty(cells_, np.float64)
-    judged = np.zeros(len(steps), np.bool_)
+    rows, columns, number_of_cells = electrons.shape
+    pooled = np.empty(number_of_cells, np.float64)
+    scores = np.zeros(len(steps))
     for y in range(chosen.shape[0]):
         for x in range(chosen.shape[1]):
             own = electrons[first[0] + y, first[1] + x]
             members = chosen[y, x]
+            most = _FIRST
             for turn in range(_ROUNDS):
                 last = turn == _ROUNDS - 1
-                pooled[:] = own
-                number = 1
-                for n in range(len(steps)):
-                    if members[n]:
-                        pooled += electrons[first[0] + y + steps[n, 0], first[1] + x + steps[n, 1]]
-                        number += 1
+                number = _pool(electrons, own, first[0] + y, first[1] + x, steps, members, pooled)
                 for n in range(len(steps)):
                     row, column = first[0] + y + steps[n, 0], first[1] + x + steps[n, 1]
-                    judged[n] = False
+                    scores[n] = 0.0
                     if 0 <= row < rows and 0 <= column < columns:
-                        judged[n] = _same(
+                        scores[n] = _score(
                             electrons[row, column], pooled, number, members[n], background,
-                            noise, last,
+                            noise, _CERTAIN if last else _ERRORS,
                         )  # fmt: skip
-                members[:] = judged
-            pooled[:] = own
-            number = 1
-            for n in range(len(steps)):
-                if members[n]:
-                    pooled += electrons[first[0] + y + steps[n, 0], first[1] + x + steps[n, 1]]
-                    number += 1
+                least = 0.0
+                if not last and most < len(steps):
+                    least = np.sort(scores)[-most]
+                members[:] = (scores > 0) & (scores >= least)
+                most *= 3
+            number = _pool(electrons, own, first[0] + y, first[1] + x, steps, members, pooled)
             # The position itself, too, must be one of those that were found for it.
-            if number > 1 and not _same(own, pooled, number, True, background, noise, True):
+            if number > 1 and not _score(own, pooled, number, True, background, noise, _OWN) > 0:
                 members[:] = False
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _same(
+def _pool(
+    electrons: Any, own: Any, row: int, column: int, steps: Any, members: Any, pooled: Any
+) -> int:
+    """Add the members' counts to a position's own; how many patterns these are."""
+    pooled[:] = own
+    number = 1
+    for n in range(len(steps)):
+        if members[n]:
+            pooled += electrons[row + steps[n, 0], column + steps[n, 1]]
+            number += 1
+    return number
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _score(
     pattern: Any,
     pooled: Any,
     number: int,
     member: bool,
     background: Any,
     noise: float,
-    certain: bool,
-) -> bool:
-    """Whether a pattern is one of those that are pooled, itself left out."""
+    least: float,
+) -> float:
+    """Standard errors from a stranger, where a pattern is alike to those pooled; 0 where it is not.
+
+    The pattern itself is left out of those that are pooled.
+    """
     total = others = 0.0
     squares = pooled_squares = shared = flat = pooled_flat = flat_squares = 0.0
     for k in range(pattern.size):
@@ -250,7 +272,7 @@ def _same(
     if member:
         number -= 1
     if total <= 0.0 or others <= 0.0:
-        return False
+        return 0.0
     pooled_structure = (pooled_squares - others - number * noise) / others**2
     structure = pooled_structure - pooled_flat / others
     expected = total * structure
@@ -268,10 +290,11 @@ def _same(
     error = sqrt(variance)
     lacking = expected - projection
     if lacking > _UNLIKE * expected + _ERRORS * error:
-        return False
+        return 0.0
     # Of a stranger the projection is 0, whatever the dose.
-    if projection < (_CERTAIN if certain else _ERRORS) * error:
-        return False
+    score = projection / max(error, 1e-30)
+    if score < least:
+        return 0.0
     # The whole difference, in electrons of both.
     own = squares - 2 * total * flat + total**2 * flat_squares - total - noise
     rest = others**2 * (pooled_structure - 2 * pooled_flat / others + flat_squares)
@@ -283,4 +306,5 @@ def _same(
         all_squares + (2 * (total + others) + extra) * extra / pattern.size
     )
     error = sqrt(max(variance, 0.0))
-    return bool(difference <= _UNLIKE * max(both - 2 * error, 0.0) + _ERRORS * error)
+    alike_enough = difference <= _UNLIKE * max(both - 2 * error, 0.0) + _ERRORS * error
+    return score if alike_enough else 0.0

@@ -84,7 +84,7 @@ def test_more_is_found_and_nothing_of_the_neighbouring_grain(grain: np.ndarray) 
     assert number[:, 5:7].max() <= 10
     recall, wrong = found(averaged, grain)
     assert found(alone, grain)[0] < 0.75
-    assert recall > 0.98
+    assert recall > 0.95
     assert wrong < 0.05
     # Intensities are those of one pattern, with the errors of so many.
     row, column = averaged.on_detector()

@@ -18,6 +18,7 @@ from phaseloom.orientation.certainty.pseudo_symmetry import pseudo_symmetry
 from phaseloom.orientation.certainty.rehearsal import SAMPLE, Rehearsal, rehearse, rehearsed
 from phaseloom.orientation.certainty.reliability import posterior, reliability
 from phaseloom.orientation.refinement.chance import gains
+from phaseloom.orientation.refinement.quality import quality
 from phaseloom.orientation.refinement.solutions import Solutions
 from phaseloom.orientation.remarks import remarks, scale_sentence
 
@@ -82,7 +83,8 @@ def orientation_maps(
     counts = np.diff(calibrated.patterns.offset)
     gain = gains(refined, calibrated.patterns, physics)
     rarity = np.where(counts >= 3, calibrated.chance.rarity(gain, counts), np.nan)
-    reason = explanation(rarity if calibrated.fits else np.full(rarity.shape, np.nan))
+    rarity = rarity if calibrated.fits else np.full(rarity.shape, np.nan)
+    reason = explanation(rarity, quality(refined, calibrated.patterns, physics))
     nothing = reason.nothing
     learnt = _learnt(calibrated, refined, nothing, seed)
     paired = np.zeros(nothing.shape, dtype=bool)
@@ -193,6 +195,7 @@ def orientation_maps(
             "pseudo_symmetry": json.dumps(twins),
             **({} if patches is None else {"open_grains": json.dumps(patches.patches)}),
             "explained_share": reason.share,
+            "closely_explained_share": calibrated.close,
             "probability_correction": list(learnt),
             **_calibration(calibrated),
             "indexed_share": float(indexed.mean()),

@@ -9,6 +9,9 @@ import numpy as np
 if TYPE_CHECKING:
     import xarray as xr
 
+_SOME = 0.05
+"""Part of the patterns: fewer that are explained are luck."""
+
 _WORTH_SAYING = 0.01
 """Part by which the pixel size is off before it is a remark."""
 
@@ -25,6 +28,15 @@ def remarks(maps: xr.Dataset) -> list[str]:
     phase = maps["phase"].to_numpy()
     names = ", ".join(str(name) for name in maps["phase_name"].to_numpy())
     share = float((phase >= 0).mean())
+    close = attrs["closely_explained_share"]
+    if share == 0.0 and close >= _SOME and attrs["scale_searched"]:
+        return [
+            f"nothing is indexed, for {names} explains the patterns no better than a related "
+            f"crystal would at the pixel size at which it fits best ({close:.0%} of them closely, "
+            "and few as a whole): check the crystals, the pixel size and the peaks; if they are "
+            "right and most patterns are of something else, --scale 1 takes the pixel size as "
+            "exact and asks for fewer"
+        ]
     if share == 0.0:
         return [
             f"nothing is indexed, for no pattern is explained by {names} at any pixel size within "
@@ -49,7 +61,12 @@ def remarks(maps: xr.Dataset) -> list[str]:
             "takes the given pixel size as exact"
         )
     if abs(attrs["scale"] - 1.0) > _WORTH_SAYING and np.isfinite(attrs["scale_error"]):
-        found.append(f"{scale_sentence(maps)}; it was corrected")
+        cell = f"{100 * abs(attrs['scale'] - 1):.1f} % {_compared(attrs['scale'])}"
+        found.append(
+            f"{scale_sentence(maps)}; it was corrected, as the crystals are taken for the right "
+            f"ones: a crystal of the same kind with a cell {cell} would explain the same patterns "
+            "at the pixel size of the source, which --scale 1 holds"
+        )
     return found
 
 
@@ -72,8 +89,12 @@ def scale_sentence(maps: xr.Dataset) -> str:
     if change == 0.0:
         return f"the pixel size agrees with the crystals within {max(error, 0.001):.2g} %"
     digits = max(1, min(3, int(np.ceil(-np.log10(max(error, 1e-3))))))
-    word = "larger" if scale > 1.0 else "smaller"
+    word = _compared(scale)
     return (
         f"the pixel size is {change:.{digits}f} ± {max(error, 10.0**-digits):.{digits}f} % {word} "
         "than the source says"
     )
+
+
+def _compared(scale: float) -> str:
+    return "larger" if scale > 1.0 else "smaller"

@@ -80,6 +80,32 @@ def test_a_wrong_crystal_indexes_nothing_and_one_sentence_says_so():
     assert maps.attrs["remarks"] == str(told[0].message)
 
 
+def test_a_scale_far_off_is_said_to_depend_on_the_crystal():
+    """Silver and gold are alike but for their size: the scale that is found says which it is."""
+    peaks = gold_peaks((0.05, 0, 0, 0, 0), patterns=30)
+    with pytest.warns(InputWarning, match=r"5\.1.* % larger.*a cell 5\.1 % larger.*--scale 1"):
+        index(peaks, [gold()], voltage=200, workers=1)
+
+
+def test_patterns_of_a_crystal_that_is_not_offered_are_not_indexed():
+    """Half of a scan is of FePO4, the delithiated LiFePO4, whose cell is 5 % smaller."""
+    camera = Camera(pixel_size=0.013, shape=(256, 256), jitter=0.1)
+    both = [lithium_iron_phosphate(), named_crystal("FePO4")]
+    phase = np.arange(60)[None] % 2
+    orientations = random_orientations((1, 60), seed=3)
+    orientations = orientations.assign(phase=(("y", "x"), phase), phase_2=(("y", "x"), phase))
+    made = simulate_peaks(
+        orientations, both, beam=Beam(dose=1e5), camera=camera,
+        seed=0,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)
+        maps = index(Peaks(made), both[:1], voltage=200, workers=1)
+    indexed = maps["phase"].to_numpy() >= 0
+    assert indexed[phase == 0].all()
+    assert indexed[phase == 1].mean() <= 0.1
+
+
 @pytest.mark.parametrize("off", [0.003, -0.05])
 def test_what_near_phases_leave_open_is_in_the_error(cases: Path, tmp_path: Path, off: float):
     """Two phases 0.3 % apart: each alone at its own scale, or both at the true one."""

@@ -16,6 +16,11 @@ from phaseloom.diffraction.spots.image_filters import COMPILED, between, convolv
 _CLIP = np.float32(2.5)
 _ALIKE = 9.0
 """Square of the difference of a ring from its neighbours, in units of its noise, that is chance."""
+_COUNTED = 1e4
+"""Electrons from which a ring is known to differ from its neighbours."""
+
+_REMAINS = 0.05
+"""Part of a ring that may be what spots left of themselves: no difference from its neighbours."""
 
 
 @njit(**COMPILED)
@@ -199,10 +204,11 @@ def profile_between(mean, ground, share, ring, inner, gain, floor, profile, tota
                 most += total[j]
                 there += weight[j]
             profile[k] = most / there if there > 1.0 else profile[max(k - 1, 0)]
-            if not weight[k] > 1.0:
+            if not (weight[k] > 1.0 and level[k] > _COUNTED * gain):
                 break
             noise = (gain * level[k] / weight[k] + floor) / weight[k]
-            if (total[k] / weight[k] - profile[k]) ** 2 < _ALIKE * noise:
+            noise = _ALIKE * noise + (_REMAINS * level[k] / weight[k]) ** 2
+            if (total[k] / weight[k] - profile[k]) ** 2 < noise:
                 break
     for k in range(inner):
         weight[k] = 0.0

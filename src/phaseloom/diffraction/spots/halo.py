@@ -190,10 +190,10 @@ def deviations(level, smooth, number, noise, inner, fewest, deviation, weight):
     for k in range(level.size):
         deviation[k] = level[k] - smooth[k]
         weight[k] = 0.0
-        # On the crest of a narrow ring the smooth part is far too low.
-        most = max(smooth[k], level[k])
-        if k >= inner and most * number[k] > fewest * gain:
-            weight[k] = number[k] / (_MEDIAN * (gain * most + floor))
+        if k >= inner and smooth[k] * number[k] > fewest * gain:
+            # On the crest of a narrow ring the smooth part is far too low.
+            most = max(smooth[k], level[k])
+            weight[k] = number[k] / (_MEDIAN * (gain * smooth[k] + floor))
 
 
 @njit(**COMPILED)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phaseloom.crystals import Crystal
 from phaseloom.diffraction.peaks.table import Peaks
@@ -27,6 +28,8 @@ from phaseloom.orientation.options import Matching
 from phaseloom.orientation.refinement.chance import Chance, gains, measure_chance
 from phaseloom.orientation.refinement.likelihood import Physics
 from phaseloom.orientation.refinement.model import SAMPLE, estimate, first_physics
+from phaseloom.orientation.refinement.quality import quality
+from phaseloom.orientation.refinement.solutions import Solutions
 from phaseloom.orientation.refinement.solving import solve
 
 _LARGEST_K = 6.0
@@ -38,11 +41,15 @@ _ROUNDS = 3
 RARE = 0.01
 """A pattern is explained if a wrong crystal explains so few of its kind as well."""
 
-_VERY_RARE = 1e-3
-"""A crystal is in the scan if patterns are explained so much better than chance would."""
-
 _EXPLAINED = 0.05
 """Part of the patterns that must be explained at the best scale, or no scale is right."""
+
+_CLOSE = 0.5
+"""Gain per explained peak, of the largest possible, from which a pattern is explained closely."""
+
+_MANY = 0.3
+"""Part of the patterns that must be explained closely at a scale that was searched: there a wrong
+crystal has the one at which it fits best."""
 
 _SIGNIFICANT = 3.0
 """Standard errors."""
@@ -80,6 +87,8 @@ class Calibrated:
         How well a wrong crystal explains such patterns.
     fits
         Whether the scale, whichever it is, makes the crystals explain the patterns.
+    close
+        Part of the patterns that they explain closely.
     searched
         Whether it was searched, or given.
     """
@@ -92,6 +101,7 @@ class Calibrated:
     rivals: ScaleRivals
     chance: Chance
     fits: bool
+    close: float
     searched: bool
 
 
@@ -241,6 +251,18 @@ def _significant(fit: Correction) -> Correction:
     return fit._replace(parameters=np.where(kept, fit.parameters, 0.0))
 
 
+def _closely(
+    sample: Patterns, solved: Solutions, chance: Chance, physics: Physics
+) -> NDArray[np.bool_]:
+    """(patterns,): explained better than by chance, peaks and intensities where they should be.
+
+    Related crystals (close packings, common sublattices) explain so a fifth of the patterns, those
+    of few spots that show what they share.
+    """
+    rarity = chance.rarity(gains(solved, sample, physics), np.diff(sample.offset))
+    return (rarity < RARE) & (quality(solved, sample, physics) >= _CLOSE)
+
+
 def _finished(
     peaks: Peaks,
     correction: Correction,
@@ -259,11 +281,11 @@ def _finished(
     sample = patterns.take(sampled(patterns, SAMPLE, seed))
     chance = measure_chance(sample, library, physics, seed=seed)
     solved = solve(sample, match(sample, library), library, physics, solutions=6)
-    rarity = chance.rarity(gains(solved, sample, physics), np.diff(sample.offset))
-    better = rarity < RARE
-    fits = bool((rarity < _VERY_RARE).mean() >= _EXPLAINED)
-    fits = fits and explained_as_whole(sample, solved, better, library, physics)
-    if not fits and correction.parameters.any() and matching.scale == "auto":
+    searched = matching.scale == "auto"
+    close = _closely(sample, solved, chance, physics)
+    fits = bool(close.mean() >= (_MANY if searched else _EXPLAINED))
+    fits = fits and explained_as_whole(sample, solved, close, library, physics)
+    if not fits and correction.parameters.any() and searched:
         # What was found is no scale of these patterns.
         correction, rivals, moved = Correction.none(), ScaleRivals.exact(), peaks
     return Calibrated(
@@ -275,5 +297,6 @@ def _finished(
         rivals,
         chance,
         fits,
-        matching.scale == "auto",
+        float(close.mean()),
+        searched,
     )

@@ -23,7 +23,7 @@ WHOLE = 0.75
 _BY_PAIR = 0.9
 """Part that two must explain, those counted twice that both explain."""
 
-_ENOUGH = 0.3
+_ENOUGH = 0.5
 """Part of the patterns that must be explained as a whole."""
 
 _ASKED = 60

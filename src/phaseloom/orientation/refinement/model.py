@@ -36,10 +36,19 @@ _WHOLE = 0.75
 _ENOUGH_WHOLE = 0.1
 """Part of the patterns from which errors are learnt of these alone."""
 
+_COMPARABLE = 0.65
+"""Errors are learnt of patterns that gain so much per peak of what the best gain."""
+
 _LN_RANGE = 6.0
 """Unexplained peaks are spread over so many units of ln intensity."""
 
 _FIRST_SPREAD = 0.6
+
+LEAST_SPREAD = 0.2
+"""Of ln intensity about kinematic theory: it is no more exact."""
+
+LEAST_POSITION = 0.05
+"""Of the reach: places are no more exact."""
 
 _MEAN_OF_T = 1.0
 """Mean deviation of Student's t with four degrees of freedom, in units of its scale."""
@@ -82,7 +91,7 @@ def first_physics(
         position=max(0.002, 0.2 * size),
         centre=max(scatter, 0.1) * size,
         spread=_FIRST_SPREAD,
-        unexplained=_density(1.0, (top - bottom) * (right - left)),
+        unexplained=density(1.0, (top - bottom) * (right - left)),
         missing=float(np.log(0.01)),
         k_min=k_min,
         k_max=library.k_max,
@@ -173,6 +182,9 @@ def _adjusted(refined: Solutions, sample: Patterns, physics: Physics) -> Physics
     peaks = np.diff(sample.offset)
     per_peak = np.where(np.isfinite(likelihood), likelihood, -np.inf) / peaks
     good = np.isfinite(per_peak) & (per_peak >= np.quantile(per_peak, 0.25, method="lower"))
+    # Patterns that are explained far worse than others are none of the crystals'.
+    most = np.quantile((gains(refined, sample, physics) / peaks)[good], 0.9) if good.any() else 0.0
+    good &= gains(refined, sample, physics) >= _COMPARABLE * most * peaks
     # What a crystal explains in part, beside another or none of these, says little of errors.
     whole = np.isfinite(per_peak) & (refined.fact("matched")[:, 0] >= _WHOLE * peaks)
     if whole.mean() >= _ENOUGH_WHOLE:
@@ -199,15 +211,23 @@ def _adjusted(refined: Solutions, sample: Patterns, physics: Physics) -> Physics
     unexplained = (peaks[good].sum() - paired + 0.1 * good.sum()) / good.sum()
     area = (physics.top - physics.bottom) * (physics.right - physics.left)
     return physics._replace(
-        spread=float(np.clip(np.sqrt(max(deviation**2 - own, 0.0)), 0.2, 1.5)),
+        spread=float(np.clip(np.sqrt(max(deviation**2 - own, 0.0)), LEAST_SPREAD, 1.5)),
         position=float(
-            np.clip(np.sqrt(max(place, 0.0)), 0.05 * physics.reach, 0.5 * physics.reach)
+            np.clip(np.sqrt(max(place, 0.0)), LEAST_POSITION * physics.reach, 0.5 * physics.reach)
         ),
         missing=float(np.log(np.clip(lost, 1e-3, 0.3))),
-        unexplained=_density(unexplained, area),
+        unexplained=density(unexplained, area),
     )
 
 
-def _density(peaks: float, area: float) -> float:
-    """Ln of peaks per Å⁻² and unit of ln intensity."""
+def density(peaks: float, area: float) -> float:
+    """Ln of peaks per Å⁻² and unit of ln intensity.
+
+    Parameters
+    ----------
+    peaks
+        That no reflection explains, per pattern.
+    area
+        Of the detector, Å⁻².
+    """
     return float(np.log(max(peaks, 0.05) / (area * _LN_RANGE)))

@@ -21,6 +21,9 @@ _LEAST_UNPAIRED = 3
 _TRIED = 4
 """Solutions of what one crystal leaves, and as many of the whole pattern, that are tried."""
 
+_RIVALS = 6
+"""Solutions of the whole pattern that are tried in the place of the first crystal."""
+
 _ROUNDS = 4
 """Crystals of a pattern that are held, one after the other, while partners are sought."""
 
@@ -275,7 +278,11 @@ def _pairs(patterns: Patterns, solutions: Solutions, library: Library, physics: 
         tried_crystal = np.where(undecided[:, None, None], pairs.crystal[row, top], -1)
         rivals = pairs.rotation[row, top].reshape(n, -1, 4), tried_crystal.reshape(n, -1)
         pairs = pairs.joined(_fitted(patterns, *one, *rivals, library, physics))
-    return pairs
+    # Half turns of the first, and whatever else explains its peaks, beside the second.
+    best = every, pairs.value.argmax(axis=1)
+    second = pairs.rotation[*best, 1], pairs.crystal[*best, 1]
+    rivals = solutions.rotation[:, :_RIVALS], solutions.crystal[:, :_RIVALS]
+    return pairs.joined(_fitted(patterns, *second, *rivals, library, physics))
 
 
 def _partners(

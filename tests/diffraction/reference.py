@@ -151,8 +151,10 @@ def profile_between(mean, ground, share, ring, inner, gain, floor, before):
             near = slice(max(inner, k - wide), k + wide + 1)
             there = weight[near].sum()
             profile[k] = total[near].sum() / there if there > 1 else profile[max(k - 1, 0)]
-            noise = (gain * level[k] + floor) / max(weight[k], 1e-9)
-            if weight[k] <= 1 or (total[k] / weight[k] - profile[k]) ** 2 < 9 * noise:
+            if weight[k] <= 1 or level[k] * weight[k] <= 1e4 * gain:
+                break
+            noise = 9 * (gain * level[k] + floor) / weight[k] + (0.05 * level[k]) ** 2
+            if (total[k] / weight[k] - profile[k]) ** 2 < noise:
                 break
     first = inner + int(np.argmax(weight[inner:] > 1))
     profile[:first] = profile[first]
@@ -266,9 +268,8 @@ def without_rings(values, beam, guard, gain, floor, side, cells, length):
         seen, reach_ = (low, halo._COARSE * side) if curved else (level, side)
         fewest = 2 * halo._MANY if curved else halo._FEWEST
         smooth = smoothed(seen, number, inner, reach_, curved)
-        most_of = np.maximum(smooth, seen)
-        enough = (np.arange(length) >= inner) & (most_of * number > fewest * gain)
-        variance = halo._MEDIAN * (gain * most_of + floor)
+        enough = (np.arange(length) >= inner) & (smooth * number > fewest * gain)
+        variance = halo._MEDIAN * (gain * smooth + floor)
         weight = np.where(enough, number / np.where(enough, variance, 1), 0)
         if curved:
             spread = np.sqrt((gain * np.maximum(level, 1e-3) + floor) * 16 / np.maximum(number, 1))

@@ -191,8 +191,6 @@ def deviations(level, smooth, number, noise, inner, fewest, deviation, weight):
         deviation[k] = level[k] - smooth[k]
         weight[k] = 0.0
         if k >= inner and smooth[k] * number[k] > fewest * gain:
-            # On the crest of a narrow ring the smooth part is far too low.
-            most = max(smooth[k], level[k])
             weight[k] = number[k] / (_MEDIAN * (gain * smooth[k] + floor))
 
 

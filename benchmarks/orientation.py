@@ -95,6 +95,10 @@ PROGRAMS = (
     ),
     Program("ePattern, its encoder", "epattern", "encoder", ("au",), GAP, once=True),
     Program("ePattern, geometric", "epattern", "geometric", ("au",), GAP, {"au": 8}, once=True),
+    Program(
+        "ePattern, geometric, weak spots kept", "epattern", "weak", ("au",), GAP, {"au": 8},
+        library="weak", once=True,
+    ),
     Program("quantem, and its phase map", "quantem", "phases", MIXED, GAP, {"lfp + fp": 64}),
     Program("quantem, and neighbour rescue", "quantem", "rescued", GRAINY, GAP),
     Program("quantem, 3 matches and rescue", "quantem", "rescued3", GRAINY, GAP),
@@ -260,8 +264,9 @@ def section(lines: list[str], about: str, patterns: int, rounds: int, *, timed: 
             "are 2°, and its tutorials' the same; pyxem's tutorial has 1°, quantem's defaults 1° "
             "and 5°). pyxem matches images, drawn from the peaks; “tuned”: the best of ten choices "
             "on other patterns. ePattern's numbers are its defaults and its README's, which are "
-            "the same; it compares with its own simulations of every zone axis and, for want of a "
-            "search in the plane, at every 2° in it. "
+            "the same, but for “weak spots kept”: its simulations keep spots of 0.05 grey values "
+            "in place of 1.5, of 255; it compares with its own simulations of every zone axis and, "
+            "for want of a search in the plane, at every 2° in it. "
             f"{patterns} patterns in random orientations (slow programs the first of them: column "
             f"patterns); au map: {MAP[0]} × {MAP[1]} positions of {GRAINS} grains. {how}"
             "The misorientation is the smallest under the Laue class's rotations, over all "

@@ -55,9 +55,9 @@ PROGRAMS = (
     Program("quantem, all defaults", "quantem", "defaults", None, 16),
     Program("pyxem local_max + CoM", "pyxem", "local_max", "pyxem_local_max", 128),
     Program("pyxem DoG + CoM", "pyxem", "dog", "pyxem_dog", 96),
-    Program("ePattern, its defaults", "epattern", "defaults", "epattern_defaults", 48),
-    Program("ePattern, its README's settings", "epattern", "readme", "epattern_readme", 48),
-    Program("ePattern, best of a sweep", "epattern", "readme", "epattern_best", 48),
+    Program("ePattern, its defaults", "epattern", "defaults", "epattern_defaults", 24),
+    Program("ePattern, its README's settings", "epattern", "readme", "epattern_readme", 24),
+    Program("ePattern, best of a sweep", "epattern", "readme", "epattern_best", 24),
     Program("scipy, 25 lines", "scipy", "dog", "scipy"),
 )
 REFERENCE = "phaseloom, defaults"

@@ -234,6 +234,8 @@ def _published_row(group: str, whole: dict[str, Any], sets: dict[str, dict[str, 
         *(f"{whole[key]:.3f}" for key in ("sure", "sure_right")), f"{worst}: {at['ece']:.3f} "
         f"({at['ece_chance']:.3f})", f"{at['right']:.3f}", f"{at['probability']:.3f}",
     ]  # fmt: skip
+    # Where nothing is indexed nothing is claimed.
+    cells = ["–" if "nan" in cell else cell for cell in cells]
     return "| " + " | ".join(cells) + " |"
 
 

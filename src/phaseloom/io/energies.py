@@ -90,10 +90,10 @@ def in_electronvolts(
             source=source,
         )
     said = None if unit is None else unit.strip().lower()
+    running = high <= _BETWEEN_KEV_AND_EV and bool(np.all(values == np.round(values)))
     if said is not None and said not in UNITS:
         raise InputError(f"{what} are in {unit!r}", "convert them to eV first", source=source)
     if said is None:
-        running = bool(np.all(values == np.round(values)))
         factor = 1.0 if high > _BETWEEN_KEV_AND_EV else 1e3
         possible = _are_energies(values, factor)
         if factor == 1e3:
@@ -108,7 +108,7 @@ def in_electronvolts(
         factor = UNITS[said]
         possible = _are_energies(values, factor)
         other = 1e3 / factor
-        narrow = 1.0 < high / low <= _WIDEST
+        narrow = 1.0 < high / low <= _WIDEST and not running
         if not possible and narrow and _are_energies(values, other):
             wrong, right = ("eV", "keV") if factor == 1.0 else ("keV", "eV")
             _warn(

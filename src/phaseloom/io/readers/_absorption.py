@@ -133,7 +133,9 @@ def _energies(table: Table, column: int, path: Path) -> NDArray[np.float64]:
     unit = table.units[column].strip() if table.units else ""
     if unit and unit.lower() not in UNITS:
         raise InputError(
-            f"has the energy in {unit.lower()!r}", "eV or keV are understood; convert it first", source=path
+            f"has the energy in {unit.lower()!r}",
+            "eV or keV are understood; convert it first",
+            source=path,
         )
     energy = table.numbers[:, column].copy()
     known = np.isfinite(energy)
@@ -238,6 +240,8 @@ def _warn_of_lines(table: Table, labels: Sequence[str], path: Path) -> None:
     """Say which of the lines above the numbers name nothing."""
     unused = [row for row in table.others if not set(row) & set(labels)]
     lines = [*table.notes, *(", ".join(filter(None, row))[:60] for row in unused)]
+    if table.misfit and not table.headings:
+        lines.append(f"{table.misfit[:60]} (not one word per column)")
     if lines:
         _warn(
             f"{path}: the headings are {', '.join(table.headings) or 'none'}; of the lines above "

@@ -29,7 +29,7 @@ from phaseloom.io.readers._text import plain_text
 _GZIP = b"\x1f\x8b"
 _HEADING = re.compile(r"\s*(?:#\s*Athena project file|\{\s*\"_+header)", re.IGNORECASE)
 _LIST = re.compile(r"@(args|x|y)\s*=\s*\(")
-_WORD = re.compile(r"\s*(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|([^\s,()'\"]+))\s*(,|\))")
+_WORD = re.compile(r"\s*(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|([\w.+-]+))\s*(,|\))")
 _ABSORPTION = ("xmu", "xmudat", "xanes", "norm", "")
 # A project of a thousand spectra has some ten million signs.
 _LARGEST = 2**29

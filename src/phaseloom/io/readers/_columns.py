@@ -29,7 +29,7 @@ _RULES: tuple[tuple[str, str], ...] = (
         r"(?: (?:requested|achieved|actual|set|setpoint|readback|rbv|calc|nominal|calibrated"
         r"|corrected|axis))*"),
     (NOT_ENERGY, r"k|q|r|.*(?:wavelength|lambda|wave ?number|two ?theta|2 ?theta)\b.*|nm|tth"),
-    (ANGLE, r".*\b(?:angle|theta|bragg|degrees?|encoder)\b.*|mono|deg"),
+    (ANGLE, r".*\b(?:angle|theta|bragg|degrees?|encoder)\b.*"),
     (INDEX, r"index|idx|ix|#|no|nr|n°|point(?: (?:no|nr|number))?|pt|pts|row|frame|image|i|n"
         r"|scan point|number|num"),
     (ERROR, r"(?:.* )?(?:err(?:ors?)?|unc(?:ertainty|ertainties)?|std(?:ev|dev)|std dev\w*|stderr"
@@ -43,7 +43,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     (I0, r"(?:.* )?(?:i ?0|io|i ?zero|incident(?: (?:intensity|flux|beam))?)(?: .*)?"
         r"|(?:photon |incident )?flux|(?:gold |au )?mesh"),
     (REFERENCE, r"irefer|i ?ref|i2|murefer|normrefer|mu ?ref(?:erence)?"),
-    (TRANSMITTED, r"i ?trans\w*|i ?t|i ?1|itr|trans|transmitted(?: .*)?|transmission|pips|i1 .*"
+    (TRANSMITTED, r"i ?trans\w*|i ?t|i ?1|itr|transmitted(?: .*)?|transmission|pips|i1 .*"
         r"|it (?:counts?|\d+)"),
     (DERIVED, r"n?bkg|fbkg|bkg norm|pre ?edge|post ?edge|n?der(?: norm)?|n?sec(?: norm)?|chie?"
         r"|(?:first |second )?derivative|dead ?time.*|[io]cr.*|(?:sample )?temp(?:erature)?"),

@@ -53,7 +53,7 @@ def take_xdi_columns(table: Table, path: Path) -> None:
                 "the file may be damaged",
                 source=path,
             )
-        if rest and not is_unit(rest) and role_of(name) == SPECTRUM:
+        if rest and not is_unit(rest, clearly=True) and role_of(name) == SPECTRUM:
             name, rest = f"{name} {rest}", ""
         names[column - 1], units[column - 1] = name, rest
     if any(names):
@@ -90,7 +90,7 @@ def spec_scans(text: str, path: Path) -> list[tuple[str, Table]]:
         match = _SCAN.match(part)
         labels = re.search(r"^#L\s+(.*)$", part, re.MULTILINE)
         # Spectra of multichannel analysers stand between the rows, on lines of their own.
-        body = re.sub(r"^@.*(?:\\\n.*)*$", "", part, flags=re.MULTILINE)
+        body = re.sub(r"^@(?:[^\n\\]|\\\n|\\.)*", "", part, flags=re.MULTILINE)
         rows = [line for line in body.split("\n") if line.strip() and not line.startswith("#")]
         if match is None or labels is None or len(rows) < 2 or len(rows[0].split()) < 2:
             continue

@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
-from phaseloom.io.readers._columns import ANGLE, ENERGY, NOT_ENERGY, role_of
+from phaseloom.io.readers._columns import ANGLE, ENERGY, INDEX, NOT_ENERGY, TIME, role_of
 
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?", re.ASCII)
 _WITH_COMMA = re.compile(r"[+-]?(?:\d+,?\d*|,\d+)(?:[eEdD][+-]?\d+)?", re.ASCII)
 _STARTS_WITH_NUMBER = re.compile(r"\s*[\"']?[+-]?[.,]?\d", re.ASCII)
 _COMMENT = ("#", "*", "%", "!", ";", "'", "//")
 _MISSING = {"", "nan", "na", "n/a", "null", "-", "--", "none"}
+_NO_AXIS = (ANGLE, NOT_ENERGY)
+_SEPARATED_BY = re.compile(r"\"?sep=", re.IGNORECASE)  # for spreadsheets
 _RULE = re.compile(r"[-=_~.*#+\s]+")
 _UNIT = re.compile(
     r"(?:k?ev|electronvolts?|a\.?\s?u\.?|arb\.?\s?u(?:nits?|\.)?|arb(?:itrary)?\.?\s?units?|norm"
@@ -52,6 +54,8 @@ class Table:
     """Further lines above the numbers with one cell per column."""
     notes: list[str] = field(default_factory=list)
     """Lines above the numbers that are neither headings nor units."""
+    misfit: str = ""
+    """The last comment, if it begins as headings do and has another number of words."""
 
     def take_headings(self, cells: Sequence[str]) -> None:
         """Take one heading per column, with its unit behind it; known units stay."""
@@ -119,7 +123,7 @@ def is_table(text: str) -> bool:
 def is_comment(line: str) -> bool:
     """Whether a line begins as comments do in any of the programs, or is a ruled line."""
     line = line.strip()
-    return line.startswith(_COMMENT) or bool(_RULE.fullmatch(line))
+    return bool(line.startswith(_COMMENT) or _RULE.fullmatch(line) or _SEPARATED_BY.match(line))
 
 
 def comment_text(line: str) -> str:
@@ -211,7 +215,7 @@ def layout_of(lines: Sequence[str], path: Path) -> Layout:
         fitting = sum(w == width for w in widths if w)
         if width >= 2 and fitting > most:
             best, most = layout, fitting
-    if best.decimal_comma and best.separator is not None:
+    if best.decimal_comma:
         cells = [cell for line in numbers for cell in best.cells(line)]
         if any("." in cell for cell in cells if best.number(cell) is not None):
             raise InputError(
@@ -231,16 +235,21 @@ def layout_of(lines: Sequence[str], path: Path) -> Layout:
     return best
 
 
-def is_unit(text: str) -> bool:
-    """Whether a word is a unit of energies, of intensities or of what else stands in tables."""
-    return bool(_UNIT.fullmatch(text.strip()))
+def is_unit(text: str, *, clearly: bool = False) -> bool:
+    """Whether a word is a unit of energies, of intensities or of what else stands in tables.
+
+    Clearly is one that names no sample: "a" and "1" may do.
+    """
+    return bool((_CLEAR_UNIT if clearly else _UNIT).fullmatch(text.strip()))
 
 
 def without_unit(heading: str) -> tuple[str, str]:
     """A heading without the unit at its end, and the unit: "Energy (keV)", "E [eV]", "E/eV"."""
     match = _BRACKETS.search(heading)
-    if match and _CLEAR_UNIT.fullmatch(match[1]):
-        return heading[: match.start()].strip(), match[1].strip()
+    if match:
+        rest = heading[: match.start()].strip()
+        if _CLEAR_UNIT.fullmatch(match[1]) or (is_unit(match[1]) and role_of(rest) == ENERGY):
+            return rest, match[1].strip()
     match = re.search(r"(?<=\w)(?:\s*/\s*|[\s_.,:]+(?:in\s+)?)(k?eV)\s*$", heading, re.IGNORECASE)
     if match:
         return heading[: match.start()].strip(), match[1]
@@ -249,8 +258,14 @@ def without_unit(heading: str) -> tuple[str, str]:
     return heading, ""
 
 
-def _names_energy(cell: str) -> bool:
-    return role_of(without_unit(cell)[0]) == ENERGY
+def _kind(cell: str) -> str:
+    return role_of(without_unit(cell)[0])
+
+
+def _are_headings(cells: Sequence[str]) -> bool:
+    """Whether words are headings: the first says energy, or counts the rows beside an energy."""
+    kinds = [_kind(cell) for cell in cells]
+    return kinds[0] == ENERGY or (kinds[0] in (INDEX, TIME, ANGLE) and ENERGY in kinds)
 
 
 def _take_headings(
@@ -263,7 +278,7 @@ def _take_headings(
         cells = _split(line, layout, n)
         if cells is None:
             own = layout.cells(line)
-            if len(own) > 1 and _names_energy(own[0]):
+            if len(own) > 1 and _kind(own[0]) == ENERGY:
                 raise InputError(
                     f"has {len(own)} headings over {n} columns",
                     "give every column its heading",
@@ -274,19 +289,21 @@ def _take_headings(
             table.units = [cell.strip("()[] ") for cell in cells]
         else:
             rows.append(cells)
-    if not rows:
-        for comment in reversed(table.comments):
-            cells = _split(comment, layout, n)
-            if cells is not None and _names_energy(cells[0]):
-                rows.append(cells)
-                break
+    # "energy range: 700" is a remark.
+    plain = [comment for comment in table.comments if not re.search("[:=]", comment)]
+    fitting = [cells for comment in plain if (cells := _split(comment, layout, n))]
+    if not rows and (told := [cells for cells in fitting if _are_headings(cells)]):
+        rows.append(told[-1])
     if not rows and table.comments:
-        cells = _split(table.comments[-1], layout, n)
-        if cells is not None and role_of(without_unit(cells[0])[0]) in (ANGLE, NOT_ENERGY):
-            rows.append(cells)  # "k chi": for the sentence that refuses it
+        last = table.comments[-1]
+        words = re.split(r"[\s,;]+", last)
+        if fitting and fitting[-1] == _split(last, layout, n) and _kind(fitting[-1][0]) in _NO_AXIS:
+            rows.append(fitting[-1])  # "k chi": for the sentence that refuses it
+        elif len(words) > 1 and _kind(words[0]) == ENERGY and last in plain:
+            table.misfit = last
     if not rows:
         return
-    energy = [row for row in rows if _names_energy(row[0])]
+    energy = [row for row in rows if _are_headings(row)]
     chosen = (energy or rows)[-1]
     table.others = [row for row in rows if row is not chosen]
     table.take_headings(chosen)
@@ -309,6 +326,7 @@ def _split(line: str, layout: Layout, n: int) -> list[str] | None:
         Layout(",").cells(line),
         re.split(r"\s{2,}|\t", line.strip()),
         line.split(),
+        re.sub(r"\s+(?=[(\[])", "", line).split(),
         re.split(r"[\s,;]+", line.strip()),
     ):
         trimmed = list(cells)

@@ -249,6 +249,8 @@ def test_lines_above_the_numbers_are_not_dropped_silently(
         ("energy,Io,It,Ir", (I0, I0 * np.exp(-FE2), I0), FE2, "ln(Io/It)"),
         ("energy,TEY,I0", (I0 * FE3, I0), FE3, "TEY/I0"),
         ("energy,I0,If,angle", (I0, I0 * FE3, I0), FE3, "If/I0"),
+        ("energy,i0,it,ir,iff,aux1", (I0, I0 * np.exp(-FE2), *3 * (I0,)), FE2, "ln(i0/it)"),
+        ("energy,I0,It,ROI 1,stage", (I0, I0 * np.exp(-FE2), FE3, 0 * I0 + 3), FE2, "ln(I0/It)"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*left out")
@@ -262,6 +264,14 @@ def test_absorption_is_made_of_readings_and_said(
     assert spectra.attrs["absorption_from"] == origin
     assert list(spectra["spectrum"].values) == ["s"]
     np.testing.assert_allclose(spectra["absorption"][0], truth, atol=2e-6)
+
+
+def test_phases_beside_readings_stay(tmp_path: Path) -> None:
+    text = "energy,FeII,I0,It,FeIII,angle,error\n"
+    columns = (FE2, I0, I0 * np.exp(-FE2), FE3, ENERGY / 50, FE2 / 10)
+    path = written(tmp_path, text + rows(ENERGY, *columns, separator=","))
+    with pytest.warns(InputWarning, match="left out, .*: I0, It, angle, error"):
+        assert_spectra(path, ["FeII", "FeIII"], FE2, FE3)
 
 
 def test_i0_is_no_phase_and_a_phase_is_no_i0(tmp_path: Path) -> None:

@@ -32,6 +32,14 @@ from phaseloom.io.readers._columns import (
 )
 from phaseloom.io.readers._table import Table
 
+# Names of detectors and of their channels.
+_COUNTER = re.compile(
+    r"(?:aux|roi|det(?:ector)?|ch(?:an(?:nel)?)?|mca|scaler|counter|ctr|vortex|xmap|sdd|ge|pin"
+    r"|(?:photo)?diode|mux|xia|dxp|x3?press\w*)(?: ?\w+)*"
+)
+# Optical densities and edge-normalised spectra lie far below, counts far above.
+_HIGHEST_ABSORPTION = 20.0
+
 
 @dataclass
 class Columns:
@@ -86,7 +94,7 @@ def columns_of(table: Table, path: Path, *, name: str, raw: bool) -> list[Column
     found: list[Columns] = []
     labels: list[str] = []
     for block in blocks:
-        chosen = _chosen(block, roles, headings, raw=raw)
+        chosen = _chosen(block, roles, headings, table.numbers, raw=raw)
         columns = Columns(_energies(table, block[0], path))
         for column in block[1:]:
             if roles[column] in READINGS:
@@ -150,7 +158,12 @@ def _energies(table: Table, column: int, path: Path) -> NDArray[np.float64]:
 
 
 def _chosen(
-    block: Sequence[int], roles: Sequence[str], headings: Sequence[str], *, raw: bool
+    block: Sequence[int],
+    roles: Sequence[str],
+    headings: Sequence[str],
+    numbers: NDArray[np.float64],
+    *,
+    raw: bool,
 ) -> list[int]:
     """The columns of a block that are absorption."""
     of = {role: [c for c in block[1:] if roles[c] == role] for role in set(roles)}
@@ -158,6 +171,9 @@ def _chosen(
     yields, readings = of.get(YIELD, []), [c for c in block[1:] if roles[c] in READINGS]
     if raw and (absorption or readings or of.get(TIME)):
         phases = []  # counters and motors
+    if of.get(I0) and (of.get(TRANSMITTED) or yields):
+        # A record of a measurement has counters besides, which nobody calls absorption.
+        phases = [c for c in phases if _may_be_absorption(headings[c], numbers[:, c])]
     if absorption and of.get(DERIVED):
         phases = []  # intermediate results of the program that made the absorption
     alike = Counter(plain(headings[column]) for column in absorption)
@@ -169,6 +185,13 @@ def _chosen(
         return []
     # A yield is absorption in an arbitrary scale, where it has been divided by I0 already.
     return yields if len(yields) == len(readings) else []
+
+
+def _may_be_absorption(heading: str, values: NDArray[np.float64]) -> bool:
+    known = np.abs(values[np.isfinite(values)])
+    if _COUNTER.fullmatch(plain(heading)) or not known.size:
+        return False
+    return bool(np.ptp(known) > 0 and known.max() <= _HIGHEST_ABSORPTION)
 
 
 def _made(

@@ -36,7 +36,7 @@ _RULES: tuple[tuple[str, str], ...] = (
         r"|variance)(?: .*)?|(?:.* )?(?:std|sd|sem|rms|sigma|σ)|d(?:mu|od|abs)"),
     (TIME, r"(?:.* )?(?:time|timestamp|epoch|date|dwell|exposure|seconds?|secs?|elapsed|duration)"
         r"(?: .*)?"),
-    (YIELD, r"i ?f|i ?fl(?:uor\w*)?|fluo\w*|(?:total |partial )?(?:electron|fluorescence|ion)"
+    (YIELD, r"i ?ff?|i ?fl(?:uor\w*)?|fluo\w*|(?:total |partial )?(?:electron|fluorescence|ion)"
         r" yield|[tpa][efi]y(?: .*)?|ipfy|drain(?: current)?|sample current"),
     (CURRENT, r"(?:.* )?(?:ring|srcur|sr current|machine current|current|mon(?:itor)?|topup|top up"
         r"|shutter)(?: ?(?:\d+|current|ma|counts?))*"),

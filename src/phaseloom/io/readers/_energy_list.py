@@ -41,7 +41,7 @@ def read_energy_list(path: Path, *, stacklevel: int = 2) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        A line between the energies holds no number, lines differ in their columns, the numbers
+        A line between the energies holds no number, no column has one on every line, the numbers
         are no energies, or decimal commas cannot be told from columns.
     """
     comments: list[str] = []
@@ -153,7 +153,7 @@ def _energies(
     path: Path,
 ) -> tuple[NDArray[np.float64], str]:
     """The column of energies and its unit, "" where none is said."""
-    width = len(rows[0])
+    width = min(len(row) for row in rows)
     names: list[str] = []
     units = [""] * width
     for heading in reversed(headings):

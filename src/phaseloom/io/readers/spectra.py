@@ -42,7 +42,7 @@ from phaseloom.io.readers._text import looks_like_text, read_text
 format_name = "spectra"
 file_extensions = (
     ".xas", ".csv", ".xdi", ".t", ".r", ".xsp", ".txt", ".dat", ".tsv", ".prn", ".asc", ".dpt",
-    ".nor", ".xmu", ".prj", ".chi", ".chik", ".spec", "",
+    ".nor", ".xmu", ".prj", ".chi", ".chik", ".chir", ".chiq", ".spec", "",
 )  # fmt: skip
 describe = "Spectra as text: tables with headings, aXis2000 .xas, XDI, Athena .prj .nor .xmu, SPEC"
 

@@ -115,6 +115,12 @@ def test_quoted_numbers_with_decimal_commas(tmp_path: Path) -> None:
         ),
         (rows(np.arange(1, 34), FE2[:33]), "1 to 33, which are no energies of X-rays"),
         ("Energy (nm),a\n" + rows(1240 / ENERGY, FE2, separator=","), "no energies|in 'nm'"),
+        (
+            "# I0 and I1 in counts\n" + rows(ENERGY, I0, I0, FE2),
+            "differ in scale by .* readings do",
+        ),
+        (rows(ENERGY, 1000 * I0, FE2, FE3), "no headings that fit its 4 columns, and these differ"),
+        ("energy,I0,It\n" + rows(ENERGY, I0, 0 * I0, separator=","), "I0 and It are nowhere both"),
         ("energy,I1,ring\n" + rows(ENERGY, I0, I0, separator=","), "no absorption can be made"),
     ],
 )
@@ -248,6 +254,8 @@ def test_lines_above_the_numbers_are_not_dropped_silently(
         ("energy,I0,I1,I2", (I0, I0 * np.exp(-FE2), I0), FE2, "ln(I0/I1)"),
         ("energy,Io,It,Ir", (I0, I0 * np.exp(-FE2), I0), FE2, "ln(Io/It)"),
         ("energy,TEY,I0", (I0 * FE3, I0), FE3, "TEY/I0"),
+        ("energy,I0,It,aux", (-I0, -I0 * np.exp(-FE2), I0), FE2, "ln(I0/It)"),
+        ("energy,TFY,I0", (I0 * (FE3 - 0.5), I0), FE3 - 0.5, "TFY/I0"),
         ("energy,I0,If,angle", (I0, I0 * FE3, I0), FE3, "If/I0"),
         ("energy,i0,it,ir,iff,aux1", (I0, I0 * np.exp(-FE2), *3 * (I0,)), FE2, "ln(i0/it)"),
         ("energy,I0,It,ROI 1,stage", (I0, I0 * np.exp(-FE2), FE3, 0 * I0 + 3), FE2, "ln(I0/It)"),
@@ -334,6 +342,28 @@ def project(groups: Sequence[tuple[str, str, np.ndarray, np.ndarray, float]]) ->
     return text + "@journal = ('it''s done','');\n\n1;\n"
 
 
+def test_what_is_no_sample_in_a_project_is_left_out(tmp_path: Path) -> None:
+    text = project(
+        [
+            ("FeO", "xmu", ENERGY, FE2, 0.0),
+            ("  Ref FeO", "xmu", ENERGY, FE3, 0.0),
+            ("Ref alone", "xmu", ENERGY, FE3, 0.0),
+            ("in R", "xmu", ENERGY, FE3, 0.0),
+            ("by pixel", "xmu", np.arange(60.0), FE3, 0.0),
+        ]
+    ).replace("'label','in R'", "'titles',['a (b','c'],'is_rsp',1,'label','in R'")
+    with pytest.warns(InputWarning, match="left out") as said:
+        assert_spectra(written(tmp_path, text, "p.prj"), ["FeO", "Ref alone"], FE2, FE3)
+    for word in ("Ref FeO (reference channel)", "in R (R)", "by pixel (the energies of by pixel"):
+        assert word in str(said[0].message)
+
+
+def test_old_projects_name_their_groups(tmp_path: Path) -> None:
+    text = project([("", "", ENERGY / 1000, FE2, 0.0)])
+    text = text.replace("'label',''", "'is_kev',1,'is_xmu',1").replace("'g0'", "'feo_300k'")
+    assert_spectra(written(tmp_path, text, "p.prj"), ["feo_300k"], FE2)
+
+
 @pytest.mark.parametrize("compressed", [True, False])
 def test_athena_project(tmp_path: Path, compressed: bool) -> None:
     text = project(
@@ -364,6 +394,7 @@ def test_athena_project(tmp_path: Path, compressed: bool) -> None:
 
 def test_project_of_larix(tmp_path: Path) -> None:
     content = {
+        "_____emacs_mode": "-*- mode: json -*-",
         "____header1": "# Athena project file -- Demeter version 0.9.24",
         "_____order": ["a", "b"],
         "a": {

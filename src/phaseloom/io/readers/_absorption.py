@@ -34,11 +34,19 @@ from phaseloom.io.readers._table import Table
 
 # Names of detectors and of their channels.
 _COUNTER = re.compile(
-    r"(?:aux|roi|det(?:ector)?|ch(?:an(?:nel)?)?|mca|scaler|counter|ctr|vortex|xmap|sdd|ge|pin"
-    r"|(?:photo)?diode|mux|xia|dxp|x3?press\w*)(?: ?\w+)*"
+    r"(?:.* )?(?:aux|\w*adc|gap|roi|det(?:ector)?|ch(?:an(?:nel)?)?|mca|scaler|counter|ctr|vortex"
+    r"|xmap|sdd|ge|pin|gain|cps|(?:photo)?diode|mux|xia|dxp|x3?press|keithley)\d*(?: ?\w+)*"
 )
 # Optical densities and edge-normalised spectra lie far below, counts far above.
 _HIGHEST_ABSORPTION = 20.0
+_READING = re.compile(
+    r"(?<![A-Za-z0-9])(?:i0|io|izero|scaler\w*|ion ?chambers?|i_?trans|ifluor)(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+# Spectra of one table have one scale; intensities and what is made of them have not, and less
+# proves it where the header speaks of intensities.
+_MOST_UNLIKE, _UNLIKE = 300.0, 20.0
+_MOST_LINES = 4
 
 
 @dataclass
@@ -90,6 +98,8 @@ def columns_of(table: Table, path: Path, *, name: str, raw: bool) -> list[Column
             source=path,
         )
     blocks = blocks_of(roles)
+    if not table.headings:
+        _require_alike(table, blocks, path)
     unused = set(range(len(roles))) - {block[0] for block in blocks}
     found: list[Columns] = []
     labels: list[str] = []
@@ -111,6 +121,12 @@ def columns_of(table: Table, path: Path, *, name: str, raw: bool) -> list[Column
                 columns.made_from = headings[chosen[0]]
         elif made := _made(block, roles, headings, table.numbers):
             columns.spectra[name], columns.made_from, chosen = made
+            if not np.isfinite(made[0]).any():
+                raise InputError(
+                    f"its {' and '.join(headings[c] for c in chosen)} are nowhere both positive",
+                    "give absorption, or readings with the dark level taken off",
+                    source=path,
+                )
             if not raw:
                 _warn(f"{path}: the absorption is made of its columns: {columns.made_from}")
         unused -= set(chosen)
@@ -134,6 +150,21 @@ def columns_of(table: Table, path: Path, *, name: str, raw: bool) -> list[Column
         _warn_of_unused(sorted(unused), headings, path)
     _warn_of_lines(table, labels, path)
     return found
+
+
+def _require_alike(table: Table, blocks: Sequence[Sequence[int]], path: Path) -> None:
+    """Raise where columns without headings are detector readings, as far as can be seen."""
+    columns = [table.numbers[:, column] for block in blocks for column in block[1:]]
+    known = [values[np.isfinite(values)] for values in columns]
+    spans = [float(np.ptp(values)) for values in known if values.size and np.ptp(values) > 0]
+    told = any(map(_READING.search, [*table.comments, *table.notes]))
+    if len(spans) > 1 and max(spans) > (_UNLIKE if told else _MOST_UNLIKE) * min(spans):
+        raise InputError(
+            f"has no headings that fit its {len(table.numbers[0])} columns, and these differ in "
+            f"scale by {max(spans) / min(spans):.0f}, as detector readings do",
+            "put a line of headings with one word per column above the numbers",
+            source=path,
+        )
 
 
 def _energies(table: Table, column: int, path: Path) -> NDArray[np.float64]:
@@ -171,9 +202,9 @@ def _chosen(
     yields, readings = of.get(YIELD, []), [c for c in block[1:] if roles[c] in READINGS]
     if raw and (absorption or readings or of.get(TIME)):
         phases = []  # counters and motors
-    if of.get(I0) and (of.get(TRANSMITTED) or yields):
-        # A record of a measurement has counters besides, which nobody calls absorption.
-        phases = [c for c in phases if _may_be_absorption(headings[c], numbers[:, c])]
+    recorded = of.get(I0) and (of.get(TRANSMITTED) or yields)
+    if recorded and not all(_may_be_absorption(headings[c], numbers[:, c]) for c in phases):
+        phases = []  # counters of a measurement, which a table of phases has not
     if absorption and of.get(DERIVED):
         phases = []  # intermediate results of the program that made the absorption
     alike = Counter(plain(headings[column]) for column in absorption)
@@ -204,17 +235,22 @@ def _made(
     first = {roles[column]: column for column in reversed(block[1:])}
     if I0 not in first:
         return None
-    incident = np.where(numbers[:, first[I0]] > 0, numbers[:, first[I0]], np.nan)
-    name = headings[first[I0]]
+    column = first.get(TRANSMITTED, first.get(YIELD))
+    if column is None:
+        return None
+    incident, signal = _upright(numbers[:, first[I0]]), _upright(numbers[:, column])
+    incident = np.where(incident > 0, incident, np.nan)
+    name, used = headings[first[I0]], [first[I0], column]
     if TRANSMITTED in first:
-        column = first[TRANSMITTED]
-        transmitted = np.where(numbers[:, column] > 0, numbers[:, column], np.nan)
-        made = np.log(incident / transmitted)
-        return made, f"ln({name}/{headings[column]})", [first[I0], column]
-    if YIELD in first:
-        column = first[YIELD]
-        return numbers[:, column] / incident, f"{headings[column]}/{name}", [first[I0], column]
-    return None
+        signal = np.where(signal > 0, signal, np.nan)
+        return np.log(incident / signal), f"ln({name}/{headings[column]})", used
+    return signal / incident, f"{headings[column]}/{name}", used
+
+
+def _upright(readings: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Readings as positive numbers where an amplifier inverts all of them."""
+    known = readings[np.isfinite(readings)]
+    return -readings if known.size and (known < 0).all() else readings
 
 
 def _labels(
@@ -265,6 +301,8 @@ def _warn_of_lines(table: Table, labels: Sequence[str], path: Path) -> None:
     lines = [*table.notes, *(", ".join(filter(None, row))[:60] for row in unused)]
     if table.misfit and not table.headings:
         lines.append(f"{table.misfit[:60]} (not one word per column)")
+    if len(lines) > _MOST_LINES:
+        lines[_MOST_LINES:] = [f"{len(lines) - _MOST_LINES} more"]
     if lines:
         _warn(
             f"{path}: the headings are {', '.join(table.headings) or 'none'}; of the lines above "

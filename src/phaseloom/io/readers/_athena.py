@@ -23,14 +23,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.energies import in_electronvolts
 from phaseloom.io.readers._files import first_bytes
 from phaseloom.io.readers._text import plain_text
 
 _GZIP = b"\x1f\x8b"
-_HEADING = re.compile(r"\s*(?:#\s*Athena project file|\{\s*\"_+header)", re.IGNORECASE)
-_LIST = re.compile(r"@(args|x|y)\s*=\s*\(")
-_WORD = re.compile(r"\s*(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|([\w.+-]+))\s*(,|\))")
+_PERL = re.compile(r"\s*#\s*Athena project file", re.IGNORECASE)
+_JSON = re.compile(r"\s*\{.*Athena project file", re.IGNORECASE | re.DOTALL)
+_LIST = re.compile(r"^@(args|x|y)\s*=\s*\(|^\$old_group\s*=\s*'([^'\n]*)'", re.MULTILINE)
+_WORD = re.compile(
+    r"\s*(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|([\w.+-]+)|([\[{]))", re.DOTALL
+)
+_NEXT = re.compile(r"\s*(?:(,|=>)\s*)?")
+_CLOSED = re.compile(r"\s*([)\]}])")
 _ABSORPTION = ("xmu", "xmudat", "xanes", "norm", "")
+_NO_ABSORPTION = {
+    "is_chi": "chi", "is_rsp": "R", "is_qsp": "q", "is_pixel": "pixels", "is_diff": "difference",
+    "not_data": "no data",
+}  # fmt: skip
 # A project of a thousand spectra has some ten million signs.
 _LARGEST = 2**29
 
@@ -53,7 +63,8 @@ def is_project(path: Path) -> bool:
             head = zlib.decompressobj(31).decompress(head, 4096)
         except zlib.error:
             return path.suffix.lower() == ".prj"
-    return _HEADING.match(head.decode("latin-1")) is not None
+    text = head.decode("latin-1")
+    return bool(_PERL.match(text) or _JSON.match(text))
 
 
 def read_project(path: Path) -> list[ProjectSpectrum]:
@@ -65,14 +76,14 @@ def read_project(path: Path) -> list[ProjectSpectrum]:
         The file is damaged or larger than a project is, or holds no absorption over the energy.
     """
     text = plain_text(_unpacked(path), path)
-    groups = _json_groups(text, path) if text.lstrip().startswith("{") else _perl_groups(text, path)
+    groups = [*(_json_groups if text.lstrip().startswith("{") else _perl_groups)(text, path)]
+    names = [group[0].get("label", "") for group in groups]
     spectra: list[ProjectSpectrum] = []
     others: list[str] = []
     shifted: list[str] = []
-    for arguments, x, y in groups:
-        label = arguments.get("label") or f"{path.stem} {len(spectra) + 1}"
-        kind = arguments.get("datatype", "").lower()
-        if kind not in _ABSORPTION:
+    for name, (arguments, x, y) in zip(names, groups, strict=True):
+        label = name.strip() or f"{path.stem} {len(spectra) + 1}"
+        if kind := _kind(arguments, names):
             others.append(f"{label} ({kind})")
             continue
         if len(x) != len(y) or len(x) < 2:
@@ -81,7 +92,17 @@ def read_project(path: Path) -> list[ProjectSpectrum]:
                 "save the project anew",
                 source=path,
             )
-        energy = _numbers(x, label, path)
+        try:
+            energy = in_electronvolts(
+                _numbers(x, label, path),
+                unit="keV" if arguments.get("is_kev") == "1" else "eV",
+                source=path,
+                what=f"the energies of {label}",
+                stacklevel=5,
+            )
+        except InputError as error:
+            others.append(f"{label} ({error.fault})")
+            continue
         shift = _shift(arguments.get("bkg_eshift", ""))
         if shift:
             energy = energy + shift
@@ -113,6 +134,19 @@ def read_project(path: Path) -> list[ProjectSpectrum]:
     return spectra
 
 
+def _kind(arguments: Mapping[str, str], names: Sequence[str]) -> str:
+    """What a group is, "" if it is the absorption of a sample."""
+    kind = arguments.get("datatype", "").lower()
+    if kind not in _ABSORPTION:
+        return kind
+    for flag, said in _NO_ABSORPTION.items():
+        if arguments.get(flag) == "1":
+            return said
+    # Athena names the foil behind a sample after it.
+    reference = re.fullmatch(r"\s*Ref\s+(.+)", arguments.get("label", ""))
+    return "reference channel" if reference and reference[1] in names else ""
+
+
 def _unpacked(path: Path) -> bytes:
     raw = path.read_bytes()
     if not raw.startswith(_GZIP):
@@ -139,14 +173,15 @@ Group = tuple[Mapping[str, str], Sequence[str], Sequence[str]]
 def _perl_groups(text: str, path: Path) -> Iterator[Group]:
     """Arguments, x and y of every group: x and y follow their arguments."""
     found: dict[str, list[str]] = {}
+    name = ""
     for match in _LIST.finditer(text):
-        # "@x = (" inside of a quoted word begins no line.
-        if text[text.rfind("\n", 0, match.start()) + 1 : match.start()].strip():
+        if match[1] is None:
+            name = match[2]
             continue
         if match[1] == "args":
             if "args" in found:
                 yield _group(found)
-            found = {}
+            found = {"name": [name]}
         found[match[1]] = _words(text, match.end(), path)
     if found:
         yield _group(found)
@@ -155,20 +190,41 @@ def _perl_groups(text: str, path: Path) -> Iterator[Group]:
 def _group(found: Mapping[str, list[str]]) -> Group:
     arguments = found.get("args", [])
     pairs = dict(zip(arguments[0::2], arguments[1::2], strict=False))
+    if not pairs.get("label", "").strip():
+        pairs["label"] = "".join(found.get("name", []))
     return pairs, found.get("x", []), found.get("y", [])
 
 
 def _words(text: str, start: int, path: Path) -> list[str]:
-    """The quoted words and numbers up to the closing bracket."""
+    """The quoted words and numbers up to the closing bracket; of lists among them nothing is kept.
+
+    A list is one word, the empty one, so that the words still pair.
+    """
     words: list[str] = []
-    if re.compile(r"\s*\)").match(text, start):
-        return words
-    while match := _WORD.match(text, start):
-        quoted = match[1] if match[1] is not None else match[2]
-        words.append(match[3] if quoted is None else re.sub(r"\\(.)", r"\1", quoted))
-        start = match.end()
-        if match[4] == ")":
-            return words
+    place, depth, separated = start, 0, True
+    while True:
+        if closed := _CLOSED.match(text, place):
+            place, separated = closed.end(), False
+            if (closed[1] == ")") != (depth == 0):
+                break
+            if depth == 0:
+                return words
+            depth -= 1
+        elif separated and (match := _WORD.match(text, place)):
+            quoted = match[1] if match[1] is not None else match[2]
+            if depth == 0:
+                plain = match[3] or ""
+                words.append(plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted))
+            place = match.end()
+            depth += match[4] is not None
+            separated = match[4] is not None
+            if separated:
+                continue
+        else:
+            break
+        between = _NEXT.match(text, place)
+        if between is not None:
+            place, separated = between.end(), between[1] is not None
     raise InputError("is a damaged Athena project", "copy it again", source=path)
 
 

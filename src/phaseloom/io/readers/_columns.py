@@ -34,8 +34,8 @@ _RULES: tuple[tuple[str, str], ...] = (
         r"|scan point|number|num"),
     (ERROR, r"(?:.* )?(?:err(?:ors?)?|unc(?:ertainty|ertainties)?|std(?:ev|dev)|std dev\w*|stderr"
         r"|variance)(?: .*)?|(?:.* )?(?:std|sd|sem|rms|sigma|σ)|d(?:mu|od|abs)"),
-    (TIME, r"(?:.* )?(?:time|timestamp|epoch|date|dwell|exposure|seconds?|secs?|elapsed|duration)"
-        r"(?: .*)?"),
+    (TIME, r"(?:.* )?(?:\w*time|timestamp|epoch|date|dwell|exposure|seconds?|secs?|elapsed"
+        r"|duration)(?: .*)?"),
     (YIELD, r"i ?ff?|i ?fl(?:uor\w*)?|fluo\w*|(?:total |partial )?(?:electron|fluorescence|ion)"
         r" yield|[tpa][efi]y(?: .*)?|ipfy|drain(?: current)?|sample current"),
     (CURRENT, r"(?:.* )?(?:ring|srcur|sr current|machine current|current|mon(?:itor)?|topup|top up"
@@ -47,7 +47,7 @@ _RULES: tuple[tuple[str, str], ...] = (
         r"|it (?:counts?|\d+)"),
     (DERIVED, r"n?bkg|fbkg|bkg norm|pre ?edge|post ?edge|n?der(?: norm)?|n?sec(?: norm)?|chie?"
         r"|(?:first |second )?derivative|dead ?time.*|[io]cr.*|(?:sample )?temp(?:erature)?"),
-    (ABSORPTION, r"x?mu(?: ?e)?|mu ?trans\w*|mu ?fluo\w*|[µμ](?: ?[ext])*|norm(?:trans|fluor"
+    (ABSORPTION, r"x?mu(?: ?e)?|x?mu ?trans\w*|x?mu ?fluo\w*|[µμ](?: ?[ext])*|norm(?:trans|fluor"
         r"|alized|alised)?(?: (?:mu(?: e)?|[µμ](?: e)?|absorption|intensity))?|flat(?:tened)?|od"
         r"|optical ?density|abs|absorption(?: coefficient)?|absorbance|xanes|nexafs|xas|intensity"
         r"|signal|y|counts?|value|data|spectrum"),
@@ -103,7 +103,16 @@ def roles_of(headings: Sequence[str], numbers: NDArray[np.float64]) -> list[str]
         for column in range(n):
             roles[column] = _confirmed(roles[column], column, names, numbers)
         if I0 in roles:  # iridium unless it stands beside I0
-            roles = [REFERENCE if n == "ir" else r for n, r in zip(names, roles, strict=True)]
+            reference = re.compile(r"ir(?: .*)?")
+            roles = [
+                REFERENCE if reference.fullmatch(name) else role
+                for name, role in zip(names, roles, strict=True)
+            ]
+    if ENERGY not in roles and headings:
+        # "eBraggEnergy", "Mono Energy *"
+        like = [c for c, name in enumerate(names) if "energ" in name and roles[c] == SPECTRUM]
+        if like:
+            roles[like[0]] = ENERGY
     if ENERGY not in roles:
         first = next((c for c, role in enumerate(roles) if role not in (INDEX, TIME)), 0)
         if roles[first] != SPECTRUM and plain(headings[first]) not in ("y", "value", "data"):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
-from phaseloom.io.readers._columns import ANGLE, ENERGY, INDEX, NOT_ENERGY, TIME, role_of
+from phaseloom.io.readers._columns import ANGLE, ENERGY, I0, INDEX, NOT_ENERGY, TIME, role_of
 
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?", re.ASCII)
 _WITH_COMMA = re.compile(r"[+-]?(?:\d+,?\d*|,\d+)(?:[eEdD][+-]?\d+)?", re.ASCII)
@@ -128,8 +128,7 @@ def is_comment(line: str) -> bool:
 
 def comment_text(line: str) -> str:
     """A comment without its mark."""
-    line = line.strip()
-    return line[2:].strip() if line.startswith("//") else line[1:].strip()
+    return line.strip().lstrip("#*%!;'/").strip()
 
 
 def read_table(text: str, path: Path) -> Table:
@@ -161,13 +160,8 @@ def read_table(text: str, path: Path) -> Table:
             continue
         if None in row or not (rows or whole):
             # A line that starts with a number is a spoilt row, not headings.
-            first = layout.number(layout.cells(line)[0])
-            if rows or (first is not None and np.isfinite(first)):
-                raise InputError(
-                    f"line {number} is no row of numbers: {line[:60]!r}",
-                    "comments start with #; lines of headings stand above the numbers",
-                    source=path,
-                )
+            if rows:
+                raise _no_row(number, line, path)
             above.append((number, line))
             continue
         if rows and len(row) != len(rows[0]):
@@ -190,10 +184,24 @@ def read_table(text: str, path: Path) -> Table:
             InputWarning,
             stacklevel=4,
         )
+    for number, line in above:
+        # A line that starts with a number is a spoilt row, not headings: "700 1O", not "3000 x 8".
+        cells = layout.cells(line)
+        first = layout.number(cells[0])
+        if first is not None and np.isfinite(first) and len(cells) == len(rows[0]):
+            raise _no_row(number, line, path)
     table = Table(comments, [], np.array(rows))
     _take_headings(table, above, layout, path)
     _drop_empty_columns(table)
     return table
+
+
+def _no_row(number: int, line: str, path: Path) -> InputError:
+    return InputError(
+        f"line {number} is no row of numbers: {line[:60]!r}",
+        "comments start with #; lines of headings stand above the numbers",
+        source=path,
+    )
 
 
 def layout_of(lines: Sequence[str], path: Path) -> Layout:
@@ -265,6 +273,8 @@ def _kind(cell: str) -> str:
 def _are_headings(cells: Sequence[str]) -> bool:
     """Whether words are headings: the first says energy, or counts the rows beside an energy."""
     kinds = [_kind(cell) for cell in cells]
+    if I0 in kinds and any("energ" in cell.lower() for cell in cells):
+        return True
     return kinds[0] == ENERGY or (kinds[0] in (INDEX, TIME, ANGLE) and ENERGY in kinds)
 
 

@@ -31,7 +31,6 @@ import xarray as xr
 
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.choice import FIRST, Choice
-from phaseloom.io.energies import in_electronvolts
 from phaseloom.io.images import file_attrs
 from phaseloom.io.readers._absorption import Columns, columns_of
 from phaseloom.io.readers._athena import is_project, read_project
@@ -112,16 +111,7 @@ def _from_project(path: Path, attrs: dict[str, Any]) -> list[Columns]:
     if len(spectra) == 1:
         attrs.update(spectra[0].attributes)
     return [
-        Columns(
-            in_electronvolts(
-                spectrum.energy,
-                unit="eV",
-                source=path,
-                what=f"the energies of {label}",
-                stacklevel=5,
-            ),
-            {label: spectrum.absorption},
-        )
+        Columns(spectrum.energy, {label: spectrum.absorption})
         for label, spectrum in zip(labels, spectra, strict=True)
     ]
 

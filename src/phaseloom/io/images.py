@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 # "_8324.0_eV_", "_0250.52eV_", "_8250_0eV": an underscore stands for the decimal point only
 # between three or more digits and one or two, so that "fov07_8250eV" is not 7.8250 eV.
-_ENERGY_IN_NAME = re.compile(r"(?<![\d.])(\d{3,5}_\d{1,2}|\d+(?:\.\d+)?)_?(k?)eV(?![A-Za-z])")
+_ENERGY_IN_NAME = re.compile(r"(?<![\d.])(\d{3,5}_\d{1,2}|\d+(?:\.\d+)?)_?eV(?![A-Za-z])")
 
 
 def energy_in_name(path: Path) -> float | None:
-    """Energy in eV in a file name (``_8324.0_eV_``, ``_8250_0eV``, ``8.324keV``), if just one.
+    """Energy in eV written in a file name (``_8324.0_eV_``, ``_8250_0eV``), if there is just one.
 
     Parameters
     ----------
@@ -29,10 +29,7 @@ def energy_in_name(path: Path) -> float | None:
     float or None
         The energy in eV; None if the name holds none or several.
     """
-    found = {
-        float(text.replace("_", ".")) * (1e3 if kilo else 1.0)
-        for text, kilo in _ENERGY_IN_NAME.findall(path.stem)
-    }
+    found = {float(text.replace("_", ".")) for text in _ENERGY_IN_NAME.findall(path.stem)}
     return found.pop() if len(found) == 1 else None
 
 

@@ -191,11 +191,18 @@ def test_names_of_substances_stay(tmp_path: Path, heading: str) -> None:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-@pytest.mark.parametrize("heading", ["", "index,energy,FeII\n", "N,E (eV),FeII\n"])
+@pytest.mark.parametrize(
+    "heading",
+    ["", "index,energy,FeII\n", "N,E (eV),FeII\n", ",energy,FeII\n", "Unnamed: 0,energy,FeII\n",
+     "#,energy,FeII\n", "scan,energy,FeII\n", "position,energy,FeII\n"],
+)  # fmt: skip
 def test_columns_that_count_the_rows(tmp_path: Path, heading: str, first: int) -> None:
     text = heading + rows(first + np.arange(60), ENERGY, FE2, separator=",")
     path = written(tmp_path, text, "FeII.csv")
-    with pytest.warns(InputWarning, match=r"left out, .* (?:index|N|column 1 \(it counts)"):
+    with pytest.warns(
+        InputWarning,
+        match=r"left out, .* (?:index|N|scan|position|Unnamed: 0|column 1 \(it counts)",
+    ):
         assert_spectra(path, ["FeII"], FE2)
 
 
@@ -207,6 +214,9 @@ def test_columns_that_count_the_rows(tmp_path: Path, heading: str, first: int) -
         ("Energy,FeII,Energy,FeIII\neV,-,eV,-\n", ["FeII", "FeIII"]),
         ("FeII,,FeIII,\nE,mu,E,mu\n", ["FeII", "FeIII"]),
         ("FeII X,FeII Y,FeIII X,FeIII Y\n", ["FeII", "FeIII"]),
+        ("FeII,,FeIII,\n", ["FeII", "FeIII"]),
+        ("E_FeII,FeII,E_FeIII,FeIII\n", ["FeII", "FeIII"]),
+        ("FeII,FeII,FeIII,FeIII\n", ["FeII", "FeIII"]),
         ("x,y,x,y\n", ["s 1", "s 2"]),
     ],
 )

@@ -19,6 +19,7 @@ from phaseloom.io.readers._columns import (
     DERIVED,
     ENERGY,
     I0,
+    NAMELESS_AXIS,
     READINGS,
     SPECTRUM,
     TIME,
@@ -273,7 +274,13 @@ def _labels(
         heading = table.headings[column]
         if not heading or roles[column] != SPECTRUM:
             above = _said_above(column, block[0] if len(block) == 2 else column, table)
-            heading = above or ("" if alone or len(block) == 2 else heading)
+            over_axis = table.headings[block[0]] if len(block) == 2 else ""
+            if above:
+                heading = above
+            elif role_of(over_axis) == SPECTRUM and not NAMELESS_AXIS.fullmatch(plain(over_axis)):
+                heading = over_axis  # "FeII,,FeIII,"
+            elif alone or len(block) == 2:
+                heading = ""
         elif len(block) == 2:
             heading = re.sub(r"(?<=\w)[\s_]+y$", "", heading, flags=re.IGNORECASE)  # "FeII Y"
         labels.append(heading)

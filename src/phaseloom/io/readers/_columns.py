@@ -31,7 +31,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     (NOT_ENERGY, r"k|q|r|.*(?:wavelength|lambda|wave ?number|two ?theta|2 ?theta)\b.*|nm|tth"),
     (ANGLE, r".*\b(?:angle|theta|bragg|degrees?|encoder)\b.*"),
     (INDEX, r"index|idx|ix|#|no|nr|n°|point(?: (?:no|nr|number))?|pt|pts|row|frame|image|i|n"
-        r"|scan point|number|num"),
+        r"|scan(?: point)?|number|num|unnamed ?\d*"),
     (ERROR, r"(?:.* )?(?:err(?:ors?)?|unc(?:ertainty|ertainties)?|std(?:ev|dev)|std dev\w*|stderr"
         r"|variance)(?: .*)?|(?:.* )?(?:std|sd|sem|rms|sigma|σ)|d(?:mu|od|abs)"),
     (TIME, r"(?:.* )?(?:\w*time|timestamp|epoch|date|dwell|exposure|seconds?|secs?|elapsed"
@@ -54,7 +54,9 @@ _RULES: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 _PATTERNS = tuple((role, re.compile(rule, re.IGNORECASE)) for role, rule in _RULES)
 
-_NAMELESS_AXIS = re.compile(r"(?:.* )?x ?\d*|")
+_ENOUGH_FOR_AN_AXIS = 10
+NAMELESS_AXIS = re.compile(r"(?:.* )?x ?\d*|")
+"""Headings of an axis that name no spectrum."""
 
 # Of several columns of one measurement, in this order; what is normalised comes last.
 _BEST = (
@@ -119,9 +121,19 @@ def roles_of(headings: Sequence[str], numbers: NDArray[np.float64]) -> list[str]
             return roles
         roles[first] = ENERGY
     start = roles.index(ENERGY)
+    for column in range(start):
+        # What counts the rows or the scans stands before the energy; pandas heads it with nothing.
+        if roles[column] == SPECTRUM and (not headings[column] or _whole(numbers[:, column])):
+            roles[column] = INDEX
     for column in range(start + 1, n):
-        nameless = not headings or _NAMELESS_AXIS.fullmatch(plain(headings[column]))
-        if roles[column] == ENERGY or (nameless and _like(numbers[:, column], numbers[:, start])):
+        # So many numbers in order over the same range are no spectrum, whatever stands above them.
+        nameless = (
+            not headings
+            or len(numbers) >= _ENOUGH_FOR_AN_AXIS
+            or NAMELESS_AXIS.fullmatch(plain(headings[column]))
+        )
+        copied = roles[column] == SPECTRUM and nameless
+        if roles[column] == ENERGY or (copied and _like(numbers[:, column], numbers[:, start])):
             roles[column] = AXIS
     return roles
 
@@ -167,6 +179,11 @@ def best_absorption(headings: Sequence[str], columns: Sequence[int]) -> int:
 def _runs(values: NDArray[np.float64]) -> bool:
     """Whether numbers count the rows, from 0 or 1."""
     return bool(values.size > 1 and values[0] in (0.0, 1.0) and np.all(np.diff(values) == 1.0))
+
+
+def _whole(values: NDArray[np.float64]) -> bool:
+    known = values[np.isfinite(values)]
+    return bool(np.all(known == np.round(known)))
 
 
 def _in_order(values: NDArray[np.float64]) -> bool:

@@ -275,7 +275,8 @@ def _are_headings(cells: Sequence[str]) -> bool:
     kinds = [_kind(cell) for cell in cells]
     if I0 in kinds and any("energ" in cell.lower() for cell in cells):
         return True
-    return kinds[0] == ENERGY or (kinds[0] in (INDEX, TIME, ANGLE) and ENERGY in kinds)
+    counts = kinds[0] in (INDEX, TIME, ANGLE) or not cells[0]
+    return kinds[0] == ENERGY or (counts and ENERGY in kinds)
 
 
 def _take_headings(

@@ -233,6 +233,16 @@ def test_every_spectrum_over_its_own_energies(tmp_path: Path, above: str, names:
     np.testing.assert_allclose(second, FE3[:50], atol=1e-6)
 
 
+def test_axes_of_several_spectra_each(tmp_path: Path) -> None:
+    text = "E1,FeII,FeII again,E2,FeIII\n"
+    path = written(tmp_path, text + rows(ENERGY, FE2, FE2, ENERGY + 0.2, FE3, separator=","))
+    first, again, second = read_references(path)
+    assert [first.name, again.name, second.name] == ["FeII", "FeII again", "FeIII"]
+    np.testing.assert_allclose(again["energy"], ENERGY)
+    np.testing.assert_allclose(second["energy"], ENERGY + 0.2)
+    np.testing.assert_allclose(second, FE3, atol=1e-6)
+
+
 def test_a_line_of_names_below_the_quantities(tmp_path: Path) -> None:
     above = "Energy\tIntensity\tIntensity\neV\ta.u.\ta.u.\n\tFeO\tFe2O3\n"
     path = written(tmp_path, above + rows(ENERGY, FE2, FE3, separator="\t"))

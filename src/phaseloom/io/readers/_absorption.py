@@ -109,8 +109,11 @@ def columns_of(table: Table, path: Path, *, name: str, raw: bool) -> list[Column
         columns = Columns(_energies(table, block[0], path))
         for column in block[1:]:
             if roles[column] in READINGS:
-                columns.readings[headings[column]] = table.numbers[:, column]
-                columns.roles[headings[column]] = roles[column]
+                heading = headings[column]
+                if any(heading in other.readings for other in [*found, columns]):
+                    heading = f"{heading} (column {column + 1})"
+                columns.readings[heading] = table.numbers[:, column]
+                columns.roles[heading] = roles[column]
         if chosen:
             alone = len(chosen) == len(blocks) == 1
             for label, column in zip(
@@ -122,6 +125,7 @@ def columns_of(table: Table, path: Path, *, name: str, raw: bool) -> list[Column
                 columns.made_from = headings[chosen[0]]
         elif made := _made(block, roles, headings, table.numbers):
             columns.spectra[name], columns.made_from, chosen = made
+            labels.append(name)
             if not np.isfinite(made[0]).any():
                 raise InputError(
                     f"its {' and '.join(headings[c] for c in chosen)} are nowhere both positive",
@@ -131,7 +135,8 @@ def columns_of(table: Table, path: Path, *, name: str, raw: bool) -> list[Column
             if not raw:
                 _warn(f"{path}: the absorption is made of its columns: {columns.made_from}")
         unused -= set(chosen)
-        found.append(columns)
+        if columns.spectra or columns.readings:
+            found.append(columns)
     if doubled := sorted({label for label in labels if labels.count(label) > 1}):
         raise InputError(
             f"has several columns named {', '.join(doubled)}",

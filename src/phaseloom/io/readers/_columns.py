@@ -159,13 +159,12 @@ def _confirmed(role: str, column: int, names: Sequence[str], numbers: NDArray[np
 def blocks_of(roles: Sequence[str]) -> list[list[int]]:
     """Columns that share an energy axis, which leads them: x, y, x, y … are several blocks.
 
-    Axes that do not part the table into blocks of one width are left where they are.
+    Two axes side by side, as an energy asked for and one reached, are one: the first.
     """
     start = roles.index(ENERGY)
     axes = [start, *(column for column, role in enumerate(roles) if role == AXIS)]
     edges = [*axes, len(roles)]
-    widths = {b - a for a, b in pairwise(edges)}
-    if len(axes) > 1 and start == 0 and len(widths) == 1 and min(widths) > 1:
+    if start == 0 and all(b - a > 1 for a, b in pairwise(edges)):
         return [list(range(a, b)) for a, b in pairwise(edges)]
     return [[start, *(column for column in range(len(roles)) if column != start)]]
 

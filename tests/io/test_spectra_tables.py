@@ -294,6 +294,20 @@ def test_absorption_is_made_of_readings_and_said(
     np.testing.assert_allclose(spectra["absorption"][0], truth, atol=2e-6)
 
 
+def test_headings_of_fixed_width(tmp_path: Path) -> None:
+    names = (
+        "Mono Energy (alt) *",
+        "Scaler preset time *",
+        "I0-32",
+        "It-32",
+        "Very long name of a d",
+    )
+    header = "# Scan\n# Column Headings:\n#" + "".join(f"{name:21}" for name in names) + "\n"
+    text = header + rows(ENERGY, 0 * ENERGY + 1, I0, I0 * np.exp(-FE2), I0)
+    with pytest.warns(InputWarning, match=r"ln\(I0-32/It-32\)|left out"):
+        assert_spectra(written(tmp_path, text), ["s"], FE2)
+
+
 def test_phases_beside_readings_stay(tmp_path: Path) -> None:
     text = "energy,FeII,I0,It,FeIII,angle,error\n"
     columns = (FE2, I0, I0 * np.exp(-FE2), FE3, ENERGY / 50, FE2 / 10)
@@ -318,6 +332,13 @@ def test_i0_is_no_phase_and_a_phase_is_no_i0(tmp_path: Path) -> None:
     several = written(tmp_path, "energy,a,b\n" + rows(ENERGY, I0, I0, separator=","))
     with pytest.raises(InputError, match="2 spectra that may be I0; its columns are a, b"):
         read_incident(several)
+
+
+def test_of_transmission_and_fluorescence_one_is_taken_and_said(tmp_path: Path) -> None:
+    header = "# XDI/1.0\n# Column.1: energy eV\n# Column.2: mufluor\n# Column.3: mutrans\n#---\n"
+    path = written(tmp_path, header + rows(ENERGY, FE3, FE2), "s.xdi")
+    with pytest.warns(InputWarning, match="of mufluor, mutrans, mutrans is taken"):
+        assert_spectra(path, ["s"], FE2)
 
 
 ATHENA = {

@@ -123,6 +123,9 @@ def columns_of(table: Table, path: Path, *, name: str, raw: bool) -> list[Column
                 columns.spectra[labels[-1]] = table.numbers[:, column]
             if len(chosen) == 1 and roles[chosen[0]] != SPECTRUM:
                 columns.made_from = headings[chosen[0]]
+                rivals = [headings[c] for c in block if roles[c] == ABSORPTION]
+                if raw and {"mutrans", "mufluor"} <= set(map(plain, rivals)):
+                    _warn(f"{path}: of {', '.join(rivals)}, {columns.made_from} is taken")
         elif made := _made(block, roles, headings, table.numbers):
             columns.spectra[name], columns.made_from, chosen = made
             labels.append(name)

@@ -36,13 +36,13 @@ _RULES: tuple[tuple[str, str], ...] = (
         r"|variance)(?: .*)?|(?:.* )?(?:std|sd|sem|rms|sigma|σ)|d(?:mu|od|abs)"),
     (TIME, r"(?:.* )?(?:\w*time|timestamp|epoch|date|dwell|exposure|seconds?|secs?|elapsed"
         r"|duration)(?: .*)?"),
-    (YIELD, r"i ?ff?|i ?fl(?:uor\w*)?|fluo\w*|(?:total |partial )?(?:electron|fluorescence|ion)"
-        r" yield|[tpa][efi]y(?: .*)?|ipfy|drain(?: current)?|sample current"),
+    (YIELD, r"i ?ff?(?: \d+)?|i ?fl(?:uor\w*)?|fluo\w*|(?:total |partial )?(?:electron"
+        r"|fluorescence|ion) yield|[tpa][efi]y(?: .*)?|ipfy|drain(?: current)?|sample current"),
     (CURRENT, r"(?:.* )?(?:ring|srcur|sr current|machine current|current|mon(?:itor)?|topup|top up"
         r"|shutter)(?: ?(?:\d+|current|ma|counts?))*"),
     (I0, r"(?:.* )?(?:i ?0|io|i ?zero|incident(?: (?:intensity|flux|beam))?)(?: .*)?"
         r"|(?:photon |incident )?flux|(?:gold |au )?mesh"),
-    (REFERENCE, r"irefer|i ?ref|i2|murefer|normrefer|mu ?ref(?:erence)?"),
+    (REFERENCE, r"irefer|i ?ref(?: \d+)?|i2|murefer|normrefer|mu ?ref(?:erence)?"),
     (TRANSMITTED, r"i ?trans\w*|i ?t|i ?1|itr|transmitted(?: .*)?|transmission|pips|i1 .*"
         r"|it (?:counts?|\d+)"),
     (DERIVED, r"n?bkg|fbkg|bkg norm|pre ?edge|post ?edge|n?der(?: norm)?|n?sec(?: norm)?|chie?"

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ _WITH_COMMA = re.compile(r"[+-]?(?:\d+,?\d*|,\d+)(?:[eEdD][+-]?\d+)?", re.ASCII)
 _STARTS_WITH_NUMBER = re.compile(r"\s*[\"']?[+-]?[.,]?\d", re.ASCII)
 _COMMENT = ("#", "*", "%", "!", ";", "'", "//")
 _MISSING = {"", "nan", "na", "n/a", "null", "-", "--", "none"}
+_APS_WIDTH = 21
 _NO_AXIS = (ANGLE, NOT_ENERGY)
 _SEPARATED_BY = re.compile(r"\"?sep=", re.IGNORECASE)  # for spreadsheets
 _RULE = re.compile(r"[-=_~.*#+\s]+")
@@ -303,6 +305,7 @@ def _take_headings(
     # "energy range: 700" is a remark.
     plain = [comment for comment in table.comments if not re.search("[:=]", comment)]
     fitting = [cells for comment in plain if (cells := _split(comment, layout, n))]
+    fitting += _fixed_width(table.comments, n)
     if not rows and (told := [cells for cells in fitting if _are_headings(cells)]):
         rows.append(told[-1])
     if not rows and table.comments:
@@ -318,6 +321,18 @@ def _take_headings(
     chosen = (energy or rows)[-1]
     table.others = [row for row in rows if row is not chosen]
     table.take_headings(chosen)
+
+
+def _fixed_width(comments: Sequence[str], n: int) -> list[list[str]]:
+    """Headings of fixed width below "Column Headings:", as the scans of LabVIEW at the APS have."""
+    for announced, line in pairwise(comments):
+        if re.fullmatch(r"column headings:?", announced, re.IGNORECASE):
+            cells = [
+                line[at : at + _APS_WIDTH].strip(" *") for at in range(0, len(line), _APS_WIDTH)
+            ]
+            if len(cells) == n:
+                return [cells]
+    return []
 
 
 def _are_units(cells: Sequence[str], *, alone: bool) -> bool:

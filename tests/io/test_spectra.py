@@ -98,7 +98,7 @@ def test_headings_in_the_last_comment(tmp_path: Path) -> None:
     assert list(spectra["spectrum"].values) == ["Fe2", "Fe3"]
 
 
-@pytest.mark.parametrize("heading", ["energy,od", "eV,Absorption (a.u.)", "energy,I0", "e,"])
+@pytest.mark.parametrize("heading", ["energy,od", "eV,Absorption (a.u.)", "energy,mu", "e,"])
 def test_a_heading_that_names_nothing_gives_way_to_the_file(tmp_path: Path, heading: str) -> None:
     spectra = reader.read(file(tmp_path, "rust.csv", f"{heading}\n700,1\n701,2\n"))
     assert list(spectra["spectrum"].values) == ["rust"]
@@ -117,7 +117,6 @@ def test_kiloelectronvolts(tmp_path: Path) -> None:
         ("700\n701\n", "no table"),
         ("hello world\n", "no table"),
         ("700 1\nhello world\n702 2\n", "line 2 is no row of numbers: 'hello world'"),
-        ("a,b\nc,d\n700,1\n701,2\n", "line 2 is no row"),
         ("700 1\n701 2 3\n", "line 2 has 3 columns"),
         ("700 1\n701\n", "line 2 has 1 columns"),
         ("700 1\n701 1e999\n", "line 2"),
@@ -129,7 +128,6 @@ def test_kiloelectronvolts(tmp_path: Path) -> None:
         ("angle,a\n12,1\n13,2\n", "'angle', not the photon energy"),
         ("energy,a,a\n700,1,2\n701,1,2\n", "several columns named a"),
         ("energy,a\n700,1,2\n701,1,2\n", "2 headings over 3 columns"),
-        ("700,5 1,2\n701,5 1,3\n", "line 1 is no row"),
         ("700 1O\n701 2\n702 3\n", "line 1 is no row"),
         ("700 1\n701 \x002\n", "not a text file"),
     ],
@@ -267,7 +265,7 @@ def test_writing_and_reading_back_is_exact(data: st.DataObject) -> None:
     width = 32 if dtype == "f4" else 64
     number = st.floats(-(2.0**99), 2.0**99, width=width)
     table = st.lists(number, min_size=n, max_size=n)
-    energy = sorted(data.draw(st.sets(st.floats(1, 1e5), min_size=n, max_size=n)))
+    energy = sorted(data.draw(st.sets(st.floats(20, 1e5), min_size=n, max_size=n)))
     absorption = np.array([data.draw(table) for _ in labels], dtype)
     spread = np.abs(absorption)
     spread[0] = np.nan

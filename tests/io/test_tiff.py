@@ -109,14 +109,60 @@ def test_a_page_in_reciprocal_units_is_a_pattern(tmp_path: Path) -> None:
         ("700\n701\n", "3 pages but s.txt lists 2 energies"),
         ("", "lists 0 energies"),
         ("700\nrubbish\n702\n", "line 2 starts with no number"),
-        ("700\n-3\n702\n", "energies from -3"),
-        ("700\n1e999\n702\n", "to inf"),
+        ("700\n-3\n702\n", "hold -3, which is no photon energy"),
+        ("700\n1e999\n702\n", "line 2 starts with no number: '1e999'"),
+        ("1\n2\n3\n", "its energies are 1 to 3, which are no energies of X-rays"),
+        ("eV\n0.1\n0.7\n0.9\n", "0.1 to 0.9 eV, which are no energies of X-rays"),
+        ("0\n1\n2\n", "hold 0, which is no photon energy"),
+        ("700,5\n701,2\n703,5\n", "may have a decimal comma or two columns"),
     ],
 )
 def test_wrong_energy_lists(stack: Path, text: str, fault: str) -> None:
     stack.with_suffix(".txt").write_text(text)
     with pytest.raises(InputError, match=fault):
         tiff.read(stack)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "720,5\n700,5\n700,75\n",
+        "720,500\n700,500\n700,750\n",
+        "720,5\n700,5\n700,75",
+        "index,energy\n1,720.5\n2,700.5\n3,700.75\n",
+        "1,720.5\n2,700.5\n3,700.75\n",
+        "0;720,5\n1;700,5\n2;700,75\n",
+        "frame\tdwell\tenergy\n0\t3\t720.5\n1\t3\t700.5\n2\t3\t700.75\n",
+        "720.5 eV\n700.5 eV\n700.75 eV\n",
+        "720.5eV\n700.5eV\n700.75eV\n",
+        "a_000.tif 720.5\na_001.tif 700.5\na_002.tif 700.75\n",
+        "! exported\n'720.5'\n'700.5'\n'700.75'\n".replace("'", '"'),
+        "Energy (keV)\n0.7205\n0.7005\n0.70075\n",
+        "0.7205 keV\n0.7005 keV\n0.70075 keV\n",
+        "# 12 images in keV\n0.7205 3.5\n0.7005 3.5\n0.70075 3.5\n",
+    ],
+)
+@pytest.mark.parametrize("code", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_energy_lists_as_programs_write_them(stack: Path, text: str, code: str) -> None:
+    stack.with_suffix(".txt").write_text(text, encoding=code)
+    energy = tiff.read(stack)["energy"]
+    np.testing.assert_allclose(energy, [700.5, 700.75, 720.5], rtol=1e-12)
+
+
+def test_energies_without_a_unit_that_are_kev_are_converted_and_said_once(stack: Path) -> None:
+    stack.with_suffix(".txt").write_text("8.34\n8.33\n8.335\n")
+    with pytest.warns(InputWarning) as said:
+        energy = tiff.read(stack)["energy"]
+    np.testing.assert_allclose(energy, [8330, 8335, 8340], rtol=1e-12)
+    (warning,) = said
+    assert "s.txt: its energies have no unit; 8.33 to 8.34 is taken as keV" in str(warning.message)
+
+
+def test_imagej_labels_in_kev(tmp_path: Path) -> None:
+    path = tmp_path / "ij.tif"
+    metadata = {"axes": "ZYX", "Labels": ["0.7 keV", "a 0.7015keV", "0.70325_keV"]}
+    tifffile.imwrite(path, pictures(), imagej=True, metadata=metadata)
+    np.testing.assert_allclose(tiff.read(path)["energy"], [700, 701.5, 703.25], rtol=1e-12)
 
 
 def test_imagej_labels_and_unit(tmp_path: Path) -> None:

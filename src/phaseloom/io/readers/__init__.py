@@ -6,14 +6,16 @@ table of formats), ``reads_this(path)`` and ``read(path, choice)``, which takes 
 :func:`phaseloom.io.read` describes it. The first that says it reads a file does: those of one
 program come before those of any. Modules with an underscore are shared parts:
 
-- ``_files``, ``_hdf5``, ``_zarr``, ``_table``: access to files of a kind
+- ``_files``, ``_text``, ``_hdf5``, ``_zarr``, ``_table``: access to files of a kind
 - ``_npy``: headers of numpy arrays, of ``arrays`` and ``prz``
 - ``_lazy``, ``_hdf_scan``: patterns as lazy arrays
 - ``_frames``: unmeasured frames of aborted scans
 - ``_nexus``, ``_nxstxm_scan``, ``_als``: parts of ``nxstxm``
 - ``_sdf_structures``, ``_sdf_scan``, ``_sdf_logs``, ``_sdf_frames``: parts of ``sdf``
+- ``_energy_list``: the energies of a stack, as text beside it
 - ``_tiff_pages``, ``_tiff_energies``: parts of ``tiff``; ``_axis_stack`` of ``axis_ncb`` and
-  ``axis_stk``; ``_xdi`` of ``spectra``
+  ``axis_stk``
+- ``_columns``, ``_absorption``, ``_headers``, ``_athena``: parts of ``spectra``
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import DTypeLike, NDArray
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.energies import in_electronvolts
 from phaseloom.io.images import file_attrs
 
 DETECTOR = "counts"
@@ -101,8 +102,7 @@ def build_stack(
     InputError
         An axis is not usable, or a frame is all zeros or not finite and ``partial`` is False.
     """
-    if not (np.isfinite(energies).all() and (energies > 0).all()):
-        raise InputError("holds energies that are not positive numbers", source=path)
+    energies = in_electronvolts(energies, unit=None, source=path, stacklevel=4)
     empty = ~frames.any(axis=(1, 2)) | ~np.isfinite(frames).all(axis=(1, 2))
     if empty.any():
         at = ", ".join(f"{energy:g}" for energy in energies[: len(frames)][empty][:12])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.energies import UNITS, in_electronvolts
 from phaseloom.io.readers import _hdf5 as hdf5
 
 _LENGTHS = {
@@ -21,14 +22,11 @@ _LENGTHS = {
     "micrometers": 1.0, "micrometre": 1.0, "micrometres": 1.0,
     "nm": 1e-3, "nanometer": 1e-3, "nanometers": 1e-3,
 }  # fmt: skip
-_ENERGIES = {"ev": 1.0, "kev": 1e3}
 _TIMES = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6}
 _CURRENTS = {"ma": 1.0, "a": 1e3}
 
 # A pixel is between 1 nm and 0.1 mm wide: as metres always below this, as µm always above.
 _STEP_BETWEEN_METRES_AND_UM = 3e-4
-# The same for photon energies between 50 eV and 30 keV, as keV or as eV.
-_ENERGY_BETWEEN_KEV_AND_EV = 40.0
 # How far, in pixels, positions recorded per pixel may stray from one axis for all lines.
 _STRAY_WARNED, _STRAY_REFUSED = 0.1, 0.5
 
@@ -195,13 +193,20 @@ def _guessed(item: h5py.Dataset, unit: str) -> None:
 
 def energies(item: h5py.Dataset) -> NDArray[np.float64]:
     """Photon energies in eV, exactly as recorded when they were recorded in eV."""
+    unit = hdf5.attribute_text(item, "units")
+    known = unit.lower() in UNITS
     recorded = hdf5.values(item).ravel()
-    factor = _factor(item, _ENERGIES)
-    if factor is None:
-        in_ev = np.nanmax(recorded, initial=0.0) > _ENERGY_BETWEEN_KEV_AND_EV
-        factor = 1.0 if in_ev else 1e3
-        _guessed(item, "eV" if in_ev else "keV")
-    return recorded if factor == 1.0 else recorded * factor
+    in_ev = in_electronvolts(
+        recorded,
+        unit=unit if known else None,
+        source=item.file.filename,
+        what=f"the energies in {item.name}",
+        gaps=True,
+        stacklevel=5,
+    )
+    if not known and np.array_equal(in_ev, recorded, equal_nan=True):
+        _guessed(item, "eV")
+    return in_ev
 
 
 def positions(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.energies import UNITS, in_electronvolts
 from phaseloom.io.readers._sdf_structures import (
     Axis,
     Structure,
@@ -145,13 +146,13 @@ def length_axis(axis: Axis, role: str, path: Path) -> NDArray[np.float64]:
 
 def energies_of(axis: Axis, role: str, path: Path) -> NDArray[np.float64]:
     """Return the points of an axis in eV; raise InputError if it is not the energy."""
-    if not axis.is_energy or axis.unit.lower() != "ev":
+    if not axis.is_energy or axis.unit.lower() not in UNITS:
         raise InputError(
             f"{role} is '{axis.name}' in '{axis.unit}', not the energy in eV", source=path
         )
-    if (axis.points <= 0).any():
-        raise InputError(f"{role} holds energies that are not positive", source=path)
-    return axis.points
+    return in_electronvolts(
+        axis.points, unit=axis.unit, source=path, what=f"the energies of {role}", stacklevel=5
+    )
 
 
 def stack_energies(scan: Scan) -> NDArray[np.float64]:

@@ -14,13 +14,14 @@ import tifffile
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.energies import in_electronvolts
 from phaseloom.io.images import energy_in_name
+from phaseloom.io.readers._energy_list import read_energy_list
 from phaseloom.io.readers._tiff_pages import ome_tree
 
 SIDECARS = ("{}.csv", "{}.txt", "{}_energies.txt", "{}.energies")
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_FIRST_NUMBER = re.compile(rf"\s*({_NUMBER})(?=[\s,;]|$)")
-_LABELLED_ENERGY = re.compile(rf"({_NUMBER})[ _]?eV(?![A-Za-z])")
+_LABELLED_ENERGY = re.compile(rf"({_NUMBER})[ _]?(k?)eV(?![A-Za-z])")
 
 
 def page_energies(
@@ -46,13 +47,13 @@ def page_energies(
     sidecars = [path.with_name(pattern.format(path.stem)) for pattern in SIDECARS]
     sidecar = next((file for file in sidecars if file.is_file()), None)
     if sidecar is not None:
-        origin, energies = sidecar.name, _numbers(sidecar)
+        origin, energy = sidecar.name, read_energy_list(sidecar, stacklevel=4)
     elif labelled:
-        origin, energies = "the labels of its pages", list(labelled)
+        origin, energy = "the labels of its pages", np.array(labelled)
     elif described:
-        origin, energies = "its description", list(described)
+        origin, energy = "its description", np.array(described)
     elif named is not None:
-        origin, energies = "its name", [named]
+        origin, energy = "its name", np.array([named])
         warnings.warn(
             f"{path}: no energy recorded; {named:g} eV is taken from the file name",
             InputWarning,
@@ -60,20 +61,22 @@ def page_energies(
         )
     else:
         return None
-    if len(energies) != n_pages:
+    if energy.size != n_pages:
         raise InputError(
-            f"has {n_pages} pages but {origin} lists {len(energies)} energies",
+            f"has {n_pages} pages but {origin} lists {energy.size} energies",
             "give one energy in eV per page, in the order of the pages",
             source=path,
         )
-    energy = np.array(energies, dtype=np.float64)
-    if not np.all((energy > 0) & (energy < 1e6)):
-        raise InputError(
-            f"{origin} gives energies from {energy.min():g} to {energy.max():g} eV",
-            "photon energies lie between 0 and 1e6 eV",
-            source=path,
-        )
-    return energy
+    if sidecar is not None:
+        return energy
+    return in_electronvolts(
+        energy,
+        # Labels and names are energies because of the unit in them.
+        unit=None if origin == "its description" else "eV",
+        source=path,
+        what=f"the energies in {origin}",
+        stacklevel=4,
+    )
 
 
 def energies_in_labels(file: tifffile.TiffFile, pages: Sequence[Any]) -> list[float]:
@@ -89,7 +92,8 @@ def energies_in_labels(file: tifffile.TiffFile, pages: Sequence[Any]) -> list[fl
     candidates.append([str(page.description) for page in pages])
     for candidate in candidates:
         if len(candidate) == len(pages) and all(map(_LABELLED_ENERGY.search, candidate)):
-            return [float(_LABELLED_ENERGY.findall(label)[-1]) for label in candidate]
+            found = [_LABELLED_ENERGY.findall(label)[-1] for label in candidate]
+            return [float(number) * (1e3 if kilo else 1.0) for number, kilo in found]
     return []
 
 
@@ -100,19 +104,3 @@ def energies_in_description(file: tifffile.TiffFile) -> list[float]:
         return [float(energy) for energy in description["energy"]]
     except (ValueError, TypeError, KeyError, RecursionError):
         return []
-
-
-def _numbers(sidecar: Path) -> list[float]:
-    """First number of each line; lines before the first number are headers."""
-    numbers: list[float] = []
-    for index, line in enumerate(sidecar.read_text("utf-8-sig", errors="replace").splitlines()):
-        match = _FIRST_NUMBER.match(line)
-        if match:
-            numbers.append(float(match[1]))
-        elif numbers and line.strip() and not line.lstrip().startswith(("#", "*")):
-            raise InputError(
-                f"line {index + 1} starts with no number: {line.strip()[:40]!r}",
-                "the energy list has one energy in eV per line",
-                source=sidecar,
-            )
-    return numbers

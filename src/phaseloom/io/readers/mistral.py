@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.choice import FIRST, Choice
+from phaseloom.io.energies import in_electronvolts
 from phaseloom.io.images import file_attrs
 from phaseloom.io.readers import _frames
 from phaseloom.io.readers import _hdf5 as hdf5
@@ -70,6 +71,7 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
         energy = _per_energy(group, "energy")
         if energy is None:
             raise InputError("holds no photon energies", "the file is damaged", source=path)
+        energy = in_electronvolts(energy, unit=None, source=path, gaps=True, stacklevel=4)
         if stack.ndim != 3 or stack.shape[0] != energy.size:
             raise InputError(
                 f"a stack of shape {stack.shape} does not fit {energy.size} photon energies",

@@ -1,12 +1,17 @@
-"""Spectra as text: aXis2000 ``.xas``, CSV with one column per spectrum, two columns, XDI.
+"""Spectra as text: CSV and other tables, aXis2000 ``.xas``, XDI, Athena, SPEC.
 
 Rules
 -----
-The first column is the photon energy in eV (keV if its heading says so); every further column is
-a spectrum, named by its heading. A single spectrum without a telling heading is named after the
-``Common name`` (aXis2000) or ``Sample.name`` (XDI) in the comments, or else after the file.
-Lines that start with ``#``, ``*`` or ``%`` are comments. Columns are separated by commas,
-semicolons (then with decimal commas or points), tabs or blanks.
+A column is what its heading says. The energy is in eV, or in keV if a heading, a line of units or
+the numbers say so; it may lead every spectrum (x, y, x, y …). Detector readings, errors, angles,
+times and running numbers are no spectra; absorption is made of I0 and transmitted intensity (or
+yield) where a table has no other. Where no heading says what a column is, it is a spectrum, and
+the first column the energy, unless it counts the rows.
+
+A single spectrum without a telling heading is named after the ``Common name`` (aXis2000) or
+``Sample.name`` (XDI) in the comments, or else after the file. Lines that start with ``#``, ``*``,
+``%``, ``!``, ``;``, ``'`` or ``//`` are comments. Columns are separated by semicolons, tabs,
+commas or blanks; numbers have decimal points or commas.
 
 Two marks of phaseloom's own files: a comment ``# value: LABEL=NUMBER`` gives the number that
 belongs to a spectrum (say, its sodium content), a column ``LABEL_spread`` its uncertainty.
@@ -16,39 +21,41 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.images import file_attrs
-from phaseloom.io.readers._table import NUMBER, Table, is_table, read_table, read_text
-from phaseloom.io.readers._xdi import is_xdi, xdi_absorption
+from phaseloom.io.readers._absorption import Columns, columns_of
+from phaseloom.io.readers._athena import is_project, read_project
+from phaseloom.io.readers._headers import fields, is_spec, is_xdi, spec_scans, take_xdi_columns
+from phaseloom.io.readers._table import NUMBER, is_table, read_table
+from phaseloom.io.readers._text import looks_like_text, read_text
 
 format_name = "spectra"
-file_extensions = (".xas", ".csv", ".xdi", ".t", ".r", ".xsp", ".txt", ".dat")
-describe = "Spectra as text: aXis2000 .xas, CSV with headings, two columns, XDI"
+file_extensions = (
+    ".xas", ".csv", ".xdi", ".t", ".r", ".xsp", ".txt", ".dat", ".tsv", ".prn", ".asc", ".dpt",
+    ".nor", ".xmu", ".prj", ".chi", ".chik", ".chir", ".chiq", ".spec", "",
+)  # fmt: skip
+describe = "Spectra as text: tables with headings, aXis2000 .xas, XDI, Athena .prj .nor .xmu, SPEC"
 
 _DETECTOR = "absorption"
 _VALUE = re.compile(rf"value:\s*(.+)=\s*({NUMBER.pattern})\s*", re.ASCII)
-# Headings of a single column which do not name the substance.
-_UNTELLING = re.compile(
-    r"(?:od|optical[ _]?density|absorption|absorbance|intensity|signal|counts?|value|y|i0|mu|norm"
-    r"|flux|data|spectrum)?\s*(?:\(.*\)|\[.*\])?",
-    re.IGNORECASE,
-)
-_NOT_ENERGY = re.compile(r"angle|theta|wavelength|lambda|degree|\bnm\b|wavenumber", re.IGNORECASE)
+_SPREAD = "_spread"
 
 
 def reads_this(path: Path) -> bool:
-    """Whether the file is text of which some line holds two numbers or more."""
+    """Whether the file is a project of Athena, or text of which some line holds two numbers."""
     try:
-        return is_table(read_text(path))
+        if path.is_dir():
+            return False
+        return is_project(path) or (looks_like_text(path) and is_table(read_text(path)))
     except (InputError, OSError):
         return False
 
@@ -61,71 +68,94 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
     xarray.Dataset
         kind "spectra": ``absorption`` (spectrum, energy), energy in eV, ascending; NaN where a
         spectrum has no number at an energy. ``spread`` (same dims) and the coordinate ``value``
-        (spectrum) if the file has them, NaN for spectra without.
-        ``attrs["absorption_from"]`` says which columns of an XDI file made the absorption.
+        (spectrum) if the file has them, NaN for spectra without. ``intensity`` (channel, energy)
+        are detector readings, if it has any, with the coordinate ``role`` (channel): "I0",
+        "transmitted", "yield", "reference" or "current"; a file of I0 has nothing else.
+        ``attrs["absorption_from"]`` says of which columns the absorption is made.
 
     Raises
     ------
     InputError
-        The file is no table of numbers, an energy is repeated with another value, or the first
-        column is no energy.
+        The file is no table of numbers, an energy is repeated with another value, no column is
+        the energy or the energies are none, or of no column the absorption can be had.
     """
     choice.require_only(_DETECTOR, path)
-    text = read_text(path)
-    table = read_table(text, path)
-    attrs = {"kind": "spectra", **file_attrs(path, format_name, _DETECTOR)}
-    if is_xdi(text):
-        energy, absorption, extra = xdi_absorption(table.comments, table.numbers, path)
-        columns, labels = absorption[:, None], [str(extra.pop("label", "")) or path.stem]
-        attrs.update(extra)
+    attrs: dict[str, Any] = {"kind": "spectra", **file_attrs(path, format_name, _DETECTOR)}
+    values: dict[str, float] = {}
+    if is_project(path):
+        found = _from_project(path, attrs)
     else:
-        energy = table.numbers[:, 0] * _energy_unit(table.headings, path)
-        columns, labels = table.numbers[:, 1:], _labels(table, path)
-    energy, columns = _clean(energy, columns, path)
-    spectra = _assemble(energy, dict(zip(labels, columns.T, strict=True)), attrs, path)
-    return _with_values(spectra, _values(table.comments), path)
+        text = read_text(path)
+        if is_spec(text):
+            found = _from_scans(text, path)
+        else:
+            table = read_table(text, path)
+            said = fields(table.comments)
+            name = said.pop("label", "") or _common_name(table.comments) or path.stem
+            if is_xdi(text):
+                take_xdi_columns(table, path)
+                attrs.update(said)
+            found = columns_of(table, path, name=name, raw=is_xdi(text))
+            values = _values(table.comments)
+    made = [columns.made_from for columns in found if columns.made_from]
+    if len(made) == 1 and sum(len(columns.spectra) for columns in found) == 1:
+        attrs["absorption_from"] = made[0]
+    found = [_clean(columns, path) for columns in found]
+    return _with_values(_assemble(found, attrs), values, path)
 
 
-def _energy_unit(headings: Sequence[str], path: Path) -> float:
-    """Factor from the first column to eV."""
-    heading = headings[0] if headings else ""
-    if _NOT_ENERGY.search(heading):
-        raise InputError(
-            f"its first column is {heading!r}, not the photon energy",
-            "convert it to energy in eV first",
-            source=path,
-        )
-    return 1000.0 if re.search(r"kev", heading, re.IGNORECASE) else 1.0
+def _from_project(path: Path, attrs: dict[str, Any]) -> list[Columns]:
+    """The spectra of an Athena project, each over its own energies."""
+    spectra = read_project(path)
+    labels = _distinct([spectrum.label for spectrum in spectra])
+    if len(spectra) == 1:
+        attrs.update(spectra[0].attributes)
+    return [
+        Columns(spectrum.energy, {label: spectrum.absorption})
+        for label, spectrum in zip(labels, spectra, strict=True)
+    ]
 
 
-def _labels(table: Table, path: Path) -> list[str]:
-    """Name of every column after the first."""
-    n_spectra = table.numbers.shape[1] - 1
-    labels = table.headings[1:]
-    if table.headings and len(labels) != n_spectra:
-        raise InputError(
-            f"has {len(table.headings)} headings over {n_spectra + 1} columns",
-            "give every column its heading",
-            source=path,
-        )
-    if n_spectra == 1 and (not labels or _UNTELLING.fullmatch(labels[0])):
-        common = [
-            comment.split(":", 1)[1].strip()
-            for comment in table.comments
-            if comment.lower().startswith("common name:")
-        ]
-        return [common[0] if common and common[0] else path.stem]
-    if not labels:
-        labels = [""] * n_spectra
-    labels = [label or f"{path.stem} {index}" for index, label in enumerate(labels, start=1)]
-    repeated = sorted({label for label in labels if labels.count(label) > 1})
-    if repeated:
-        raise InputError(
-            f"has several columns named {', '.join(repeated)}",
-            "give each spectrum its own name",
-            source=path,
-        )
-    return labels
+def _from_scans(text: str, path: Path) -> list[Columns]:
+    """The spectra of the scans of a SPEC file; scans over something else are left out, loudly."""
+    scans = spec_scans(text, path)
+    if not scans:
+        raise InputError("holds no scan with rows of numbers", source=path)
+    found: list[Columns] = []
+    faults: list[str] = []
+    fault: InputError | None = None
+    for number, table in scans:
+        name = path.stem if len(scans) == 1 else f"{path.stem} {number}"
+        try:
+            found += columns_of(table, path, name=name, raw=True)
+        except InputError as error:
+            fault = error
+            faults.append(f"{number} ({error.fault})")
+    if not found and fault is not None:
+        raise fault
+    if faults:
+        warnings.warn(f"{path}: scans left out: {', '.join(faults)}", InputWarning, stacklevel=4)
+    labels = [label for columns in found for label in columns.spectra]
+    renamed = iter(_distinct(labels))
+    for columns in found:
+        columns.spectra = {next(renamed): values for values in columns.spectra.values()}
+    return found
+
+
+def _distinct(labels: Sequence[str]) -> list[str]:
+    """Labels of which repeated ones are numbered: "Fe2O3", "Fe2O3 (2)"."""
+    seen: Counter[str] = Counter()
+    distinct = []
+    for label in labels:
+        seen[label] += 1
+        distinct.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
+    return distinct
+
+
+def _common_name(comments: Sequence[str]) -> str:
+    """The name that aXis2000 gives a substance."""
+    names = (c.split(":", 1)[1].strip() for c in comments if c.lower().startswith("common name:"))
+    return next(names, "")
 
 
 def _values(comments: Sequence[str]) -> dict[str, float]:
@@ -133,29 +163,28 @@ def _values(comments: Sequence[str]) -> dict[str, float]:
     return {match[1].strip(): float(match[2]) for match in matches if match}
 
 
-def _clean(
-    energy: NDArray[np.float64], columns: NDArray[np.float64], path: Path
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _clean(columns: Columns, path: Path) -> Columns:
     """Rows sorted by energy; rows without numbers and identical repeats dropped, loudly."""
-    empty = np.isnan(energy) | np.isnan(columns).all(axis=1)
+    energy = columns.energy
+    series = columns.spectra or columns.readings
+    numbers = np.column_stack([*columns.spectra.values(), *columns.readings.values()])
+    telling = np.column_stack(list(series.values()))
+    empty = np.isnan(energy) | np.isnan(telling).all(axis=1)
     if empty.any():
-        warnings.warn(
-            f"{path}: {int(empty.sum())} of {empty.size} rows have no number and are dropped",
-            InputWarning,
-            stacklevel=3,
-        )
-        energy, columns = energy[~empty], columns[~empty]
-    if not np.all((energy > 0) & (energy < 1e6)):
-        wrong = energy[~((energy > 0) & (energy < 1e6))][0]
-        raise InputError(
-            f"its first column holds {wrong:g}, which is no photon energy in eV", source=path
-        )
+        # A spectrum of fewer points than the others of the table ends in empty cells.
+        ended = np.isnan(energy) & np.isnan(numbers).all(axis=1)
+        if n := int((empty & ~ended).sum()):
+            warnings.warn(
+                f"{path}: {n} of {empty.size} rows have no number and are dropped",
+                InputWarning,
+                stacklevel=3,
+            )
+        energy, numbers = energy[~empty], numbers[~empty]
     order = np.argsort(energy, kind="stable")
-    energy, columns = energy[order], columns[order]
+    energy, numbers = energy[order], numbers[order]
     repeats = np.flatnonzero(np.diff(energy) == 0) + 1
     if repeats.size:
-        same = np.array_equal(columns[repeats], columns[repeats - 1], equal_nan=True)
-        if not same:
+        if not np.array_equal(numbers[repeats], numbers[repeats - 1], equal_nan=True):
             raise InputError(
                 f"the energy {energy[repeats[0]]:g} eV is repeated with other values",
                 "average or remove repeated energies first",
@@ -166,45 +195,67 @@ def _clean(
             InputWarning,
             stacklevel=3,
         )
-        energy, columns = np.delete(energy, repeats), np.delete(columns, repeats, axis=0)
+        energy, numbers = np.delete(energy, repeats), np.delete(numbers, repeats, axis=0)
     if energy.size < 2:
         raise InputError("fewer than two energies have a number", source=path)
-    return energy, columns
-
-
-def _assemble(
-    energy: NDArray[np.float64],
-    columns: dict[str, NDArray[np.float64]],
-    attrs: dict[str, Any],
-    path: Path,
-) -> xr.Dataset:
-    """Dataset of the spectra and their spreads from the columns by label."""
-    spreads = {base: columns[f"{base}_spread"] for base in columns if f"{base}_spread" in columns}
-    names = [name for name in columns if name not in {f"{base}_spread" for base in spreads}]
-    holes = [name for name in names if np.isnan(columns[name]).any()]
+    holes = [
+        name
+        for name, values in zip(columns.spectra, numbers.T, strict=False)
+        if not name.endswith(_SPREAD) and np.isnan(values).any()
+    ]
     if holes:
         warnings.warn(
             f"{path}: {', '.join(holes)}: no number at some energies (NaN)",
             InputWarning,
             stacklevel=3,
         )
-    spectra = xr.Dataset(
-        {"absorption": (("spectrum", "energy"), np.array([columns[name] for name in names]))},
-        {"spectrum": names, "energy": ("energy", energy, {"units": "eV"})},
-        attrs,
+    n = len(columns.spectra)
+    return Columns(
+        energy,
+        dict(zip(columns.spectra, numbers.T[:n], strict=True)),
+        dict(zip(columns.readings, numbers.T[n:], strict=True)),
+        columns.roles,
+        columns.made_from,
     )
-    if spreads:
-        unknown = np.full(energy.size, np.nan)
-        spectra["spread"] = (
-            ("spectrum", "energy"),
-            np.array([spreads.get(name, unknown) for name in names]),
+
+
+def _assemble(found: Sequence[Columns], attrs: dict[str, Any]) -> xr.Dataset:
+    """Dataset of spectra, their spreads and readings on the energies of all of them together."""
+    energy = found[0].energy
+    if any(not np.array_equal(columns.energy, energy) for columns in found[1:]):
+        energy = np.unique(np.concatenate([columns.energy for columns in found]))
+    spectra: dict[str, np.ndarray] = {}
+    readings: dict[str, np.ndarray] = {}
+    roles: dict[str, str] = {}
+    for columns in found:
+        at = np.searchsorted(energy, columns.energy)
+        for series, own in ((spectra, columns.spectra), (readings, columns.readings)):
+            for name, values in own.items():
+                placed = np.full(energy.size, np.nan)
+                placed[at] = values
+                series.setdefault(name, placed)
+        roles.update(columns.roles)
+    data = xr.Dataset(coords={"energy": ("energy", energy, {"units": "eV"})}, attrs=attrs)
+    spreads = {name: spectra[name + _SPREAD] for name in spectra if name + _SPREAD in spectra}
+    names = [name for name in spectra if name not in {base + _SPREAD for base in spreads}]
+    if names:
+        dims = ("spectrum", "energy")
+        data["absorption"] = (dims, np.array([spectra[name] for name in names]))
+        data = data.assign_coords(spectrum=names)
+        if spreads:
+            unknown = np.full(energy.size, np.nan)
+            data["spread"] = (dims, np.array([spreads.get(name, unknown) for name in names]))
+    if readings:
+        data["intensity"] = (("channel", "energy"), np.array(list(readings.values())))
+        data = data.assign_coords(
+            channel=list(readings), role=("channel", [roles[name] for name in readings])
         )
-    return spectra
+    return data
 
 
 def _with_values(spectra: xr.Dataset, values: dict[str, float], path: Path) -> xr.Dataset:
     """Spectra with the coordinate ``value``, if any of them has one."""
-    names = [str(name) for name in spectra["spectrum"].values]
+    names = [str(name) for name in spectra["spectrum"].values] if "spectrum" in spectra else []
     unknown = sorted(set(values) - set(names))
     if unknown:
         warnings.warn(

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.choice import FIRST, Choice
+from phaseloom.io.energies import in_electronvolts
 from phaseloom.io.images import energy_in_name, file_attrs, images_to_stack, pixel_axis
 from phaseloom.io.readers._files import damage_named, first_bytes
 
@@ -233,6 +234,7 @@ def _energies(
     """Energy of each frame in eV, from the header or else from the file name."""
     energy = _per_frame(streams, "ImageInfo/Energy", taken)
     energy[~((energy > 0) & (energy < 1e6))] = np.nan
+    energy = in_electronvolts(energy, unit=None, source=path, gaps=True, stacklevel=5)
     named = energy_in_name(path)
     known = np.isfinite(energy)
     if known.all():

@@ -70,7 +70,7 @@ class Reference(Options):
     """A reference spectrum, several in one file, or a stack of one material."""
 
     file: InputFile = option(
-        description="spectra (.csv .xas .xdi two-column text), or a dense stack"
+        description="spectra (tables of text, .xas .xdi, Athena), or a dense stack"
     )
     label: str | None = option(None, "name of the phase (from the file by default)")
 

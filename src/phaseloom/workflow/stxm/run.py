@@ -74,12 +74,9 @@ def incident(text: str) -> Literal["auto"] | Region | xr.DataArray:
         return "auto"
     if re.fullmatch(r"[\d:,\s]+", text):
         return region(text)
-    from phaseloom.io.spectra import read_references
+    from phaseloom.io.spectra import read_incident
 
-    spectrum, *others = read_references(text)
-    if others:
-        raise InputError(f"holds {1 + len(others)} spectra", "a file for I0 holds one", source=text)
-    return spectrum.assign_attrs(source=text)
+    return read_incident(text).assign_attrs(source=text)
 
 
 def region(text: str) -> Region:

@@ -10,6 +10,8 @@ program come before those of any. Modules with an underscore are shared parts:
 - ``_npy``: headers of numpy arrays, of ``arrays`` and ``prz``
 - ``_lazy``, ``_hdf_scan``: patterns as lazy arrays
 - ``_frames``: unmeasured frames of aborted scans
+- ``_hdf5_sources``: links, virtual datasets and filters of HDF5; ``_hdf5_stacks``: where
+  ``hdf5_stacks`` finds images and energies
 - ``_nexus``, ``_nxstxm_scan``, ``_als``: parts of ``nxstxm``
 - ``_sdf_structures``, ``_sdf_scan``, ``_sdf_logs``, ``_sdf_frames``: parts of ``sdf``
 - ``_tiff_pages``, ``_tiff_energies``: parts of ``tiff``; ``_axis_stack`` of ``axis_ncb`` and
@@ -25,6 +27,7 @@ READERS = (
     "nxstxm",
     "mistral",
     "cxi",
+    "hdf5_stacks",
     "sdf",
     "axis_ncb",
     "axis_stk",

@@ -36,7 +36,10 @@ def reads_this(path: Path) -> bool:
     if path.is_dir():
         return _zarr.is_store(path)
     if hdf5.has_signature(path):
-        return hdf5.holds(path, lambda file: bool(numeric_datasets(file, least=3)))
+        try:
+            return hdf5.holds(path, lambda file: bool(numeric_datasets(file, least=3)))
+        except hdf5.BrokenLinkError:
+            return True
     return first_bytes(path, len(_NPY)) == _NPY
 
 
@@ -97,7 +100,7 @@ def _from_npy(path: Path, *, partial: bool) -> Any:
 
 def _from_hdf5(path: Path, detector: str | None, *, partial: bool) -> Any:
     with hdf5.open_hdf5(path) as file:
-        found = numeric_datasets(file, least=2 if detector else 3)
+        found = numeric_datasets(file, least=2 if detector else 3, whole=detector is None)
         most = max((file[name].ndim for name in found), default=0)
         if detector is None:
             found = [name for name in found if file[name].ndim == most]

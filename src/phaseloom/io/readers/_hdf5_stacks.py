@@ -20,6 +20,7 @@ import numpy as np
 from phaseloom.errors import InputError
 from phaseloom.io.readers import _hdf5 as hdf5
 from phaseloom.io.readers import _nexus
+from phaseloom.io.readers._hdf5_sources import BrokenLinkError
 from phaseloom.io.readers._hdf_scan import all_datasets
 
 # Names of lists of photon energies, letters and digits only, lower case.
@@ -77,7 +78,7 @@ def find_stacks(file: h5py.File, path: Path) -> list[FoundStack]:
     """
     data: dict[str, h5py.Dataset] = {}
     for name, item in all_datasets(file):
-        if isinstance(item, hdf5.BrokenLinkError):
+        if isinstance(item, BrokenLinkError):
             if _may_be_images(name):
                 raise item
         elif item.dtype.kind in "uif" and item.shape:

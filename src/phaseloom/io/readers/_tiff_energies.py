@@ -13,8 +13,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from phaseloom.errors import InputError, InputWarning
-from phaseloom.io.images import energy_in_name
+from phaseloom.errors import InputError
+from phaseloom.io.images import EnergyFromName, energy_in_name
 from phaseloom.io.readers._tiff_pages import ome_tree
 
 SIDECARS = ("{}.csv", "{}.txt", "{}_energies.txt", "{}.energies")
@@ -55,7 +55,7 @@ def page_energies(
         origin, energies = "its name", [named]
         warnings.warn(
             f"{path}: no energy recorded; {named:g} eV is taken from the file name",
-            InputWarning,
+            EnergyFromName,
             stacklevel=3,
         )
     else:

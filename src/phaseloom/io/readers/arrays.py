@@ -18,6 +18,7 @@ from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.readers import _hdf5 as hdf5
 from phaseloom.io.readers import _zarr
 from phaseloom.io.readers._files import first_bytes
+from phaseloom.io.readers._hdf5_sources import BrokenLinkError
 from phaseloom.io.readers._hdf_scan import choose, lazy_dataset, numeric_datasets
 from phaseloom.io.readers._lazy import MappedArray, frames_in_file, lazily, pattern_type
 from phaseloom.io.readers._npy import HEADER_FAULTS, read_header
@@ -38,7 +39,7 @@ def reads_this(path: Path) -> bool:
     if hdf5.has_signature(path):
         try:
             return hdf5.holds(path, lambda file: bool(numeric_datasets(file, least=3)))
-        except hdf5.BrokenLinkError:
+        except BrokenLinkError:
             return True
     return first_bytes(path, len(_NPY)) == _NPY
 

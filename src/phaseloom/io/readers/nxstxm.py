@@ -24,6 +24,7 @@ from phaseloom.io.images import file_attrs
 from phaseloom.io.readers import _als, _frames, _nexus
 from phaseloom.io.readers import _hdf5 as hdf5
 from phaseloom.io.readers import _nxstxm_scan as _scan
+from phaseloom.io.readers._hdf5_sources import BrokenLinkError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -114,7 +115,7 @@ def _detectors(entry: h5py.Group) -> dict[str, h5py.Group]:
             group = hdf5.subgroup(entry, name)
             if group is not None and _is_detector(group):
                 found[name] = group
-        except hdf5.BrokenLinkError as fault:  # as of a camera whose images lie elsewhere
+        except BrokenLinkError as fault:  # as of a camera whose images lie elsewhere
             broken = broken or fault
     if broken is not None and not found:
         raise broken

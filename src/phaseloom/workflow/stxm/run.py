@@ -111,12 +111,12 @@ def read_stack(entry: StackFile) -> xr.Dataset:
     """
     stack = phaseloom.read(
         entry.file, detector=entry.detector, entry=entry.entry, partial=entry.partial
-    ).assign_attrs(source=str(entry.file))
+    ).assign_attrs(source=entry.called)
     if stack.attrs["kind"] != "stack":
         raise InputError(
             f"holds a measurement of kind {stack.attrs['kind']!r}, not a stack of images",
             "a phase map needs one image per energy",
-            source=entry.file,
+            source=entry.called,
         )
     held = next(name for name in _QUANTITIES if name in stack)
     if entry.quantity is not None and held != entry.quantity:

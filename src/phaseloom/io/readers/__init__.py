@@ -9,6 +9,8 @@ program come before those of any. Modules with an underscore are shared parts:
 - ``_files``, ``_hdf5``, ``_zarr``, ``_table``: access to files of a kind
 - ``_npy``: headers of numpy arrays, of ``arrays`` and ``prz``
 - ``_lazy``, ``_hdf_scan``: patterns as lazy arrays
+- ``_signal_stack``: X-ray stacks of ``hyperspy_files`` and ``rosettasciio_files``
+- ``_quantity``: what numbers are of which a file does not say it
 - ``_frames``: unmeasured frames of aborted scans
 - ``_hdf5_sources``: links, virtual datasets and filters of HDF5; ``_hdf5_stacks``: where
   ``hdf5_stacks`` finds images and energies

@@ -31,6 +31,7 @@ from phaseloom.io.readers import _frames, _nexus
 from phaseloom.io.readers import _hdf5 as hdf5
 from phaseloom.io.readers._hdf5_stacks import FoundStack, find_stacks
 from phaseloom.io.readers._hdf_scan import choose
+from phaseloom.io.readers._quantity import concluded_quantity
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,8 +46,6 @@ _PIXEL_SIZES = ("pixel_size", "Pixel Size", "pixelsize", "pixel size")
 _LENGTH_IN_TEXT = re.compile(r"\s*([0-9.eE+-]+)\s*([a-zµμ]*)\s*")
 # Pixels of X-ray microscopes, in µm.
 _PLAUSIBLE_PIXEL = (1e-3, 20.0)
-# Noise makes an optical density negative beside the sample; a transmission hardly exceeds 1.
-_NEGATIVE_SHARE, _MOST_TRANSMITTED = 1e-3, 1.5
 
 
 def reads_this(path: Path) -> bool:
@@ -81,7 +80,7 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
         stacks = {stack.name: stack for stack in find_stacks(file, path)}
         stack = stacks[choose(list(stacks), choice.detector, path=path, first_is_meant=True)]
         cube, order, energy = _images(stack, partial=choice.partial, path=path)
-        quantity = _quantity(stack, cube, path)
+        quantity = concluded_quantity(cube, stack.name, path)
         reference = None
         if quantity == "counts":
             cube, reference = _with_reference(stack, cube, order, path)
@@ -129,33 +128,6 @@ def _images(
     order = _frames.drop_or_raise(energy, bad, partial=partial, source=path)
     _frames.warn_of_missing(n_missing, source=path)
     return _frames.arrange(cube, order), order, energy
-
-
-def _quantity(stack: FoundStack, cube: NDArray[Any], path: Path) -> str:
-    """What the numbers are, from what they are called or else from their values."""
-    if cube.dtype.kind in "ui":
-        return "counts"
-    name = stack.name.rpartition("/")[2].lower()
-    said = {"optical_density": "optical_density", "od": "optical_density",
-            "transmission": "transmission", "counts": "counts"}  # fmt: skip
-    if name in said:
-        return said[name]
-    finite = cube[np.isfinite(cube)]
-    low, high = (
-        np.quantile(finite, [_NEGATIVE_SHARE, 1 - _NEGATIVE_SHARE]) if finite.size else (0, 0)
-    )
-    if high > 20:
-        return "counts"
-    quantity = "optical_density"
-    if low >= 0 and high <= _MOST_TRANSMITTED:
-        quantity = "transmission"
-    warnings.warn(
-        f"{path}: {stack.name} does not say what its numbers are; from {low:.3g} to {high:.3g} "
-        f"they are taken as {quantity.replace('_', ' ')}, --quantity says otherwise",
-        InputWarning,
-        stacklevel=3,
-    )
-    return quantity
 
 
 def _with_reference(

@@ -24,8 +24,8 @@ class StackFile(Options):
     renamed: ClassVar[dict[str, str]] = {"region": "entry"}
 
     file: InputFile | tuple[InputFile, ...] = option(
-        description="the stack: NXstxm, SDF .hdr, .txrm, TIFF …; or a folder, pattern or list of "
-        "single images",
+        description="the stack: NXstxm, SDF .hdr, aXis2000, .txrm, TIFF …; or its images, one per "
+        "energy: a folder, a pattern, a list",
         form="STACK",
         argument=True,
     )

@@ -199,8 +199,9 @@ def _require_image(image: xr.Dataset, file: Path, n: int, called: Path | str) ->
         return
     if kind == "images_without_energy":
         raise InputError(
-            "says nothing of its photon energy",
-            "write it into the name of the file, as in NAME_700.5eV.tif",
+            f"says nothing of its photon energy, as each of the {n} images of {called} should",
+            "write it into the name of the file, as in NAME_700.5eV.tif; diffraction patterns are "
+            "given as one file",
             source=file,
         )
     what = "a stack of its own" if kind == "stack" else f"of kind {kind!r}"
@@ -244,7 +245,8 @@ def _without_copies(images: Sequence[xr.Dataset], called: Path | str) -> list[xr
     copies: list[str] = []
     at: dict[float, list[xr.Dataset]] = {}
     for image in images:
-        same = at.setdefault(float(image["energy"][0]), [])
+        # A monochromator that is asked for one energy twice reaches it within some meV.
+        same = at.setdefault(round(float(image["energy"][0]), 2), [])
         twin = next((other for other in same if image.identical(_renamed(other, image))), None)
         if twin is not None:
             copies.append(f"{image.attrs['source']} of {twin.attrs['source']}")

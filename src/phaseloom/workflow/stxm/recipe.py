@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,12 +18,15 @@ _NAME = r"^([^./\\_]|_[^_/\\])[^/\\]*$"
 """Names of stacks become names of groups and files."""
 
 
+_Images = Annotated[tuple[InputFile, ...], Field(min_length=1)]
+
+
 class StackFile(Options):
     """A stack of X-ray images, and how its file is read."""
 
     renamed: ClassVar[dict[str, str]] = {"region": "entry"}
 
-    file: InputFile | tuple[InputFile, ...] = option(
+    file: InputFile | _Images = option(
         description="the stack: NXstxm, SDF .hdr, aXis2000, .txrm, TIFF …; or its images, one per "
         "energy: a folder, a pattern, a list",
         form="STACK",
@@ -72,8 +75,8 @@ class Stack(StackFile):
             file = data.get("file")
             if isinstance(file, (str, Path)):
                 return {**data, "name": name_of(Path(file))}
-            if isinstance(file, (list, tuple)) and file:
-                return {**data, "name": name_of([Path(each) for each in file])}
+            if isinstance(file, (list, tuple)) and all(isinstance(f, (str, Path)) for f in file):
+                return {**data, "name": name_of([Path(each) for each in file]) if file else "none"}
         return data
 
     @classmethod

@@ -110,6 +110,21 @@ def test_a_stack_with_a_broken_link_is_refused_and_another_detector_read(tmp_pat
         read(tmp_path / "two.h5", detector="andor")
 
 
+def test_a_broken_link_beside_a_stack_does_not_hide_it(tmp_path: Path) -> None:
+    stack_file(tmp_path / "stack.h5")
+    with h5py.File(tmp_path / "stack.h5", "a") as file:
+        file["another_scan"] = h5py.ExternalLink("gone.h5", "/entry")
+    np.testing.assert_array_equal(read(tmp_path / "stack.h5")["counts"], STACK)
+
+
+def test_a_broken_link_beside_a_scan_is_said(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file["preview"] = h5py.ExternalLink("gone.h5", "/entry")
+        file["data"] = PATTERNS
+    with pytest.warns(InputWarning, match=r"/preview is a link to .*gone\.h5"):
+        np.testing.assert_array_equal(read(tmp_path / "scan.h5")["counts"], PATTERNS)
+
+
 def virtual(shape: tuple[int, ...], files: list[str], name: str = "data") -> h5py.VirtualLayout:
     """Every index along the first axis from a file of its own."""
     layout = h5py.VirtualLayout(shape, np.uint16)

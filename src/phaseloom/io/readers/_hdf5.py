@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from phaseloom.errors import InputError
 from phaseloom.io.readers import _hdf5_sources as sources
 from phaseloom.io.readers._files import FAULTS
-from phaseloom.io.readers._hdf5_sources import BrokenLinkError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -96,20 +95,12 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
 
 
 def holds(path: Path, test: Callable[[h5py.File], bool]) -> bool:
-    """Whether this is an HDF5 file that can be opened and passes the test.
-
-    Raises
-    ------
-    BrokenLinkError
-        The test came upon a link to another file that is not there.
-    """
+    """Whether this is an HDF5 file that can be opened and passes the test."""
     if not has_signature(path):
         return False
     try:
         with open_hdf5(path) as file:
             return test(file)
-    except BrokenLinkError:
-        raise
     except InputError:
         return False
 

@@ -149,24 +149,37 @@ def numeric_datasets(file: h5py.File, *, least: int = 2, whole: bool = True) -> 
 
     Those behind links into other files count.
 
+    Parameters
+    ----------
+    file
+        The file.
+    least
+        Number of axes.
+    whole
+        Say which links lead to what is not there.
+
     Raises
     ------
     BrokenLinkError
-        A link leads to what is not there (unless `whole` is false).
+        Such a link may be the scan that is meant, as no dataset has four axes.
     """
-    found: list[str] = []
+    found: dict[str, int] = {}
+    broken: list[BrokenLinkError] = []
     for name, item in all_datasets(file):
         if isinstance(item, BrokenLinkError):
-            if whole:
-                raise item
+            broken.append(item)
         elif (
             item.dtype.kind in "uif"
             and item.shape is not None
             and least <= item.ndim <= 4
             and item.size > 1
         ):
-            found.append(name)
-    return found
+            found[name] = item.ndim
+    if whole and broken:
+        if 4 not in found.values():
+            raise broken[0]
+        warnings.warn(f"{broken[0].source}: {broken[0].fault}", InputWarning, stacklevel=4)
+    return list(found)
 
 
 def all_datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset | BrokenLinkError]]:

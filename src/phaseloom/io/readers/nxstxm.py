@@ -34,6 +34,7 @@ file_extensions = (".hdf5", ".hdf", ".h5", ".nxs", ".stxm")
 describe = "NeXus HDF5 of PolLux, MAXYMUS, HERMES, SoftiMAX, CLS and ALS: stacks, images, spectra"
 
 _REFUSED = ("focus", "osa", "detector", "motor", "generic")
+_ENTRY = re.compile(r"entry_?\d*")
 _FIRST = "counter"
 _FIRST_AT_ALS = "default"
 
@@ -85,13 +86,32 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
 
 
 def _entries(file: h5py.File) -> list[h5py.Group]:
-    groups = {name: hdf5.subgroup(file, name) for name in hdf5.names(file)}
-    return [g for n, g in groups.items() if g is not None and _is_entry(n, g) and _is_scan(g)]
+    """Regions of the sample; those behind links that lead nowhere only count if there is no other.
+
+    Raises
+    ------
+    BrokenLinkError
+        All that there may be lies in files that are not there.
+    """
+    found, broken = [], None
+    for name in hdf5.names(file):
+        is_entry = _ENTRY.fullmatch(name) is not None
+        try:
+            group = hdf5.subgroup(file, name)
+            is_entry = group is not None and _is_entry(name, group)
+            if group is not None and is_entry and _is_scan(group):
+                found.append(group)
+        except BrokenLinkError as fault:
+            if is_entry:  # not so the link of a preview, say
+                broken = broken or fault
+    if broken is not None and not found:
+        raise broken
+    return found
 
 
 def _is_entry(name: str, group: h5py.Group) -> bool:
     given = _nexus.nx_class(group)
-    return given == "NXentry" or (not given and re.fullmatch(r"entry_?\d*", name) is not None)
+    return given == "NXentry" or (not given and _ENTRY.fullmatch(name) is not None)
 
 
 def _is_scan(entry: h5py.Group) -> bool:

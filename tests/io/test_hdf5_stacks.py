@@ -122,6 +122,31 @@ def test_bliss_and_silx(file_with: Callable[..., Path]) -> None:
     np.testing.assert_allclose(stack["x"], X)
 
 
+def test_the_energies_of_a_stack_are_those_of_its_own_scan(file_with: Callable[..., Path]) -> None:
+    path = file_with(
+        **{
+            "1.1/measurement/energy": (ENERGY + 100, "eV"),
+            "2.1/measurement/energy": (ENERGY, "eV"),
+            "2.1/measurement/pco": COUNTS,
+        }
+    )
+    np.testing.assert_allclose(read(path)["energy"], ENERGY)
+
+
+def test_one_time_of_a_series_is_a_stack(file_with: Callable[..., Path]) -> None:
+    stack = read(file_with(sample__intensities=COUNTS[None], sample__energies=(ENERGY, "eV")))
+    np.testing.assert_array_equal(stack["counts"], COUNTS[UPWARDS])
+    path = file_with(sample__intensities=np.stack([COUNTS] * 2), sample__energies=(ENERGY, "eV"))
+    with pytest.raises(InputError, match="series of stacks"):
+        read(path)
+
+
+def test_an_ambiguous_axis_of_energies_is_said(file_with: Callable[..., Path]) -> None:
+    path = file_with(stack=COUNTS[:, :5], energies=(ENERGY, "eV"))
+    with pytest.warns(InputWarning, match="several axes as long as its 5 energies"):
+        np.testing.assert_array_equal(read(path)["counts"], COUNTS[:, :5][UPWARDS])
+
+
 def test_links_of_bliss_that_lead_nowhere_are_named(file_with: Callable[..., Path]) -> None:
     path = file_with(**{"1.1/measurement/energy": (ENERGY, "eV")})
     with h5py.File(path, "a") as file:

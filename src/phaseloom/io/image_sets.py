@@ -129,7 +129,7 @@ def name_of(path: Path | Sequence[Path]) -> str:
             return path.stem
         path = files_of(path)
     prefix = commonprefix([file.stem for file in path])  # noqa: RUF071 - of names, not of paths
-    shared = re.sub(r"[\d._\s-]+$", "", prefix)  # not into the energy: "one_70" is no name
+    shared = re.sub(r"[._\s-]*[\d.]*$", "", prefix)  # not into the energy: "one_70" is no name
     return shared or Path(path[0]).resolve().parent.name or "stack"
 
 

@@ -1,10 +1,11 @@
 """Where an HDF5 file of any program keeps X-ray images and their energies.
 
-A stack is a dataset of three axes one of which is as long as a list of photon energies: that which
-NXdata names as an axis, otherwise the nearest one in the tree by the names below. So are found the
-files of the full-field microscope FXI (``img_xanes``, ``X_eng``), of data exchange (De Carlo et
-al., J. Synchrotron Rad. 21 (2014) 1224: ``exchange/data``, ``exchange/energy``), of BLISS and silx
-(NXdata, or a counter beside its positioners), and hand-made ones.
+A stack is a dataset of three axes (or four, the first of length one) one of which is as long as a
+list of photon energies: that which NXdata names as an axis, otherwise the nearest one in the tree
+by the names below. So are found the files of the full-field microscope FXI (``img_xanes``,
+``X_eng``), of data exchange (De Carlo et al., J. Synchrotron Rad. 21 (2014) 1224:
+``exchange/data``, ``exchange/energy``), of BLISS and silx (NXdata, or a counter beside its
+positioners), and hand-made ones.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ class FoundStack:
     images, energy
         The datasets.
     axis
-        Which axis of the images is that of the energies.
+        Which of the last three axes of the images is that of the energies.
+    certain
+        Whether the energies fit no other axis, or the file says which.
     columns_first
         Whether the axis of x comes before that of y.
     y, x
@@ -61,6 +64,7 @@ class FoundStack:
     images: h5py.Dataset
     energy: h5py.Dataset
     axis: int
+    certain: bool
     columns_first: bool
     y: h5py.Dataset | None
     x: h5py.Dataset | None
@@ -87,16 +91,20 @@ def find_stacks(file: h5py.File, path: Path) -> list[FoundStack]:
     images = {
         name: item
         for name, item in data.items()
-        if item.ndim >= 3 and min(item.shape) > 1 and not _NOT_SAMPLE.search(_last(name))
+        if item.ndim >= 3 and min(item.shape[-3:]) > 1 and not _NOT_SAMPLE.search(_last(name))
     }
     found = []
     for name, item in images.items():
-        if item.ndim == 3 and (stack := _stack(name, item, data, energies)) is not None:
+        if _is_cube(item) and (stack := _stack(name, item, data, energies)) is not None:
             found.append(stack)
     if not found:
         _refuse(data, images, energies, path)
     # A copy of a part (a preview) has the same energies and fewer pixels.
     return sorted(found, key=lambda stack: (_rank(stack.name), -stack.images.size))
+
+
+def _is_cube(item: h5py.Dataset) -> bool:
+    return bool(item.ndim == 3 or (item.ndim == 4 and item.shape[0] == 1))
 
 
 def _last(name: str) -> str:
@@ -133,29 +141,33 @@ def _stack(
     energies: dict[str, h5py.Dataset],
 ) -> FoundStack | None:
     group = name.rpartition("/")[0]
-    named = _axes(item)
+    named, shape = _axes(item)[-3:], item.shape[-3:]
+    certain = True
     for axis, label in enumerate(named):
         energy = energies.get(f"{group}/{label}".strip("/"))
-        if energy is not None and energy.size == item.shape[axis]:
+        if energy is not None and energy.size == shape[axis]:
             break
     else:
-        fitting = [e for e, values in energies.items() if values.size in item.shape]
+        # Of another scan in the file they may be others.
+        own = [e for e in energies if _top(e) in ("", _top(name)) or not _top(name)]
+        fitting = [e for e in own if energies[e].size in shape]
         if not fitting:
             return None
         nearest = max(fitting, key=lambda other: _shared(name, other))
         energy = energies[nearest]
         # Images come one after the other in all programs but those that say otherwise.
-        axis = item.shape.index(energy.size)
+        axis = shape.index(energy.size)
+        certain = shape.count(energy.size) == 1
         if len(named) == 3 and named.count("energy") == 1:
-            axis = named.index("energy")
+            axis, certain = named.index("energy"), True
     others = [n for n in range(3) if n != axis]
-    roles = _roles(data, group, item.shape, others)
+    roles = _roles(data, group, shape, others)
     places = {
-        role: _position(data, group, named[n] if named else "", item.shape[n], role)
+        role: _position(data, group, named[n] if named else "", shape[n], role)
         for n, role in zip(others, roles, strict=True)
     }
     return FoundStack(
-        name, item, energy, axis, roles == ("x", "y"), places["y"], places["x"],
+        name, item, energy, axis, certain, roles == ("x", "y"), places["y"], places["x"],
         _program(name, item),
     )  # fmt: skip
 
@@ -201,6 +213,11 @@ def _axes(item: h5py.Dataset) -> list[str]:
     return []
 
 
+def _top(name: str) -> str:
+    """The first group of a name; none of a dataset at the root."""
+    return name.partition("/")[0] if "/" in name else ""
+
+
 def _shared(name: str, other: str) -> tuple[int, int]:
     """How many groups two datasets have in common; of equals the one that lies less deep."""
     a, b = name.split("/")[:-1], other.split("/")[:-1]
@@ -227,11 +244,11 @@ def _refuse(
     """Raise if the file has the marks of X-ray images, and say what it holds instead of a stack."""
     for name, item in images.items():
         fitting = [e for e in energies.values() if e.size in item.shape[:2]]
-        if item.ndim > 3 and fitting:
+        if not _is_cube(item) and fitting:
             raise InputError(
                 f"{name} of shape {item.shape} with {fitting[0].size} photon energies is XANES "
-                "tomography, or a scan with a detector image at each energy",
-                "give a stack of one angle: (energy, y, x)",
+                "tomography, a series of stacks, or a scan with an image at each energy",
+                "give one stack: (energy, y, x)",
                 source=path,
             )
         beside = [e for n, e in energies.items() if n.rpartition("/")[0] == name.rpartition("/")[0]]

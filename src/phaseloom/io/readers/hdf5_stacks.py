@@ -105,13 +105,21 @@ def _images(
 ) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[np.float64]]:
     """Images (energy, y, x) sorted by energy, which of those recorded they are, all energies."""
     item, energy = stack.images, _nexus.energies(stack.energy)
+    if not stack.certain:
+        warnings.warn(
+            f"{path}: {stack.name} of shape {item.shape} has several axes as long as its "
+            f"{energy.size} energies; the first is taken for that of the energies",
+            InputWarning,
+            stacklevel=3,
+        )
     whole = hdf5.written(item, strict=not partial)
-    if stack.axis != 0:
+    if stack.axis != 0 or item.ndim > 3:
         if not whole.all():
             raise InputError(
                 f"{item.name} was not written completely", "copy it again", source=path
             )
-        cube = np.moveaxis(hdf5.frames(item, item.shape[0]), stack.axis, 0)
+        numbers = hdf5.frames(item, item.shape[0]).reshape(item.shape[-3:])
+        cube = np.moveaxis(numbers, stack.axis, 0)
         written = np.ones(energy.size, bool)
     else:
         if not whole.any():

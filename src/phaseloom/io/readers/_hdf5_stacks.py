@@ -122,10 +122,10 @@ def _may_be_images(name: str) -> bool:
 
 def _is_energies(name: str, item: h5py.Dataset) -> bool:
     """Whether a dataset is a list of photon energies, by its name or its units, and its numbers."""
-    plain = re.sub(r"[^a-z0-9]", "", _last(name).lower())
-    units = hdf5.attribute_text(item, "units").lower()
     if item.size < 2 or max(item.shape) != item.size:
         return False
+    plain = re.sub(r"[^a-z0-9]", "", _last(name).lower())
+    units = hdf5.attribute_text(item, "units").lower()
     if not (_ENERGY.fullmatch(plain) or units in ("ev", "kev")):
         return False
     values = hdf5.part(item, ()).astype(np.float64)

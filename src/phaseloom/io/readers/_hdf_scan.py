@@ -183,9 +183,9 @@ def numeric_datasets(file: h5py.File, *, least: int = 2, whole: bool = True) -> 
 
 
 def all_datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset | BrokenLinkError]]:
-    """All datasets with their names, each once, links into other files followed.
+    """All datasets of a type that can be read, with their names, links to other files followed.
 
-    In place of what such a link does not find comes the error that says so.
+    Each comes once; in place of what such a link does not find comes the error that says so.
     """
     seen: set[tuple[int, int]] = set()
     waiting = [(file["/"], "")]
@@ -207,8 +207,16 @@ def all_datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset | BrokenLi
             seen.add((info.fileno, info.addr))
             if isinstance(item, h5py.Group):
                 waiting.append((item, name))
-            elif isinstance(item, h5py.Dataset):
+            elif isinstance(item, h5py.Dataset) and _has_type(item):
                 yield name, item
+
+
+def _has_type(item: h5py.Dataset) -> bool:
+    """Whether numpy has the type of a dataset; it lacks some, and those that are damaged."""
+    try:
+        return item.dtype is not None
+    except (TypeError, ValueError):
+        return False
 
 
 def scalar(group: h5py.Group, name: str, factor: float = 1.0) -> float | None:

@@ -5,9 +5,9 @@
 
 Sets are those of ``independent_truth.py``. Groups: ``model`` (all crystals and mixtures as
 described there), ``sparse`` (the same with few spots), ``departures``, ``scale``, ``near``,
-``wrong``, ``foreign``, ``pairs``, ``maps``, ``multislice`` (of FOLDER, where
-``multislice_truth.py`` wrote), ``quick`` (some of each: the default). ``--publish`` puts the groups
-of FILE.json into RESULTS.md. Columns:
+``wrong``, ``alike`` (wrong ones that differ by a scale), ``foreign``, ``pairs``, ``maps``,
+``multislice`` (of FOLDER, where ``multislice_truth.py`` wrote), ``quick`` (some of each: the
+default). ``--publish`` puts the groups of FILE.json into RESULTS.md. Columns:
 
 - ``index``, ``right``, ``prob``: share indexed, share right of all, mean probability
 - ``ECE``, ``/w``, ``chance``: expected calibration error of the indexed in bins of equal count and
@@ -34,7 +34,17 @@ import numpy as np
 
 from certainty_scoring import Positions, pooled, positions, score
 from independent_samples import KINDS
-from independent_truth import CRYSTALS, DEPARTURES, FOREIGN, MAPS, MIXTURES, VOLTAGE, WRONG, truth
+from independent_truth import (
+    ALIKE,
+    CRYSTALS,
+    DEPARTURES,
+    FOREIGN,
+    MAPS,
+    MIXTURES,
+    VOLTAGE,
+    WRONG,
+    truth,
+)  # fmt: skip
 from phaseloom.errors import InputError
 from phaseloom.orientation import index
 from results import write_section
@@ -61,6 +71,7 @@ GROUPS = {
         for scale in ("", "/scale+0.3", "/scale-2", "/scale+5")
     ),
     "wrong": tuple(f"wrong/{pair}{how}" for pair in WRONG for how in ("", "/sparse")),
+    "alike": tuple(f"wrong/{pair}{how}" for pair in ALIKE for how in ("", "/sparse")),
     "pairs": tuple(f"pair/{crystal}" for crystal in ("lfp", "linio2", "au", "rutile")),
     "foreign": tuple(f"foreign/{pair}{how}" for pair in FOREIGN for how in ("", "/sparse")),
     "multislice": tuple(
@@ -197,6 +208,7 @@ _FACTS = (
     ("Calibration error of `overlap_probability` of pairs", ("pairs",), "second_ece"),
     ("Pairs whose stronger crystal is told", ("pairs",), "stronger"),
     ("Patterns of another crystal that are indexed", ("wrong",), "indexed"),
+    ("The same where the lattices agree but for a scale, which is said", ("alike",), "indexed"),
     ("The same where a part is of another crystal", ("foreign",), "foreign_indexed"),
     ("Right phases of near ones", ("near",), "phase_right"),
     ("Calibration error of `phase_probability` of near ones", ("near",), "phase_ece"),
@@ -222,6 +234,8 @@ def _published_row(group: str, whole: dict[str, Any], sets: dict[str, dict[str, 
         *(f"{whole[key]:.3f}" for key in ("sure", "sure_right")), f"{worst}: {at['ece']:.3f} "
         f"({at['ece_chance']:.3f})", f"{at['right']:.3f}", f"{at['probability']:.3f}",
     ]  # fmt: skip
+    # Where nothing is indexed nothing is claimed.
+    cells = ["–" if "nan" in cell else cell for cell in cells]
     return "| " + " | ".join(cells) + " |"
 
 

@@ -93,7 +93,11 @@ MAPS = {
 WRONG = (
     "ti>au", "au>ti", "lfp>rutile", "rutile>anatase", "li2mno3>linio2", "linio2>nio",
     "si>srtio3", "corundum>quartz", "kyanite>lfp", "limn2o4>nvpf", "lfp>nvpf", "zno>graphite",
+    "nvpf>lfp", "fp>lfp", "limn2o4>nio", "kyanite>baddeleyite",
 )  # fmt: skip
+ALIKE = "au>nio", "zno>ti", "nio>limn2o4", "nio>srtio3"
+"""Crystals whose lattices agree but for their size, within the search for the scale: one that is
+offered in the place of the other is told by the scale that is found."""
 KINDS_OF_SETS = ("mix", "near", "pair", "wrong", "foreign", "map")
 FOREIGN = ("lfp+fp", "linio2+nio", "au+lfp", "rutile+anatase", "li2mno3+kyanite")
 

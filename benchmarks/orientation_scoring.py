@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import rankdata
 
 RIGHT = 3.0  # degrees
+CLOSE = 2.0  # degrees: a step of the templates
 HALF_TURN = np.array([0.0, 0.0, 0.0, 1.0])  # about the beam
 
 Floats = NDArray[np.float64]
@@ -25,6 +26,7 @@ class Score:
     """Figures of one run over a workload."""
 
     right: float  # share
+    close: float  # share within CLOSE and of the right phase
     median: float  # degrees, over all patterns
     median_right: float  # degrees, over the right ones
     twins: float  # share that is right but for half a turn about the beam
@@ -128,6 +130,7 @@ def score(
     right = (angle <= RIGHT) & same
     figures = Score(
         right=float(right.mean()),
+        close=float(((angle <= CLOSE) & same).mean()),
         median=float(np.median(angle)),
         median_right=float(np.median(angle[right])) if right.any() else float("nan"),
         twins=float(((twin <= RIGHT) & same & ~right).mean()),

@@ -27,7 +27,6 @@ from phaseloom.diffraction.peaks.table import COLUMNS, Peaks
 from phaseloom.orientation import index, make_library, match
 from phaseloom.orientation.matching.patterns import direct_beam_radius, patterns_of
 
-PIXEL = 1.5 / 122  # Å⁻¹
 SIDE = 256
 
 COMMON = {"voltage": 200.0, "k_max": 1.5, "zone_step": 2.0, "in_plane_step": 2.0}
@@ -44,6 +43,7 @@ def peaks_of(path: str, first: int | None, shape: tuple[int, int] | None) -> Pea
     with np.load(path) as file:
         offset = file["offset"][: None if first is None else first + 1]
         columns = {name: file[name][: offset[-1]].astype(np.float32) for name in COLUMNS}
+        pixel_size, spot_sigma = float(file["pixel_size"]), float(file["spot_sigma"])
     rows, width = shape or (1, len(offset) - 1)
     units = {name: "Å⁻¹" for name in COLUMNS if name.startswith("k")}
     middle = np.full((rows, width), SIDE / 2, dtype=np.float32)
@@ -59,11 +59,11 @@ def peaks_of(path: str, first: int | None, shape: tuple[int, int] | None) -> Pea
             "x": ("x", np.arange(width, dtype=float), {"units": "px"}),
         },
         attrs={
-            "pixel_size": PIXEL,
+            "pixel_size": pixel_size,
             "pixel_size_units": "Å⁻¹",
             "distortion": [1.0, 0.0, 0.0, 1.0],
             "detector_shape": [SIDE, SIDE],
-            "spot_sigma": 2.4,
+            "spot_sigma": spot_sigma,
         },
     )
     return Peaks(data)

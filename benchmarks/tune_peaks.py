@@ -14,6 +14,7 @@ import itertools
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,16 @@ from peaks import DOSES, KINDS, SETTINGS, result, run_peer, workload
 
 TUNING_SEED = 100
 PATTERNS = 64
-FEWER = 16
-"""Patterns for programs that take seconds where they find many false peaks."""
+FEWER = 6
+"""Patterns for programs that take minutes where they find many false peaks."""
+
+GREYS = {
+    "low": [0.998, 0.9995, 0.9999],
+    "mid": [0.995, 0.998, 0.9995],
+    "high": [0.95, 0.98, 0.99, 0.995, 0.998],
+}
+"""Quantiles of all pixels that are the brightest grey value, which ePattern's users choose; at a
+low dose a low one makes grey values of single electrons, and thousands of peaks."""
 
 
 def product(**lists: list[Any]) -> list[dict[str, Any]]:
@@ -41,8 +50,20 @@ def dog(**lists: list[Any]) -> list[dict[str, Any]]:
     return [{"find": {**fixed, **f}} for f in find]
 
 
-# Per peer: its runner and mode, the key of its threshold (None: only what is listed), the grid.
-GRIDS: dict[str, tuple[str, str, str | None, list[dict[str, Any]]]] = {
+def of_readme(dose: str) -> list[dict[str, Any]]:
+    """Grey values, and those numbers of the call in ePattern's README on which most depends."""
+    common = {"threshold": [3.0, 8.0], "min_distance": [5, 8]}
+    return [
+        *product(quantile=GREYS[dose], root=[False], noise_factor=[1.8, 3.6], **common),
+        *product(quantile=[0.9995], root=[True], noise_factor=[3.6, 7.2], **common),
+    ]
+
+
+Grid = list[dict[str, Any]]
+
+# Per peer: its runner and mode, the key of its threshold (None: only what is listed), the grid, or
+# what makes it for a dose.
+GRIDS: dict[str, tuple[str, str, str | None, Grid | Callable[[str], Grid]]] = {
     "scipy": (
         "scipy",
         "dog",
@@ -109,15 +130,17 @@ GRIDS: dict[str, tuple[str, str, str | None, list[dict[str, Any]]]] = {
             "epattern",
             mode,
             None,
-            product(quantile=[0.995, 0.998, 0.9995], root=[False]),
+            lambda dose: product(quantile=GREYS[dose], root=[False]),
         )
         for mode in ("defaults", "readme")
     },
+    "epattern_best": ("epattern", "readme", None, of_readme),
 }
 
 
 def tune(peer: str, kind: str, dose: str) -> tuple[dict[str, Any], Score]:
-    runner, mode, threshold, grid = GRIDS[peer]
+    runner, mode, threshold, listed = GRIDS[peer]
+    grid = listed(dose) if callable(listed) else listed
     n = FEWER if runner == "epattern" else PATTERNS
     patterns, truth = workload(kind, dose, n, TUNING_SEED)
     with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,9 @@ The patterns it compares with are its own (Bloch waves of abTEM, thickness of th
 numbers as in its README), at all zone axes, tilted as it tilts (about x, then y). It has no search
 in the plane: every angle is one more orientation, made here by turning the spots, which is what its
 third tilt does. Modes: ``encoder`` with the weights that come with it, ``geometric`` (its
-"baseline").
+"baseline"); all of their numbers are its defaults, which its README states again. ``weak``: the
+latter, with simulated spots kept that are thirty times weaker than in its README, as weak as those
+that are found.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -32,6 +34,7 @@ from orientation_common import STEP, VOLTAGE, Matched, Peaks, Structure, main
 MODES: dict[str, dict[str, Any]] = {
     "encoder": {"method": "encoder"},
     "geometric": {"method": "baseline", "sigma_px": 3.0},
+    "weak": {"method": "baseline", "sigma_px": 3.0, "intensity_threshold": 0.05},
 }
 DETECTOR = 512
 SCALE = 244 / 1.5  # px per Å⁻¹ on its detector
@@ -40,6 +43,7 @@ SIMULATION = {
     "center": DETECTOR / 2, "scale": SCALE, "detector_size": DETECTOR, "intensity_threshold": 1.5,
 }  # fmt: skip
 TURNS = np.arange(0, 360, STEP)
+QUERY = "spots.h5"
 BRIGHTEST = 255.0
 """Grey value of the direct beam and of the strongest spot beside it."""
 
@@ -55,21 +59,37 @@ def directions(corners: np.ndarray) -> np.ndarray:
     return np.vstack([inside, -inside])
 
 
-def simulated(structure: Structure, path: Path) -> np.ndarray:
-    """Write its database of all orientations; rotations (n, 3, 3), sample to crystal."""
+class Zones(NamedTuple):
+    """What it simulates of one crystal: spots at every zone axis, and the tilts (n, 2) to there."""
+
+    spots: list[pd.DataFrame]
+    tilts: np.ndarray
+
+
+def simulated(structure: Structure, threshold: float) -> Zones:
+    """All zone axes, each at one angle in the plane; ``threshold``: grey value of the faintest."""
+    simulation = {**SIMULATION, "intensity_threshold": threshold}
     a, b, c, *angles = structure.cell
     atoms = Atoms(structure.elements, scaled_positions=structure.positions, pbc=True,
                   cell=[a, b, c, *angles])  # fmt: skip
     zones = directions(np.array(structure.zone_axes, dtype=float) @ atoms.cell[:])
-    tables, rotations = [], []
-    for number, (u, v, w) in enumerate(zones):
+    tables, tilts = [], []
+    for u, v, w in zones:
         tilt_x = np.degrees(np.arctan2(v, w))
         tilt_y = -np.degrees(np.arctan2(u, np.hypot(v, w)))
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             spots = _compute_one_angle(
-                (tilt_x, tilt_y, 0.0), atoms, global_idx=0, total_angles=len(zones), **SIMULATION
+                (tilt_x, tilt_y, 0.0), atoms, global_idx=0, total_angles=len(zones), **simulation
             )
-        table = pd.DataFrame(spots)
+        tables.append(pd.DataFrame(spots))
+        tilts.append((tilt_x, tilt_y))
+    return Zones(tables, np.array(tilts))
+
+
+def write_database(zones: Zones, path: Path) -> np.ndarray:
+    """Its database of all orientations; rotations (n, 3, 3), sample to crystal."""
+    tables, rotations = [], []
+    for number, (table, (tilt_x, tilt_y)) in enumerate(zip(*zones, strict=True)):
         centred = table[["x", "y"]].to_numpy() - DETECTOR / 2
         copies = pd.concat([table] * len(TURNS), ignore_index=True)
         # Both keys are exact in 32 bits, which tilts are not.
@@ -97,11 +117,12 @@ def about(axis: str, angle: float) -> np.ndarray:
     return matrix
 
 
-def build(_peaks: Peaks, structures: Sequence[Structure], _threads: int) -> tuple[Any, int]:
-    folder = tempfile.TemporaryDirectory()
-    paths = [Path(folder.name) / f"{structure.name}.h5" for structure in structures]
-    rotations = [simulated(s, path) for s, path in zip(structures, paths, strict=True)]
-    return (folder, paths, rotations), sum(len(r) for r in rotations) // len(TURNS)
+def build(
+    _peaks: Peaks, structures: Sequence[Structure], settings: dict[str, Any], _threads: int
+) -> tuple[Any, int]:
+    threshold = settings.get("intensity_threshold", SIMULATION["intensity_threshold"])
+    made = {structure.name: tuple(simulated(structure, threshold)) for structure in structures}
+    return made, sum(len(tilts) for _, tilts in made.values())
 
 
 def write_spots(peaks: Peaks, path: Path) -> None:
@@ -121,14 +142,19 @@ def write_spots(peaks: Peaks, path: Path) -> None:
 
 
 def prepare(made: Any, peaks: Peaks, settings: dict[str, Any], _threads: int) -> Any:
-    folder, paths, rotations = made
-    query = Path(folder.name) / "spots.h5"
-    write_spots(peaks, query)
+    folder = tempfile.TemporaryDirectory()
+    paths = [Path(folder.name) / f"{name}.h5" for name in made]
+    rotations = [
+        write_database(Zones(*of), path) for of, path in zip(made.values(), paths, strict=True)
+    ]
+    write_spots(peaks, Path(folder.name) / QUERY)
+    matching = {key: value for key, value in settings.items() if key != "intensity_threshold"}
     model = create_encoder(use_default_weights=True) if settings["method"] == "encoder" else None
 
     def matched() -> Matched:
+        query = Path(folder.name) / QUERY
         with contextlib.redirect_stdout(io.StringIO()):
-            found = run_matching(query, paths, model=model, **settings)
+            found = run_matching(query, paths, model=model, **matching)
         phase = found["pred_material_idx"].to_numpy()
         number = found["pred_orientation_idx"].to_numpy()
         rotation = np.array([rotations[p][i] for p, i in zip(phase, number, strict=True)])

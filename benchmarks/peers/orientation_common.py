@@ -83,7 +83,7 @@ class Structure:
         self.root_mean_square = {element: float(np.sqrt(u)) for element, u in pairs}
 
 
-Build = Callable[[Peaks, Sequence[Structure], int], Any]
+Build = Callable[[Peaks, Sequence[Structure], dict[str, Any], int], Any]
 Prepare = Callable[[Any, Peaks, dict[str, Any], int], Callable[[], Matched]]
 
 
@@ -155,8 +155,8 @@ def main(build: Build, prepare: Prepare, modes: dict[str, dict[str, Any]], versi
     Parameters
     ----------
     build
-        From peaks, structures and threads, the library of simulated patterns and its number of zone
-        axes.
+        From peaks, structures, the mode's settings and threads, the library of simulated patterns
+        and its number of zone axes.
     prepare
         From the library, peaks, the mode's settings and threads, what matches.
     modes
@@ -173,7 +173,7 @@ def main(build: Build, prepare: Prepare, modes: dict[str, dict[str, Any]], versi
     peaks = read_peaks(given.peaks, given.first, given.shape)
     structures = [read_structure(cif) for cif in given.crystals]
     (library, zones), library_seconds = library_of(
-        lambda: build(peaks, structures, given.threads), given.library
+        lambda: build(peaks, structures, modes[given.mode], given.threads), given.library
     )
     match = prepare(library, peaks, modes[given.mode], given.threads)
     found, seconds = runs(match, given.once)

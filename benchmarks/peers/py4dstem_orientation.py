@@ -1,7 +1,7 @@
 """py4DSTEM's orientation matching (ACOM): sparse polar correlation with a library.
 
-Modes: ``matching`` as called, which is one core, and ``matching2``: the same in one process per
-thread, which a user must arrange.
+All numbers are its defaults, which its tutorials state again. Modes: ``matching`` as called, which
+is one core, and ``matching2``: the same in one process per thread, which a user must arrange.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from py4DSTEM.process.diffraction import Crystal
 MODES = {"matching": {"processes": False}, "matching2": {"processes": True}}
 
 
-def build(_peaks: Peaks, structures: Sequence[Structure], _threads: int) -> tuple[Crystal, int]:
+def build(
+    _peaks: Peaks, structures: Sequence[Structure], _settings: dict[str, Any], _threads: int
+) -> tuple[Crystal, int]:
     (structure,) = structures
     crystal = Crystal(structure.positions, structure.numbers, structure.cell)
     crystal.calculate_structure_factors(K_MAX)

@@ -1,8 +1,10 @@
 """pyxem's template matching on polar images, as its documentation does it.
 
-It works on images, so the peaks are first drawn as spots on a detector (not timed). Its numbers
-below are the best of ten choices on patterns of another seed than the benchmark's. Modes:
-``polar`` times the transform to polar coordinates and the matching, ``matching`` the latter alone.
+It works on images, so the peaks are first drawn as spots on a detector (not timed). Modes:
+``tutorial`` has the numbers of its example of several phases (which are its defaults, but for all
+templates being kept, and the root of the intensities); those of ``matching`` are the best of ten
+choices on patterns of another seed than the benchmark's; ``polar`` times the transform to polar
+coordinates as well.
 """
 
 from __future__ import annotations
@@ -21,16 +23,23 @@ from orix.sampling import get_sample_reduced_fundamental
 
 hs.preferences.General.show_progressbar = False
 
-MODES: dict[str, dict[str, Any]] = {"matching": {"polar": False}, "polar": {"polar": True}}
+TUNED = {"gamma": 0.25, "faintest": 1e-4, "near": 0.05, "radial": 120, "step": STEP, "turns": 180}
+TUTORIAL = {"gamma": 0.5, "faintest": 0.05, "near": 0.1, "radial": 100, "step": 1.0, "turns": 360}
+"""Power of the intensities; faintest spot and largest excitation error (Å⁻¹) of the library; bins
+along the radius; degrees between zone axes; bins along the azimuth."""
+
+MODES: dict[str, dict[str, Any]] = {
+    "matching": {**TUNED, "own": True, "polar": False},
+    "polar": {**TUNED, "own": True, "polar": True},
+    "tutorial": {**TUTORIAL, "own": False, "polar": False},
+}
+"""``own``: of the library's intensities, too, that power is taken."""
 SIDE = 256
 PIXEL = 1.5 / 122  # Å⁻¹
 SIGMA = 2.0  # of the drawn spots, px
-GAMMA = 0.25  # intensities are raised to this power, as its documentation advises
-NEAR = 0.05  # Å⁻¹: largest excitation error of the library
-RADIAL = 120
 
 
-def drawn(peaks: Peaks) -> np.ndarray:
+def drawn(peaks: Peaks, gamma: float) -> np.ndarray:
     """(n, 256, 256) images with a Gaussian spot for every peak but the direct beam."""
     images = np.zeros((len(peaks), SIDE, SIDE), dtype=np.float32)
     reach = int(4 * SIGMA)
@@ -46,18 +55,22 @@ def drawn(peaks: Peaks) -> np.ndarray:
                 continue
             y, x = np.exp(-0.5 * ((window + (middle - at)[:, None]) / SIGMA) ** 2)
             part = (slice(m - reach, m + reach + 1) for m in middle)
-            images[(i, *part)] += (intensity**GAMMA * y[:, None] * x).astype(np.float32)
+            images[(i, *part)] += (intensity**gamma * y[:, None] * x).astype(np.float32)
     return images
 
 
-def build(_peaks: Peaks, structures: Sequence[Structure], _threads: int) -> tuple[Any, int]:
-    generator = SimulationGenerator(VOLTAGE, minimum_intensity=1e-4)
+def build(
+    _peaks: Peaks, structures: Sequence[Structure], settings: dict[str, Any], _threads: int
+) -> tuple[Any, int]:
+    generator = SimulationGenerator(VOLTAGE, minimum_intensity=settings["faintest"])
     phases, rotations = [], []
     for structure in structures:
         phase = Phase.from_cif(str(structure.cif))
         phase.name = structure.name
         phases.append(phase)
-        rotations.append(get_sample_reduced_fundamental(STEP, point_group=phase.point_group))
+        rotations.append(
+            get_sample_reduced_fundamental(settings["step"], point_group=phase.point_group)
+        )
     factors = {
         element: 8 * np.pi**2 * rms**2
         for structure in structures
@@ -68,26 +81,27 @@ def build(_peaks: Peaks, structures: Sequence[Structure], _threads: int) -> tupl
         rotations,
         reciprocal_radius=K_MAX,
         with_direct_beam=False,
-        max_excitation_error=NEAR,
+        max_excitation_error=settings["near"],
         debye_waller_factors=factors,
     )
     listed = library.coordinates if len(phases) > 1 else [library.coordinates]
-    for vectors in (one for of_phase in listed for one in of_phase):
-        vectors.intensity = vectors.intensity**GAMMA
+    if settings["own"]:
+        for vectors in (one for of_phase in listed for one in of_phase):
+            vectors.intensity = vectors.intensity ** settings["gamma"]
     return (library, rotations), sum(r.size for r in rotations)
 
 
 def prepare(made: Any, peaks: Peaks, settings: dict[str, Any], threads: int) -> Any:
     library, rotations = made
-    signal = pyxem.signals.ElectronDiffraction2D(drawn(peaks)[None])
+    signal = pyxem.signals.ElectronDiffraction2D(drawn(peaks, settings["gamma"])[None])
     signal.calibration.center = None
     signal.calibration(scale=PIXEL, units=r"$\AA^{-1}$")
     signal.calibration.center = (SIDE // 2, SIDE // 2)
 
     def polar() -> Any:
         return signal.get_azimuthal_integral2d(
-            npt=RADIAL,
-            npt_azim=round(360 / STEP),
+            npt=settings["radial"],
+            npt_azim=settings["turns"],
             radial_range=(0.0, K_MAX),
             inplace=False,
             mean=True,

@@ -1,4 +1,7 @@
-"""quantem's orientation matching (torch): polar correlation, refinement, neighbours, phases."""
+"""quantem's orientation matching (torch): polar correlation, refinement, neighbours, phases.
+
+Mode ``defaults`` has the steps of its own library; all others have those of the other programs.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,15 @@ from quantem.diffraction.rotations import quat_to_matrix
 
 MODES: dict[str, dict[str, Any]] = {
     "matching": {"matches": 1},
+    "defaults": {"matches": 1, "refine": True, "rescue": True, "steps": {}},
     "refined": {"matches": 1, "refine": True},
     "rescued": {"matches": 1, "refine": True, "rescue": True},
     "rescued3": {"matches": 3, "refine": True, "rescue": True},
     "phases": {"matches": 1, "refine": True, "fit": True},
 }
+
+
+STEPS = {"angle_step_zone_axis_deg": STEP, "angle_step_in_plane_deg": STEP}
 
 
 def vectors(peaks: Peaks) -> Vector:
@@ -35,7 +42,7 @@ def vectors(peaks: Peaks) -> Vector:
 
 
 def build(
-    peaks: Peaks, structures: Sequence[Structure], threads: int
+    peaks: Peaks, structures: Sequence[Structure], settings: dict[str, Any], threads: int
 ) -> tuple[list[OrientationMap], int]:
     torch.set_num_threads(threads)
     vector = vectors(peaks)
@@ -45,12 +52,7 @@ def build(
         crystal.calculate_structure_factors(K_MAX, thermal_sigma=structure.root_mean_square)
         one = OrientationMap.from_vectors(vector, crystal, energy_ev=VOLTAGE * 1e3)
         maps.append(
-            one.build_plan(
-                angle_step_zone_axis_deg=STEP,
-                angle_step_in_plane_deg=STEP,
-                verbose=False,
-                progress_bar=False,
-            )
+            one.build_plan(**settings.get("steps", STEPS), verbose=False, progress_bar=False)
         )
     return maps, sum(len(one.zone_axes) for one in maps)
 

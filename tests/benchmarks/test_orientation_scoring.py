@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from importlib import util
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,22 +13,10 @@ from scipy.spatial.transform import Rotation
 from phaseloom.crystals import gold, lithium_iron_phosphate, read_crystal
 from phaseloom.simulate.grains import random_quaternions
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-
-def loaded(name: str) -> ModuleType:
-    """A file of the benchmarks, which are no package."""
-    spec = util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look themselves up there
-    spec.loader.exec_module(module)
-    return module
-
-
-scoring = loaded("orientation_scoring")
-workloads = loaded("orientation_workloads")
+import orientation_scoring as scoring
+import orientation_workloads as workloads
 
 
 def quaternions(rotation: Rotation) -> np.ndarray:
@@ -106,6 +93,7 @@ def test_score_counts_the_phase_the_half_turn_and_the_unindexed():
     figures, right = scoring.score(true, phase, laue, found, found_phase, strength, nothing)
     assert right.tolist() == [True, False, False, False, True]
     assert figures.right == 0.4
+    assert figures.close == 0.4
     assert figures.twins == 0.2
     assert figures.phase == 0.6
     assert figures.median == 0.0
@@ -114,20 +102,29 @@ def test_score_counts_the_phase_the_half_turn_and_the_unindexed():
 
 
 @pytest.mark.parametrize("kind", ["au", "lfp", "fp"])
-def test_written_cif_is_the_crystal(kind, tmp_path):
+def test_what_is_listed_for_other_programs_is_the_crystal_of_the_file(kind, tmp_path):
     (path,) = workloads.write_crystals((kind,), tmp_path)
-    written, crystal = read_crystal(path), workloads.CRYSTALS[kind][0]()
-    assert written.cell == pytest.approx(crystal.cell)
-    assert len(written.positions) == len(crystal.positions)
-    for element, position in zip(crystal.elements, crystal.positions, strict=True):
-        apart = written.positions - position
-        apart = np.abs(apart - np.round(apart)).max(axis=1)
-        assert apart.min() < 1e-5
-        assert written.elements[int(apart.argmin())] == element
-    assert np.sort(written.displacements) == pytest.approx(np.sort(crystal.displacements), abs=1e-6)
-    assert np.array_equal(
-        np.unique(written.operations, axis=0), np.unique(crystal.operations, axis=0)
-    )
+    (crystal,) = workloads.read_crystals((kind,))
+    assert read_crystal(path).cell == crystal.cell
+    listed = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    named = {"Li": 3, "O": 8, "P": 15, "Fe": 26, "Au": 79}
+    assert listed["numbers"] == [named[element] for element in crystal.elements]
+    assert listed["positions"] == crystal.positions.tolist()
+    # The zone's corners span the part of the sphere that symmetry leaves, Friedel's law with it.
+    corners = np.array(listed["zone_axes"], dtype=float)
+    corners /= np.linalg.norm(corners, axis=1, keepdims=True)
+    edges = [corners[i] @ corners[(i + 1) % 3] for i in range(3)]
+    solid = 2 * np.arctan2(abs(np.linalg.det(corners)), 1 + sum(edges))
+    assert 4 * np.pi / solid == pytest.approx(2 * len(crystal.laue_rotations))
+
+
+def test_independent_patterns_keep_within_the_reach_of_all_programs():
+    made = workloads.independent(("au", "lfp"), 6, 0)
+    assert len(made) == 6
+    assert sorted(made.phase) == [0, 0, 0, 1, 1, 1]
+    assert made.peaks["offset"][-1] == len(made.peaks["kx"])
+    assert np.hypot(made.peaks["kx"], made.peaks["ky"]).max() <= workloads.K_MAX
+    assert (np.diff(made.peaks["offset"]) > 1).all()
 
 
 def test_joined_tables_keep_every_patterns_peaks_together():

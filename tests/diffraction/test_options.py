@@ -15,7 +15,7 @@ from phaseloom.diffraction.options import (
 from phaseloom.errors import InputError
 from phaseloom.options import shown, validated
 
-COMMON = "scan_mean centre false_alarms shape sigma radius k_min k_max"
+COMMON = "scan_mean average_neighbours centre false_alarms shape sigma radius k_min k_max"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,8 @@ def test_few_options_are_common():
     ("model", "given", "fault"),
     [
         (DetectorCorrection, {"saturation": 0}, "saturation must be greater than 0"),
+        (DetectorCorrection, {"average_neighbours": 6}, "less than or equal to 5"),
+        (DetectorCorrection, {"average_neighbours": 2, "scan_mean": True}, "leave one out"),
         (SpotSearch, {"sigma": 2, "radius": 3}, "sigma is of a Gaussian spot"),
         (SpotSearch, {"sigma": 2, "shape": "disk"}, "sigma is of a Gaussian spot"),
         (SpotSearch, {"radius": 3, "shape": "gaussian"}, "radius is of a disk"),

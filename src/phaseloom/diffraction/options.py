@@ -48,6 +48,23 @@ class DetectorCorrection(Options):
     hot: bool = option(True, "find dead and hot pixels", expert=True)
     beam_stop: bool = option(False, "find the shadow of a beam stop", expert=True)
     scan_mean: bool = option(False, "mean over 3×3 scan positions first")
+    average_neighbours: int = option(
+        0,
+        "for few electrons: add the patterns of the same grain up to so many scan positions away, "
+        "never those across a boundary",
+        form="RADIUS",
+        ge=0,
+        le=5,
+    )
+
+    @model_validator(mode="after")
+    def _one_average(self) -> Self:
+        if self.scan_mean and self.average_neighbours:
+            raise ValueError(
+                "scan_mean averages across boundaries and average_neighbours does not: "
+                "leave one out"
+            )
+        return self
 
 
 class Centring(Options):

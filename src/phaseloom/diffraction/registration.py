@@ -8,7 +8,9 @@ plane over the scan turns positions on the detector into vectors.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +24,14 @@ from phaseloom.compute.keywords import takes_options
 from phaseloom.diffraction.beam.beside_gap import centres_beside_gap
 from phaseloom.diffraction.beam.wide_beam import is_wide, wide_beam_centres
 from phaseloom.diffraction.detector.correction import Correction, corrected, scan_mean
+from phaseloom.diffraction.detector.neighbours import Likeness, added, alike, cells
 from phaseloom.diffraction.options import Centring, DetectorCorrection, PeakSelection, SpotSearch
 from phaseloom.diffraction.peaks.assembly import finished, vectors
 from phaseloom.diffraction.spots.finder import Finder, Found, find_peaks, with_beam
-from phaseloom.diffraction.survey import survey_sample
-from phaseloom.errors import InputError
+from phaseloom.diffraction.survey import survey_neighbours, survey_sample
+from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.scan_axes import ROTATION_REMOVED
+from phaseloom.io.scan_turning import rotation_removed, to_scan_axes
 from phaseloom.io.scans import as_scan
 
 if TYPE_CHECKING:
@@ -35,8 +40,11 @@ if TYPE_CHECKING:
     from phaseloom.diffraction.beam.centring import Beam
 
 
-_CARRIED = ("voltage", "precession_angle", "flip", "rotate")
+_CARRIED = ("voltage", "precession_angle", "flip", "rotate", ROTATION_REMOVED)
 """Attributes of a scan that its peaks carry on."""
+
+_FEWEST = 2
+"""Patterns in most of the sums where averaging is of use."""
 
 
 @takes_options(
@@ -79,7 +87,9 @@ def register(
         Group ``/peaks``: what :class:`phaseloom.diffraction.peaks.table.Peaks` holds, with the maps
         ``beam_y beam_x`` (measured, NaN where not found), ``bright_field spot_sum spot_count
         noise prominence``. ``spot_count`` is −1 and the others NaN where a pattern had no usable
-        pixels.
+        pixels. With ``average_neighbours`` also ``averaged``: how many patterns were added at each
+        position (intensities and maps are those of one pattern, the errors those of the sum), and
+        its median as an attribute.
 
     Raises
     ------
@@ -101,6 +111,9 @@ def register(
         [name for name, image in images.items() if image is not None],
     )
     matrix = None if distortion is None else _distortion(distortion)
+    rotation = rotation_removed(scan.attrs)
+    if rotation:
+        matrix = to_scan_axes(rotation) @ (np.eye(2) if matrix is None else matrix)
     axes = ("y", "x", "ky", "kx")
     coordinates = [scan[axis].to_numpy() for axis in axes]
     units = [str(scan[axis].attrs.get("units", "px")) for axis in axes]
@@ -109,13 +122,25 @@ def register(
         detector, beam, finder = survey_sample(
             scan, images, correction=correction, centring=centring, search=search, seed=seed
         )
+        likeness, halo = None, int(correction.scan_mean)
+        if correction.average_neighbours:
+            finder, likeness = survey_neighbours(
+                scan, correction.average_neighbours, detector, beam, finder, search
+            )
+            halo = likeness.radius
         work = partial(
             peaks_of_block, finder=finder, correction=detector, beam=beam,
             mean=correction.scan_mean, prominent=search.threshold == "prominence",
+            likeness=likeness,
         )  # fmt: skip
-        found = _all_blocks(
-            scan, work, measured, halo=int(correction.scan_mean), execution=execution
-        )
+        found = _all_blocks(scan, work, measured, halo=halo, execution=execution)
+        if likeness is not None and np.median(found["averaged"]) < _FEWEST:
+            warnings.warn(
+                "at most positions the counts do not tell which neighbours are of the same grain: "
+                "there the patterns are averaged with none",
+                InputWarning,
+                stacklevel=2,
+            )
         peaks = vectors(scan, found, beam, matrix, centring.descan)
         return finished(peaks, found, selection, detector, beam, finder, search.threshold)
 
@@ -156,6 +181,7 @@ def peaks_of_block(
     beam: Beam,
     mean: bool,
     prominent: bool,
+    likeness: Likeness | None = None,
 ) -> xr.Dataset:
     """Peaks of one block of the scan, in px on the detector.
 
@@ -169,6 +195,8 @@ def peaks_of_block(
         Take the mean over 3×3 scan positions first.
     prominent
         By prominence, as published, instead of by counts.
+    likeness
+        Add the patterns of alike neighbours first; nothing is added by default.
 
     Returns
     -------
@@ -187,15 +215,24 @@ def peaks_of_block(
         )
         patterns = averaged[:, block.inner_x]
         correction = Correction(correction.mask)
+    number = None
+    if likeness is not None:
+        values = corrected(patterns.reshape(-1, *patterns.shape[2:]), correction)
+        values = values.reshape(patterns.shape)
+        inner = block.inner_y, block.inner_x
+        # Row by row, which needs no copy of the whole block.
+        counts = np.stack([cells(row, likeness.cell, likeness.used) for row in values])
+        chosen = alike(counts, likeness, inner)
+        patterns, number = added(values, chosen, likeness, inner)
+        correction = Correction(correction.mask)
     patterns = patterns.reshape(-1, *patterns.shape[2:])
     y, x = np.mgrid[block.y, block.x]
     places = np.stack(beam.at(y.ravel(), x.ravel()), axis=1)
-    if prominent:
-        from phaseloom.diffraction.spots.published import find_prominent
-
-        found = find_prominent(patterns, correction, places, max_peaks=min(finder.max_peaks, 150))
+    search = _search_prominent if prominent else find_peaks
+    if number is None:
+        found = search(patterns, finder, correction, places)
     else:
-        found = find_peaks(patterns, finder, correction, places)
+        found = _found_in_sums(search, patterns, number.ravel(), finder, correction, places)
     if beam.profile is not None:
         raw = raw.reshape(-1, *raw.shape[2:])
         centres, errors = centres_beside_gap(raw, detector, places, beam.profile)
@@ -205,6 +242,55 @@ def peaks_of_block(
         centres, errors = wide_beam_centres(raw, detector, places, radius=beam.radius)
         found = with_beam(found, places, centres, errors, guard=finder.guard_radius)
     return _part(found)
+
+
+def _search_prominent(
+    patterns: NDArray[Any], finder: Finder, correction: Correction, places: NDArray[np.float64]
+) -> Found:
+    from phaseloom.diffraction.spots.published import find_prominent
+
+    return find_prominent(patterns, correction, places, max_peaks=min(finder.max_peaks, 150))
+
+
+_COUNTS = ("intensity", "intensity_error", "prominence", "background", "bright_field", "noise")
+"""Columns and maps in counts."""
+
+
+def _found_in_sums(
+    search: Callable[..., Found],
+    patterns: NDArray[np.float32],
+    number: NDArray[np.int64],
+    finder: Finder,
+    correction: Correction,
+    places: NDArray[np.float64],
+) -> Found:
+    """Peaks of sums of patterns, with the counts of one pattern.
+
+    A sum of counts is counts with so many times the dose, so it is searched as it is; a floor
+    of the noise adds up as well.
+    """
+    columns: dict[str, list[NDArray[np.float64]]] = {}
+    maps: dict[str, NDArray[np.float64]] = {}
+    peaks, order = np.zeros(number.size, np.int64), []
+    for several in np.unique(number):
+        those = np.flatnonzero(number == several)
+        summed = replace(
+            finder, floor=several * finder.floor, background=several * finder.background
+        )
+        found = search(patterns[those], summed, correction, places[those])
+        peaks[those] = found.number
+        order.append(np.repeat(those, np.maximum(found.number, 0)))
+        for name, values in found.columns.items():
+            scale = several if name in _COUNTS else 1
+            columns.setdefault(name, []).append(values / scale)
+        for name, values in found.maps.items():
+            scale = several if name in _COUNTS else 1
+            maps.setdefault(name, np.full(number.size, np.nan))[those] = values / scale
+    in_order = np.argsort(np.concatenate(order), kind="stable")
+    maps["averaged"] = number.astype(np.float64)
+    return Found(
+        {name: np.concatenate(values)[in_order] for name, values in columns.items()}, peaks, maps
+    )
 
 
 def _part(found: Found) -> xr.Dataset:

@@ -18,6 +18,13 @@ from phaseloom.diffraction.detector.correction import (
     make_correction,
     with_background,
 )
+from phaseloom.diffraction.detector.neighbours import (
+    Likeness,
+    added,
+    alike,
+    cells,
+    flat_background,
+)
 from phaseloom.diffraction.detector.sampling import sample_patterns, sample_size
 from phaseloom.diffraction.options import Centring, DetectorCorrection, SpotSearch
 from phaseloom.diffraction.spots.noise_level import estimate_noise
@@ -28,6 +35,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from phaseloom.diffraction.spots.finder import Finder
+
+_CELL = 2.5
+"""Side of the cells in which patterns are compared, in sigmas of the spots."""
 
 
 def survey_sample(
@@ -95,6 +105,85 @@ def survey_sample(
                 )
                 finder = replace(finder, gain=gain, floor=floor)
     return detector, beam, finder
+
+
+def survey_neighbours(
+    scan: xr.Dataset,
+    radius: int,
+    detector: Correction,
+    beam: Beam,
+    finder: Finder,
+    search: SpotSearch,
+) -> tuple[Finder, Likeness]:
+    """How patterns of neighbouring positions are compared, and the finder for their sums.
+
+    Parameters
+    ----------
+    scan
+        ``counts`` (y, x, ky, kx).
+    radius
+        Scan positions up to which neighbours are added.
+    detector, beam, finder
+        From :func:`survey_sample`, for single patterns.
+    search
+        Options of the finder.
+
+    Returns
+    -------
+    finder : Finder
+        With the spots' shape as the sums of the sample show it; gain and floor, and the
+        background, are those of single patterns.
+    likeness : Likeness
+        For :func:`phaseloom.diffraction.detector.neighbours.alike`.
+    """
+    from phaseloom.diffraction.spots.estimation import make_finder
+
+    patterns, positions = sample_patterns(scan, sample_size(scan))
+    likeness = _likeness(scan, radius, corrected(patterns, detector), detector, beam, finder)
+    sums = []
+    for position in positions:
+        around, inner = _surroundings(scan, position, radius)
+        values = corrected(around.reshape(-1, *around.shape[2:]), detector).reshape(around.shape)
+        chosen = alike(cells(values, likeness.cell, likeness.used), likeness, inner)
+        sums.append(added(values, chosen, likeness, inner)[0][0, 0])
+    places = np.stack(beam.at(positions[:, 0], positions[:, 1]), axis=1)
+    of_sums = make_finder(np.stack(sums), places, beam_radius=beam.radius, search=search)
+    return replace(finder, shape=of_sums.shape, guard=of_sums.guard), likeness
+
+
+def _likeness(
+    scan: xr.Dataset,
+    radius: int,
+    values: NDArray[np.float32],
+    detector: Correction,
+    beam: Beam,
+    finder: Finder,
+) -> Likeness:
+    """Likeness for cells of the size of a spot, outside of the beam wherever it is on the scan."""
+    shape = values.shape[1:]
+    cell = max(1, min(round(_CELL * finder.shape.filter_sigma), min(shape) // 8))
+    y, x = np.meshgrid((0, scan.sizes["y"] - 1), (0, scan.sizes["x"] - 1))
+    corners = np.stack(beam.at(y.ravel(), x.ravel()))
+    centre = corners.mean(axis=1)
+    moved = float(np.hypot(*(corners - centre[:, None])).max())
+    row, column = np.indices(shape)
+    outside = np.hypot(row - centre[0], column - centre[1]) > finder.guard_radius + cell + moved
+    used = detector.mask & outside
+    mean = cells(values, cell, used).mean(axis=0, dtype=np.float64)
+    background = flat_background(mean, cell, used, (float(centre[0]), float(centre[1])))
+    return Likeness(radius, cell, used, background, gain=finder.gain, floor=finder.floor)
+
+
+def _surroundings(
+    scan: xr.Dataset, position: NDArray[np.intp], reach: int
+) -> tuple[NDArray[Any], tuple[slice, slice]]:
+    """Patterns (y, x, ky, kx) about a position, and where it is among them."""
+    y, x = (int(place) for place in position)
+    top, left = max(0, y - reach), max(0, x - reach)
+    near = scan["counts"].data[top : y + reach + 1, left : x + reach + 1]
+    if hasattr(near, "dask"):
+        near = near.compute(scheduler="synchronous")
+    return np.asarray(near), (slice(y - top, y - top + 1), slice(x - left, x - left + 1))
 
 
 def _warn_of_subtraction(*, smooth: bool) -> None:

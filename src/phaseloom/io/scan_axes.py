@@ -22,6 +22,8 @@ DIMS = ("y", "x", "ky", "kx")
 ANGSTROM = "Å⁻¹"
 DIFFERS = 0.01
 """Calibrations that differ by no more than this share are the same."""
+ROTATION_REMOVED = "scan_rotation_removed"
+"""Attribute of scans and results: degrees that are taken out of the vectors of the spots."""
 _NANOMETRES = {
     "pm": 1e-3,
     "A": 0.1,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phaseloom.errors import InputError, InputWarning
-from phaseloom.io.scan_axes import ANGSTROM, DIFFERS, DIMS, spaced, step_of
+from phaseloom.io.scan_axes import ANGSTROM, DIFFERS, DIMS, ROTATION_REMOVED, spaced, step_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,7 +59,10 @@ def calibrated(
     precession
         Precession angle in degrees.
     scan_rotation
-        Degrees.
+        Degrees counter-clockwise by which the detector's image is rotated against the scan
+        (:func:`phaseloom.io.scan_turning.to_scan_axes`). It is taken out of the spots' vectors
+        when the scan is registered, and the attribute ``scan_rotation_removed`` says so. What
+        a file says of it stays out of them as long as it is not given here.
 
     Returns
     -------
@@ -103,6 +106,8 @@ def calibrated(
             )
         _warn_if_other(label, value, scan.attrs.get(attribute), source)
         scan.attrs[attribute] = float(value)
+    if scan_rotation is not None:
+        scan.attrs[ROTATION_REMOVED] = float(scan_rotation)
     return scan
 
 

@@ -1,4 +1,8 @@
-"""Detector images flipped and turned, where a file has them otherwise than the microscope."""
+"""Detector images flipped and turned, where a file has them otherwise than the microscope.
+
+Also the rotation between the axes of the scan and those of the detector's image, which is taken out
+of the vectors of spots, not of the images.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
-from phaseloom.io.scan_axes import DIMS
+from phaseloom.io.scan_axes import DIMS, ROTATION_REMOVED
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -119,3 +123,36 @@ def turn_matrix(turn: Turn) -> NDArray[np.float64]:
     mirror = np.diag({"none": (1.0, 1.0), "rows": (-1.0, 1.0), "columns": (1.0, -1.0)}[flip])
     quarter = np.array([[0.0, -1.0], [1.0, 0.0]])  # right (0, 1) becomes up (−1, 0)
     return np.asarray(np.linalg.matrix_power(quarter, rotate // 90) @ mirror)
+
+
+def rotation_removed(attributes: Mapping[Any, Any]) -> float:
+    """Degrees that are taken out of the vectors of a scan's spots, as its attributes state."""
+    return float(attributes.get(ROTATION_REMOVED) or 0.0)
+
+
+def to_scan_axes(degrees: float) -> NDArray[np.float64]:
+    """2×2 matrix from vectors (row, column) of the detector's image to those in the scan's axes.
+
+    Parameters
+    ----------
+    degrees
+        By which the image is rotated against the scan, counter-clockwise, seen with row 0 at the
+        top: what lies along the scan's x, to the right, is seen in the image so many degrees
+        above its right.
+    """
+    angle = np.radians(degrees)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.array([[cosine, sine], [-sine, cosine]])
+
+
+def frame_notes(attributes: Mapping[Any, Any]) -> list[str]:
+    """What was done to the patterns or their vectors, in words for the titles of files."""
+    flip, rotate = turn_of(attributes)
+    notes = []
+    if flip != "none":
+        notes.append(f"{flip} of the patterns reversed")
+    if rotate:
+        notes.append(f"patterns rotated by {rotate:g} deg")
+    if ROTATION_REMOVED in attributes:
+        notes.append(f"scan rotation of {rotation_removed(attributes):g} deg taken out")
+    return notes

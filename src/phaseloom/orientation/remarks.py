@@ -61,7 +61,12 @@ def remarks(maps: xr.Dataset) -> list[str]:
             "takes the given pixel size as exact"
         )
     if abs(attrs["scale"] - 1.0) > _WORTH_SAYING and np.isfinite(attrs["scale_error"]):
-        found.append(f"{scale_sentence(maps)}; it was corrected")
+        cell = f"{100 * abs(attrs['scale'] - 1):.1f} % {_compared(attrs['scale'])}"
+        found.append(
+            f"{scale_sentence(maps)}; it was corrected, as the crystals are taken for the right "
+            f"ones: a crystal of the same kind with a cell {cell} would explain the same patterns "
+            "at the pixel size of the source, which --scale 1 holds"
+        )
     return found
 
 
@@ -84,8 +89,12 @@ def scale_sentence(maps: xr.Dataset) -> str:
     if change == 0.0:
         return f"the pixel size agrees with the crystals within {max(error, 0.001):.2g} %"
     digits = max(1, min(3, int(np.ceil(-np.log10(max(error, 1e-3))))))
-    word = "larger" if scale > 1.0 else "smaller"
+    word = _compared(scale)
     return (
         f"the pixel size is {change:.{digits}f} ± {max(error, 10.0**-digits):.{digits}f} % {word} "
         "than the source says"
     )
+
+
+def _compared(scale: float) -> str:
+    return "larger" if scale > 1.0 else "smaller"

@@ -61,6 +61,18 @@ class ScanResult:
             return f"taken from the file as it is{turn}"
         return f"given by the user: {flip} reversed (--flip){turn}"
 
+    def axes(self) -> str:
+        """Whether vectors and orientations are in the axes of the scan or of the detector."""
+        removed, stated = self.number("scan_rotation_removed"), self.number("scan_rotation")
+        if np.isfinite(removed):
+            return (
+                f"those of the scan: {removed:g}° by which the patterns are rotated against it "
+                "are taken out (--scan-rotation)"
+            )
+        if np.isfinite(stated) and stated:
+            return f"those of the detector: the file's scan rotation, {stated:g}°, is not taken out"
+        return "those of the detector: no scan rotation is taken out"
+
     def text(self, name: str) -> str:
         """A text among the attributes; empty where there is none."""
         value = self.data.attrs.get(name)

@@ -122,7 +122,9 @@ def _show_instrument(facts: dict[str, Any], console: Console) -> None:
     """Print the settings of the microscope, and the options for those that the file lacks."""
     for name, unit in _INSTRUMENT:
         if name in facts:
-            console.print(f"{name.replace('_', ' ')}: {facts[name]:g}{unit}", highlight=False)
+            remark = " (taken out with --scan-rotation only)" if name == "scan_rotation" else ""
+            line = f"{name.replace('_', ' ')}: {facts[name]:g}{unit}{remark}"
+            console.print(line, highlight=False)
     axes = facts["axes"]
     missing = [
         option

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
+from phaseloom.io.scan_turning import frame_notes
 from phaseloom.workflow.folder import make_folder
 
 if TYPE_CHECKING:
@@ -156,7 +157,11 @@ def _write(path: Path, result: _Result, to: Format) -> Path:
             path,
             to_crystal_map(data),
             voltage=data.attrs.get("voltage"),
-            title="; ".join(str(t) for t in map(data.attrs.get, ("title", "scale_found")) if t),
+            title="; ".join(
+                str(t)
+                for t in (*map(data.attrs.get, ("title", "scale_found")), *frame_notes(data.attrs))
+                if t
+            ),
         )
     if to == "nexus":
         from phaseloom.io.export.nexus import write_nxdata

@@ -80,6 +80,13 @@ def test_a_wrong_crystal_indexes_nothing_and_one_sentence_says_so():
     assert maps.attrs["remarks"] == str(told[0].message)
 
 
+def test_a_scale_far_off_is_said_to_depend_on_the_crystal():
+    """Silver and gold are alike but for their size: the scale that is found says which it is."""
+    peaks = gold_peaks((0.05, 0, 0, 0, 0), patterns=30)
+    with pytest.warns(InputWarning, match=r"5\.1.* % larger.*a cell 5\.1 % larger.*--scale 1"):
+        index(peaks, [gold()], voltage=200, workers=1)
+
+
 def test_patterns_of_a_crystal_that_is_not_offered_are_not_indexed():
     """Half of a scan is of FePO4, the delithiated LiFePO4, whose cell is 5 % smaller."""
     camera = Camera(pixel_size=0.013, shape=(256, 256), jitter=0.1)

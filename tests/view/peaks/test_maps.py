@@ -181,6 +181,7 @@ def test_scan_maps_have_row_0_on_top(make_scan: MakeScan) -> None:
     tree = make_scan()
     virtual = xr.Dataset({"d": (("y", "x"), np.ones((5, 7)), {"long_name": "Ring at 0.3 Å⁻¹"})})
     tree["peaks/virtual"] = xr.DataTree(virtual)
+    tree["peaks"]["averaged"] = 9 + 0 * tree["peaks"]["spot_count"]
     figure = draw.maps_figure(registered(tree))
     shown = [title for _, title, _, _ in draw.MAPS]
     assert titles(figure) == [*shown, "Ring at 0.3 Å⁻¹"]

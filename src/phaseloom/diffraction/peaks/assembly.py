@@ -163,6 +163,10 @@ def finished(
         "masked_pixels": int(np.count_nonzero(~correction.mask)),
         "beam_radius": beam.radius,
     }
+    if "averaged" in found:
+        number = found["averaged"].reshape(peaks.shape)
+        data["averaged"] = (("y", "x"), number.astype(np.int32), {"units": "1"})
+        data.attrs["averaged_median"] = float(np.median(number))
     if threshold == "prominence":
         # As published: the mean over a disc.
         for name in ("intensity", "intensity_error", "spot_sum"):

@@ -87,7 +87,8 @@ def write_orientations(
     voltage
         Acceleration voltage in kV.
     title
-        Name of the measurement.
+        Name of the measurement, and what else the file is to say: ``SAMPLEID`` of .ang, ``Prj``
+        of .ctf, the attribute ``title`` of .h5.
 
     Returns
     -------
@@ -114,9 +115,13 @@ def write_orientations(
         )
     with completed(path, suffix=kind) as unfinished:
         if kind == ".h5":
+            import h5py
             from orix.io import save
 
             save(str(unfinished), crystal_map, overwrite=True)
+            if title:
+                with h5py.File(unfinished, "r+") as written:
+                    written.attrs["title"] = title
         else:
             pixels = _full_map(crystal_map, path)
             with unfinished.open("w", encoding="utf-8", newline="\n") as file:

@@ -39,7 +39,7 @@ class Explanation(NamedTuple):
     nothing
         (patterns,) probability that none of the crystals explains a pattern's peaks.
     share
-        Estimated part of the patterns that a crystal explains, at least.
+        Estimated part of the patterns asked that a crystal explains.
     """
 
     nothing: NDArray[np.float64]
@@ -94,7 +94,7 @@ def explanation(rarity: NDArray[np.float64], quality: NDArray[np.float64]) -> Ex
             break
     chance = float(shares[0] + shares[2] / broad)
     nothing[asked] = np.minimum(chance * density[0] / (shares @ density), 1.0)
-    return Explanation(nothing, 1.0 - chance)
+    return Explanation(nothing, float(1.0 - nothing[asked].mean()))
 
 
 def _gamma(rare: NDArray[np.float64], mean: float, shape: float) -> NDArray[np.float64]:

@@ -162,6 +162,7 @@ def numbers(result: Oriented) -> dict[str, tuple[str, ...]]:
     texts = {
         "Scan": _whole(result, f"{columns} × {rows} positions{field_text(result.data)}"),
         "Handedness of the patterns": _whole(result, result.handedness()),
+        "Axes of the orientations": _whole(result, result.axes()),
         "Cell": ("–", *(_cell(crystal) for crystal in result.crystals)),
         "Space group": ("–", *(_space_group(crystal) for crystal in result.crystals)),
         "Pixels": tuple(f"{int(mask.sum()):,}" for mask in masks),

@@ -49,6 +49,7 @@ MAPS = (
     ("spot_count", "Number of spots", "Spots per pattern", "viridis"),
     ("noise", "Noise", "Counts per pixel", "cividis"),
     ("prominence", "Adaptive prominence", "Counts per pixel", "cividis"),
+    ("averaged", "Patterns averaged", "Patterns", "viridis"),
 )
 """Variable, title, label of the colour bar, colour map."""
 

@@ -16,6 +16,12 @@ def methods_text(tree: xr.DataTree) -> MethodsText:
         f"Every diffraction pattern ({scan.count.size:,}) was reduced to a list of its spots, as "
         f"proposed by Folastre et al. {text.cite(FOLASTRE)}, with {program(tree)}."
     )
+    if scan.states("averaged_median"):
+        text.add(
+            "Before, to every pattern those of neighbouring scan positions were added that the "
+            "statistics of their counts show to be of the same grain, none across boundaries "
+            f"(median {scan.number('averaged_median'):.0f} patterns per position)."
+        )
     if scan.data.attrs.get("search", "counts") == "prominence":
         text.add(
             "As published there, they were found by an adaptive prominence, placed at their "

@@ -19,11 +19,13 @@ CAPTIONS = {
     "the sampled pattern with the median number of peaks, and close-ups of its peaks in falling "
     "order of signal-to-noise ratio, with position and standard error (error bars: one standard "
     "error per axis); then the patterns with the lowest, an upper-quartile and the highest number "
-    "of peaks. All whole patterns share one colour scale of counts; each close-up has its own.",
+    "of peaks. All whole patterns share one colour scale of counts; each close-up has its own. "
+    "Patterns are shown as recorded, also where they were averaged before the search.",
     "peaks_density": "Two-dimensional histogram of the peaks of all patterns around the direct "
     "beam (logarithmic colours), and histogram of their distance from it.",
     "peaks_maps": "Maps over the scan. Sum and number of spots count the peaks that were kept; "
-    "noise (standard deviation) and adaptive prominence are those of each pattern.",
+    "noise (standard deviation) and adaptive prominence are those of each pattern. Where patterns "
+    "were averaged, how many there are in each average.",
     "peaks_beam": "Displacement of the direct beam on the detector over the scan (descan), which "
     "was subtracted from all vectors, and the residual scatter.",
     "peaks_uncertainty": "Standard error of the peak positions (per axis) against intensity "
@@ -98,11 +100,17 @@ def numbers(scan: Registered) -> dict[str, str]:
         high, wide = scan.data.attrs["detector_shape"]
         texts["Detector"] = f"{wide} × {high} px"
     texts["Handedness of the patterns"] = scan.handedness()
+    texts["Axes of the vectors"] = scan.axes()
     if scan.units != "px":
         texts["Pixel size"] = f"{scan.pixel_size:.5g} {scan.units} per px"
     stretch = scan.ellipticity
     if stretch > 1e-6:
         texts["Ellipticity, corrected"] = f"{100 * stretch:.2f} %"
+    if scan.states("averaged_median"):
+        texts["Patterns averaged (--average-neighbours)"] = (
+            f"neighbours of the same grain, median {scan.number('averaged_median'):.0f} per "
+            "position; intensities are those of one pattern"
+        )
     if np.isfinite(scan.spot_size):
         texts["Spot template"] = scan.template
     if scan.states("gain"):

@@ -10,7 +10,14 @@ import numpy as np
 from phaseloom.compute.execution import Execution
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
-from phaseloom.io.scan_turning import Turn, turn_of
+from phaseloom.io.scan_axes import ROTATION_REMOVED
+from phaseloom.io.scan_turning import (
+    Turn,
+    rotation_removed,
+    to_scan_axes,
+    turn_attributes,
+    turn_of,
+)
 from phaseloom.workflow.components.recipe import ComponentsRecipe
 from phaseloom.workflow.peaks.input import (
     beam_of_scan,
@@ -31,8 +38,8 @@ class PatternSource(NamedTuple):
     """Patterns or peaks to factorise, with beam and calibration.
 
     ``voltage`` in kV (NaN: not known), ``precession`` in degrees, ``distortion`` (four numbers)
-    from px of the patterns to corrected px, ``groups`` that the peaks came with, ``inputs``:
-    fingerprints, ``turn``: flip and rotation of the detector's image.
+    from px of the patterns to corrected px in the axes of the scan, ``groups`` that the peaks came
+    with, ``inputs``: fingerprints, ``turn``: flip and rotation of the detector's image.
     """
 
     patterns: Peaks | xr.Dataset
@@ -48,6 +55,13 @@ class PatternSource(NamedTuple):
         """Attributes of the components: voltage and precession angle where they are known."""
         values = {"voltage": self.voltage, "precession_angle": self.precession}
         return {name: value for name, value in values.items() if np.isfinite(value)}
+
+    @property
+    def frame(self) -> dict[str, str | int | float | None]:
+        """Attributes that state flip, rotation, and the scan rotation that was taken out."""
+        patterns = self.patterns
+        attributes = patterns.data.attrs if isinstance(patterns, Peaks) else patterns.attrs
+        return {**turn_attributes(self.turn), ROTATION_REMOVED: attributes.get(ROTATION_REMOVED)}
 
 
 _NO_DISTORTION = [1.0, 0.0, 0.0, 1.0]
@@ -122,9 +136,8 @@ def _unregistered_source(
     scan, calibration = scan_of(recipe.scan)
     voltage, precession = beam_of_scan(recipe, scan, crystals)
     warn_of_pixels(file, str(scan["ky"].attrs.get("units", "px")), "patterns")
-    distortion = (
-        _NO_DISTORTION if calibration is None else np.ravel(calibration.distortion).tolist()
-    )
+    to_axes = to_scan_axes(rotation_removed(scan.attrs))
+    distortion = to_axes @ (np.eye(2) if calibration is None else np.array(calibration.distortion))
     inputs = {"scan": str(scan.attrs["input_fingerprint"])}
     turn = turn_of(scan.attrs)
-    return PatternSource(scan, voltage, precession, distortion, {}, inputs, turn)
+    return PatternSource(scan, voltage, precession, distortion.ravel().tolist(), {}, inputs, turn)

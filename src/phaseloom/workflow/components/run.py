@@ -12,7 +12,6 @@ from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.crystals import to_json
 from phaseloom.errors import InputError, fault_of
-from phaseloom.io.scan_turning import turn_attributes
 from phaseloom.workflow.components.input import PatternSource, pattern_source
 from phaseloom.workflow.components.other_methods import other_methods
 from phaseloom.workflow.components.recipe import ComponentsRecipe
@@ -54,14 +53,14 @@ def compute_components(
     groups, attributes = _components(recipe, source, truth, execution)
     reused = f"{GROUP}: cluster" in execution.checkpoints.reused
     inputs = dict(source.inputs)
-    turn = turn_attributes(source.turn)
+    frame = source.frame
     if crystals:
         groups |= _orientations(recipe, source, groups[f"/{GROUP}"], crystals, truth, execution)
         inputs |= {c.name: fingerprint(to_json([c])) for c in crystals}
     return Computed(
         source.groups | groups,
         inputs,
-        attributes={GROUP: attributes | turn} | ({ORIENTATION: turn} if crystals else {}),
+        attributes={GROUP: attributes | frame} | ({ORIENTATION: frame} if crystals else {}),
         documented=(GROUP, ORIENTATION) if crystals else (GROUP,),
         # The map of components that are replaced is removed.
         owned=(GROUP, ORIENTATION) if crystals or (has_own_map and not reused) else (GROUP,),

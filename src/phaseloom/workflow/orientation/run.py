@@ -13,6 +13,7 @@ from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.crystals import to_json
 from phaseloom.errors import InputError, fault_of
+from phaseloom.io.scan_axes import ROTATION_REMOVED
 from phaseloom.io.scan_turning import turn_attributes
 from phaseloom.workflow.export import export_results
 from phaseloom.workflow.method import Computed
@@ -53,11 +54,12 @@ def compute_orientations(
         source = peaks_of_folder(recipe, crystals, k_max=k_max)
     else:
         source = peaks_of_scan(recipe, crystals, k_max=k_max, execution=execution)
+    removed = source.peaks.data.attrs.get(ROTATION_REMOVED)
     groups, times = _indexed(recipe, source, crystals, truth, execution)
     return Computed(
         source.groups | groups,
         source.inputs | {c.name: fingerprint(to_json([c])) for c in crystals},
-        attributes={GROUP: times | turn_attributes(source.turn)},
+        attributes={GROUP: times | turn_attributes(source.turn) | {ROTATION_REMOVED: removed}},
         documented=(GROUP,),
         owned=(GROUP,),
     )

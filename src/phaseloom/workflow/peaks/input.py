@@ -12,7 +12,13 @@ from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
-from phaseloom.io.scan_turning import Turn, shape_in_file, turn_of
+from phaseloom.io.scan_turning import (
+    Turn,
+    rotation_removed,
+    shape_in_file,
+    to_scan_axes,
+    turn_of,
+)
 from phaseloom.workflow.outcome import PROVENANCE
 from phaseloom.workflow.peaks.recipe import Scan, ScanRecipe
 from phaseloom.workflow.peaks.reconstruct import read_peaks
@@ -154,8 +160,9 @@ def peaks_of_folder(
         turn = turn_of(attrs)
         shape = shape_in_file(peaks.detector_shape, turn)
         calibration = calibration_for(entry.calibration, shape, turn)
+        to_axes = to_scan_axes(rotation_removed(attrs))
         peaks = peaks.calibrated(
-            calibration.pixel_size, distortion=np.array(calibration.distortion)
+            calibration.pixel_size, distortion=to_axes @ np.array(calibration.distortion)
         )
     elif entry.pixel_size is not None:
         peaks = peaks.calibrated(entry.pixel_size)

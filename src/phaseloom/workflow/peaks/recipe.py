@@ -50,7 +50,10 @@ class Scan(Options):
         None, "rows and columns of the scan, where the file has only a series", form="ROWS,COLUMNS"
     )
     scan_rotation: float | None = option(
-        None, "rotation from scan to diffraction pattern", unit="degrees", expert=True
+        None,
+        "taken out of all vectors: the detector's image is rotated so far counter-clockwise "
+        "against the scan",
+        unit="degrees",
     )
     flip: Literal["none", "rows", "columns"] = option(
         "none", "reverse the rows or columns of the detector's image, before anything else"

@@ -10,6 +10,7 @@ import numpy as np
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.diffraction.peaks.table import Peaks
 from phaseloom.errors import InputError
+from phaseloom.io.scan_turning import frame_notes
 from phaseloom.workflow.folder import note_files
 from phaseloom.workflow.peaks.recipe import ReconstructionRequest
 
@@ -97,7 +98,7 @@ def write_reconstruction(
         step=(step[0] or step[1] or 1.0, step[1] or step[0] or 1.0),
         step_units=str(data["x"].attrs.get("units", "px")),
         voltage=data.attrs.get("voltage"),
-        title=str(data.attrs.get("title", "")),
+        title="; ".join(filter(None, (data.attrs.get("title"), *frame_notes(data.attrs)))),
         scaling=drawn.scaling,
     )
     files = [target] if target.is_file() else [f for f in target.rglob("*") if f.is_file()]

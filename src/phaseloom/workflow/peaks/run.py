@@ -13,6 +13,7 @@ import xarray as xr
 from phaseloom.compute.checkpoints import Checkpoints, fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.errors import InputWarning
+from phaseloom.io.scan_axes import ROTATION_REMOVED
 from phaseloom.workflow.method import Computed
 from phaseloom.workflow.outcome import TIMES, provenance, timed
 from phaseloom.workflow.peaks.recipe import PeaksRecipe, ScanRecipe
@@ -102,7 +103,7 @@ def register_scan(
         "/peaks/sample": _sample(scan, recipe, images, checkpoints),
         "/peaks/density": _density(data, checkpoints),
     }
-    attributes = {name: scan.attrs.get(name) for name in _INSTRUMENT}
+    attributes = {name: scan.attrs.get(name) for name in (*_INSTRUMENT, ROTATION_REMOVED)}
     attributes["bytes_in"] = int(scan["counts"].nbytes)
     attributes["bytes_out"] = _bytes(recipe.folder / "results.zarr" / _GROUP)
     return Registered(groups, attributes | times, _inputs(scan, images))

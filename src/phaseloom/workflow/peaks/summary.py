@@ -38,6 +38,8 @@ def facts(results: xr.DataTree) -> dict[str, Any]:
         "pixel_size": float(attrs["pixel_size"]),
         "pixel_size_units": str(attrs["pixel_size_units"]),
     }
+    if "averaged_median" in attrs:
+        numbers["averaged_median"] = float(attrs["averaged_median"])
     for name in ("beam_scatter", "gain", "threshold", "false_alarms"):
         numbers[name] = float(attrs.get(name, np.nan))
     numbers["spot_shape"] = str(attrs.get("spot_shape", "gaussian"))
@@ -56,6 +58,9 @@ def show_peaks(facts: dict[str, Any], console: Console) -> None:
     scan = facts["scan"]
     table = scan_table(scan)
     table.add_row("peaks", f"{scan['peaks']:,}, {scan['peaks_per_pattern']:.1f} per pattern")
+    if "averaged_median" in scan:
+        several = f"{scan['averaged_median']:.0f} per position (median), of the same grain"
+        table.add_row("patterns averaged", several)
     if scan["pixel_size_units"] != "px":
         table.add_row("pixel size", f"{scan['pixel_size']:.5g} {scan['pixel_size_units']}")
     table.add_row("direct beam scatter", _px(scan["beam_scatter"]))

@@ -36,7 +36,7 @@ def peaks_tables(results: xr.DataTree, recipe: Any = None) -> dict[str, pd.DataF
     columns = ("intensity", "intensity_error", "ky_error", "kx_error", "peak_prominence")
     maps = ("spot_count", "spot_sum", "bright_field", "noise", "prominence", "centre_y", "centre_x")
     rows = []
-    for name in (*columns, "background", *maps):
+    for name in (*columns, "background", *maps, "averaged"):
         if name not in data:
             continue
         values = data[name].to_numpy().astype(np.float64).ravel()

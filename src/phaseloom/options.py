@@ -190,6 +190,8 @@ def _lower(message: str) -> str:
     """What pydantic wants, to follow "must be"."""
     if "path" in message:
         return "a path"
+    if "tuple" in message.lower():
+        return "a list with something in it" if "at least" in message else "a list"
     wanted = re.sub(r", (unable|got) .*", "", message.removeprefix("Input should be "))
     return wanted.replace("valid integer", "whole number").replace("valid ", "")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from phaseloom import InputError, InputWarning, read
 from phaseloom.io.choice import Choice
-from phaseloom.io.readers import nxstxm
+from phaseloom.io.readers import _nexus, nxstxm
 
 ENERGY = np.array([510.0, 515.1, 515.35, 517.25, 540.0])
 Y = 12.0 + 0.05 * np.arange(6)
@@ -285,7 +285,7 @@ def test_a_sheared_scan_is_refused(made: Callable[..., Path]) -> None:
         read(made(pollux, x=sheared))
 
 
-@pytest.mark.parametrize(("scale", "unit"), [(1.0, "µm"), (1e-6, "metres")])
+@pytest.mark.parametrize(("scale", "unit"), [(1.0, "µm"), (1e-3, "mm"), (1e-6, "metres")])
 def test_units_unsaid_are_told_by_size_with_a_warning(
     scale: float, unit: str, made: Callable[..., Path]
 ) -> None:
@@ -662,3 +662,38 @@ def test_property_wrong_shapes(
     read_counts = stack["counts"].values
     assert read_counts.size
     np.testing.assert_array_equal(read_counts.ravel(), truth.ravel()[: read_counts.size])
+
+
+@given(
+    pixel=st.floats(5e-3, 1.0),
+    n=st.integers(60, 400),
+    start=st.floats(-2000.0, 2000.0),
+    unit=st.sampled_from(["µm", "mm", "metres"]),
+)
+def test_a_usual_scan_without_units_is_read_in_its_own(
+    pixel: float, n: int, start: float, unit: str
+) -> None:
+    factor = {"µm": 1.0, "mm": 1e3, "metres": 1e6}[unit]
+    assert _nexus._unsaid_length((start + pixel * np.arange(n)) / factor)[0] == unit
+
+
+def test_an_ambiguous_unit_is_called_so() -> None:
+    unit, more = _nexus._unsaid_length(2e-3 * np.arange(200.0) * 1e3)  # 2 µm: or 2 nm
+    assert unit == "µm"
+    assert "pixels of 2000 nm" in more
+    unit, more = _nexus._unsaid_length(2e-3 * np.arange(200.0))
+    assert "could be in mm" in more
+
+
+def test_copies_without_classes_are_read_by_their_names(made: Callable[..., Path]) -> None:
+    path = made(pollux)
+    with h5py.File(path, "a") as file:
+        for name in ("entry1", "entry1/counter0"):
+            for attribute in list(file[name].attrs):
+                del file[name].attrs[attribute]
+        del file["entry1/definition"]
+        del file["entry1/counter0/stxm_scan_type"]
+    stack = read(path)
+    assert stack.attrs["format"] == "NXstxm"
+    np.testing.assert_array_equal(stack["counts"], COUNTS)
+    np.testing.assert_allclose(stack["x"], X)

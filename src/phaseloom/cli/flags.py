@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from phaseloom.errors import InputError
+from phaseloom.io.image_sets import name_of
 from phaseloom.options import Shown, shown
 
 COMMON = "Options"
@@ -128,7 +129,9 @@ def recipe_data(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, 
         parent = flag.path[:-1]
         if flag.entries is not None:
             texts = value or []
-            nested[flag.path] = [parsed_entry(text, flag.shown.key) for text in texts]
+            entries = [parsed_entry(text, flag.shown.key) for text in texts]
+            joined = getattr(flag.entries, "joined", None)
+            nested[flag.path] = entries if joined is None else joined(entries)
             _put(data, flag.path, nested[flag.path])
         elif parent in nested:
             _put_each(nested[parent], flag, value)
@@ -165,7 +168,7 @@ def _put_each(entries: list[dict[str, Any]], flag: Flag, value: Any) -> None:
     numbers = _numbers(value, flag)
     for entry in entries:
         # Entries without a name have that of their file.
-        entry_name = entry.get("name") or Path(entry["file"]).stem
+        entry_name = entry.get("name") or name_of(Path(entry["file"]))
         entry[name] = numbers.pop(entry_name, None)
     if numbers:
         raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from phaseloom.cli.running import ERR, OUT, answer, closing, fault_of, running, show_error
 from phaseloom.errors import InputError
+from phaseloom.io.image_sets import said
 from phaseloom.workflow.method import method_of
 from phaseloom.workflow.run import run_recipe
 
@@ -130,7 +132,9 @@ def _input_and_folder(recipe: Recipe | InputError) -> tuple[str, str]:
     """Names of the inputs, and the folder of the results."""
     if isinstance(recipe, InputError):
         return str(recipe.source), ""
-    return ", ".join(file.name for file in recipe.inputs.values()), str(recipe.folder)
+    inputs = recipe.inputs.values()
+    names = [file.name if isinstance(file, Path) else said(file) for file in inputs]
+    return ", ".join(names), str(recipe.folder)
 
 
 def _check_folders(recipes: Sequence[Recipe]) -> None:

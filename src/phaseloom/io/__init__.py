@@ -1,10 +1,11 @@
 """Reading of measurements into labelled arrays, and writing of results and exports.
 
 ``read(path)`` returns an :class:`xarray.Dataset` whatever the beamline or the microscope wrote;
-``read_references(path)`` the spectra of a file, one by one; ``stack_images(images)`` joins images
-of one energy each into a stack. For 4D-STEM ``read_scan(path)`` takes what holds diffraction
-patterns, ``read_pattern(path)`` a single one, ``as_scan(data)`` an array or a HyperSpy signal;
-``calibrated``, ``with_scan_shape`` and ``oriented`` say what a file does not.
+a folder, a pattern or a list of X-ray images is a stack. ``read_references(path)`` gives the
+spectra of a file, one by one; ``stack_images(images)`` joins images of one energy each. For
+4D-STEM ``read_scan(path)`` takes what holds diffraction patterns, ``read_pattern(path)`` a single
+one, ``as_scan(data)`` an array or a HyperSpy signal; ``calibrated``, ``with_scan_shape`` and
+``oriented`` say what a file does not.
 
 - ``reading``: finds the reader of a file; ``readers/`` has one module per format family
 - ``choice``: detector, entry and partial reading, as every reader takes them
@@ -13,7 +14,8 @@ patterns, ``read_pattern(path)`` a single one, ``as_scan(data)`` an array or a H
 - ``scan_making``, ``scan_axes``, ``scan_calibration``, ``chunking``: parts of a scan
 - ``scan_turning``: detector images flipped and rotated
 - ``hyperspy_signals``: HyperSpy and pyxem signals in and out
-- ``images``, ``stacking``: labelled images of one file; images joined into a stack
+- ``images``, ``stacking``, ``image_sets``: labelled images of one file; images joined into a
+  stack; the files of a folder or pattern that make one
 - ``description``: what ``phaseloom info`` prints
 - ``fingerprint``, ``tags``, ``block_file``: hashes of inputs, numbers in tags, header of ``.blo``
 - ``export/``: orientations, maps, patterns, spectra, NeXus

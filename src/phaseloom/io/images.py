@@ -11,13 +11,24 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-# "_8324.0_eV_", "_0250.52eV_", "_8250_0eV": an underscore stands for the decimal point only
-# between three or more digits and one or two, so that "fov07_8250eV" is not 7.8250 eV.
-_ENERGY_IN_NAME = re.compile(r"(?<![\d.])(\d{3,5}_\d{1,2}|\d+(?:\.\d+)?)_?eV(?![A-Za-z])")
+from phaseloom.errors import InputWarning
+
+# "_8324.0_eV_", "_0250.52eV_", "_8250_0eV", "_8.333keV": an underscore stands for the decimal point
+# only between three or more digits and one or two, so that "fov07_8250eV" is not 7.8250 eV.
+_ENERGY_IN_NAME = re.compile(
+    r"(?<![\d.])(\d{3,5}_\d{1,2}|\d+(?:\.\d+)?)[_ -]?(k?)eV(?![A-Za-z])", re.IGNORECASE
+)
+# "_0700.5_", "scan-8333.00": a decimal number of its own.
+_NUMBER_IN_NAME = re.compile(r"(?:^|(?<=[_\s-]))0?(\d{2,5}\.\d{1,3})(?=[_\s-]|$)")
+_PHOTON_ENERGIES = (50.0, 50_000.0)
+
+
+class EnergyFromName(InputWarning):
+    """The energy of an image is taken from the name of its file."""
 
 
 def energy_in_name(path: Path) -> float | None:
-    """Energy in eV written in a file name (``_8324.0_eV_``, ``_8250_0eV``), if there is just one.
+    """Energy in eV written in a file name (``_8324.0_eV_``, ``_8.333keV``, ``_0700.5_``), or None.
 
     Parameters
     ----------
@@ -27,9 +38,18 @@ def energy_in_name(path: Path) -> float | None:
     Returns
     -------
     float or None
-        The energy in eV; None if the name holds none or several.
+        The energy in eV; None if the name holds none or several. A number without a unit counts
+        where it has decimals and lies between 50 eV and 50 keV.
     """
-    found = {float(text.replace("_", ".")) for text in _ENERGY_IN_NAME.findall(path.stem)}
+    # 8.333 keV is 8333 eV: a product of decimals, rounded to what a name can say.
+    found = {
+        round(float(text.replace("_", ".")) * (1e3 if kilo else 1.0), 6)
+        for text, kilo in _ENERGY_IN_NAME.findall(path.stem)
+    }
+    if not found:
+        numbers = {float(text) for text in _NUMBER_IN_NAME.findall(path.stem)}
+        low, high = _PHOTON_ENERGIES
+        found = {number for number in numbers if low <= number <= high}
     return found.pop() if len(found) == 1 else None
 
 

@@ -220,16 +220,27 @@ def _inputs(recipe: Recipe) -> dict[str, dict[str, str]]:
     return {name: _identity(file) for name, file in recipe.inputs.items()}
 
 
-def _identity(file: Path) -> dict[str, str]:
+def _identity(file: Path | tuple[Path, ...]) -> dict[str, str]:
     """Name and fingerprint of a measurement; of a folder of results that of its own input."""
     from phaseloom.io.fingerprint import input_fingerprint
+    from phaseloom.io.image_sets import files_of, said
 
+    if isinstance(file, tuple):
+        for each in file:
+            if not each.exists():
+                raise InputError("no such file", source=each)
+        named = tuple(Path(each.name) for each in file)
+        return {"file": said(named), "fingerprint": input_fingerprint(file)}
     record = _read_record(file) if file.is_dir() else None
     if record is not None and record.inputs:
         return next(iter(record.inputs.values()))
-    if not file.exists():
+    files = files_of(file)  # of a folder of images these alone
+    if not files and not file.exists():
         raise InputError("no such file", source=file)
-    return {"file": file.name, "fingerprint": input_fingerprint(file)}
+    return {
+        "file": file.name or file.resolve().name,
+        "fingerprint": input_fingerprint(files or file),
+    }
 
 
 def _derived_record(folder: Path) -> _Record:
@@ -254,6 +265,8 @@ def _holds_results(folder: Path) -> bool:
 
 def _remove_results(folder: Path, recipe: Recipe, record: _Record | None) -> None:
     """Remove the files that runs have written to a folder; never an input."""
+    from phaseloom.io.image_sets import files_of
+
     if record is None and not _holds_results(folder):
         return
     written = [folder / name for name in ("report.html", _RECORD)]
@@ -264,7 +277,8 @@ def _remove_results(folder: Path, recipe: Recipe, record: _Record | None) -> Non
     written += [folder / name for name in (() if record is None else record.files)]
     # Links, and records that were tampered with, must not remove files outside the folder.
     within = folder.resolve()
-    inputs = {file.resolve() for file in recipe.inputs.values()} - {within, *within.parents}
+    named = [f for i in recipe.inputs.values() for f in (i if isinstance(i, tuple) else (i,))]
+    inputs = {f.resolve() for n in named for f in (n, *files_of(n))} - {within, *within.parents}
     for file in written:
         places = {file.resolve(), *file.resolve().parents}
         if file.is_file() and within in places and not places & inputs:

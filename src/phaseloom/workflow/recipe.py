@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -48,8 +48,11 @@ class Recipe(Options):
 
     @property
     @abstractmethod
-    def inputs(self) -> dict[str, Path]:
-        """The measurements, by name: the files, or folders of results, that are worked on."""
+    def inputs(self) -> Mapping[str, Path | tuple[Path, ...]]:
+        """The measurements, by name: the files, or folders of results, that are worked on.
+
+        A measurement may be many files: a folder, a pattern, or several paths.
+        """
 
     @property
     def folder(self) -> Path:
@@ -180,7 +183,7 @@ def _add(table: Any, name: str, value: Any, comment: str) -> None:
         table.add(tomlkit.comment(f"{name + ' =':<30}  # {comment}".rstrip(" #")))
         return
     if isinstance(value, tuple):
-        value = list(value)
+        value = [each.as_posix() if isinstance(each, Path) else each for each in value]
     item = tomlkit.item(value.as_posix() if isinstance(value, Path) else value)
     if comment:
         item.comment(comment)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from html import unescape
 from pathlib import Path
@@ -15,10 +16,13 @@ import pytest
 import xarray as xr
 
 import phaseloom as package
+from phaseloom.cli.flags import recipe_data
+from phaseloom.errors import InputError
+from phaseloom.io.export.nexus import write_nxstxm
 from phaseloom.io.spectra import read_references
 from phaseloom.simulate import nvpf_references
 from phaseloom.workflow.recipe import read_recipe
-from phaseloom.workflow.stxm.recipe import StxmRecipe, example
+from phaseloom.workflow.stxm.recipe import Stack, StxmRecipe, example
 
 Call = Callable[..., Any]
 Beam = Any
@@ -146,6 +150,66 @@ def test_several_stacks_with_values_and_states_of_charge(
     assert len(table) >= 1 + 6
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "young" in html
+
+
+@pytest.fixture(scope="module")
+def images(beam: Beam, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the images of stack a, each in a file of its own."""
+    folder = tmp_path_factory.mktemp("images") / "scan"
+    folder.mkdir()
+    stack = package.read(beam.file("a.hdf5"))
+    for index in range(stack.sizes["energy"])[::-1]:
+        write_nxstxm(folder / f"im_{index}.hdf5", stack.isel(energy=[index]))
+    return folder
+
+
+def test_single_images_are_one_stack_and_a_stack_beside_them_makes_a_series(
+    beam: Beam, images: Path, tmp_path: Path, phaseloom: Call
+) -> None:
+    files = [str(file) for file in images.iterdir()]
+    ran = phaseloom(
+        "stxm", *files, beam.file("b.hdf5"), *beam.references, "--resolve", "pearson",
+        "--state-of-charge", "im=5", "--out", tmp_path / "series",
+    )  # fmt: skip
+    assert ran.status == 0, ran
+    plain = phaseloom(
+        "stxm", beam.file("a.hdf5"), beam.file("b.hdf5"), *beam.references, "--resolve", "pearson",
+        "--out", tmp_path / "plain",
+    )  # fmt: skip
+    assert plain.status == 0, plain
+    joined, stack = results(tmp_path / "series", "im"), results(tmp_path / "plain")
+    np.testing.assert_array_equal(joined["phase"], stack["phase"])
+    assert joined.attrs["state_of_charge"] == 5
+    np.testing.assert_array_equal(
+        results(tmp_path / "series", "b")["phase"], results(tmp_path / "plain", "b")["phase"]
+    )
+    # The recipe names all files, and repeats the run.
+    again = phaseloom("run", tmp_path / "series" / "recipe.toml")
+    assert again.status == 0, again
+    assert "kept from an earlier run" in again.out
+
+
+def test_a_folder_a_pattern_and_a_folder_of_stacks(
+    beam: Beam, images: Path, tmp_path: Path
+) -> None:
+    def stacks(*texts: str) -> list[tuple[str, object]]:
+        data = recipe_data(StxmRecipe, defaultdict(lambda: None, stack=list(texts)))
+        return [
+            (Stack(file=e["file"], name=e.get("name", "")).name, e["file"]) for e in data["stack"]
+        ]
+
+    assert stacks(str(images)) == [("scan", str(images))]
+    assert stacks(f"{images}/im_*.hdf5") == [("im", f"{images}/im_*.hdf5")]
+    assert stacks(f"one={images}", beam.file("a.hdf5")) == [
+        ("one", str(images)), ("a", beam.file("a.hdf5")),
+    ]  # fmt: skip
+    many = tmp_path / "many"
+    many.mkdir()
+    for name in ("b", "a"):
+        shutil.copy(beam.file(f"{name}.hdf5"), many)
+    assert [name for name, _ in stacks(str(many))] == ["a", "b"]
+    with pytest.raises(InputError, match="2 stacks, to which one name is given"):
+        stacks(f"one={many}")
 
 
 def test_options_reach_the_chain(beam: Beam, tmp_path: Path, phaseloom: Call) -> None:

@@ -9,7 +9,11 @@ program come before those of any. Modules with an underscore are shared parts:
 - ``_files``, ``_text``, ``_hdf5``, ``_zarr``, ``_table``: access to files of a kind
 - ``_npy``: headers of numpy arrays, of ``arrays`` and ``prz``
 - ``_lazy``, ``_hdf_scan``: patterns as lazy arrays
+- ``_signal_stack``: X-ray stacks of ``hyperspy_files`` and ``rosettasciio_files``
+- ``_quantity``: what numbers are of which a file does not say it
 - ``_frames``: unmeasured frames of aborted scans
+- ``_hdf5_sources``: links, virtual datasets and filters of HDF5; ``_hdf5_stacks``: where
+  ``hdf5_stacks`` finds images and energies
 - ``_nexus``, ``_nxstxm_scan``, ``_als``: parts of ``nxstxm``
 - ``_sdf_structures``, ``_sdf_scan``, ``_sdf_logs``, ``_sdf_frames``: parts of ``sdf``
 - ``_energy_list``: the energies of a stack, as text beside it
@@ -27,6 +31,7 @@ READERS = (
     "nxstxm",
     "mistral",
     "cxi",
+    "hdf5_stacks",
     "sdf",
     "axis_ncb",
     "axis_stk",

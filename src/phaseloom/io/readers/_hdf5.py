@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError
+from phaseloom.io.readers import _hdf5_sources as sources
 from phaseloom.io.readers._files import FAULTS
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -116,19 +117,36 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def subgroup(group: h5py.Group, name: str) -> h5py.Group | None:
     """The group of that name, or None."""
-    found = _member(group, name)
+    found = member(group, name)
     return found if isinstance(found, h5py.Group) else None
 
 
 def dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
-    """The dataset of that name (a path may be given), or None."""
-    found = _member(group, name)
-    return found if isinstance(found, h5py.Dataset) else None
+    """The dataset of that name (a path may be given), ready to be read, or None.
 
-
-def _member(group: h5py.Group, name: str) -> Any:
+    Raises
+    ------
+    BrokenLinkError
+        The name is a link to another file, and what it leads to is not there.
+    InputError
+        It was compressed by a filter that is not known.
+    """
+    found = member(group, name)
+    if not isinstance(found, h5py.Dataset):
+        return None
     with named(group.file.filename):
-        return group[name] if name in group else None  # noqa: SIM401 - get() hides damage
+        sources.load_filters(found)
+    return found
+
+
+def member(group: h5py.Group, name: str) -> Any:
+    """Group, dataset or type of that name, or None; see :func:`dataset`."""
+    with named(group.file.filename):
+        try:
+            return group[name] if name in group else sources.require_link(group, name)
+        except (KeyError, OSError, RuntimeError):
+            sources.require_link(group, name)
+            raise
 
 
 def attribute(item: h5py.Group | h5py.Dataset, name: str) -> Any:
@@ -177,21 +195,32 @@ def require_numbers(item: h5py.Dataset) -> None:
         raise InputError(f"{item.name} holds no numbers", source=item.file.filename)
 
 
-def written(item: h5py.Dataset) -> NDArray[np.bool_]:
+def written(item: h5py.Dataset, *, strict: bool = True) -> NDArray[np.bool_]:
     """Which indices along the first dimension were written completely.
 
     HDF5 reads blocks that it does not find as zeros; this asks for each block beforehand.
     A scalar counts as one index.
+
+    Parameters
+    ----------
+    item
+        The dataset.
+    strict
+        Raise when a source of a virtual dataset is not there, instead of taking for unwritten
+        what would have come from it.
+
+    Raises
+    ------
+    BrokenLinkError
+        A file that the numbers are taken from is not there.
     """
     with named(item.file.filename):
         shape: tuple[int, ...] = item.shape or (1,)
         if item.is_virtual:
-            folder = Path(item.file.filename).parent
-            here = all(
-                source.file_name == "." or (folder / source.file_name).is_file()
-                for source in item.virtual_sources()
-            )
-            return np.full(shape[0], here)
+            return sources.virtual_rows(item, strict=strict)
+        sources.require_raw_files(item)
+        if item.external:
+            return np.full(shape[0], True)  # reading past the end of such a file is an error
         if item.chunks is None:
             size = item.id.get_storage_size()
             whole = size == item.nbytes and size <= Path(item.file.filename).stat().st_size

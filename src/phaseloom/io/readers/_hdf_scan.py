@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil, prod
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,12 @@ import numpy as np
 
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.readers import _hdf5 as hdf5
+from phaseloom.io.readers._hdf5_sources import (
+    BrokenLinkError,
+    load_filters,
+    require_raw_files,
+    virtual_rows,
+)
 from phaseloom.io.readers._lazy import HdfArray, lazily
 from phaseloom.io.scan_axes import Axis
 
@@ -48,9 +54,7 @@ def lazy_dataset(
     InputError
         Blocks of it are missing and `partial` is false, or the axes are none of a scan.
     """
-    # compression filters of detectors; registers itself with HDF5
-    import hdf5plugin  # noqa: F401
-
+    load_filters(item)
     if item.dtype.kind != "b":
         hdf5.require_numbers(item)
     _require_written(item, partial=partial, path=path)
@@ -60,16 +64,22 @@ def lazy_dataset(
     shape = tuple(int(item.shape[axis]) for axis in order)
     stored = tuple((item.chunks or (1,) * item.ndim)[axis] for axis in order)
     missing = (1,) * (4 - len(shape))
-    array = HdfArray(path, item.name, missing + shape, item.dtype.newbyteorder("="), tuple(order))
+    # Of a dataset behind a link the file that holds it.
+    place = Path(item.file.filename)
+    array = HdfArray(place, item.name, missing + shape, item.dtype.newbyteorder("="), tuple(order))
     return lazily(array, missing + stored), [axes[axis] for axis in order]
 
 
 def _require_written(item: h5py.Dataset, *, partial: bool, path: Path) -> None:
     """HDF5 reads what was never written as zeros: count the blocks that were."""
     with hdf5.named(path):
-        if item.is_virtual:
+        require_raw_files(item)
+        if item.external:
             return
-        if item.chunks is None:
+        if item.is_virtual:
+            whole = virtual_rows(item, strict=not partial)
+            stored, promised = int(np.count_nonzero(whole)), whole.size
+        elif item.chunks is None:
             stored, promised = item.id.get_storage_size(), item.nbytes
         else:
             stored = item.id.get_num_chunks()
@@ -134,23 +144,79 @@ def choose(
     return found[0]
 
 
-def numeric_datasets(file: h5py.File, *, least: int = 2) -> list[str]:
-    """Names of all datasets of numbers with `least` to four axes, larger than a label."""
-    found: list[str] = []
+def numeric_datasets(file: h5py.File, *, least: int = 2, whole: bool = True) -> list[str]:
+    """Names of all datasets of numbers with `least` to four axes, larger than a label.
 
-    def look(name: str, item: Any) -> None:
-        if (
-            isinstance(item, h5py.Dataset)
-            and item.dtype.kind in "uif"
+    Those behind links into other files count.
+
+    Parameters
+    ----------
+    file
+        The file.
+    least
+        Number of axes.
+    whole
+        Say which links lead to what is not there.
+
+    Raises
+    ------
+    BrokenLinkError
+        Such a link may be the scan that is meant, as no dataset has four axes.
+    """
+    found: dict[str, int] = {}
+    broken: list[BrokenLinkError] = []
+    for name, item in all_datasets(file):
+        if isinstance(item, BrokenLinkError):
+            broken.append(item)
+        elif (
+            item.dtype.kind in "uif"
             and item.shape is not None
             and least <= item.ndim <= 4
             and item.size > 1
         ):
-            found.append(name)
+            found[name] = item.ndim
+    if whole and broken:
+        if 4 not in found.values():
+            raise broken[0]
+        warnings.warn(f"{broken[0].source}: {broken[0].fault}", InputWarning, stacklevel=4)
+    return list(found)
 
-    with hdf5.named(file.filename):
-        file.visititems(look)
-    return found
+
+def all_datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset | BrokenLinkError]]:
+    """All datasets of a type that can be read, with their names, links to other files followed.
+
+    Each comes once; in place of what such a link does not find comes the error that says so.
+    """
+    seen: set[tuple[int, int]] = set()
+    waiting = [(file["/"], "")]
+    while waiting:
+        group, above = waiting.pop(0)
+        for key in hdf5.names(group):
+            name = f"{above}/{key}".strip("/")
+            try:
+                item = hdf5.member(group, key)
+            except BrokenLinkError as broken:
+                yield name, broken
+                continue
+            if item is None:
+                continue
+            with hdf5.named(group.file.filename):
+                info = h5py.h5o.get_info(item.id)
+            if (info.fileno, info.addr) in seen:
+                continue
+            seen.add((info.fileno, info.addr))
+            if isinstance(item, h5py.Group):
+                waiting.append((item, name))
+            elif isinstance(item, h5py.Dataset) and _has_type(item):
+                yield name, item
+
+
+def _has_type(item: h5py.Dataset) -> bool:
+    """Whether numpy has the type of a dataset; it lacks some, and those that are damaged."""
+    try:
+        return item.dtype is not None
+    except (TypeError, ValueError):
+        return False
 
 
 def scalar(group: h5py.Group, name: str, factor: float = 1.0) -> float | None:

@@ -25,19 +25,28 @@ _LENGTHS = {
 _TIMES = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6}
 _CURRENTS = {"ma": 1.0, "a": 1e3}
 
-# A pixel is between 1 nm and 0.1 mm wide: as metres always below this, as µm always above.
-_STEP_BETWEEN_METRES_AND_UM = 3e-4
+# Units that positions without units may have, in µm, and what such a scan is usually like (µm): of
+# two readings that of the more usual pixel and field is taken. No stage moves further than this.
+_UNSAID_LENGTHS = {"µm": 1.0, "mm": 1e3, "metres": 1e6}
+_USUAL_PIXEL, _USUAL_FIELD, _STAGE_AT_MOST = 0.05, 10.0, 5e4
+# A reading this much less usual than the best (ratio of pixels times ratio of fields) is named too.
+_NEARLY_AS_USUAL = 10.0
+# Of a single position: no stage stands nearer to zero than this in µm, nor further in metres.
+_PLACE_BETWEEN_METRES_AND_UM = 3e-4
 # How far, in pixels, positions recorded per pixel may stray from one axis for all lines.
 _STRAY_WARNED, _STRAY_REFUSED = 0.1, 0.5
 
 ROLES = {
     "energy": "energy",
     "photon_energy": "energy",
+    "photonenergy": "energy",
     "e": "energy",
     "sample_y": "y",
     "y": "y",
+    "sampley": "y",
     "sample_x": "x",
     "x": "x",
+    "samplex": "x",
     "line_position": "position",
 }
 
@@ -96,7 +105,7 @@ def dimensions(
     short = _line_or_point(shape, sizes, scan_type)
     if short:
         return short
-    named = _named_axes(group, counts)
+    named = named_axes(group, counts)
     if len(named) == len(shape):
         strange = [name for name in named if name.lower() not in ROLES]
         if strange:
@@ -135,7 +144,8 @@ def _line_or_point(
     return None
 
 
-def _named_axes(group: h5py.Group, counts: h5py.Dataset) -> list[str]:
+def named_axes(group: h5py.Group, counts: h5py.Dataset) -> list[str]:
+    """Names of the axes of the counts, from the attribute ``axes``; none if there is none."""
     for item in (group, counts):
         named = hdf5.texts(hdf5.attribute(item, "axes"))
         if len(named) == 1:  # the older way: one string, "energy:sample_y:sample_x"
@@ -181,11 +191,16 @@ def _factor(item: h5py.Dataset, known: dict[str, float]) -> float | None:
     return known.get(hdf5.attribute_text(item, "units").lower())
 
 
-def _guessed(item: h5py.Dataset, unit: str) -> None:
+def length_factor(unit: str) -> float | None:
+    """What makes µm of a length in this unit; None when the unit is none of length."""
+    return _LENGTHS.get(unit.strip().lower())
+
+
+def _guessed(item: h5py.Dataset, unit: str, more: str = "") -> None:
     written = hdf5.attribute_text(item, "units")
     said = f"has the unknown units {written!r}" if written else "has no units"
     warnings.warn(
-        f"{item.file.filename}: {item.name} {said}; by its values it is in {unit}",
+        f"{item.file.filename}: {item.name} {said}; by its values it is in {unit}{more}",
         InputWarning,
         stacklevel=5,
     )
@@ -240,12 +255,35 @@ def in_micrometres(item: h5py.Dataset, recorded: NDArray[np.float64]) -> NDArray
     """Positions in µm by the units of their dataset, or else by their size, with a warning."""
     factor = _factor(item, _LENGTHS)
     if factor is None:
-        steps = np.abs(np.diff(recorded))
-        size = np.median(steps) if steps.any() else np.abs(recorded).max(initial=0.0)
-        in_metres = bool(0 < size < _STEP_BETWEEN_METRES_AND_UM)
-        factor = 1e6 if in_metres else 1.0
-        _guessed(item, "metres" if in_metres else "µm")
+        unit, more = _unsaid_length(recorded)
+        factor = _UNSAID_LENGTHS[unit]
+        _guessed(item, unit, more)
     return recorded if factor == 1.0 else recorded * factor
+
+
+def _unsaid_length(recorded: NDArray[np.float64]) -> tuple[str, str]:
+    """The unit in which positions make the more usual scan, and the sentence that says how usual.
+
+    Metres, mm and µm are a factor of 1000 apart, pixels of microscopes hardly more: the field and
+    the range of the stage decide with them.
+    """
+    steps = np.abs(np.diff(recorded))
+    if not np.any(steps > 0):
+        place = np.abs(recorded).max(initial=0.0)
+        return "metres" if 0 < place < _PLACE_BETWEEN_METRES_AND_UM else "µm", ""
+    pixel, field = float(np.median(steps[steps > 0])), float(np.ptp(recorded))
+    furthest = np.abs(recorded).max()
+    unusual = {
+        unit: np.abs(np.log(pixel * factor / _USUAL_PIXEL))
+        + np.abs(np.log(field * factor / _USUAL_FIELD))
+        for unit, factor in _UNSAID_LENGTHS.items()
+        if furthest * factor <= _STAGE_AT_MOST or factor == 1.0
+    }
+    best, *others = sorted(unusual, key=lambda unit: float(unusual[unit]))
+    more = f" (pixels of {1e3 * pixel * _UNSAID_LENGTHS[best]:.4g} nm)"
+    if others and unusual[others[0]] - unusual[best] < np.log(_NEARLY_AS_USUAL):
+        more += f", and could be in {others[0]}: write the units into the file"
+    return best, more
 
 
 def _one_axis_from_every_pixel(

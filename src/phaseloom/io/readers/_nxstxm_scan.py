@@ -41,7 +41,12 @@ def axes_of(entry: h5py.Group, group: h5py.Group) -> dict[str, h5py.Dataset]:
 
 
 def scan_of(
-    entry: h5py.Group, group: h5py.Group, axes: dict[str, h5py.Dataset], *, scan_type: str
+    entry: h5py.Group,
+    group: h5py.Group,
+    axes: dict[str, h5py.Dataset],
+    *,
+    scan_type: str,
+    partial: bool = False,
 ) -> Scan:
     """Read the counts of a detector, as far as the file holds them.
 
@@ -61,7 +66,7 @@ def scan_of(
         numbers, dims = _als.rebinned(group, counts, axes, scan_type=scan_type)
         return Scan(numbers, dims, numbers.shape, np.False_)
     dims = _nexus.dimensions(group, counts, axes, scan_type=scan_type)
-    whole = hdf5.written(counts)
+    whole = hdf5.written(counts, strict=not partial)
     by_frame_or_line = dims[0] == "energy" or dims == ("y", "x")
     if not whole.any() or not (whole.all() or by_frame_or_line):
         raise InputError(

@@ -13,9 +13,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from phaseloom.errors import InputError, InputWarning
+from phaseloom.errors import InputError
 from phaseloom.io.energies import in_electronvolts
-from phaseloom.io.images import energy_in_name
+from phaseloom.io.images import EnergyFromName, energy_in_name
 from phaseloom.io.readers._energy_list import read_energy_list
 from phaseloom.io.readers._tiff_pages import ome_tree
 
@@ -56,7 +56,7 @@ def page_energies(
         origin, energy = "its name", np.array([named])
         warnings.warn(
             f"{path}: no energy recorded; {named:g} eV is taken from the file name",
-            InputWarning,
+            EnergyFromName,
             stacklevel=3,
         )
     else:

@@ -6,6 +6,7 @@ The last two axes are (ky, kx), the ones before them (y, x), or a series. Axes o
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.readers import _hdf5 as hdf5
 from phaseloom.io.readers import _zarr
 from phaseloom.io.readers._files import first_bytes
+from phaseloom.io.readers._hdf5_sources import BrokenLinkError
 from phaseloom.io.readers._hdf_scan import choose, lazy_dataset, numeric_datasets
 from phaseloom.io.readers._lazy import MappedArray, frames_in_file, lazily, pattern_type
 from phaseloom.io.readers._npy import HEADER_FAULTS, read_header
@@ -36,8 +38,17 @@ def reads_this(path: Path) -> bool:
     if path.is_dir():
         return _zarr.is_store(path)
     if hdf5.has_signature(path):
-        return hdf5.holds(path, lambda file: bool(numeric_datasets(file, least=3)))
+        return hdf5.holds(path, _has_arrays)
     return first_bytes(path, len(_NPY)) == _NPY
+
+
+def _has_arrays(file: h5py.File) -> bool:
+    """Whether there is an array, or a link to another file which is not there: reading says so."""
+    with warnings.catch_warnings(action="ignore"):  # said when it is read
+        try:
+            return bool(numeric_datasets(file, least=3))
+        except BrokenLinkError:
+            return True
 
 
 def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
@@ -97,7 +108,7 @@ def _from_npy(path: Path, *, partial: bool) -> Any:
 
 def _from_hdf5(path: Path, detector: str | None, *, partial: bool) -> Any:
     with hdf5.open_hdf5(path) as file:
-        found = numeric_datasets(file, least=2 if detector else 3)
+        found = numeric_datasets(file, least=2 if detector else 3, whole=detector is None)
         most = max((file[name].ndim for name in found), default=0)
         if detector is None:
             found = [name for name in found if file[name].ndim == most]

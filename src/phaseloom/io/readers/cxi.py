@@ -32,6 +32,7 @@ from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.images import file_attrs, images_to_stack, pixel_axis
 from phaseloom.io.readers._files import damage_named
+from phaseloom.io.readers._hdf5_sources import load_filters, require_link
 
 format_name = "CXI"
 file_extensions = (".cxi",)
@@ -112,12 +113,14 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
 def _object(entry: h5py.Group, path: Path) -> Any:
     """The complex image, checked."""
     dataset = entry.get("image_1/data")
+    require_link(entry, "image_1/data")
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "c":
         raise InputError(
             "holds no reconstructed object (complex image_1/data)",
             "it may hold diffraction patterns only: reconstruct them first",
             source=path,
         )
+    load_filters(dataset)
     image = dataset[()]
     if image.ndim == 3 and image.shape[0] == 1:
         image = image[0]

@@ -78,7 +78,7 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
                 "the file is damaged",
                 source=path,
             )
-        whole = hdf5.written(stack)
+        whole = hdf5.written(stack, strict=not choice.partial)
         if not whole.any():
             raise InputError("the stack was never written", "copy the file again", source=path)
         n = int(np.flatnonzero(whole)[-1]) + 1

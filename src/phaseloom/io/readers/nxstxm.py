@@ -3,7 +3,8 @@
 The application definition is at https://manual.nexusformat.org/classes/applications/NXstxm.html;
 what PolLux, MAXYMUS, HERMES, SoftiMAX, CLS and the ALS make of it differs in names, units,
 attributes and in how a scan that was stopped looks. Every NXentry is a spatial region, every
-NXdata in it a detector.
+NXdata in it a detector. Copies of such files without any NX_class are read by their names:
+``entryN`` holds groups with ``data``, an energy and positions.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from phaseloom.io.images import file_attrs
 from phaseloom.io.readers import _als, _frames, _nexus
 from phaseloom.io.readers import _hdf5 as hdf5
 from phaseloom.io.readers import _nxstxm_scan as _scan
+from phaseloom.io.readers._hdf5_sources import BrokenLinkError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,6 +34,7 @@ file_extensions = (".hdf5", ".hdf", ".h5", ".nxs", ".stxm")
 describe = "NeXus HDF5 of PolLux, MAXYMUS, HERMES, SoftiMAX, CLS and ALS: stacks, images, spectra"
 
 _REFUSED = ("focus", "osa", "detector", "motor", "generic")
+_ENTRY = re.compile(r"entry_?\d*")
 _FIRST = "counter"
 _FIRST_AT_ALS = "default"
 
@@ -72,7 +75,7 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
         number = choice.entry_among(range(1, len(entries) + 1), path)
         entry = entries[number - 1]
         detectors = _detectors(entry)
-        name = _chosen_detector(detectors, choice.detector, path)
+        name = _chosen_detector(entry, detectors, choice.detector, path)
         measurement = _measurement(entry, detectors[name], partial=choice.partial, path=path)
         attrs = file_attrs(path, format_name, name, detectors=list(detectors))
         attrs["title"] = hdf5.dataset_text(entry, "title")
@@ -83,8 +86,32 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
 
 
 def _entries(file: h5py.File) -> list[h5py.Group]:
-    groups = [hdf5.subgroup(file, name) for name in hdf5.names(file)]
-    return [g for g in groups if g is not None and _nexus.nx_class(g) == "NXentry" and _is_scan(g)]
+    """Regions of the sample; those behind links that lead nowhere only count if there is no other.
+
+    Raises
+    ------
+    BrokenLinkError
+        All that there may be lies in files that are not there.
+    """
+    found, broken = [], None
+    for name in hdf5.names(file):
+        is_entry = _ENTRY.fullmatch(name) is not None
+        try:
+            group = hdf5.subgroup(file, name)
+            is_entry = group is not None and _is_entry(name, group)
+            if group is not None and is_entry and _is_scan(group):
+                found.append(group)
+        except BrokenLinkError as fault:
+            if is_entry:  # not so the link of a preview, say
+                broken = broken or fault
+    if broken is not None and not found:
+        raise broken
+    return found
+
+
+def _is_entry(name: str, group: h5py.Group) -> bool:
+    given = _nexus.nx_class(group)
+    return given == "NXentry" or (not given and _ENTRY.fullmatch(name) is not None)
 
 
 def _is_scan(entry: h5py.Group) -> bool:
@@ -95,28 +122,58 @@ def _is_scan(entry: h5py.Group) -> bool:
 
 
 def _detectors(entry: h5py.Group) -> dict[str, h5py.Group]:
-    """NXdata groups with counts along axes of a scan; the first counter leads."""
-    found = {}
+    """NXdata groups with counts along axes of a scan; the first counter leads.
+
+    Raises
+    ------
+    BrokenLinkError
+        The counts of all of them lie in files that are not there.
+    """
+    found, broken = {}, None
     for name in hdf5.names(entry):
-        group = hdf5.subgroup(entry, name)
-        if group is None or _nexus.nx_class(group) != "NXdata":
-            continue
-        if _nexus.signal(group) is not None and (
-            _nexus.axis_datasets(group) or hdf5.dataset(group, "stxm_scan_type") is not None
-        ):
-            found[name] = group
+        try:
+            group = hdf5.subgroup(entry, name)
+            if group is not None and _is_detector(group):
+                found[name] = group
+        except BrokenLinkError as fault:  # as of a camera whose images lie elsewhere
+            broken = broken or fault
+    if broken is not None and not found:
+        raise broken
     leading = [n for n in found if n.lower().startswith(_FIRST)] + [
         n for n in found if n == _FIRST_AT_ALS
     ]
     return {n: found[n] for n in [*leading, *(n for n in found if n not in leading)]}
 
 
-def _chosen_detector(detectors: dict[str, h5py.Group], wanted: str | None, path: Path) -> str:
+def _is_detector(group: h5py.Group) -> bool:
+    given = _nexus.nx_class(group)
+    if given not in ("NXdata", ""):
+        return False
+    counts = _nexus.signal(group)
+    if counts is None:
+        return False
+    axes = _nexus.axis_datasets(group)
+    if given and hdf5.dataset(group, "stxm_scan_type") is not None:
+        return True
+    if given:
+        named = [name.lower() for name in _nexus.named_axes(group, counts)]
+        # Of a stack whose axes are called otherwise, as by silx: hdf5_stacks reads it.
+        other = "energy" in named and any(name not in _nexus.ROLES for name in named)
+        return bool(axes) and not other
+    # Nothing says what it is: all axes of a stack or an image have to be there.
+    return counts.ndim in (2, 3) and {"energy", "y", "x"} <= set(axes)
+
+
+def _chosen_detector(
+    entry: h5py.Group, detectors: dict[str, h5py.Group], wanted: str | None, path: Path
+) -> str:
     if wanted is None:
         return next(iter(detectors))
     for name in detectors:
         if name.lower() == wanted.lower():
             return name
+    if (group := hdf5.subgroup(entry, wanted)) is not None:
+        _nexus.signal(group)  # says so when its counts lie in a file that is not there
     raise InputError(
         f"there is no detector {wanted!r}", f"detectors are {', '.join(detectors)}", source=path
     )
@@ -127,7 +184,7 @@ def _measurement(entry: h5py.Group, group: h5py.Group, *, partial: bool, path: P
 
     scan_type = _scan_type(entry, group, path)
     axes = _scan.axes_of(entry, group)
-    scan = _scan.scan_of(entry, group, axes, scan_type=scan_type.lower())
+    scan = _scan.scan_of(entry, group, axes, scan_type=scan_type.lower(), partial=partial)
     energy = _energies(entry, axes, path)
     cube, dims = _scan.energy_first(scan, path)
     is_image = dims == ("energy", "y", "x") and energy.size == 1 and len(cube) == 1

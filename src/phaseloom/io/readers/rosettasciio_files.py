@@ -19,6 +19,7 @@ from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.fingerprint import input_fingerprint
 from phaseloom.io.hyperspy_signals import facts_of
 from phaseloom.io.readers._files import damage_named, first_bytes
+from phaseloom.io.readers._signal_stack import energy_axis, stack_of
 from phaseloom.io.scan_axes import axes_of
 from phaseloom.io.scan_making import make_scan
 
@@ -41,7 +42,7 @@ def reads_this(path: Path) -> bool:
 
 
 def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
-    """Read the patterns of a file as RosettaSciIO reads it.
+    """Read the patterns of a file, or the stack over photon energies, as RosettaSciIO reads it.
 
     Raises
     ------
@@ -63,6 +64,12 @@ def read(path: Path, choice: Choice = FIRST) -> xr.Dataset:
         reader = import_module(f"rsciio.{module}")
         signal: dict[str, Any] = reader.file_reader(str(path), lazy=module == "ripple")[0]
         data, axes = signal["data"], axes_of(signal["axes"])
+        kind = str(dict(signal["metadata"].get("Signal") or {}).get("signal_type") or "")
+        place = energy_axis(signal["axes"], kind, path)
+        if place is not None:
+            return stack_of(
+                np.asarray(data), signal["axes"], place, format_name=name, title="", path=path
+            )
         if data.size:
             np.asarray(data[(-1,) * data.ndim])
         metadata = signal["metadata"]

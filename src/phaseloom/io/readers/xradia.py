@@ -31,7 +31,13 @@ from numpy.typing import NDArray
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.io.choice import FIRST, Choice
 from phaseloom.io.energies import in_electronvolts
-from phaseloom.io.images import energy_in_name, file_attrs, images_to_stack, pixel_axis
+from phaseloom.io.images import (
+    EnergyFromName,
+    energy_in_name,
+    file_attrs,
+    images_to_stack,
+    pixel_axis,
+)
 from phaseloom.io.readers._files import damage_named, first_bytes
 
 format_name = "Xradia"
@@ -258,7 +264,7 @@ def _energies(
     if not known.any() and named is not None and (taken == 1 or same_energy):
         warnings.warn(
             f"{path}: no energy recorded; {named:g} eV is taken from the file name",
-            InputWarning,
+            EnergyFromName,
             stacklevel=3,
         )
         return np.full(taken, named)

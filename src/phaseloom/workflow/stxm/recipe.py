@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from phaseloom.io.image_sets import name_of, said
 from phaseloom.options import Options, option
 from phaseloom.stxm.options import PhaseMapping, Preparation
 from phaseloom.workflow.recipe import InputFile, Recipe
+from phaseloom.workflow.stxm.image_sets import joined_images, spread
 
 _NAME = r"^([^./\\_]|_[^_/\\])[^/\\]*$"
 """Names of stacks become names of groups and files."""
+
+
+_Images = Annotated[tuple[InputFile, ...], Field(min_length=1)]
 
 
 class StackFile(Options):
@@ -21,8 +26,9 @@ class StackFile(Options):
 
     renamed: ClassVar[dict[str, str]] = {"region": "entry"}
 
-    file: InputFile = option(
-        description="the stack: NXstxm, SDF .hdr, aXis2000, .txrm, TIFF …",
+    file: InputFile | _Images = option(
+        description="the stack: NXstxm, SDF .hdr, aXis2000, .txrm, TIFF …; or its images, one per "
+        "energy: a folder, a pattern, a list",
         form="STACK",
         argument=True,
     )
@@ -42,10 +48,16 @@ class StackFile(Options):
     )
     partial: bool = option(False, "use an aborted scan as far as it goes", expert=True)
 
+    @property
+    def called(self) -> str:
+        """What messages call the stack: its path as given, or the first of its files."""
+        return said(self.file)
+
     def moved(self, move: Callable[[Path], Path]) -> Self:
         """Copy with every path in it moved: I0 may be one, too."""
         i0 = self.i0 if self.i0 == "auto" or ":" in self.i0 else move(Path(self.i0)).as_posix()
-        return self.model_copy(update={"file": move(self.file), "i0": i0})
+        file = tuple(map(move, self.file)) if isinstance(self.file, tuple) else move(self.file)
+        return self.model_copy(update={"file": file, "i0": i0})
 
 
 class Stack(StackFile):
@@ -62,8 +74,26 @@ class Stack(StackFile):
         if isinstance(data, dict) and not data.get("name"):
             file = data.get("file")
             if isinstance(file, (str, Path)):
-                return {**data, "name": Path(file).stem}
+                return {**data, "name": name_of(Path(file))}
+            if isinstance(file, (list, tuple)) and all(isinstance(f, (str, Path)) for f in file):
+                return {**data, "name": name_of([Path(each) for each in file]) if file else "none"}
         return data
+
+    @classmethod
+    def joined(cls, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What a command line gives as stacks: single images are one, a folder of stacks several.
+
+        Parameters
+        ----------
+        entries
+            ``file`` of each, and ``name`` where one is given.
+
+        Raises
+        ------
+        InputError
+            One name is given to several stacks.
+        """
+        return joined_images([each for entry in entries for each in spread(entry)])
 
 
 class Reference(Options):
@@ -108,7 +138,7 @@ class StxmRecipe(Recipe):
         return self.stack[0].name
 
     @property
-    def inputs(self) -> dict[str, Path]:
+    def inputs(self) -> dict[str, Path | tuple[Path, ...]]:
         """The files of the stacks, by their names in the results."""
         return {stack.name: stack.file for stack in self.stack}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.io.export.spectra import write_spectra
+from phaseloom.io.image_sets import name_of
 from phaseloom.stxm.preparation.preparation import mean_spectrum, prepare
 from phaseloom.workflow.folder import check_folder_of
 from phaseloom.workflow.stxm.recipe import SpectrumRequest
@@ -33,9 +34,9 @@ def write_spectrum(request: SpectrumRequest, *, progress: Progress = SILENT) -> 
         The stack, its I0 or the region are at fault; the target's folder does not exist.
     """
     stack = request.stack
-    name = request.label or stack.file.stem
+    name = request.label or name_of(stack.file)
     target = request.out or Path(
-        f"{request.label}.csv" if request.label else f"{stack.file.stem}_spectrum.csv"
+        f"{request.label}.csv" if request.label else f"{name_of(stack.file)}_spectrum.csv"
     )
     check_folder_of(target)
     area = None if request.region is None else region(request.region)

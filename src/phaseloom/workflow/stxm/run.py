@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _OWNED = ("stxm", "dense", "references", "latent")
 """Groups of the results that belong to this method."""
+_QUANTITIES = ("counts", "transmission", "optical_density")
+"""What the images of a stack may be; one of them."""
 
 
 def compute_maps(
@@ -106,15 +108,16 @@ def read_stack(entry: StackFile) -> xr.Dataset:
     """
     stack = phaseloom.read(
         entry.file, detector=entry.detector, entry=entry.entry, partial=entry.partial
-    ).assign_attrs(source=str(entry.file))
+    ).assign_attrs(source=entry.called)
     if stack.attrs["kind"] != "stack":
         raise InputError(
             f"holds a measurement of kind {stack.attrs['kind']!r}, not a stack of images",
             "a phase map needs one image per energy",
-            source=entry.file,
+            source=entry.called,
         )
-    if entry.quantity is not None and "counts" in stack:
-        stack = stack.rename(counts=entry.quantity)
+    held = next(name for name in _QUANTITIES if name in stack)
+    if entry.quantity is not None and held != entry.quantity:
+        stack = stack.rename({held: entry.quantity})
     return stack
 
 

@@ -179,6 +179,7 @@ def _mapped(
             judged[name],
             assigned[name],
             smooth=mapping.smooth,
+            rims=mapping.resolve != "pearson",
             value_name=mapping.value_name,
         ).assign_attrs(resolve=mapping.resolve)
         for name, data in prepared.items()

@@ -187,6 +187,10 @@ def numbers(dataset: xr.Dataset) -> dict[str, str]:
         if name in dataset:
             share = int((dataset[name].to_numpy() & mask).sum()) / inside
             texts[label] = f"{100 * share:.2f} %"
+    if "rim" in dataset:
+        texts["Rims of a phase between, given to the larger share"] = (
+            f"{int(dataset['rim'].sum()):,} pixels"
+        )
     texts["Unknown"] = f"{100 * int((dataset['phase'] == -2).sum()) / inside:.2f} %"
     if "chi2" in dataset:
         chi2 = dataset["chi2"].to_numpy()[mask]

@@ -6,6 +6,7 @@
 - evidence: Bayesian evidence of one phase and of pairs, in closed form
 - latent_space: ambiguous pixels resolved in the latent space
 - neighbourhood: spatial prior (Potts field)
+- rims: rims of an intermediate phase given to the two phases that meet there
 - pixels: spectra of the particle pixels of several stacks as one table
 - points: spectra centred and scaled, with their noise
 """

@@ -20,8 +20,9 @@ from phaseloom.stxm.assignment.description import Examined, shift_attributes, sh
 from phaseloom.stxm.assignment.evidence import stands_out
 from phaseloom.stxm.assignment.likelihood import likelihood
 from phaseloom.stxm.assignment.neighbourhood import smooth as smooth_posterior
+from phaseloom.stxm.assignment.rims import without_rims
 from phaseloom.stxm.options import PhaseMapping
-from phaseloom.stxm.preparation.preparation import variance
+from phaseloom.stxm.preparation.preparation import incident_counts, variance
 from phaseloom.stxm.references.correlation import correlate
 from phaseloom.stxm.references.references import sample_references
 
@@ -179,14 +180,17 @@ def complete(
     assigned: xr.Dataset,
     *,
     smooth: float = 0.0,
+    rims: bool = False,
     value_name: str = "value",
 ) -> xr.Dataset:
-    """All maps of one stack: spatial prior, values, particles, fit residual.
+    """All maps of one stack: spatial prior, rims, values, particles, fit residual.
 
     Parameters
     ----------
     smooth
         Strength of the Potts field on the posterior; unknown pixels stay unknown.
+    rims
+        Give rims one pixel wide of an intermediate phase to the two phases that meet there.
     value_name
         What the phases' numbers are, for figures.
     """
@@ -194,6 +198,16 @@ def complete(
     if smooth > 0:
         smoothed = _smoothed(result, prepared["mask"], smooth)
         result = result.drop_vars(["phase", "posterior"]).assign(smoothed.variables)
+    if rims:
+        counts = incident_counts(prepared)
+        taken = without_rims(
+            result,
+            prepared["optical_density"],
+            baseline=prepared["baseline"].to_numpy(),
+            counts=(np.ones(prepared.sizes["energy"]) if counts is None else counts)
+            / judged.attrs["noise_scale"],
+        )
+        result = result.drop_vars([v for v in taken if v in result]).assign(taken.variables)
     labels = result["phase"].to_numpy()
     values = result["phase_value"].to_numpy().astype(np.float32)
     value = np.where(labels >= 0, values[np.maximum(labels, 0)], np.float32(np.nan))

@@ -10,7 +10,7 @@ import xarray as xr
 
 from phaseloom.compute.checkpoints import Checkpoints
 from phaseloom.compute.execution import Execution
-from phaseloom.errors import InputError
+from phaseloom.errors import InputError, InputWarning
 from phaseloom.simulate import measure, nvpf_references, particle, sparse_energies
 from phaseloom.stxm import map_phases
 
@@ -44,7 +44,12 @@ def test_phases_are_the_true_ones(resolve: str) -> None:
 def test_an_energy_shift_is_found_and_its_removal_gives_the_map_back() -> None:
     stack, truth = simulated(energy_shift=0.3)
     fitted = map_phases(stack, REFERENCES, align=False, resolve="pearson")["stxm/stack"]
-    left_in = map_phases(stack, REFERENCES, align=False, resolve="pearson", shift=0.0)["stxm/stack"]
+    with pytest.raises(InputError, match=r"at the shift given, \+0.000 eV \(the fit finds \+0.30"):
+        map_phases(stack, REFERENCES, align=False, resolve="pearson", shift=0.0)
+    with pytest.warns(InputWarning, match="the map was forced"):
+        left_in = map_phases(
+            stack, REFERENCES, align=False, resolve="pearson", shift=0.0, force=True
+        )["stxm/stack"]
     assert fitted.attrs["energy_shift"] == pytest.approx(0.3, abs=0.02)
     assert fitted.attrs["energy_shift_applied"] == 1
     assert left_in.attrs["energy_shift_applied"] == 0

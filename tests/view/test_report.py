@@ -172,7 +172,7 @@ def recipe(i0: str = "auto", covariance: str = "noise") -> str:
         ({"pre_edge_energies": 0}, "No pre-edge baseline was subtracted"),
         ({"resolve": "likelihood"}, "the phase most likely to hold its largest share"),
         ({"resolve": "pearson"}, "Every pixel was given the phase of highest correlation"),
-        ({"resolve": "pearson", "noise_scale": 0.4}, "noise level taken from the residuals"),
+        ({"resolve": "pearson", "noise_scale": 0.4}, "noise level measured on neighbouring pixels"),
         ({"smooth": 1.5}, "Potts field of strength 1.5"),
         ({"energy_shift": 0.0, "energy_shift_applied": 0, "energy_shift_fitted": 0.004},
          "was not removed: +0.004 eV"),

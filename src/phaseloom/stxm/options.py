@@ -47,10 +47,11 @@ class PhaseMapping(Options):
     )
     shift: Literal["auto"] | float = option(
         "auto",
-        "how far the energies read too high against the references; auto: fitted for every stack, "
-        "applied where significant",
+        "how far the energies read too high against the references; auto: searched over ±5 eV for "
+        "every stack, applied where all phases agree on it",
         unit="eV",
     )
+    force: bool = option(False, "map a stack that the references do not describe all the same")
     smooth: float = option(0.0, "strength of the spatial prior (Potts field); 0: none", ge=0)
     value_name: str = option("value", "what the phases' numbers are, such as sodium content x")
     latent_dims: int = option(3, "dimensions of the latent space", expert=True, ge=2, le=16)

@@ -23,11 +23,12 @@ from phaseloom.compute.execution import Execution
 from phaseloom.compute.keywords import takes_options
 from phaseloom.errors import InputError
 from phaseloom.stxm.assignment.assignment import by_argmax, complete, in_latent_space, judge
+from phaseloom.stxm.assignment.description import examine, refuse, warn_of_misfit
 from phaseloom.stxm.options import PhaseMapping, Preparation
 from phaseloom.stxm.preparation.preparation import Region, prepare
 from phaseloom.stxm.references.references import sample_references
 
-_VERSION = 3
+_VERSION = 4
 """Raised when a stage computes something else from the same input."""
 
 _SAME_ENERGY = 0.2
@@ -79,6 +80,9 @@ def map_phases(
     ------
     InputError
         Stacks, references or options are at fault.
+    phaseloom.stxm.assignment.description.UnfittingReferencesError
+        An InputError: the references do not describe a stack, and ``force`` is not set. Its
+        attribute ``shown`` holds spectra and the fit of the energy shift.
     """
     if isinstance(stacks, xr.Dataset):
         stacks = {"stack": stacks}
@@ -150,11 +154,18 @@ def _mapped(
     execution: Execution,
 ) -> tuple[dict[str, xr.Dataset], xr.Dataset]:
     """Maps of every stack by name, and the latent space (empty where none is used)."""
-    tracked = execution.progress.track(prepared.items(), "correlation", total=len(prepared))
-    judged = {
-        name: judge(data, references, shift=mapping.shift, margin=mapping.margin, seed=seed)
-        for name, data in tracked
+    tracked = execution.progress.track(prepared.items(), "energy shift", total=len(prepared))
+    examined = {
+        name: examine(data, references, shift=mapping.shift, seed=seed) for name, data in tracked
     }
+    given = mapping.shift != "auto"
+    if not mapping.force:
+        refuse(prepared, examined, references, given=given)
+    tracked = execution.progress.track(prepared.items(), "correlation", total=len(prepared))
+    judged = {}
+    for name, data in tracked:
+        warn_of_misfit(data.attrs["source"], examined[name], given=given)
+        judged[name] = judge(data, references, examined[name], margin=mapping.margin)
     space = xr.Dataset()
     if mapping.resolve == "gmvae":
         assigned, space = in_latent_space(
@@ -168,6 +179,7 @@ def _mapped(
             judged[name],
             assigned[name],
             smooth=mapping.smooth,
+            rims=mapping.resolve != "pearson",
             value_name=mapping.value_name,
         ).assign_attrs(resolve=mapping.resolve)
         for name, data in prepared.items()

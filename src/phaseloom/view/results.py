@@ -159,14 +159,23 @@ def numbers(dataset: xr.Dataset) -> dict[str, str]:
         )
     if "energy_shift" in dataset.attrs:
         texts["Energy shift"] = energy_shift_text(dataset)
+    by_phase = phase_shift_texts(dataset)
+    if by_phase:
+        texts["Energy shift by phase"] = ", ".join(by_phase)
     for name, label, form in (
         ("energy_shift_chi2", "Reduced χ² at this shift", ".2f"),
         ("energy_shift_chi2_at_zero", "Reduced χ² without it", ".2f"),
+        ("reference_misfit", "Missed by the references, of the contrast", ".1%"),
         ("stray_light_fitted", "Stray light fitted", ".1%"),
     ):
         number = float(dataset.attrs.get(name, np.nan))
         if np.isfinite(number):
             texts[label] = format(number, form).replace("%", " %")
+    bound = {"lower": "the least", "upper": "the most"}.get(
+        str(dataset.attrs.get("stray_light_bound"))
+    )
+    if bound and "Stray light fitted" in texts:
+        texts["Stray light fitted"] += f", {bound} there can be"
     if "margin" in dataset.attrs:
         margin = dataset.attrs["margin"]
         texts["Margin of ambiguity"] = f"{margin:.3g}" if isinstance(margin, float) else str(margin)
@@ -178,11 +187,20 @@ def numbers(dataset: xr.Dataset) -> dict[str, str]:
         if name in dataset:
             share = int((dataset[name].to_numpy() & mask).sum()) / inside
             texts[label] = f"{100 * share:.2f} %"
+    if "rim" in dataset:
+        texts["Rims of a phase between, given to the larger share"] = (
+            f"{int(dataset['rim'].sum()):,} pixels"
+        )
     texts["Unknown"] = f"{100 * int((dataset['phase'] == -2).sum()) / inside:.2f} %"
     if "chi2" in dataset:
         chi2 = dataset["chi2"].to_numpy()[mask]
         if np.isfinite(chi2).any():
-            texts["Fit residual, median reduced χ²"] = f"{np.nanmedian(chi2):.2f}"
+            median = float(np.nanmedian(chi2))
+            texts["Fit residual, median reduced χ²"] = f"{median:.2f}"
+            scale = float(dataset.attrs.get("noise_scale", np.nan))
+            if np.isfinite(scale) and dataset.attrs.get("quantity") == "counts":
+                texts["… against counting statistics"] = f"{median * scale:.2f}"
+                texts["Noise (variance) against counting"] = f"{scale:.3g}"
     if np.isfinite(dataset.attrs.get("residual", np.nan)):
         texts["Fit residual, rms"] = f"{dataset.attrs['residual']:.4f} optical density"
     if "posterior" in dataset:
@@ -214,6 +232,22 @@ def energy_shift_text(dataset: xr.Dataset) -> str:
     if abs(applied - fitted) < 5e-4:
         return f"{text}, applied"
     return f"{text if np.isfinite(fitted) else NOT_FITTED}; {applied:+.3f} eV applied"
+
+
+def phase_shift_texts(dataset: xr.Dataset) -> list[str]:
+    """The energy shift that each phase's own pixels ask for, as text; those that have one."""
+    if "phase_energy_shift" not in dataset:
+        return []
+    return [
+        f"{name} {shift:+.3f} ± {error:.3f} eV"
+        for name, shift, error in zip(
+            phase_names(dataset),
+            dataset["phase_energy_shift"].to_numpy(),
+            dataset["phase_energy_shift_error"].to_numpy(),
+            strict=True,
+        )
+        if np.isfinite(shift)
+    ]
 
 
 def has_energy_shift_curve(dataset: xr.Dataset) -> bool:

@@ -69,7 +69,7 @@ def test_a_whisper_of_smoothing_changes_next_to_nothing() -> None:
 
 def test_a_missing_reference_is_noticed_and_its_pixels_become_unknown() -> None:
     stack, truth = simulated(6, counts=10_000)
-    with pytest.warns(InputWarning, match="references do not explain the stack"):
+    with pytest.warns(InputWarning, match="references describe the stack in part only"):
         data = map_phases(stack, REFERENCES[1:], align=False, resolve="likelihood")["stxm/stack"]
     inside = data["mask"].to_numpy()
     unknown = data["phase"].to_numpy() == -2
@@ -87,7 +87,9 @@ def test_measured_iron_has_coherent_domains_of_both_valences(measured: Path) -> 
         for name, label in (("oxidized", "Fe(III)"), ("reduced", "Fe(II)"))
     ]
     incident = read_references(folder / "i0.xsp")[0]
-    data = map_phases(stack, references, i0=incident)["stxm/stack"].to_dataset()
+    # I0, read before the stack, errs from frame to frame: the regions' own spectra miss 3 %.
+    with pytest.warns(InputWarning, match="describe the stack in part only"):
+        data = map_phases(stack, references, i0=incident)["stxm/stack"].to_dataset()
     assert data.attrs["residual"] <= 0.03
     assert abs(data.attrs["energy_shift"]) <= 0.05
     phase, inside = data["phase"].to_numpy(), data["mask"].to_numpy()

@@ -45,6 +45,21 @@ def test_despike_finds_spikes_and_leaves_the_rest(measured_stack: Stack) -> None
     assert np.mean(spiked[~where] != clean[~where]) < 1e-5
 
 
+def test_thin_structure_of_the_sample_is_no_spike(measured_stack: Stack) -> None:
+    """A wall one pixel wide and single grains stand out at every energy; a spike at one."""
+    clean = measured_stack[0][:, 20:60, 20:60].copy()
+    clean[:, 10, 5:30] *= 0.5
+    clean[:, 25:35:3, 10] *= 0.6
+    kept = clean.copy()
+    readings.despike(kept)
+    changed = kept != clean
+    assert changed[:, 10, 5:30].sum() == changed[:, 25:35:3, 10].sum() == 0
+    clean[7, 20, 20] *= 8
+    spiked = clean.copy()
+    assert readings.despike(spiked) >= 1
+    assert spiked[7, 20, 20] < clean[7, 20, 20] / 4
+
+
 def test_empty_area_holds_no_particle_and_gives_the_incident_counts(measured_stack: Stack) -> None:
     counts, truth = measured_stack
     area = absorption.empty_area(counts)

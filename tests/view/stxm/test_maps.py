@@ -15,6 +15,7 @@ from phaseloom.view import style
 from phaseloom.view.figures import write_figures
 from phaseloom.view.results import stxm_stacks
 from phaseloom.view.stxm import maps as draw
+from phaseloom.view.stxm.diagnostics import references_figure
 from phaseloom.view.stxm.latent import POINTS, latent_view
 
 Make = Callable[..., xr.Dataset]
@@ -266,3 +267,37 @@ def test_several_stacks_are_also_drawn_together(
     assert set(paths) == names | {"comparison", "fractions"}
     handed = [options["references"] for _, options in asked if "references" in options]
     assert [[len(r) for r in references] for references in handed] == [[551] * 5] * 2
+
+
+def test_energy_shift_figure_shows_what_each_phase_asks_for(make_result: Make) -> None:
+    dataset = make_result()
+    n = dataset.sizes["reference"]
+    own = np.full(n, np.nan)
+    own[:2] = 0.15, 0.4
+    dataset = dataset.assign(
+        phase_energy_shift=("reference", own),
+        phase_energy_shift_error=("reference", np.where(np.isfinite(own), 0.01, np.nan)),
+    )
+    curve, by_phase = draw.energy_shift_figure(dataset).axes
+    assert curve.get_xlabel() == "Trial shift (eV)"
+    assert len(by_phase.containers) == 2, "phases that say nothing have no mark"
+    assert len(by_phase.get_yticklabels()) == n
+
+
+def test_references_figure_draws_the_mixtures_and_what_they_miss() -> None:
+    energy = np.linspace(700.0, 710.0, 11)
+    mean = np.exp(-((energy - 705.0) ** 2))
+    dataset = xr.Dataset(
+        {
+            "mean_spectrum": ("energy", mean),
+            "mixture": ("energy", 0.5 * mean),
+            "mixture_shifted": ("energy", np.full(11, np.nan)),
+        },
+        coords={"energy": energy},
+        attrs={"energy_shift": 0.0, "energy_shift_fitted": np.nan, "energy_shift_applied": 0},
+    )
+    upper, lower = references_figure(dataset).axes
+    assert len(upper.lines) == 2, "a mixture that was not fitted is not drawn"
+    np.testing.assert_allclose(lower.lines[-1].get_ydata(), 0.5 * mean)
+    with pytest.raises(InputError, match="mean_spectrum"):
+        references_figure(dataset.drop_vars("mean_spectrum"))

@@ -101,7 +101,7 @@ def test_results_are_those_of_the_last_recipe_alone(
     phaseloom(*arguments(beam, tmp_path, "--state-of-charge", "a=30"))
     assert opened(tmp_path)["stxm/a"].attrs["state_of_charge"] == 30
     again = ("stxm", beam.file("a.hdf5"), beam.file("b.hdf5"), *beam.references[:4], "--no-align",
-             "--resolve", "pearson", "--out", tmp_path)  # fmt: skip
+             "--resolve", "pearson", "--force", "--out", tmp_path)  # fmt: skip
     ran = phaseloom(*again)
     assert "kept from" in ran.out
     tree = opened(tmp_path)

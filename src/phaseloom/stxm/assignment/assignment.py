@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,40 +14,33 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.compute.execution import Execution
-from phaseloom.errors import InputWarning
 from phaseloom.maps.regions import label_particles
 from phaseloom.stxm.assignment import pixels
+from phaseloom.stxm.assignment.description import Examined, shift_attributes, shift_variables
 from phaseloom.stxm.assignment.evidence import stands_out
 from phaseloom.stxm.assignment.likelihood import likelihood
 from phaseloom.stxm.assignment.neighbourhood import smooth as smooth_posterior
+from phaseloom.stxm.assignment.rims import without_rims
 from phaseloom.stxm.options import PhaseMapping
 from phaseloom.stxm.preparation.preparation import incident_counts, variance
 from phaseloom.stxm.references.correlation import correlate
-from phaseloom.stxm.references.energy_shift import fit_energy_shift
 from phaseloom.stxm.references.references import sample_references
 
 if TYPE_CHECKING:
     from phaseloom.stxm.assignment.latent_space import Resolution
 
-_WELL_EXPLAINED = 4.0
-"""Reduced χ² of the energy-shift fit above which the references are doubted."""
-
 _UNEXPLAINED = 3.0
 """Least reduced χ² of an unknown pixel."""
-
-_COUNTING = 0.6
-"""Least median reduced χ² of readings that are counts."""
 
 
 def judge(
     prepared: xr.Dataset,
     references: Sequence[xr.DataArray],
+    examined: Examined,
     *,
-    shift: Literal["auto"] | float = "auto",
     margin: float | Literal["noise"] = 0.005,
-    seed: int = 0,
 ) -> xr.Dataset:
-    """Energy shift, references at the stack's energies, correlation and likelihood maps.
+    """References at the stack's energies, correlation and likelihood maps.
 
     Parameters
     ----------
@@ -57,8 +48,8 @@ def judge(
         From :func:`phaseloom.stxm.prepare`.
     references
         (energy,) each.
-    shift
-        In eV, or "auto": fitted, applied when significant, reported in any case.
+    examined
+        Energy shift and noise, from :func:`phaseloom.stxm.assignment.description.examine`.
     margin
         See :func:`phaseloom.stxm.references.correlation.correlate`.
 
@@ -67,69 +58,36 @@ def judge(
     xarray.Dataset
         What :func:`correlate` returns; ``likelihood`` (reference, y, x), the posterior of the
         count-weighted fits, ``abundance``, ``chi2``;
-        ``reference_spectrum`` (reference, energy); ``energy_shift_trial``,
-        ``energy_shift_trial_chi2``; attrs ``energy_shift`` …
+        ``reference_spectrum`` (reference, energy); variables and attributes of the energy shift
+        (:func:`phaseloom.stxm.assignment.description.shift_variables`); attr ``noise_scale``.
     """
     density = prepared["optical_density"]
     mask = prepared["mask"]
-    fitted = fit_energy_shift(
-        density, references, mask=mask.to_numpy(), i0=incident_counts(prepared), seed=seed
+    fitted = examined.shift
+    sampled = sample_references(references, density["energy"].to_numpy(), shift=fitted.applied)
+    # Where too few pixels lie together to tell the noise, it is taken from what the fits leave.
+    fits = likelihood(
+        density,
+        sampled,
+        i0=examined.i0,
+        baseline=prepared["baseline"],
+        mask=mask,
+        noise="residuals" if examined.i0 is None else "counts",
     )
-    if prepared.attrs["quantity"] == "counts" and fitted.chi2 > _WELL_EXPLAINED:
-        warnings.warn(
-            f"{prepared.attrs['source']}: the references do not explain the stack (reduced χ² "
-            f"{fitted.chi2:.1f} of the energy-shift fit): a phase may be missing among them, and "
-            "the energy shift is not to be trusted",
-            InputWarning,
-            stacklevel=2,
-        )
-    applied = (fitted.shift if fitted.significant else 0.0) if shift == "auto" else float(shift)
-    sampled = sample_references(references, density["energy"].to_numpy(), shift=applied)
-    fits = _fits(prepared, sampled)
+    scale = fits.attrs["noise_scale"] if examined.i0 is None else examined.noise_scale
     noise = None
     if margin == "noise":
         noise = variance(prepared, mask.to_numpy())
-        noise *= np.float32(fits.attrs["noise_scale"])
+        noise *= np.float32(scale)
     maps = correlate(density, sampled, mask, margin=margin, variance=noise)
     result = maps.assign(
         likelihood=fits["posterior"],
         abundance=fits["abundance"],
         chi2=fits["chi2"],
         reference_spectrum=sampled,
-        energy_shift_trial=("trial", fitted.curve["shift"].to_numpy(), {"units": "eV"}),
-        energy_shift_trial_chi2=("trial", fitted.curve.to_numpy()),
+        **shift_variables(fitted),
     ).assign_coords(phase_value=sampled["phase_value"])
-    return result.assign_attrs(
-        energy_shift=applied,
-        energy_shift_applied=int(applied != 0.0),
-        energy_shift_fitted=fitted.shift,
-        energy_shift_error=fitted.error,
-        energy_shift_chi2=fitted.chi2,
-        energy_shift_chi2_at_zero=fitted.chi2_at_zero,
-        stray_light_fitted=fitted.stray_light,
-        noise_scale=fits.attrs["noise_scale"],
-    )
-
-
-def _fits(prepared: xr.Dataset, sampled: xr.DataArray) -> xr.Dataset:
-    """Count-weighted fits; where counts are no counts, the noise is taken from the residuals.
-
-    Readings that scatter far less than counting allows (a scaled voltage, frames interpolated
-    before they came here) have a median reduced χ² well below 1.
-    """
-    fit = partial(
-        likelihood,
-        prepared["optical_density"],
-        sampled,
-        i0=incident_counts(prepared),
-        baseline=prepared["baseline"],
-        mask=prepared["mask"],
-    )
-    if prepared.attrs["quantity"] == "counts":
-        fits = fit(noise="counts")
-        if float(fits["chi2"].median()) > _COUNTING:
-            return fits
-    return fit(noise="residuals")
+    return result.assign_attrs(shift_attributes(fitted), noise_scale=scale)
 
 
 def in_latent_space(
@@ -222,14 +180,17 @@ def complete(
     assigned: xr.Dataset,
     *,
     smooth: float = 0.0,
+    rims: bool = False,
     value_name: str = "value",
 ) -> xr.Dataset:
-    """All maps of one stack: spatial prior, values, particles, fit residual.
+    """All maps of one stack: spatial prior, rims, values, particles, fit residual.
 
     Parameters
     ----------
     smooth
         Strength of the Potts field on the posterior; unknown pixels stay unknown.
+    rims
+        Give rims one pixel wide of an intermediate phase to the two phases that meet there.
     value_name
         What the phases' numbers are, for figures.
     """
@@ -237,6 +198,16 @@ def complete(
     if smooth > 0:
         smoothed = _smoothed(result, prepared["mask"], smooth)
         result = result.drop_vars(["phase", "posterior"]).assign(smoothed.variables)
+    if rims:
+        counts = incident_counts(prepared)
+        taken = without_rims(
+            result,
+            prepared["optical_density"],
+            baseline=prepared["baseline"].to_numpy(),
+            counts=(np.ones(prepared.sizes["energy"]) if counts is None else counts)
+            / judged.attrs["noise_scale"],
+        )
+        result = result.drop_vars([v for v in taken if v in result]).assign(taken.variables)
     labels = result["phase"].to_numpy()
     values = result["phase_value"].to_numpy().astype(np.float32)
     value = np.where(labels >= 0, values[np.maximum(labels, 0)], np.float32(np.nan))

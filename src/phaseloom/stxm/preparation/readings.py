@@ -14,6 +14,8 @@ from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError
 
 _SPIKE_LIMIT = 8.0
+_ALIKE, _NEAR = 1 / 4, 2
+"""Of a reading's deviation the first, seen at one of so many energies beside, is structure."""
 
 
 def subtract_dark(counts: NDArray[np.float32], dark: float) -> None:
@@ -36,7 +38,9 @@ def despike(counts: NDArray[np.float32], *, progress: Progress = SILENT) -> int:
 
     A reading is wild when it differs from the median of its 3×3 neighbourhood by more than
     8 standard deviations, the deviation being the larger of the frame's own robust spread
-    about that median and the counting noise.
+    about that median and the counting noise. What stands out likewise at an energy close
+    by is structure of the sample, a thin wall or a corner, as long as it is neither darker nor
+    brighter than the frame as a whole.
 
     Returns
     -------
@@ -44,7 +48,7 @@ def despike(counts: NDArray[np.float32], *, progress: Progress = SILENT) -> int:
         How many readings were replaced.
     """
     replaced = 0
-    for frame in progress.track(counts, "despike"):
+    for number, frame in enumerate(progress.track(counts, "despike")):
         median = median_3x3(frame)
         difference = np.abs(frame - median)
         spread = 1.4826 * float(np.median(difference[:: max(1, frame.shape[0] // 256)]))
@@ -53,9 +57,45 @@ def despike(counts: NDArray[np.float32], *, progress: Progress = SILENT) -> int:
         # A spike has nothing like it beside it; the rim of a particle has.
         alone = ndimage.uniform_filter(wild.astype(np.float32), 3, mode="constant") < 2.5 / 9
         wild &= alone
+        y, x = np.nonzero(wild)
+        wild[y, x] = ~_structure(counts, number, y, x)
         frame[wild] = median[wild]
         replaced += int(np.count_nonzero(wild))
     return replaced
+
+
+def _structure(
+    counts: NDArray[np.float32], number: int, y: NDArray[np.intp], x: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Which readings (pixel,) of a frame stand out in the same way in one close by."""
+    if not y.size:
+        return np.zeros(0, dtype=bool)
+    here = counts[number][y, x]
+    some = counts[number][:: max(1, counts.shape[1] // 256)]
+    dark, bright = np.nanpercentile(some, [1, 99])
+    sign = np.sign(_relative(counts[number], y, x))
+    noise = 3.0 / np.sqrt(np.maximum(here, 1.0))
+    least = np.maximum(np.abs(_relative(counts[number], y, x)) * _ALIKE, noise)
+    found = np.zeros(y.size, dtype=bool)
+    near = range(max(number - _NEAR, 0), min(number + _NEAR + 1, len(counts)))
+    for other in (n for n in near if n != number):
+        # The sample may have drifted by a pixel in between.
+        for dy in (-1, 0, 1):
+            for dx in (-1, 0, 1):
+                found |= sign * _relative(counts[other], y + dy, x + dx) >= least
+    return np.asarray(found & (here > 0.5 * dark) & (here < 1.2 * bright))
+
+
+def _relative(
+    frame: NDArray[np.float32], y: NDArray[np.intp], x: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """How far pixels stand out of the median of their 3×3 neighbourhood, relative to it."""
+    steps = np.array([-1, 0, 1])
+    rows = np.clip(y[:, None, None] + steps[:, None], 0, frame.shape[0] - 1)
+    columns = np.clip(x[:, None, None] + steps[None, :], 0, frame.shape[1] - 1)
+    window = frame[rows, columns].reshape(y.size, 9).astype(np.float64)
+    median = np.median(window, axis=1)
+    return np.asarray(window[:, 4] / np.maximum(median, 1.0) - 1.0)
 
 
 def median_3x3(frame: NDArray[np.float32]) -> NDArray[np.float32]:

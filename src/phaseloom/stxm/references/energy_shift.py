@@ -1,4 +1,4 @@
-"""Fit of the energy shift between a stack and its references.
+"""Fit of the energy shift between a stack and its references, and whether to apply it.
 
 An error of 0.15 eV costs a phase map a third of its pixels, so the shift is fitted before
 anything is compared, with an uncertainty and a χ² that say whether to believe it.
@@ -6,24 +6,30 @@ anything is compared, with an uncertainty and a χ² that say whether to believe
 The fit. The field is cut into tiles, averages over many counts, each a mixture of references and
 a background (:mod:`phaseloom.stxm.references.tiles`). Two numbers are common to all tiles: the
 energy shift, and the stray light, which compresses strong absorption and would otherwise pass for
-another edge position. For a trial shift and stray light the rest is linear, so both follow from
-a few Gauss-Newton steps on the projected problem (variable projection: G. H. Golub, V. Pereyra,
-SIAM J. Numer. Anal. 10 (1973) 413). The start is the best of a grid.
+another edge position (:mod:`phaseloom.stxm.references.shift_fit`). The start is the best of a
+grid over the whole range.
 
 The uncertainty. With 10⁵ pixels counting noise is negligible; what remains are errors shared by
 all pixels: a frame's incident intensity, the references' own shape. Their effect is what the
 shift does when parts of the spectrum, or of the field, are left out: a block jackknife
 (J. W. Tukey 1958), over energies and over tiles; the larger of the two is reported.
 
-The limit. A stack of nothing but one phase beyond the ends of the reference series (nor between
-any two) cannot be told from a shifted stack; a χ² far above that of similar stacks says so.
+Whether to apply it. A monochromator that is off moves every spectrum alike; a phase that is
+missing among the references, or a reference measured elsewhere, moves only its own pixels, and
+spoils the fit. So each phase's own tiles are fitted once more, and a shift is applied when they
+agree on it within their errors, all parts of the sample are described, and no second shift
+describes them about as well. A best shift at the end of the range is no answer.
+
+The limit. A stack of nothing but one phase that is not among the references, and whose spectrum is
+a shifted reference, cannot be told from a shifted stack. A missing phase whose spectrum is a
+mixture of the references does no harm to the shift.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -31,34 +37,67 @@ from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.stxm.references.references import sample_references
-from phaseloom.stxm.references.tiles import (
-    Fit,
-    Tiles,
-    average_tiles,
-    fit_mixtures,
-    project,
-    without_stray,
+from phaseloom.stxm.references.shift_fit import (
+    chi2,
+    chi2_of_tiles,
+    doubt_outliers,
+    jackknife,
+    minimise,
+    profile,
 )
+from phaseloom.stxm.references.tiles import REPRODUCIBLE, Fit, Tiles, average_tiles, fit_mixtures
 
 Array = NDArray[np.float64]
 
+LIMIT = 5.0
+"""Largest shift searched, in eV."""
+
+DESCRIBED = 4.0
+"""Reduced χ² up to which references describe a stack: 1 % of the spectra's contrast."""
+
 _FEWEST_ENERGIES = 6
 _STEP = 0.05
-# No monochromator axis is read better than this (eV).
-_READBACK = 0.001
-# Slopes are taken over this (eV) to either side. Taken closer, they follow the noise of a finely
-# sampled reference: with 1 % noise the shift scatters by 7 meV instead of 4.
-_HALF_WIDTH = 0.2
+# In these steps: how far the curve is fine, and how coarse it is beyond.
+_FINE, _COARSE = 20, 4
 _SIGMA = 3.0
-# A frame that misfits by this much more than the median one does not take part in full.
-_OUTLIER = 3.0
 # χ² has to fall by this part before a shift is worth applying.
 _CLEARLY = 0.1
+# Another valley of χ², farther than this (eV), that is less than half as high again is a second
+# answer.
+_ELSEWHERE = 0.5
+_SECOND = 1.5
+# A phase has an opinion of its own from this many tiles that are mostly it.
+_FEWEST_TILES = 3
+# References from one scan agree no better than this (eV).
+_AGREEMENT = 0.02
+
+
+@dataclass(frozen=True)
+class PhaseShift:
+    """Energy shift that the tiles of one phase ask for by themselves.
+
+    Attributes
+    ----------
+    name
+        Of the phase.
+    shift, error
+        In eV; NaN where too few tiles are mostly of this phase.
+    chi2
+        Median reduced χ² of these tiles at the common shift.
+    tiles
+        Their number.
+    """
+
+    name: str
+    shift: float
+    error: float
+    chi2: float
+    tiles: int
 
 
 @dataclass(frozen=True)
 class EnergyShift:
-    """A fitted energy shift and how sure it is.
+    """A fitted energy shift, how sure it is, and what is made of it.
 
     Attributes
     ----------
@@ -72,12 +111,26 @@ class EnergyShift:
     stray_light
         Fitted part of the incident counts that did not pass the sample (a nuisance of the fit:
         other departures from the law of absorption end up here too).
+    stray_bound
+        "lower" or "upper" where the stray light sits at nothing, or at the most that the
+        thickest parts of the sample let through; "" where it lies between.
     significant
-        Whether the shift should be applied: beyond three standard uncertainties, with a clearly
-        better χ², and inside the range searched.
+        Whether the shift should be applied.
+    reason
+        Why a shift that makes χ² clearly better should not be applied; "" where none is found,
+        or it should.
+    applied
+        The shift in use, in eV: the one given, else the fitted one where it is significant.
+    chi2_applied
+        Reduced χ² at the shift in use.
+    misfit
+        What the references miss there, beyond the noise, as part of the spectra's contrast: the
+        median over the tiles.
     doubted
         Energies (eV) that fit several times worse than the rest and were given less weight in
         all of this: bad frames, or features that the references lack.
+    phases
+        What each phase's own tiles say.
     curve
         Reduced χ² (shift) of the trial shifts, for a figure.
     """
@@ -87,8 +140,14 @@ class EnergyShift:
     chi2: float
     chi2_at_zero: float
     stray_light: float
+    stray_bound: str
     significant: bool
+    reason: str
+    applied: float
+    chi2_applied: float
+    misfit: float
     doubted: tuple[float, ...]
+    phases: tuple[PhaseShift, ...]
     curve: xr.DataArray
 
 
@@ -98,7 +157,8 @@ def fit_energy_shift(
     *,
     mask: ArrayLike,
     i0: ArrayLike | None = None,
-    limit: float = 1.0,
+    given: float | None = None,
+    limit: float = LIMIT,
     seed: int = 0,
 ) -> EnergyShift:
     """Fit the energy shift between a stack and its references.
@@ -115,6 +175,8 @@ def fit_energy_shift(
     i0
         Incident counts per pixel (energy), the weight of counting noise. Without it all
         spectra weigh the same.
+    given
+        A shift (eV) that is to be used whatever is found.
     limit
         Largest shift tried, in eV.
     seed
@@ -134,8 +196,7 @@ def fit_energy_shift(
     Warns
     -----
     InputWarning
-        Fewer than six energies (nothing is fitted), or the best shift lies at the edge of the
-        range searched (it is reported, but not ``significant``).
+        Fewer than six energies: nothing is fitted.
     """
     energy = optical_density["energy"].to_numpy().astype(float)
     sample_references(references, energy)
@@ -146,7 +207,7 @@ def fit_energy_shift(
             InputWarning,
             stacklevel=2,
         )
-        return _unfitted()
+        return _unfitted(given or 0.0)
     inside = np.asarray(mask, dtype=bool)
     if inside.shape != optical_density.shape[1:]:
         raise InputError(
@@ -154,47 +215,140 @@ def fit_energy_shift(
             "give one value per pixel",
         )
     tiles = average_tiles(optical_density, references, inside, _incident(i0, energy), seed)
-    steps = max(round(limit / _STEP), 1)
-    trial: Array = np.linspace(-steps, steps, 2 * steps + 1) * _STEP
-
-    coarse = trial[::2]
-    start = float(coarse[np.argmin([_chi2(tiles, s, 0.0, 0.0) for s in coarse])])
-    shift, stray = _minimise(tiles, start, 0.0, limit)
+    coarse = _steps(limit)[::2] * _STEP
+    start = float(coarse[np.argmin([chi2(tiles, s, 0.0, 0.0) for s in coarse])])
+    shift, stray = minimise(tiles, start, 0.0, limit)
     trusted = tiles
     for _ in range(2):
-        tiles = _doubt_outliers(tiles, shift, stray)
-        shift, stray = _minimise(tiles, shift, stray, limit)
-    curve = np.array([_profile(tiles, s, stray) for s in trial])
-    best = _chi2(tiles, shift, stray, stray)
+        tiles = doubt_outliers(tiles, shift, stray)
+        shift, stray = minimise(tiles, shift, stray, limit)
+    trial = _trial(shift, limit)
+    curve = np.array([profile(tiles, s, stray)[0] for s in trial])
+    best = chi2(tiles, shift, stray, stray)
     if curve.min() < 0.99 * best:  # another, deeper valley
-        shift, stray = _minimise(tiles, float(trial[np.argmin(curve)]), stray, limit)
-        curve = np.array([_profile(tiles, s, stray) for s in trial])
-        best = _chi2(tiles, shift, stray, stray)
+        shift, stray = minimise(tiles, float(trial[np.argmin(curve)]), stray, limit)
+        trial = _trial(shift, limit)
+        curve = np.array([profile(tiles, s, stray)[0] for s in trial])
+        best = chi2(tiles, shift, stray, stray)
 
-    error = _jackknife(tiles, shift, stray)
+    error = jackknife(tiles, shift, stray)
     at_zero = float(curve[np.argmin(np.abs(trial))])
-    at_edge = abs(shift) > limit - _STEP
-    if at_edge:
-        warnings.warn(
-            f"the best energy shift, {shift:+.2f} eV, lies at the edge of the range searched "
-            f"(±{limit:g} eV); it is not applied: check the references' energies",
-            InputWarning,
-            stacklevel=2,
+    fit = fit_mixtures(tiles, shift, stray, stray)
+    names = [str(reference.name) for reference in references]
+    phases = tuple(
+        _own_shift(name, tiles, fit, k, shift, stray, limit) for k, name in enumerate(names)
+    )
+    clear = abs(shift) > _SIGMA * error and at_zero > (1 + _CLEARLY) * best
+    reason = ""
+    if clear:
+        reason = (
+            _without_answer(shift, limit, trial, curve, best)
+            or _undescribed(tiles, fit, best)
+            or _disagreement(phases)
         )
+    significant = clear and not reason
+    applied = given if given is not None else shift if significant else 0.0
+    chi2_applied, suited = best, stray
+    if applied != shift:
+        chi2_applied, suited = profile(tiles, applied, stray)
     return EnergyShift(
         shift=shift,
         error=error,
         chi2=best,
         chi2_at_zero=at_zero,
         stray_light=stray,
-        significant=bool(
-            abs(shift) > _SIGMA * error and at_zero > (1 + _CLEARLY) * best and not at_edge
-        ),
+        stray_bound={0.0: "lower", tiles.most_stray: "upper"}.get(stray, ""),
+        significant=significant,
+        reason=reason,
+        applied=applied,
+        chi2_applied=chi2_applied,
+        misfit=_misfit(tiles, fit_mixtures(tiles, applied, suited, suited)),
         doubted=tuple(
             float(e) for e in energy[(tiles.variance > 4 * trusted.variance).all(axis=0)]
         ),
+        phases=phases,
         curve=_curve(trial, curve),
     )
+
+
+def _steps(limit: float) -> Array:
+    steps = max(round(limit / _STEP), 1)
+    return np.arange(-steps, steps + 1, dtype=float)
+
+
+def _trial(shift: float, limit: float) -> Array:
+    """Trial shifts of the curve: fine around none and the best, coarse over the rest."""
+    steps = _steps(limit)
+    near = np.minimum(np.abs(steps), np.abs(steps - round(shift / _STEP))) <= _FINE
+    return np.asarray(steps[near | (steps % _COARSE == 0)] * _STEP)
+
+
+def _own_shift(
+    name: str, tiles: Tiles, fit: Fit, phase: int, shift: float, stray: float, limit: float
+) -> PhaseShift:
+    """The shift that the tiles which are mostly of one phase ask for."""
+    part = fit.amount * np.ptp(tiles.references(tiles.energy - shift), axis=1)
+    part = part / np.maximum(part.sum(axis=1, keepdims=True), 1e-300)
+    own = (part.argmax(axis=1) == phase) & (part[:, phase] > 0.5)
+    number = int(own.sum())
+    if number < _FEWEST_TILES:
+        return PhaseShift(name, float("nan"), float("nan"), float("nan"), number)
+    chosen = tiles.chosen(own)
+    moved, _ = minimise(chosen, shift, stray, limit, hold_stray=True)
+    error = jackknife(chosen, moved, stray, hold_stray=True)
+    return PhaseShift(name, moved, error, float(np.median(chi2_of_tiles(tiles, fit)[own])), number)
+
+
+def _without_answer(shift: float, limit: float, trial: Array, curve: Array, best: float) -> str:
+    """Why the search has no answer: its end, or a second valley of χ²."""
+    if abs(shift) > limit - _STEP:
+        return f"the search ended at its limit of ±{limit:g} eV, which is no answer"
+    valley = (curve[1:-1] < curve[:-2]) & (curve[1:-1] < curve[2:])
+    valley &= np.abs(trial[1:-1] - shift) > _ELSEWHERE
+    others = np.flatnonzero(valley & (curve[1:-1] < _SECOND * best)) + 1
+    if others.size:
+        other = trial[others[np.argmin(curve[others])]]
+        return f"a shift of {other:+.2f} eV describes the stack about as well"
+    return ""
+
+
+def _undescribed(tiles: Tiles, fit: Fit, best: float) -> str:
+    """Whether the stack, or a tenth of it, is described by no reference even at this shift."""
+    if best > DESCRIBED:
+        return f"even there the references do not describe the stack (reduced χ² {best:.1f})"
+    of_tiles = chi2_of_tiles(tiles, fit)
+    worst, middle = np.quantile(of_tiles, [0.9, 0.5])
+    if worst > DESCRIBED * max(middle, 1.0):
+        return (
+            "a part of the sample fits no reference even there (reduced χ² "
+            f"{worst:.1f} in the worst tenth of it, {middle:.1f} in the middle)"
+        )
+    return ""
+
+
+def _disagreement(phases: Sequence[PhaseShift]) -> str:
+    """What two phases say of the shift that is farther apart than their errors allow."""
+    told = sorted((p for p in phases if np.isfinite(p.shift)), key=lambda p: p.shift)
+    for i, low in enumerate(told):
+        for high in told[i + 1 :]:
+            apart = high.shift - low.shift
+            if apart > _SIGMA * np.hypot(low.error, high.error) + _AGREEMENT:
+                return "the phases disagree on it: " + ", ".join(
+                    f"{p.name} {p.shift:+.2f} ± {p.error:.2f} eV" for p in told
+                )
+    return ""
+
+
+def _misfit(tiles: Tiles, fit: Fit) -> float:
+    """What the fit misses beyond counting noise, as part of the contrast; median of the tiles."""
+    n = tiles.energy.size
+    free = np.maximum(n - (fit.amount > 0).sum(axis=1) - tiles.background.shape[0], 1)[:, None]
+    certain = tiles.tolerance[:, None] ** 2
+    weight = 1.0 / tiles.variance
+    missed = fit.residual**2 * tiles.variance * (n / free) - (tiles.variance - certain)
+    square = (weight * missed).sum(axis=1) / weight.sum(axis=1)
+    contrast = tiles.tolerance / REPRODUCIBLE
+    return float(np.median(np.sqrt(np.maximum(square, 0.0)) / contrast))
 
 
 def _curve(trial: Array, chi2: Array) -> xr.DataArray:
@@ -219,121 +373,21 @@ def _incident(i0: ArrayLike | None, energy: Array) -> Array:
     return incident
 
 
-def _unfitted() -> EnergyShift:
+def _unfitted(applied: float) -> EnergyShift:
     nan = float("nan")
-    return EnergyShift(nan, nan, nan, nan, nan, False, (), _curve(np.empty(0), np.empty(0)))
-
-
-def _doubt_outliers(tiles: Tiles, shift: float, stray: float) -> Tiles:
-    """Raise the variance of energies that fit far worse than most: a beam loss, a wrong I0."""
-    fit = fit_mixtures(tiles, shift, stray, stray)
-    left = 1.0 - (_orthonormal(fit) ** 2).sum(axis=2)
-    misfit = (fit.residual**2).mean(axis=0) / np.maximum(left.mean(axis=0), 0.1)
-    excess = misfit / (_OUTLIER**2 * np.median(misfit))
-    return replace(tiles, variance=tiles.variance * np.maximum(excess, 1.0))
-
-
-def _chi2(tiles: Tiles, shift: float, stray: float, stray_of_weights: float) -> float:
-    """Reduced χ² of all tiles."""
-    fit = fit_mixtures(tiles, shift, stray, stray_of_weights)
-    parameters = (fit.amount > 0).sum() + fit.amount.shape[0] * tiles.background.shape[0] + 2
-    return float((fit.residual**2).sum() / max(fit.residual.size - int(parameters), 1))
-
-
-def _profile(tiles: Tiles, shift: float, stray: float) -> float:
-    """Reduced χ² at a shift, at the stray light that suits it."""
-    fit = fit_mixtures(tiles, shift, stray, stray)
-    slope = _slopes(tiles, fit, _orthonormal(fit), shift, stray)[..., 1]
-    step = (slope * fit.residual).sum() / max((slope**2).sum(), 1e-30)
-    return _chi2(tiles, shift, _bounded(tiles, stray - float(step)), stray)
-
-
-def _minimise(tiles: Tiles, shift: float, stray: float, limit: float) -> tuple[float, float]:
-    """Gauss-Newton steps in shift and stray light together."""
-    for _ in range(20):
-        fit = fit_mixtures(tiles, shift, stray, stray)
-        slopes = _slopes(tiles, fit, _orthonormal(fit), shift, stray)
-        curvature = np.einsum("tep,teq->pq", slopes, slopes)
-        downhill = -np.einsum("tep,te->p", slopes, fit.residual)
-        step = np.linalg.solve(curvature + 1e-12 * np.trace(curvature) * np.eye(2), downhill)
-        moved = float(np.clip(shift + np.clip(step[0], -0.1, 0.1), -limit, limit))
-        stray = _bounded(tiles, stray + float(np.clip(step[1], -0.05, 0.05)))
-        converged = abs(moved - shift) < 1e-5
-        shift = moved
-        if converged:
-            break
-    return shift, stray
-
-
-def _bounded(tiles: Tiles, stray: float) -> float:
-    return float(np.clip(stray, -0.05, tiles.most_stray))
-
-
-def _orthonormal(fit: Fit) -> Array:
-    """Orthonormal basis (tile, energy, n) of what each tile fits on its own."""
-    gram = np.einsum("tep,teq->tpq", fit.design, fit.design)
-    unused = np.einsum("tpp->tp", gram) == 0
-    scale = np.where(unused, 1.0, np.sqrt(np.maximum(np.einsum("tpp->tp", gram), 1e-300)))
-    design = fit.design / scale[:, None, :]
-    gram = gram / scale[:, :, None] / scale[:, None, :]
-    gram += np.eye(gram.shape[1]) * (1e-12 + unused[:, None, :])
-    lower = np.linalg.cholesky(gram)
-    return np.swapaxes(np.linalg.solve(lower, np.swapaxes(design, 1, 2)), 1, 2)
-
-
-def _slopes(tiles: Tiles, fit: Fit, basis: Array, shift: float, stray: float) -> Array:
-    """Change (tile, energy, 2) of the residual with shift and stray light.
-
-    After the tiles' own parameters have followed (Kaufman's form of variable projection).
-    """
-    half = _HALF_WIDTH
-    rise = tiles.references(tiles.energy - shift - half) - tiles.references(
-        tiles.energy - shift + half
+    return EnergyShift(
+        shift=nan,
+        error=nan,
+        chi2=nan,
+        chi2_at_zero=nan,
+        stray_light=nan,
+        stray_bound="",
+        significant=False,
+        reason="",
+        applied=applied,
+        chi2_applied=nan,
+        misfit=nan,
+        doubted=(),
+        phases=(),
+        curve=_curve(np.empty(0), np.empty(0)),
     )
-    with_shift = -(fit.amount @ (rise / (2 * half))) * fit.weight
-    # At the fitted, not the measured transmission: its noise would correlate with the residual's.
-    data = -np.log(without_stray(np.exp(-tiles.spectra), stray))
-    transmission = np.exp(fit.residual / fit.weight - data)
-    with_stray = (1 - transmission) / (transmission * (1 + stray)) * fit.weight
-    return project(basis, np.stack([with_shift, with_stray], axis=-1))
-
-
-def _jackknife(tiles: Tiles, shift: float, stray: float) -> float:
-    """Standard uncertainty of the shift from leaving out blocks of energies, or of tiles."""
-    fit = fit_mixtures(tiles, shift, stray, stray)
-    basis = _orthonormal(fit)
-    slopes = _slopes(tiles, fit, basis, shift, stray)
-    curvature = np.einsum("tep,teq->pq", slopes, slopes)
-    curvature += 1e-12 * np.trace(curvature) * np.eye(2)
-
-    def spread(lost: list[tuple[Array, Array]]) -> float:
-        moves = [np.linalg.lstsq(curvature - c, d, rcond=None)[0][0] for c, d in lost]
-        return float(np.sqrt((len(moves) - 1) / len(moves) * np.sum(np.square(moves))))
-
-    by_energy = []
-    for part in _energy_blocks(tiles.energy):
-        own = basis[:, part]
-        # What is left of a tile's other parameters when these energies are gone.
-        rest = np.eye(part.size) * (1 + 1e-6) - own @ np.swapaxes(own, 1, 2)
-        solved = np.linalg.solve(
-            rest, np.concatenate([slopes[:, part], fit.residual[:, part, None]], axis=2)
-        )
-        lost = np.einsum("tep,teq->pq", slopes[:, part], solved)
-        by_energy.append((lost[:, :2], lost[:, 2]))
-    by_tile = []
-    for part in np.array_split(np.arange(slopes.shape[0]), min(24, slopes.shape[0])):
-        lost = np.einsum("tep,teq->pq", slopes[part], slopes[part])
-        by_tile.append((lost, np.einsum("tep,te->p", slopes[part], fit.residual[part])))
-    return float(np.hypot(max(spread(by_energy), spread(by_tile)), _READBACK))
-
-
-def _energy_blocks(energy: Array) -> list[NDArray[np.intp]]:
-    """Energies in runs of 0.5 eV: what is wrong at one energy is wrong beside it too."""
-    order = np.argsort(energy, kind="stable")
-    blocks: list[list[int]] = []
-    for e in order:
-        if blocks and energy[e] - energy[blocks[-1][0]] < 0.5:
-            blocks[-1].append(int(e))
-        else:
-            blocks.append([int(e)])
-    return [np.array(block) for block in blocks]

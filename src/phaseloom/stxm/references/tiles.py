@@ -9,12 +9,13 @@ slope (incident intensity, substrate).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from phaseloom.errors import InputError
 from phaseloom.stxm.references.references import interpolator
@@ -24,8 +25,9 @@ Array = NDArray[np.float64]
 _TILES = 120
 _TILE_WIDTH = 20
 _BLOCK = 3
-# Spectra are reproducible to about half a per cent of their contrast at best.
-_REPRODUCIBLE = 0.005
+_RIM = 2
+REPRODUCIBLE = 0.005
+"""Spectra are reproducible to about half a per cent of their contrast at best."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ class Tiles:
         From energies in eV to reference spectra (phase, energy).
     most_stray
         Stray light beyond this part of the incident counts contradicts the thickest tiles.
+    tolerance
+        Standard deviation (tile,) to which spectra are reproducible at best, a part of
+        ``variance``: half a per cent of a tile's contrast.
     """
 
     spectra: Array
@@ -52,6 +57,16 @@ class Tiles:
     background: Array
     references: Callable[[Array], Array]
     most_stray: float
+    tolerance: Array
+
+    def chosen(self, which: NDArray[np.bool_]) -> Tiles:
+        """Some of the tiles."""
+        return replace(
+            self,
+            spectra=self.spectra[which],
+            variance=self.variance[which],
+            tolerance=self.tolerance[which],
+        )
 
 
 def average_tiles(
@@ -109,7 +124,8 @@ def average_tiles(
         )
     spectra, variance = spectra[full], variance[full]
     contrast = np.ptp(spectra, axis=1, keepdims=True)
-    variance += (_REPRODUCIBLE * np.maximum(contrast, np.median(contrast) / 4)) ** 2
+    tolerance = REPRODUCIBLE * np.maximum(contrast, np.median(contrast) / 4)
+    variance += tolerance**2
     centred = (energy - energy.mean()) / np.ptp(energy)
     return Tiles(
         spectra=spectra,
@@ -118,6 +134,7 @@ def average_tiles(
         background=np.stack([np.ones_like(energy), centred]),
         references=interpolator(references),
         most_stray=min(0.2, 0.7 * float(np.exp(-np.percentile(spectra, 99)))),
+        tolerance=tolerance[:, 0],
     )
 
 
@@ -125,11 +142,11 @@ def _choose(
     mask: NDArray[np.bool_], seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Pixels (y, x) of at most 120 square tiles, and the tile of each."""
-    y, x = np.nonzero(mask)
-    if y.size < _BLOCK**2:
+    if mask.sum() < _BLOCK**2:
         raise InputError(
-            f"the sample mask holds {y.size} pixels", "lower the thickness it asks for"
+            f"the sample mask holds {mask.sum()} pixels", "lower the thickness it asks for"
         )
+    y, x = np.nonzero(_without_rim(mask))
     width = int(np.clip(np.sqrt(y.size / _TILES), _BLOCK, _TILE_WIDTH))
     across = mask.shape[1] // width + 1
     _, tile, size = np.unique(
@@ -144,6 +161,15 @@ def _choose(
     tile = number[tile]
     kept = tile >= 0
     return y[kept], x[kept], tile[kept]
+
+
+def _without_rim(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The sample without the pixels at its rim, if enough are left.
+
+    There a rest of drift mixes sample and empty field, and its spectrum is none of any phase.
+    """
+    inner = ndimage.binary_erosion(mask, iterations=_RIM, border_value=1)
+    return np.asarray(inner if inner.sum() >= mask.sum() / 3 else mask)
 
 
 def _average(

@@ -83,7 +83,9 @@ def energy_shift_figure(dataset: xr.Dataset) -> Figure:
     dataset
         With ``energy_shift_trial`` and ``energy_shift_trial_chi2`` (trial), and the attributes
         ``energy_shift``, ``energy_shift_error``, ``energy_shift_applied`` and
-        ``energy_shift_fitted`` (when it differs from what was applied).
+        ``energy_shift_fitted`` (when it differs from what was applied). With
+        ``phase_energy_shift`` and ``phase_energy_shift_error`` (reference) a second panel shows
+        what each phase's own pixels ask for.
 
     Raises
     ------
@@ -94,25 +96,97 @@ def energy_shift_figure(dataset: xr.Dataset) -> Figure:
     if not has_energy_shift_curve(dataset):
         raise InputError(f"there is no curve to draw: the energy shift was {NOT_FITTED}")
     fitted, error, _ = energy_shift(dataset)
+    own = "phase_energy_shift" in dataset and bool(dataset["phase_energy_shift"].notnull().any())
     with publication():
-        figure, axes = page([Row(boxes=((0.5, 2.9),), height=1.9, below=0.36)], width=3.5)
+        boxes = ((0.5, 2.9), (4.45, 2.2)) if own else ((0.5, 2.9),)
+        figure, axes = page(
+            [Row(boxes=boxes, height=1.9, below=0.36)], width=PAGE_WIDTH if own else 3.5
+        )
         panel = axes[0][0]
         panel.plot(
             dataset["energy_shift_trial"], dataset["energy_shift_trial_chi2"], color="#0072B2"
         )
         panel.axvline(0.0, color="#BBBBBB", linewidth=0.6, zorder=0)
-        if np.isfinite(fitted):
-            panel.axvline(fitted, color="#D55E00", linewidth=0.9)
-            if np.isfinite(error):
-                panel.axvspan(
-                    fitted - error, fitted + error, color="#D55E00", alpha=0.25, linewidth=0
-                )
         panel.set_title(f"Energy shift {energy_shift_text(dataset)}", loc="left")
         panel.set_xlabel("Trial shift (eV)")
         panel.set_ylabel("Reduced χ²")
+        for each in axes[0]:
+            _mark_shift(each, fitted, error)
         chi2 = dataset["energy_shift_trial_chi2"].to_numpy()
         if np.nanmin(chi2) > 0 and np.nanmax(chi2) > 30 * np.nanmin(chi2):
             panel.set_yscale("log")
+        if own:
+            _draw_phase_shifts(axes[0][1], dataset)
+            letter(axes[0])
+        return figure
+
+
+def _mark_shift(panel: Axes, fitted: float, error: float) -> None:
+    if np.isfinite(fitted):
+        panel.axvline(fitted, color="#D55E00", linewidth=0.9)
+        if np.isfinite(error):
+            panel.axvspan(fitted - error, fitted + error, color="#D55E00", alpha=0.25, linewidth=0)
+
+
+def _draw_phase_shifts(panel: Axes, dataset: xr.Dataset) -> None:
+    """The shift that each phase's own pixels ask for, with its standard error."""
+    from matplotlib.ticker import MaxNLocator
+
+    names = phase_names(dataset)
+    shifts = dataset["phase_energy_shift"].to_numpy()
+    errors = dataset["phase_energy_shift_error"].to_numpy()
+    for k, colour in enumerate(phase_colours(len(names))):
+        if np.isfinite(shifts[k]):
+            panel.errorbar(shifts[k], k, xerr=errors[k], fmt="o", color=colour, markersize=3)
+    panel.set_yticks(range(len(names)), names)
+    panel.set_ylim(len(names) - 0.5, -0.5)
+    panel.xaxis.set_major_locator(MaxNLocator(4))
+    panel.set_xlabel("Shift (eV)")
+    panel.set_title("By phase", loc="left")
+
+
+def references_figure(dataset: xr.Dataset) -> Figure:
+    """Mean spectrum of the particles against the references mixed to it, and what is missed.
+
+    Parameters
+    ----------
+    dataset
+        From :func:`phaseloom.stxm.assignment.description.spectra_shown`.
+
+    Raises
+    ------
+    InputError
+        When the spectra are absent.
+    """
+    _need(dataset, "mean_spectrum", "mixture", "mixture_shifted")
+    energy, mean = dataset["energy"].to_numpy(), dataset["mean_spectrum"].to_numpy()
+    fitted, _, applied = energy_shift(dataset)
+    drawn = {
+        f"references mixed, {applied:+.2f} eV": ("mixture", "#D55E00", "--"),
+        f"… at the best shift, {fitted:+.2f} eV": ("mixture_shifted", "#009E73", "-"),
+    }
+    with publication():
+        figure, axes = page(
+            [
+                Row(boxes=((0.5, 3.0),), height=1.9, below=0.14),
+                Row(boxes=((0.5, 3.0),), height=0.8, below=0.36),
+            ],
+            width=3.7,
+        )
+        upper, lower = axes[0][0], axes[1][0]
+        upper.plot(energy, mean, "o-", color="black", markersize=2, label="mean of the particles")
+        lower.axhline(0.0, color="#BBBBBB", linewidth=0.6)
+        for label, (variable, colour, style) in drawn.items():
+            mixture = dataset[variable].to_numpy()
+            if np.isfinite(mixture).all():
+                upper.plot(energy, mixture, style, color=colour, linewidth=0.9, label=label)
+                lower.plot(energy, mean - mixture, style, color=colour, linewidth=0.9)
+        upper.legend(loc="best")
+        upper.set_ylabel("Optical density")
+        upper.set_title("References against the stack", loc="left")
+        lower.set_ylabel("Missed")
+        lower.set_xlabel("Energy (eV)")
+        letter([upper, lower])
         return figure
 
 

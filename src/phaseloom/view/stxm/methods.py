@@ -210,7 +210,9 @@ def _add_resolution(
     unknown = sum(pixel_counts(dataset)[1] for dataset in stacks.values())
     rescaled = any(d.attrs.get("noise_scale", 1.0) != 1.0 for d in stacks.values())
     weights = (
-        "with a noise level taken from the residuals" if rescaled else "weighted by its counts"
+        "with a noise level measured on neighbouring pixels"
+        if rescaled
+        else "weighted by its counts"
     )
     evidence = (
         f"fits of one and of two phases to each pixel's spectrum, {weights} (Bayesian evidence)"

@@ -37,7 +37,8 @@ CAPTIONS = {
     "drift": "Displacement of the sample in every frame against the common frame; removed before "
     "the optical density was analysed.",
     "energy_shift": "Reduced χ² against a trial shift between the stack's and the references' "
-    "energies; the line is the shift found, the band its standard error.",
+    "energies; the line is the shift found, the band its standard error. Beside it what the pixels "
+    "of each phase ask for by themselves: where they disagree, it is not one shift.",
 }
 
 TABLES = ("particles", "interfaces")

@@ -3,6 +3,7 @@
 - ``recipe``: recipe: stacks, references, options; request of ``phaseloom spectra``
 - ``run``: run of a recipe
 - ``references``: ``phaseloom spectra``: a reference spectrum from a stack
+- ``misfit``: what is written of stacks that the references do not describe
 - ``tables``: tables of phase fractions, particles, interfaces; spectra per phase
 - ``summary``: few numbers for the console and ``--json``
 - ``method``: what the method gives to the frame of a run

@@ -12,6 +12,7 @@ import phaseloom
 from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.execution import Execution
 from phaseloom.errors import InputError
+from phaseloom.workflow.folder import add_files
 from phaseloom.workflow.method import Computed
 from phaseloom.workflow.stxm.recipe import Reference, Stack, StackFile, StxmRecipe
 
@@ -29,11 +30,14 @@ def compute_maps(
 ) -> Computed:
     """Compute the phase maps of all stacks of a recipe: groups ``/stxm/NAME`` and their inputs.
 
-    The truth is not kept beside phase maps.
+    The truth is not kept beside phase maps. Where the references do not describe a stack, spectra
+    and figures that help to find out why are written before the error is raised.
     """
     del truth
+    from phaseloom.stxm.assignment.description import UnfittingReferencesError
     from phaseloom.stxm.phasemap import map_phases
     from phaseloom.stxm.references.references import attach_values
+    from phaseloom.workflow.stxm.misfit import write_misfit
 
     references = [
         reference
@@ -42,15 +46,24 @@ def compute_maps(
     ]
     references = attach_values(references, recipe.values)
     stacks = _Stacks(recipe.stack)
-    results = map_phases(
-        stacks,
-        references,
-        i0={stack.name: incident(stack.i0) for stack in recipe.stack},
-        preparation=recipe.preparation,
-        mapping=recipe.mapping,
-        seed=recipe.seed,
-        execution=execution,
-    )
+    try:
+        results = map_phases(
+            stacks,
+            references,
+            i0={stack.name: incident(stack.i0) for stack in recipe.stack},
+            preparation=recipe.preparation,
+            mapping=recipe.mapping,
+            seed=recipe.seed,
+            execution=execution,
+        )
+    except UnfittingReferencesError as error:
+        files = write_misfit(recipe.folder, error.shown)
+        add_files(recipe.folder, files)
+        raise InputError(
+            error.fault,
+            f"see {files[-1].parent} and {files[0].parent}; {error.remedy}",
+            source=error.source,
+        ) from error
     inputs = {name: results["stxm"][name].attrs["input_fingerprint"] for name in stacks}
     attributes = {
         f"stxm/{stack.name}": {

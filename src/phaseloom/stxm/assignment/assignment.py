@@ -23,7 +23,7 @@ from phaseloom.stxm.assignment.evidence import stands_out
 from phaseloom.stxm.assignment.likelihood import likelihood
 from phaseloom.stxm.assignment.neighbourhood import smooth as smooth_posterior
 from phaseloom.stxm.options import PhaseMapping
-from phaseloom.stxm.preparation.preparation import incident_counts, variance
+from phaseloom.stxm.preparation.preparation import counted_baseline, incident_counts, variance
 from phaseloom.stxm.references.correlation import correlate
 from phaseloom.stxm.references.energy_shift import fit_energy_shift
 from phaseloom.stxm.references.references import sample_references
@@ -122,7 +122,7 @@ def _fits(prepared: xr.Dataset, sampled: xr.DataArray) -> xr.Dataset:
         prepared["optical_density"],
         sampled,
         i0=incident_counts(prepared),
-        baseline=prepared["baseline"],
+        baseline=counted_baseline(prepared),
         mask=prepared["mask"],
     )
     if prepared.attrs["quantity"] == "counts":

@@ -21,6 +21,9 @@ from phaseloom.errors import InputError, InputWarning
 PARTICLE, THIN, SATURATED, INVALID, LEFT_OUT = 0, 1, 2, 3, 4
 """Values of ``mask_reason``: why a pixel is, or is not, mapped."""
 
+_OFTEN = 0.3
+"""Saturated in more than this part of the frames, a pixel tells nothing of the beam."""
+
 
 def empty_area(
     counts: NDArray[np.float32], saturated: NDArray[np.float32] | None = None
@@ -43,10 +46,10 @@ def empty_area(
         There is no such area of at least 16 pixels, or it is saturated.
     """
     picture = _mean_image(counts)
-    if saturated is not None and np.count_nonzero(saturated > 0.05) >= 16:
+    if saturated is not None and np.count_nonzero(saturated > _OFTEN) >= 16:
         raise InputError(
             f"no I0 can come from the field: its brightest part is saturated "
-            f"({np.count_nonzero(saturated > 0.05)} pixels)",
+            f"({np.count_nonzero(saturated > _OFTEN)} pixels)",
             "give I0 as a file, or a region that is not saturated (--i0 FILE or --i0 y0:y1,x0:x1)",
         )
     level = np.log(np.maximum(picture, 1e-6))

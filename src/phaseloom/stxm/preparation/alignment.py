@@ -196,28 +196,28 @@ def _resampled(
     target = values if own else np.empty(data.shape, dtype=np.float32)
     for e in progress.track(range(data.sizes["energy"]), "Resampling"):
         image = np.asarray(data[e].to_numpy(), dtype=np.float32)
-        target[e] = _moved(image, shift[e])
+        target[e] = moved(image, shift[e])
     return data.copy(data=target)
 
 
-def _moved(image: Images, shift: NDArray[np.float64]) -> Images:
+def moved(image: Images, shift: NDArray[np.float64]) -> Images:
     """The image sampled at (y + shift_y, x + shift_x); NaN outside and where readings miss."""
-    moved = np.full_like(image, np.nan)
+    result = np.full_like(image, np.nan)
     missing = ~np.isfinite(image)
     field = common_field(shift[None], image.shape)
     if field is None or missing.all():
-        return moved
+        return result
     if missing.any():
         image = _filled(image, missing)
     # A shift acts on each axis alone, which takes less than half the time of a spline in two
     # dimensions. Columns last: cut to the field they seldom have a power of two as their stride,
     # which the cache serves badly.
     along_x = _sampled(image, float(shift[1]), field[1], axis=1)
-    moved[field] = _sampled(along_x, float(shift[0]), field[0], axis=0)
+    result[field] = _sampled(along_x, float(shift[0]), field[0], axis=0)
     if missing.any():
         lost = ndimage.shift(missing.astype(np.float32), -shift, order=1, mode="nearest")
-        moved[lost > _LOST] = np.nan
-    return moved
+        result[lost > _LOST] = np.nan
+    return result
 
 
 def _sampled(image: Images, by: float, part: slice, *, axis: int) -> Images:

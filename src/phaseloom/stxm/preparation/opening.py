@@ -90,13 +90,15 @@ def open_stack(measurement: xr.Dataset, *, leave_out: str = "", name: str = "sta
     dtype = stack.dtype
     stack = stack.astype(np.float32, copy=True)
     values = stack.to_numpy()
-    never_read = unusable_frames(values)
+    never_read = np.array([not np.isfinite(frame).any() for frame in values])
     unusable = leave_out_unusable(values, dtype, counted=quantity == "counts")
     lost = unusable_frames(values) & ~never_read
     if lost.any() and not lost.all():
         kept = np.flatnonzero(~lost)
         stack, measurement = stack.isel(energy=kept), measurement.isel(energy=kept)
         values = stack.to_numpy()
+        if unusable.clipped is not None:
+            unusable.clipped = unusable.clipped[kept]
         _check_sizes(stack)
     _say(unusable, lost, len(lost))
     readings.check_frames(values, stack["energy"].to_numpy(), name)
@@ -125,7 +127,7 @@ def _say(unusable: Unusable, lost: NDArray[np.bool_], frames: int) -> None:
         return
     text = Unusable(kinds).sentence(frames)
     if lost.any() and not lost.all():
-        text += f"; {np.count_nonzero(lost)} images hold nothing else and are left out"
+        text += f"; {np.count_nonzero(lost)} images hold next to nothing else and are left out"
     warnings.warn(f"unusable readings are left out: {text}", InputWarning, stacklevel=3)
 
 

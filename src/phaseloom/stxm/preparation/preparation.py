@@ -27,6 +27,7 @@ from phaseloom.stxm.preparation.beam import (
 )
 from phaseloom.stxm.preparation.left_out import Region, field_mask
 from phaseloom.stxm.preparation.opening import QUANTITIES, open_stack
+from phaseloom.stxm.preparation.row_shift import put_rows_back, row_displacement
 
 NARROWEST = 12
 """Pixels a field needs each way for its drift to be found."""
@@ -98,6 +99,8 @@ def prepare(
         measurement, stack, quantity = opened.measurement, opened.stack, opened.quantity
         allowed = None if mask is None else field_mask(mask, stack.shape[1:])
         values = stack.to_numpy()
+        if preparation.align:
+            attributes["row_displacement"] = _straighten(values)
         if quantity == "counts":
             readings.subtract_dark(values, preparation.dark)
             # first the flat: a camera's own pattern stands out as spikes do, and is in the flat too
@@ -105,7 +108,8 @@ def prepare(
             if preparation.despike:
                 attributes["spikes"] = readings.despike(values, progress=progress)
         if preparation.align and _wide_enough(stack):
-            shifts = estimate_drift(stack, progress=progress)
+            with opened.unusable.saturated_shown(values):
+                shifts = estimate_drift(stack, progress=progress)
             stack = align_frames(stack, shifts, in_place=True, progress=progress)
             values = stack.to_numpy()
         field = tuple(
@@ -316,6 +320,20 @@ def _about(name: str) -> Iterator[None]:
             if issubclass(warning.category, InputWarning) and not text.startswith(name):
                 text = f"{name}: {text}"
             warnings.warn(text, warning.category, stacklevel=5)
+
+
+def _straighten(values: NDArray[np.float32]) -> float:
+    """Put rows back that a scan to and fro displaced, in place; by how many pixels."""
+    displacement = row_displacement(values)
+    if displacement:
+        put_rows_back(values, displacement)
+        warnings.warn(
+            f"every other row is displaced by {displacement:+.1f} px, as by a scan in both "
+            "directions: put back; with --no-align they stay as they are",
+            InputWarning,
+            stacklevel=3,
+        )
+    return displacement
 
 
 def _wide_enough(stack: xr.DataArray) -> bool:

@@ -9,7 +9,8 @@ All functions work frame by frame and in place: what is held on top of the stack
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,7 @@ _SURELY_COUNTED = 50.0
 than what counts as saturated anyway."""
 _LOST = 0.1
 """A line that counts less than this part of what its pixels count else was not illuminated."""
+_NEXT_TO_NONE = 0.05
 _DEAD = 0.05
 """A column that counts less than this part of the columns beside it does not answer."""
 
@@ -46,10 +48,16 @@ class Unusable:
         By kind ("saturated at 65535", "lost lines" …): readings, and frames that hold them.
     saturated
         (y, x) part of the frames in which a pixel is saturated; None where none is.
+    clipped
+        (energy, y, x) which readings are saturated; None where none is.
+    level
+        The end of the scale that they are at.
     """
 
     readings: dict[str, tuple[int, int]] = field(default_factory=dict)
     saturated: Values | None = None
+    clipped: NDArray[np.bool_] | None = None
+    level: float = float("nan")
 
     @property
     def total(self) -> int:
@@ -62,6 +70,21 @@ class Unusable:
             f"{kind} in {n} px of {within} of {frames} frames"
             for kind, (n, within) in self.readings.items()
         )
+
+    @contextmanager
+    def saturated_shown(self, values: Values) -> Iterator[None]:
+        """Let saturated readings of (energy, y, x) stand at the end of the scale meanwhile.
+
+        What they outline is the sample: its drift can be found by it.
+        """
+        if self.clipped is None:
+            yield
+            return
+        values[self.clipped] = self.level
+        try:
+            yield
+        finally:
+            values[self.clipped] = np.nan
 
     def add(self, kind: str, found: NDArray[np.int64]) -> None:
         """Add a kind with its readings per frame (energy,)."""
@@ -104,7 +127,7 @@ def leave_out_unusable(values: Values, dtype: np.dtype[Any], *, counted: bool = 
     """
     found = Unusable()
     _leave_out(values, found, "NaN or infinite", lambda frame: ~np.isfinite(frame))
-    _leave_out(values, found, "fill value", lambda frame: np.abs(frame) >= _HUGE)
+    _leave_out(values, found, "fill value beyond 1e30", lambda frame: np.abs(frame) >= _HUGE)
     if dtype.kind in "iu" and dtype.itemsize >= 4:
         end = np.float32(np.iinfo(dtype).max)
         _leave_out(values, found, f"fill value {np.iinfo(dtype).max}", lambda frame: frame >= end)
@@ -113,8 +136,8 @@ def leave_out_unusable(values: Values, dtype: np.dtype[Any], *, counted: bool = 
     _fill_values(values, found)
     if negative_part(values) > MOST_NEGATIVE:
         return found
-    _wrapped(values, dtype, found)
-    _saturated(values, dtype, found)
+    if not _wrapped(values, dtype, found):
+        _saturated(values, dtype, found)
     _dead_and_lost(values, found)
     return found
 
@@ -127,8 +150,8 @@ def negative_part(values: Values) -> float:
 
 def _leave_out(
     values: Values, found: Unusable, kind: str, chosen: Callable[[Values], NDArray[np.bool_]]
-) -> None:
-    """Make the readings that ``chosen`` (frame) → (y, x) picks NaN; NaN itself counts once."""
+) -> bool:
+    """Make the readings that ``chosen`` (frame) → (y, x) picks NaN; whether there were any."""
     number = np.zeros(len(values), dtype=np.int64)
     for e, frame in enumerate(values):
         with np.errstate(invalid="ignore"):
@@ -137,6 +160,7 @@ def _leave_out(
         if number[e]:
             frame[picked] = np.nan
     found.add(kind, number)
+    return bool(number.any())
 
 
 def _fill_values(values: Values, found: Unusable) -> None:
@@ -163,11 +187,13 @@ def _saturated(values: Values, dtype: np.dtype[Any], found: Unusable) -> None:
     enough = at_end >= 3 if highest in ends else at_end >= max(30, 1e-4 * values.size)
     if not enough or at_end < 10.0 * expected:
         return
-    part = np.zeros(values.shape[1:], dtype=np.float32)
-    for frame in values:
-        part += _clipped(frame, highest)
-    found.saturated = part / np.float32(len(values))
-    _leave_out(values, found, f"saturated at {highest:g}", lambda f: _clipped(f, highest))
+    clipped = np.empty(values.shape, dtype=bool)
+    for e, frame in enumerate(values):
+        clipped[e] = _clipped(frame, highest)
+        frame[clipped[e]] = np.nan
+    found.clipped, found.level = clipped, highest
+    found.saturated = clipped.mean(axis=0, dtype=np.float32)
+    found.add(f"saturated at {highest:g}", clipped.sum(axis=(1, 2)))
 
 
 def _clipped(frame: Values, highest: float) -> NDArray[np.bool_]:
@@ -180,17 +206,16 @@ def _clipped(frame: Values, highest: float) -> NDArray[np.bool_]:
     return np.asarray(at_end & (bright | (around > 2.5 / 9)))
 
 
-def _wrapped(values: Values, dtype: np.dtype[Any], found: Unusable) -> None:
+def _wrapped(values: Values, dtype: np.dtype[Any], found: Unusable) -> bool:
     """Counts of 16 bits that ran over: low islands with the end of the scale all round."""
     highest = float(np.fmax.reduce([np.fmax.reduce(f, axis=None) for f in values]))
     signed = dtype == np.int16
     scale = 32768.0 if signed else 65536.0
     if not 0.9 * scale <= highest < scale:
-        return
+        return False
     if signed:
-        _leave_out(values, found, "run over 32767", lambda frame: frame < -0.5 * scale)
-        return
-    _leave_out(values, found, "run over 65535", lambda frame: _low_islands(frame, scale))
+        return _leave_out(values, found, "run over 32767", lambda frame: frame < -0.5 * scale)
+    return _leave_out(values, found, "run over 65535", lambda frame: _low_islands(frame, scale))
 
 
 def _low_islands(frame: Values, scale: float) -> NDArray[np.bool_]:
@@ -223,16 +248,16 @@ def _dead_and_lost(values: Values, found: Unusable) -> None:
     sure = np.isfinite(mean) & (mean >= _SURELY_COUNTED)
     if not sure.any():
         return
-    number = np.zeros(len(values), dtype=np.int64)
+    counted = np.zeros(len(values), dtype=np.int64)
     for e, frame in enumerate(values):
         lines = _lost_lines(frame, mean, sure)
         lost = (lines & np.isfinite(frame)) | ((frame == 0) & sure)
         if lost.all() or not np.any(frame > 0):
             continue  # a frame without counts: an aborted scan, which is another matter
-        number[e] = np.count_nonzero(lost)
-        if number[e]:
+        counted[e] = np.count_nonzero(lost)
+        if counted[e]:
             frame[lost] = np.nan
-    found.add("not counted (lost lines or readings)", number)
+    found.add("not counted (lost lines or readings)", counted)
 
 
 def _levels(values: Values) -> tuple[Values, Values, Values, NDArray[np.int32]]:
@@ -285,5 +310,5 @@ def _lost_lines(frame: Values, mean: Values, sure: NDArray[np.bool_]) -> NDArray
 
 
 def unusable_frames(values: Values) -> NDArray[np.bool_]:
-    """Which frames (energy,) hold no reading at all."""
-    return np.array([not np.isfinite(frame).any() for frame in values])
+    """Which frames (energy,) hold next to no reading: fewer than a twentieth of their pixels."""
+    return np.array([np.isfinite(frame).mean() < _NEXT_TO_NONE for frame in values])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
@@ -32,6 +33,7 @@ _COMMENT_DWELL = re.compile(
     r"(?:dwell|exposure|count[ _]?time|integration)[^:=\d]*[:=]?\s*([\d.]+)\s*(ms|s)\b",
     re.IGNORECASE,
 )
+_NO_ENERGY = "says nothing about photon energies"
 _QUANTITIES = ("counts", "transmission", "optical_density")
 _EVEN = 0.005
 """A beam whose shape departs from even by less is a spectrum: its mean says all."""
@@ -51,8 +53,9 @@ def read_incident(path: str | PathLike[str], *, channel: str | None = None) -> x
     -------
     xarray.Dataset
         ``intensity`` (energy,), or (flat, y, x) with ``energy`` (flat) where the beam is
-        uneven; ``dwell`` in s and ``ring_current`` in mA along the same first dimension where
-        recorded, ``time`` (flat) of flats whose files say when they were taken.
+        uneven, NaN where no energy is recorded: then the flats serve at all energies. ``dwell``
+        in s and ``ring_current`` in mA along the same first dimension where recorded, ``time``
+        (flat) of flats whose files say when they were taken.
         ``attrs["rate"]``: 1 for counts per second. ``attrs["source"]``: the path.
 
     Raises
@@ -63,11 +66,33 @@ def read_incident(path: str | PathLike[str], *, channel: str | None = None) -> x
     """
     path = Path(path)
     if path.is_dir():
-        return _of_images(_folder(path, channel), path)
+        with _said_once():
+            images = _folder(path, channel)
+        return _of_images(images, path)
     reader = reading.find_reader(path)
     if reader is spectra_reader:
         return _spectrum(path, channel)
-    return _of_images([reading.read(path, detector=channel)], path)
+    with _said_once():
+        image = reading.read(path, detector=channel)
+    return _of_images([image], path)
+
+
+@contextmanager
+def _said_once() -> Iterator[None]:
+    """Say what many files have in common for the first; an image of the beam needs no energy."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InputWarning)
+        yield
+    texts: dict[str, list[str]] = {}
+    for warning in caught:
+        text = str(warning.message)
+        if not issubclass(warning.category, InputWarning):
+            warnings.warn(text, warning.category, stacklevel=4)
+        elif _NO_ENERGY not in text:
+            texts.setdefault(re.sub(r"^.*?: |\d[\d.]*", "", text), []).append(text)
+    for alike in texts.values():
+        more = f" (and {len(alike) - 1} files more like it)" if len(alike) > 1 else ""
+        warnings.warn(alike[0] + more, InputWarning, stacklevel=4)
 
 
 def _folder(path: Path, channel: str | None) -> list[xr.Dataset]:
@@ -111,18 +136,36 @@ def _of_images(measurements: Sequence[xr.Dataset], path: Path) -> xr.Dataset:
         )
     common = sorted(set.intersection(*({str(v) for v in part.data_vars} for part in parts)))
     flats: xr.Dataset = xr.concat([part[common] for part in parts], dim="flat")
+    if flats["energy"].isnull().any() and not flats["energy"].isnull().all():
+        raise InputError(
+            "the energy is known of some of its flats only",
+            "put the energies in the names of all, as in flat_710.5_eV.tif",
+            source=path,
+        )
     flats = flats.isel(flat=np.argsort(flats["energy"].to_numpy(), kind="stable"))
     flats.attrs = {"kind": "incident", "source": str(path), "rate": 0}
     return _mean_if_even(flats)
 
 
 def _flats(measurement: xr.Dataset) -> xr.Dataset:
-    along = next(str(d) for d in measurement["counts"].dims if d not in ("y", "x"))
-    n = measurement.sizes[along]
-    energy = np.broadcast_to(measurement["energy"].to_numpy(), n)
+    counts = measurement["counts"]
+    if "ky" in counts.dims and counts.sizes["y"] == counts.sizes["x"] == 1:
+        # a single array, which could as well be a diffraction pattern
+        counts = counts.isel(y=0, x=0, drop=True).rename(ky="y", kx="x").expand_dims("frame")
+        if not str(measurement.attrs.get("source", "")).endswith(".npy"):
+            counts = counts.isel(y=slice(None, None, -1))  # pictures begin at the top
+    along = next((str(d) for d in counts.dims if d not in ("y", "x")), "")
+    if set(counts.dims) != {along, "y", "x"}:
+        raise InputError(
+            f"holds an array over {', '.join(map(str, counts.dims))}, not images of the beam",
+            "give --i0 an image, a stack or a folder of images",
+            source=measurement.attrs.get("source"),
+        )
+    n = counts.sizes[along]
+    energy = measurement["energy"].to_numpy() if "energy" in measurement.variables else np.nan
     flats = xr.Dataset(
-        {"intensity": (("flat", "y", "x"), measurement["counts"].transpose(along, "y", "x").data)},
-        coords={"energy": ("flat", energy)},
+        {"intensity": (("flat", "y", "x"), counts.transpose(along, "y", "x").to_numpy())},
+        coords={"energy": ("flat", np.broadcast_to(energy, n))},
     )
     for name in ("dwell", "ring_current", "time"):
         if name in measurement.variables and measurement[name].dims == (along,):

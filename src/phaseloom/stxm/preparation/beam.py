@@ -87,7 +87,14 @@ def divide_by_flats(
     if incident is None:
         return None
     flats = Flats.of(incident)
-    leave_out_unusable(flats.images, incident["intensity"].dtype)
+    unusable = leave_out_unusable(flats.images, incident["intensity"].dtype)
+    if unusable.total:
+        warnings.warn(
+            f"{_source(incident)}: unusable readings of the flat field are left out: "
+            f"{unusable.sentence(len(flats.images))}",
+            InputWarning,
+            stacklevel=3,
+        )
     flats.images[...] -= np.float32(dark)
     scaled = recorded_factors(incident, measurement)
     raw = float(np.nanmean(flats.images, dtype=np.float64))

@@ -36,7 +36,7 @@ class Flats:
     images
         (flat, y, x), NaN where there is no reading.
     energy
-        (flat,) in eV.
+        (flat,) in eV; all NaN where unknown: they serve at all energies.
     time
         (flat,) in s, of any origin; None where unknown.
     """
@@ -64,6 +64,8 @@ class Flats:
     @property
     def energies(self) -> Numbers:
         """Distinct energies (group,), ascending."""
+        if np.isnan(self.energy).any():
+            return self.energy[:1]
         order = np.sort(self.energy)
         return np.asarray(order[np.concatenate([[True], np.diff(order) > _SAME_ENERGY])])
 
@@ -96,6 +98,8 @@ def flat_weights(
         energy the nearest serve. Without times all flats of an energy weigh the same; before
         the first and after the last time the nearest flat serves.
     """
+    if np.isnan(energies).any():
+        return _in_time(times, np.arange(energies.size), time)
     below = energies[energies <= energy + _SAME_ENERGY]
     above = energies[energies >= energy - _SAME_ENERGY]
     low = float(below.max()) if below.size else float(energies.min())

@@ -33,6 +33,9 @@ FROM_FIELD = "empty area of the field"
 
 Numbers = NDArray[np.float64]
 
+_COUNTED = 20.0
+"""Flats of a lower mean are no counts."""
+
 
 @dataclass(frozen=True)
 class Flattened:
@@ -44,8 +47,8 @@ class Flattened:
         Mean of the flat (energy,), at the stack's dwell and ring current where known.
     beam
         Its shape (y, x): mean 1.
-    exposure
-        Counts of the flat over counts of the stack's beam, as its noise has them.
+    counted
+        Mean counts of the flat, as its noise has them; infinite where it holds none.
     spectrum
         Whether the flats say how the beam changes with energy; a single one does not.
     remarks
@@ -56,7 +59,7 @@ class Flattened:
 
     level: Numbers
     beam: NDArray[np.float32]
-    exposure: float
+    counted: float
     spectrum: bool
     remarks: dict[str, float | str]
     known: bool
@@ -99,14 +102,14 @@ def divide_by_flats(
     scaled = recorded_factors(incident, measurement)
     raw = float(np.nanmean(flats.images, dtype=np.float64))
     flats.images[...] *= scaled.factor.astype(np.float32)[:, None, None]
-    exposure = raw / max(float(np.nanmean(flats.images, dtype=np.float64)), 1e-30)
-    exposure *= denoise(flats)
+    # a flat divided by its own mean, or per second, says nothing of its noise
+    counted = raw * denoise(flats) if raw >= _COUNTED and not incident.attrs.get("rate") else np.inf
     times = _seconds(measurement)
     with _about(incident):
         level, beam = flatten(values, measurement["energy"].to_numpy().astype(float), flats, times)
     remarks = {"i0_kind": f"{len(flats.images)} flats, per pixel", **scaled.remarks}
     return Flattened(
-        level * scaled.ring, beam, exposure, flats.energies.size > 1, remarks, scaled.known
+        level * scaled.ring, beam, counted, flats.energies.size > 1, remarks, scaled.known
     )
 
 

@@ -154,7 +154,7 @@ def check_is_intensity(
     ------
     InputError
         It is negative or zero somewhere, or has the numbers of an optical density and does not
-        follow the beam, or has the absorption edge of the sample.
+        follow the beam, or has the absorption edge of the sample, or is another beam.
     """
     remedy = "give --i0 the counts of the beam without a sample"
     if not (np.isfinite(intensity).all() and intensity.min() > 0):
@@ -176,12 +176,23 @@ def check_is_intensity(
             )
     if absorption is None or intensity.size < 6 or swing < 1.3:
         return
-    likeness = alike(np.log(intensity), absorption)
+    likeness = max((alike(c, absorption) for c in (np.log(intensity), intensity)), key=abs)
     if abs(likeness) > 0.9:
         what = "rises" if likeness > 0 else "falls"
         raise InputError(
             f"{what} by a factor {swing:.2g} where the sample absorbs (correlation "
             f"{likeness:+.2f}): that is the absorption edge, no incident intensity",
+            remedy,
+            source=source,
+        )
+    if field is None or abs(alike(np.log(field), absorption)) > 0.5:
+        return  # what looks empty may be sample
+    ratio = field / intensity
+    if ratio.max() / ratio.min() > 2.0:
+        raise InputError(
+            f"differs from the empty beam of the field by a factor that changes "
+            f"{ratio.max() / ratio.min():.2g}-fold over the energies: it is not the beam of this "
+            "stack",
             remedy,
             source=source,
         )

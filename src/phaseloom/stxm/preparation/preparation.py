@@ -131,7 +131,7 @@ def prepare(
                 saturated=None if saturated is None else saturated[field],
             )
             opaque = absorption.to_optical_density(values, incident.intensity, progress=progress)
-            beam = None if flattened is None else _lit(values, flattened, field)
+            beam = None if flattened is None else _lit(values, flattened, field, incident.intensity)
         else:
             _warn_of_unused(quantity, i0, preparation.dark)
         if quantity == "transmission":
@@ -350,7 +350,10 @@ def _wide_enough(stack: xr.DataArray) -> bool:
 
 
 def _lit(
-    density: NDArray[np.float32], flattened: Flattened, field: tuple[slice, ...]
+    density: NDArray[np.float32],
+    flattened: Flattened,
+    field: tuple[slice, ...],
+    intensity: NDArray[np.float64],
 ) -> NDArray[np.float32]:
     """Part of I0 (y, x) that lights each pixel, less what the noise of the flat costs.
 
@@ -359,9 +362,8 @@ def _lit(
     """
     with np.errstate(invalid="ignore"):
         transmission = np.exp(-np.clip(_mean_frame(density), 0.0, None))
-    return np.asarray(
-        flattened.beam[field] / (1.0 + transmission / flattened.exposure), dtype=np.float32
-    )
+    exposure = flattened.counted / float(intensity.mean())
+    return np.asarray(flattened.beam[field] / (1.0 + transmission / exposure), dtype=np.float32)
 
 
 def _mean_frame(density: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -231,7 +231,8 @@ def _low_islands(frame: Values, scale: float) -> NDArray[np.bool_]:
         island = labels[wide] == label
         shore = frame[wide][ndimage.binary_dilation(island) & ~island]
         shore = shore[np.isfinite(shore)]
-        if shore.size and np.median(shore) >= 0.9 * scale:
+        # a few bright pixels within a dark field are spikes, not a shore
+        if shore.size >= np.sqrt(island.sum()) and np.median(shore) >= 0.9 * scale:
             wrapped[wide] |= island
     return wrapped
 

@@ -33,6 +33,8 @@ FROM_FIELD = "empty area of the field"
 
 Numbers = NDArray[np.float64]
 
+_FEWEST = 16
+"""Pixels that a mean over an empty area needs."""
 _COUNTED = 20.0
 """Flats of a lower mean are no counts."""
 
@@ -154,13 +156,13 @@ def incident_of(
         return Beam(_above_dark(intensity, dark), remarks={"i0_kind": "spectrum"})
     if isinstance(i0, tuple):
         area = _region_mask(stack, measurement, i0)
-        return Beam(_mean(values, area, stack), area, {"i0_kind": "region of the field"})
+        return Beam(_mean(values, area, stack, saturated), area, {"i0_kind": "region of the field"})
     if "i0" in measurement:
         recorded = measurement["i0"].to_numpy().astype(np.float64)
         absorption.check_incident(recorded)
         return Beam(_above_dark(recorded, dark), remarks={"i0_kind": "recorded in the file"})
     area = absorption.empty_area(values, saturated)
-    return Beam(_mean(values, area, stack), area, {"i0_kind": FROM_FIELD})
+    return Beam(_mean(values, area, stack, saturated), area, {"i0_kind": FROM_FIELD})
 
 
 def _of_flats(
@@ -243,14 +245,25 @@ def _brightest(values: NDArray[np.float32]) -> Numbers:
     return np.array([float(np.nanquantile(frame, 0.98)) for frame in values])
 
 
-def _mean(values: NDArray[np.float32], area: NDArray[np.bool_], stack: xr.DataArray) -> Numbers:
-    """Mean counts over an area, which must have readings at every energy."""
-    missing = np.array([float(np.mean(~np.isfinite(frame[area]))) for frame in values])
-    if (missing > 0.5).any():
-        energies = ", ".join(f"{e:g}" for e in stack["energy"].to_numpy()[missing > 0.5][:5])
+def _mean(
+    values: NDArray[np.float32],
+    area: NDArray[np.bool_],
+    stack: xr.DataArray,
+    saturated: NDArray[np.float32] | None,
+) -> Numbers:
+    """Mean counts over an area, which must have readings at every energy.
+
+    Where readings are missing because they are too bright, the mean of the others is too low.
+    """
+    there = np.array([int(np.count_nonzero(np.isfinite(frame[area]))) for frame in values])
+    size = int(np.count_nonzero(area))
+    bright = saturated is not None and bool((saturated[area] > 0).any())
+    few = there < (0.5 * size if bright else min(_FEWEST, size))
+    if few.any():
+        energies = ", ".join(f"{e:g}" for e in stack["energy"].to_numpy()[few][:5])
         raise InputError(
-            f"the area for I0 has no readings at {np.count_nonzero(missing > 0.5)} of "
-            f"{missing.size} energies ({energies} eV): they are saturated or missing",
+            f"the area for I0 has too few readings at {np.count_nonzero(few)} of {few.size} "
+            f"energies ({energies} eV): they are saturated or missing",
             "give I0 as a file (--i0 FILE) or leave those energies out (--leave-out)",
         )
     return absorption.incident_intensity(values, area)

@@ -250,11 +250,13 @@ def _dead_and_lost(values: Values, found: Unusable) -> None:
     if not sure.any():
         return
     counted = np.zeros(len(values), dtype=np.int64)
+    expected = np.where(sure, mean, np.float32(0)).sum(axis=1)
     for e, frame in enumerate(values):
-        lines = _lost_lines(frame, mean, sure)
-        lost = (lines & np.isfinite(frame)) | ((frame == 0) & sure)
-        if lost.all() or not np.any(frame > 0):
+        if not np.any(frame > 0):
             continue  # a frame without counts: an aborted scan, which is another matter
+        lost = (frame == 0) & sure
+        if _looks_lost(frame, sure, expected):
+            lost |= _lost_lines(frame, mean, sure) & np.isfinite(frame)
         counted[e] = np.count_nonzero(lost)
         if counted[e]:
             frame[lost] = np.nan
@@ -270,9 +272,8 @@ def _levels(values: Values) -> tuple[Values, Values, Values, NDArray[np.int32]]:
     seen = np.zeros(values.shape[1:], dtype=bool)
     for frame in values:
         seen |= np.isfinite(frame)
-        counted = frame > 0
-        total[counted] += frame[counted]
-        number += counted
+        total += np.fmax(frame, np.float32(0))
+        number += frame > 0
         np.fmin(low, frame, out=low)
         np.fmax(high, frame, out=high)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -282,7 +283,9 @@ def _levels(values: Values) -> tuple[Values, Values, Values, NDArray[np.int32]]:
 
 def _silent(mean: Values) -> NDArray[np.bool_]:
     """Columns and rows far below those beside them, and single pixels without any counts."""
-    silent = (mean == 0) & (ndimage.median_filter(mean, 5, mode="nearest") >= _SURELY_COUNTED)
+    silent = mean == 0
+    if silent.any():
+        silent &= ndimage.median_filter(mean, 5, mode="nearest") >= _SURELY_COUNTED
     for axis in (0, 1):
         line = np.median(mean, axis=axis)
         beside = ndimage.median_filter(line, min(9, line.size), mode="nearest")
@@ -296,6 +299,13 @@ def _shape_of(dead: NDArray[np.bool_]) -> str:
     rows = int(np.count_nonzero(dead.mean(axis=1) > 0.9))
     named = [f"{n} {what}{'s' * (n > 1)}" for n, what in ((columns, "column"), (rows, "row")) if n]
     return f"({' and '.join(named)})" if named else "pixels"
+
+
+def _looks_lost(frame: Values, sure: NDArray[np.bool_], expected: Values) -> bool:
+    """Whether sums over rows leave it open that lines are lost: medians would take long."""
+    sums = np.where(sure & np.isfinite(frame), frame, np.float32(0)).sum(axis=1)
+    ratio = sums[expected > 0] / expected[expected > 0]
+    return bool((ratio < 0.5 * np.quantile(ratio, 0.75)).any() or np.median(ratio) < 0.5)
 
 
 def _lost_lines(frame: Values, mean: Values, sure: NDArray[np.bool_]) -> NDArray[np.bool_]:

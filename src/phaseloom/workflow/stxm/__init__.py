@@ -2,6 +2,7 @@
 
 - ``recipe``: recipe: stacks, references, options; request of ``phaseloom spectra``
 - ``run``: run of a recipe
+- ``beam``: arguments of a run about the beam and the field: I0, regions, masks
 - ``references``: ``phaseloom spectra``: a reference spectrum from a stack
 - ``tables``: tables of phase fractions, particles, interfaces; spectra per phase
 - ``summary``: few numbers for the console and ``--json``

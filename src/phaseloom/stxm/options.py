@@ -13,6 +13,11 @@ class Preparation(Options):
     """From counts to optical density."""
 
     align: bool = option(True, "remove drift between the energies, crop to the common field")
+    leave_out: str = option(
+        "",
+        "energies left out, in eV: single ones and ranges",
+        form="707.2,710:712",
+    )
     dark: float = option(0.0, "detector reading without beam", unit="counts", expert=True, ge=0)
     despike: bool = option(True, "replace single wild readings", expert=True)
     baseline: bool = option(

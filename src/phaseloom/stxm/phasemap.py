@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from typing import Literal
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from phaseloom.compute.checkpoints import fingerprint
 from phaseloom.compute.device import one_thread
@@ -25,7 +25,10 @@ from phaseloom.errors import InputError
 from phaseloom.stxm.assignment.assignment import by_argmax, complete, in_latent_space, judge
 from phaseloom.stxm.assignment.description import examine, refuse, warn_of_misfit
 from phaseloom.stxm.options import PhaseMapping, Preparation
-from phaseloom.stxm.preparation.preparation import Region, prepare
+from phaseloom.stxm.preparation.beam import FROM_FIELD, Incident
+from phaseloom.stxm.preparation.incident import check_empty
+from phaseloom.stxm.preparation.left_out import Region
+from phaseloom.stxm.preparation.preparation import prepare
 from phaseloom.stxm.references.references import sample_references
 
 _VERSION = 4
@@ -34,7 +37,8 @@ _VERSION = 4
 _SAME_ENERGY = 0.2
 """Stacks share a latent space when their energies agree to this, in eV."""
 
-Incident = Literal["auto"] | Region | xr.DataArray
+Given = TypeVar("Given")
+Mask = ArrayLike | Region | None
 
 
 @takes_options(preparation=Preparation, mapping=PhaseMapping)
@@ -44,6 +48,7 @@ def map_phases(
     references: Sequence[xr.DataArray],
     *,
     i0: Incident | Mapping[str, Incident] = "auto",
+    mask: Mask | Mapping[str, Mask] = None,
     seed: int = 0,
     preparation: Preparation,
     mapping: PhaseMapping,
@@ -61,6 +66,8 @@ def map_phases(
         ``attrs["value"]`` may hold the phase's number, such as its sodium content.
     i0
         Incident intensity, for all stacks or by name: see :func:`phaseloom.stxm.prepare`.
+    mask
+        What of the field may be mapped, likewise.
     seed
         Same seed, same result.
     preparation, mapping, execution
@@ -88,7 +95,7 @@ def map_phases(
         stacks = {"stack": stacks}
     if not stacks:
         raise InputError("no stack was given")
-    _check_incident(stacks, i0)
+    incidents, masks = _by_name(stacks, i0, "I0"), _by_name(stacks, mask, "mask")
     for reference in references:
         _check_name(_group(reference), "reference")
     checkpoints = execution.checkpoints
@@ -101,9 +108,11 @@ def map_phases(
         measurement = stacks[name]
         energies[name] = measurement["energy"].to_numpy()
         _check_energies(energies)
-        incident = i0[name] if isinstance(i0, Mapping) else i0
+        incident, allowed = incidents[name], masks[name]
         inputs[name] = fingerprint(measurement)
-        keys[name] = fingerprint(_VERSION, inputs[name], preparation.model_dump(), _plain(incident))
+        keys[name] = fingerprint(
+            _VERSION, inputs[name], preparation.model_dump(), _plain(incident), _plain(allowed)
+        )
         sample_references(references, energies[name])
         prepared[name] = checkpoints.stage(
             f"stxm/{name}",
@@ -113,12 +122,14 @@ def map_phases(
                 prepare,
                 measurement,
                 i0=incident,
+                mask=allowed,
                 name=str(measurement.attrs.get("source", name)),
                 preparation=preparation,
                 progress=execution.progress,
             ),
             first=True,
         )
+        _check_prepared(prepared, name, references)
         del measurement  # as large as half of what is made of it
 
     key = fingerprint(_VERSION, list(keys.values()), list(references), mapping.model_dump(), seed)
@@ -187,15 +198,36 @@ def _mapped(
     return maps, space
 
 
-def _check_incident(
-    stacks: Mapping[str, xr.Dataset], i0: Incident | Mapping[str, Incident]
-) -> None:
-    """Refuse an I0 by name that lacks a stack, before any work is done."""
-    lacking = [name for name in stacks if name not in i0] if isinstance(i0, Mapping) else []
+def _by_name(
+    stacks: Mapping[str, xr.Dataset], given: Given | Mapping[str, Given], what: str
+) -> dict[str, Given]:
+    """What is given for all stacks, or for each, by name; refused where a stack lacks it."""
+    if not isinstance(given, Mapping) or isinstance(given, xr.Dataset):
+        return dict.fromkeys(stacks, given)
+    lacking = [name for name in stacks if name not in given]
     if lacking:
         raise InputError(
-            f"no I0 is given for {', '.join(lacking)}", 'give one for every stack, or "auto"'
+            f"no {what} is given for {', '.join(lacking)}", 'give one for every stack, or "auto"'
         )
+    return {name: given[name] for name in stacks}
+
+
+def _check_prepared(
+    prepared: Mapping[str, xr.Dataset], name: str, references: Sequence[xr.DataArray]
+) -> None:
+    """Refuse a stack whose I0, taken from its field, is a phase; or whose energies are alone."""
+    _check_energies({n: data["energy"].to_numpy() for n, data in prepared.items()})
+    data = prepared[name]
+    if "i0_area" not in data or data.attrs.get("i0_kind") != FROM_FIELD:
+        return
+    inside = data["mask"].to_numpy()
+    density = np.array([float(np.nanmean(frame[inside])) for frame in
+                        data["optical_density"].to_numpy()])  # fmt: skip
+    sampled = sample_references(references, data["energy"].to_numpy()).to_numpy()
+    try:
+        check_empty(data["i0"].to_numpy(), density, list(sampled))
+    except InputError as error:
+        raise InputError(error.fault, error.remedy, source=data.attrs["source"]) from error
 
 
 def _check_energies(energies: Mapping[str, NDArray[np.float64]]) -> None:
@@ -223,8 +255,8 @@ def _check_name(name: str, what: str) -> None:
         )
 
 
-def _plain(incident: Incident) -> object:
-    """An I0 argument in a form that can be fingerprinted."""
-    if isinstance(incident, tuple):
-        return [[part.start, part.stop] for part in incident]
-    return incident
+def _plain(given: object) -> object:
+    """An I0 or a mask in a form that can be fingerprinted."""
+    if isinstance(given, tuple):
+        return [[part.start, part.stop] for part in given]
+    return given

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -148,10 +148,14 @@ def numbers(dataset: xr.Dataset) -> dict[str, str]:
             (3, "Invalid or not common to all frames"),
         ):
             texts[f"{label}, left out"] = f"{int((reason == code).sum()):,} pixels"
+        if (reason == 4).any():
+            texts["Left out by the mask given"] = f"{int((reason == 4).sum()):,} pixels"
+    texts |= _readings(dataset.attrs)
     if "i0" in dataset and bool(dataset["i0"].notnull().any()):
         i0 = dataset["i0"].to_numpy()
         units = str(dataset["i0"].attrs.get("units", "counts")).replace("1", "").strip()
         texts["Incident intensity, median"] = f"{np.nanmedian(i0):.4g} {units}".strip()
+        texts |= _scaling(dataset.attrs)
     if "shift_y" in dataset:
         size = np.hypot(dataset["shift_y"].to_numpy(), dataset["shift_x"].to_numpy())
         texts["Drift"] = (
@@ -208,6 +212,41 @@ def numbers(dataset: xr.Dataset) -> dict[str, str]:
         if np.isfinite(winner).any():
             texts["Mean posterior of the likeliest phase"] = f"{np.nanmean(winner):.3f}"
     return texts
+
+
+def _readings(attrs: Mapping[Any, Any]) -> dict[str, str]:
+    """What was found unusable among the readings, and what it costs the particles."""
+    texts = {}
+    if attrs.get("unusable"):
+        texts["Unusable readings"] = str(attrs["unusable"])
+    if attrs.get("images_left_out"):
+        texts["Images without readings"] = f"{attrs['images_left_out']}"
+    if attrs.get("readings_missing", 0) > 0:
+        texts["Readings missing on the particles"] = f"{attrs['readings_missing']:.2%}".replace(
+            "%", " %"
+        )
+    if attrs.get("row_displacement"):
+        texts["Every other row displaced by"] = f"{attrs['row_displacement']:+.1f} px"
+    return texts
+
+
+def _scaling(attrs: Mapping[Any, Any]) -> dict[str, str]:
+    """Where I0 came from, and by what it was scaled."""
+    return {
+        label: form.format(attrs[name])
+        for name, label, form in (
+            ("i0_kind", "Incident intensity from", "{}"),
+            ("i0_channel", "Channel of the I0 file", "{}"),
+            ("dwell", "Dwell of the stack, median", "{:.4g} s"),
+            ("i0_dwell", "Dwell of I0, median", "{:.4g} s"),
+            ("dwell_factor", "I0 scaled by dwell", "× {:.4g}"),
+            ("ring_current", "Ring current of the stack", "{} mA"),
+            ("i0_ring_current", "Ring current of I0", "{} mA"),
+            ("ring_factor", "I0 scaled by ring current", "× {}"),
+            ("field_factor", "I0 scaled to the empty beam of the field", "× {:.4g}"),
+        )
+        if name in attrs
+    }
 
 
 def energy_shift(dataset: xr.Dataset) -> tuple[float, float, float]:

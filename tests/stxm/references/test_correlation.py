@@ -27,6 +27,18 @@ def test_pearson_ignores_thickness_and_offset(scale: float, offset: float) -> No
     np.testing.assert_allclose(np.diag(found), 1.0, atol=1e-3)
 
 
+def test_missing_readings_are_left_out_of_spectrum_and_reference() -> None:
+    rng = np.random.default_rng(1)
+    spectra = rng.normal(1.0, 0.3, (12, 40)).astype(np.float32)
+    spectra[rng.random(spectra.shape) < 0.2] = np.nan
+    references = rng.normal(1.0, 0.3, (3, 12))
+    found = pearson(spectra, references)
+    for pixel, spectrum in enumerate(spectra.T):
+        there = np.isfinite(spectrum)
+        expected = [np.corrcoef(spectrum[there], r[there])[0, 1] for r in references]
+        np.testing.assert_allclose(found[:, pixel], expected, atol=1e-5)
+
+
 def test_a_constant_or_missing_spectrum_has_no_correlation() -> None:
     references = sample_references(nvpf_references(), sparse_energies()).to_numpy()
     spectra = np.ones((24, 2), dtype=np.float32)

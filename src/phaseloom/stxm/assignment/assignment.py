@@ -22,7 +22,7 @@ from phaseloom.stxm.assignment.likelihood import likelihood
 from phaseloom.stxm.assignment.neighbourhood import smooth as smooth_posterior
 from phaseloom.stxm.assignment.rims import without_rims
 from phaseloom.stxm.options import PhaseMapping
-from phaseloom.stxm.preparation.preparation import incident_counts, variance
+from phaseloom.stxm.preparation.preparation import counted_baseline, incident_counts, variance
 from phaseloom.stxm.references.correlation import correlate
 from phaseloom.stxm.references.references import sample_references
 
@@ -70,7 +70,7 @@ def judge(
         density,
         sampled,
         i0=examined.i0,
-        baseline=prepared["baseline"],
+        baseline=counted_baseline(prepared),
         mask=mask,
         noise="residuals" if examined.i0 is None else "counts",
     )

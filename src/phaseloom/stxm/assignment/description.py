@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phaseloom.errors import InputError, InputWarning
-from phaseloom.stxm.preparation.preparation import incident_counts
+from phaseloom.stxm.preparation.preparation import counted_baseline, incident_counts
 from phaseloom.stxm.references.energy_shift import DESCRIBED, EnergyShift, fit_energy_shift
 from phaseloom.stxm.references.noise import noise_scale
 from phaseloom.stxm.references.references import sample_references
@@ -98,7 +98,7 @@ def examine(
         density,
         len(references),
         mask=mask,
-        baseline=prepared["baseline"].to_numpy(),
+        baseline=counted_baseline(prepared),
         i0=counts,
     )
     if counts is not None and not (scale < _COUNTING[0] or scale > _COUNTING[1]):

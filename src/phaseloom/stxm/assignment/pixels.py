@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from phaseloom.compute.blocks import slabs
 from phaseloom.stxm.assignment.points import Rows, Variance
+from phaseloom.stxm.preparation.preparation import counted_baseline
 from phaseloom.stxm.references.references import sample_references
 
 Array = NDArray[np.float32]
@@ -62,10 +63,14 @@ def common_spectra(
         of_stack = spectra[place[name]]
         for rows, chosen in slabs(inside):
             block = density[:, rows][:, inside[rows]]
-            if moves:
+            gaps = np.isnan(block)
+            if moves or gaps.any():
                 shares = abundance[:, rows][:, inside[rows]]
                 mixture, scale = _fitted(block, shares, judged[name]["reference_spectrum"])
-                block += scale * (moved.T @ shares - mixture)
+                if gaps.any():
+                    block = np.where(gaps, _offset(block, scale * mixture) + scale * mixture, block)
+                if moves:
+                    block += scale * (moved.T @ shares - mixture)
             of_stack[chosen] = block.T
     return spectra
 
@@ -85,7 +90,7 @@ def counting_variance(
     incident_counts = [data["i0"].fillna(1.0).to_numpy() for data in prepared.values()]
     incident = np.stack(incident_counts).astype(np.float32)
     for index, (name, data) in enumerate(prepared.items()):
-        removed[place[name], 0] = data["baseline"].to_numpy()[data["mask"].to_numpy()]
+        removed[place[name], 0] = counted_baseline(data)[data["mask"].to_numpy()]
         incident[index] /= np.float32(judged[name].attrs["noise_scale"])
         stack[place[name]] = index
 
@@ -109,7 +114,7 @@ def residual(prepared: xr.Dataset, judged: xr.Dataset) -> float:
         mixture, scale = _fitted(
             spectra, abundance[:, rows][:, inside[rows]], judged["reference_spectrum"]
         )
-        rest = spectra - spectra.mean(axis=0) - scale * (mixture - mixture.mean(axis=0))
+        rest = spectra - _offset(spectra, scale * mixture) - scale * mixture
         finite = rest[np.isfinite(rest)].astype(np.float64)
         total += float(finite @ finite)
         readings += finite.size
@@ -117,8 +122,20 @@ def residual(prepared: xr.Dataset, judged: xr.Dataset) -> float:
 
 
 def _fitted(spectra: Array, abundance: Array, reference: xr.DataArray) -> tuple[Array, Array]:
-    """References mixed by abundance (energy, pixel), and how much of that is in each pixel."""
+    """References mixed by abundance (energy, pixel), and how much of that is in each pixel.
+
+    Missing readings take no part.
+    """
     mixture = reference.to_numpy().T.astype(np.float32) @ abundance
-    centred = mixture - mixture.mean(axis=0)
-    scale = np.einsum("ep,ep->p", centred, spectra) / np.einsum("ep,ep->p", centred, centred)
+    there = np.isfinite(spectra)
+    number = np.maximum(there.sum(axis=0), 1)
+    centred = np.where(there, mixture, np.float32(0))
+    centred = np.where(there, centred - centred.sum(axis=0) / number, np.float32(0))
+    known = np.where(there, spectra, np.float32(0))
+    scale = np.einsum("ep,ep->p", centred, known) / np.einsum("ep,ep->p", centred, centred)
     return mixture, scale
+
+
+def _offset(spectra: Array, fitted: Array) -> Array:
+    """Mean (pixel,) of spectra less their fits, over the readings there are."""
+    return np.asarray(np.nanmean(spectra - fitted, axis=0), dtype=np.float32)

@@ -18,22 +18,41 @@ from scipy import ndimage
 from phaseloom.compute.progress import SILENT, Progress
 from phaseloom.errors import InputError, InputWarning
 
-PARTICLE, THIN, SATURATED, INVALID = 0, 1, 2, 3
+PARTICLE, THIN, SATURATED, INVALID, LEFT_OUT = 0, 1, 2, 3, 4
 """Values of ``mask_reason``: why a pixel is, or is not, mapped."""
 
+_OFTEN = 0.3
+"""Saturated in more than this part of the frames, a pixel tells nothing of the beam."""
 
-def empty_area(counts: NDArray[np.float32]) -> NDArray[np.bool_]:
+
+def empty_area(
+    counts: NDArray[np.float32], saturated: NDArray[np.float32] | None = None
+) -> NDArray[np.bool_]:
     """Pixels where the beam meets no particle, from the stack (energy, y, x) alone.
 
     The brightest mode of the energy-averaged picture: what lies within three of its noise
     widths, measured on its bright side where no particle can be, away from rims.
 
+    Parameters
+    ----------
+    counts
+        (energy, y, x), NaN where there is no reading.
+    saturated
+        (y, x) part of the frames in which a pixel is beyond the detector's scale: the brightest.
+
     Raises
     ------
     InputError
-        There is no such area of at least 16 pixels.
+        There is no such area of at least 16 pixels, or it is saturated.
     """
-    level = np.log(np.maximum(_mean_image(counts), 1e-6))
+    picture = _mean_image(counts)
+    if saturated is not None and np.count_nonzero(saturated > _OFTEN) >= 16:
+        raise InputError(
+            f"no I0 can come from the field: its brightest part is saturated "
+            f"({np.count_nonzero(saturated > _OFTEN)} pixels)",
+            "give I0 as a file, or a region that is not saturated (--i0 FILE or --i0 y0:y1,x0:x1)",
+        )
+    level = np.log(np.maximum(picture, 1e-6))
     finite = np.isfinite(level)
     bright = finite & (level > _otsu(level[finite]))
     values = level[bright]
@@ -62,6 +81,10 @@ def incident_intensity(counts: NDArray[np.float32], area: NDArray[np.bool_]) -> 
     intensity = np.empty(counts.shape[0])
     for e, frame in enumerate(counts):
         values = frame[area].astype(np.float64)
+        values = values[np.isfinite(values)]
+        if not values.size:
+            intensity[e] = np.nan
+            continue
         median = np.median(values)
         spread = 1.4826 * np.median(np.abs(values - median))
         intensity[e] = values[np.abs(values - median) <= 4.0 * spread + 1e-12].mean()
@@ -108,63 +131,116 @@ def to_optical_density(
     intensity: NDArray[np.float64],
     *,
     progress: Progress = SILENT,
-) -> None:
-    """Turn counts (energy, y, x) into −ln(counts / I0), in place; NaN where counts are not > 0."""
+) -> NDArray[np.int32]:
+    """Turn counts (energy, y, x) into −ln(counts / I0), in place; NaN where counts are not > 0.
+
+    Returns
+    -------
+    ndarray of int32
+        (y, x) at how many energies there was a reading, but of no counts: the pixel is opaque.
+    """
+    opaque = np.zeros(counts.shape[1:], dtype=np.int32)
     for e, frame in enumerate(progress.track(counts, "optical density")):
+        opaque += frame <= 0
         frame[~(frame > 0)] = np.nan
         np.divide(frame, np.float32(intensity[e]), out=frame)
         np.log(frame, out=frame)
         np.negative(frame, out=frame)
+    return opaque
 
 
 def relative_thickness(
-    optical_density: NDArray[np.float32], intensity: NDArray[np.float64] | None
+    optical_density: NDArray[np.float32],
+    intensity: NDArray[np.float64] | None,
+    beam: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Thickness of each pixel relative to the median particle, and its noise, (y, x) each.
 
     The projection of a pixel's spectrum on the mean spectrum of the absorbing part of the field,
     both centred, so that what has no edge (membrane, an I0 off by a factor) does not count. 1 is
     the median of the pixels that stand out of the noise. Spectra divided by it are normalised.
+    Missing readings are left out of a pixel's projection.
 
     Parameters
     ----------
     optical_density
-        (energy, y, x), NaN where nothing was transmitted.
+        (energy, y, x), NaN where nothing was transmitted or read.
     intensity
         I0 in counts (energy,): gives the noise. None where counts are not known: neighbouring
         thin pixels say by how much the thickness scatters.
+    beam
+        (y, x) part of I0 that lights each pixel; all alike by default.
 
     Raises
     ------
     InputError
-        No pixel has a reading at every energy, or the particles' spectrum is flat.
+        No pixel has enough readings, or the particles' spectrum is flat.
     """
-    mean = _frame_reduce(optical_density, np.add) / len(optical_density)
-    finite = np.isfinite(mean)
-    if not np.any(finite):
+    shape = optical_density.shape[1:]
+    readings, total = np.zeros(shape, dtype=np.int32), np.zeros(shape)
+    for frame in optical_density:
+        there = np.isfinite(frame)
+        readings += there
+        total += np.where(there, frame, 0.0)
+    enough = readings >= enough_readings(len(optical_density))
+    if not np.any(enough):
         raise InputError("no pixel has a reading at every energy", "check the stack and I0")
-    absorbing = finite & (mean >= _otsu(mean[finite]))
-    template = np.array([float(np.mean(frame[absorbing], dtype=np.float64))
+    mean = np.where(enough, total / np.maximum(readings, 1), np.nan)
+    absorbing = enough & (mean >= _otsu(mean[enough]))
+    template = np.array([float(np.nanmean(frame[absorbing], dtype=np.float64))
                          for frame in optical_density])  # fmt: skip
+    if not np.isfinite(template).all():
+        raise InputError("the particles have no reading at some energy", "leave it out")
     template -= template.mean()
-    norm = float(template @ template)
-    if norm < 1e-12:
+    if float(template @ template) < 1e-12:
         raise InputError("the spectrum of the particles is flat", "check the energies and I0")
-    weight = template / norm
-    projection = np.zeros(mean.shape)
-    for w, frame in zip(weight, optical_density, strict=True):
-        projection += w * frame
+    first, second, with_density = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    for t, frame in zip(template, optical_density, strict=True):
+        there = np.isfinite(frame)
+        first += t * there
+        second += t**2 * there
+        with_density += t * np.where(there, frame, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        centre = np.where(enough, first / readings, np.nan)
+        norm = second - readings * centre**2
+        norm[~(norm > 0.05 * float(template @ template))] = np.nan
+        projection = (with_density - centre * total) / norm
     if intensity is None:
-        noise = np.full(mean.shape, _scatter(projection, finite & ~absorbing))
+        noise = np.full(shape, _scatter(projection, enough & ~absorbing & np.isfinite(projection)))
     else:
-        variance = np.zeros(mean.shape)
-        for w, i0, frame in zip(weight, intensity, optical_density, strict=True):
-            variance += w**2 * np.exp(np.minimum(frame, 20.0)) / max(float(i0), 1e-12)
-        noise = np.sqrt(variance)
+        variance = np.zeros(shape)
+        for t, i0, frame in zip(template, intensity, optical_density, strict=True):
+            of_reading = np.exp(np.minimum(frame, 20.0)) / max(float(i0), 1e-12)
+            variance += np.where(np.isfinite(frame), (t - centre) ** 2 * of_reading, 0.0)
+        if beam is not None:
+            variance /= beam
+        noise = np.sqrt(variance) / norm
     with np.errstate(invalid="ignore"):
         absorbs = projection > 3.0 * noise
     scale = float(np.median(projection[absorbs])) if np.any(absorbs) else 1.0
     return projection / scale, noise / scale
+
+
+def enough_readings(energies: int) -> int:
+    """Fewest readings that a pixel needs of so many energies: half of them, and five."""
+    return min(energies, max(5, -(-energies // 2)))
+
+
+def absorbing_spectrum(counts: NDArray[np.float32]) -> NDArray[np.float64] | None:
+    """Optical density (energy,) of the dark part of the field against its bright part.
+
+    None where there are no two parts.
+    """
+    picture = _mean_image(counts)
+    finite = np.isfinite(picture) & (picture > 0)
+    if np.count_nonzero(finite) < 32:
+        return None
+    dark = finite & (picture < np.exp(_otsu(np.log(picture[finite]))))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        density = np.array(
+            [float(np.log(np.nanmean(f[finite & ~dark]) / np.nanmean(f[dark]))) for f in counts]
+        )
+    return density if np.isfinite(density).all() and dark.any() else None
 
 
 def particle_mask(
@@ -174,6 +250,8 @@ def particle_mask(
     *,
     thin: float = 0.1,
     thick: float = 3.0,
+    opaque: NDArray[np.int32] | None = None,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int8]:
     """Particle mask, with the reason why a pixel is left out (``mask_reason``).
 
@@ -189,17 +267,24 @@ def particle_mask(
     thick
         Pixels whose optical density exceeds this at any energy are saturated: stray light and
         higher orders, not the particle, set their spectrum.
+    opaque
+        (y, x) at how many energies a pixel transmitted nothing, see :func:`to_optical_density`.
+        Other missing readings cost a pixel nothing as long as it keeps
+        :func:`enough_readings`. None: all missing readings are of opaque pixels.
+    allowed
+        (y, x) pixels that may be mapped; all by default.
 
     Returns
     -------
     ndarray of int8
-        0 particle, 1 too thin or empty, 2 saturated, 3 no valid reading.
+        0 particle, 1 too thin or empty, 2 saturated, 3 too few valid readings, 4 left out.
 
     Raises
     ------
     InputError
         No pixel is left.
     """
+    n = len(optical_density)
     with np.errstate(invalid="ignore"):
         highest = _frame_reduce(optical_density, np.fmax)
         reason = np.full(thickness.shape, PARTICLE, dtype=np.int8)
@@ -208,9 +293,13 @@ def particle_mask(
         for frame in optical_density:
             missing += np.isnan(frame)
         dense = highest > thick
-    reason[dense | ((missing > 0) & (missing < len(optical_density)) & (highest > 1.0))] = SATURATED
-    reason[missing == len(optical_density)] = INVALID
-    reason[(missing > 0) & (reason != SATURATED)] = INVALID
+    opaque = missing if opaque is None else opaque
+    few = n - missing < enough_readings(n)
+    reason[dense | ((opaque > 0) & (missing < n) & (highest > 1.0))] = SATURATED
+    reason[missing == n] = INVALID
+    reason[((opaque > 0) | few) & (reason != SATURATED)] = INVALID
+    if allowed is not None:
+        reason[~allowed] = LEFT_OUT
     particle = reason == PARTICLE
     labels, n = ndimage.label(particle, structure=np.ones((3, 3)))
     size = np.bincount(labels.ravel(), minlength=n + 1)
@@ -240,11 +329,18 @@ def pre_edge(spectrum: NDArray[np.float64]) -> NDArray[np.bool_]:
 def subtract_baseline(
     optical_density: NDArray[np.float32], before: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Take each pixel's mean pre-edge optical density off, in place; returns it as (y, x)."""
+    """Take each pixel's mean pre-edge optical density off, in place; returns it as (y, x).
+
+    Of the readings there are; a pixel without any keeps its optical density (the fits have an
+    offset of their own).
+    """
     baseline = np.zeros(optical_density.shape[1:], dtype=np.float32)
-    for frame in optical_density[before]:
-        baseline += frame
-    baseline /= np.float32(max(1, int(before.sum())))
+    readings = np.zeros(optical_density.shape[1:], dtype=np.int32)
+    for e in np.flatnonzero(before):
+        there = np.isfinite(optical_density[e])
+        baseline[there] += optical_density[e][there]
+        readings += there
+    baseline /= np.maximum(readings, 1).astype(np.float32)
     optical_density -= baseline
     return baseline
 
@@ -286,11 +382,20 @@ def warn_if_not_empty(
 
 
 def _mean_image(counts: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Mean over energies of the frames, each scaled to its own median."""
+    """Mean over energies of the frames, each scaled to its own median; NaN without a reading.
+
+    Missing readings are left out; a pixel that lacks more than half of them is missing.
+    """
     total = np.zeros(counts.shape[1:])
+    readings = np.zeros(counts.shape[1:], dtype=np.int32)
     for frame in counts:
-        total += frame / max(float(np.nanmedian(frame)), 1e-12)
-    return total / len(counts)
+        there = np.isfinite(frame)
+        if not there.any():
+            continue
+        total += np.where(there, frame, 0.0) / max(float(np.median(frame[there])), 1e-12)
+        readings += there
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(readings > 0.5 * len(counts), total / readings, np.nan)
 
 
 def _scatter(picture: NDArray[np.float64], area: NDArray[np.bool_]) -> float:

@@ -20,6 +20,11 @@ Stack = TypeVar("Stack", xr.Dataset, xr.DataArray)
 
 _DIMS = ("energy", "y", "x")
 
+_LOST = 0.3
+"""A resampled reading is missing when more than this part of it comes from missing ones."""
+_SMALL_GAP = 3
+"""Gaps up to so many pixels across are bridged from what is round them, and compared as well."""
+
 
 def estimate_drift(
     optical_density_or_counts: xr.DataArray,
@@ -191,28 +196,28 @@ def _resampled(
     target = values if own else np.empty(data.shape, dtype=np.float32)
     for e in progress.track(range(data.sizes["energy"]), "Resampling"):
         image = np.asarray(data[e].to_numpy(), dtype=np.float32)
-        target[e] = _moved(image, shift[e])
+        target[e] = moved(image, shift[e])
     return data.copy(data=target)
 
 
-def _moved(image: Images, shift: NDArray[np.float64]) -> Images:
+def moved(image: Images, shift: NDArray[np.float64]) -> Images:
     """The image sampled at (y + shift_y, x + shift_x); NaN outside and where readings miss."""
-    moved = np.full_like(image, np.nan)
+    result = np.full_like(image, np.nan)
     missing = ~np.isfinite(image)
     field = common_field(shift[None], image.shape)
     if field is None or missing.all():
-        return moved
+        return result
     if missing.any():
         image = _filled(image, missing)
     # A shift acts on each axis alone, which takes less than half the time of a spline in two
     # dimensions. Columns last: cut to the field they seldom have a power of two as their stride,
     # which the cache serves badly.
     along_x = _sampled(image, float(shift[1]), field[1], axis=1)
-    moved[field] = _sampled(along_x, float(shift[0]), field[0], axis=0)
+    result[field] = _sampled(along_x, float(shift[0]), field[0], axis=0)
     if missing.any():
         lost = ndimage.shift(missing.astype(np.float32), -shift, order=1, mode="nearest")
-        moved[lost > 1e-3] = np.nan
-    return moved
+        result[lost > _LOST] = np.nan
+    return result
 
 
 def _sampled(image: Images, by: float, part: slice, *, axis: int) -> Images:
@@ -238,9 +243,29 @@ def _sampled(image: Images, by: float, part: slice, *, axis: int) -> Images:
 
 
 def _filled(image: Images, missing: NDArray[np.bool_]) -> Images:
-    """Missing pixels take the value of the nearest one that is there."""
-    nearest = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
-    return np.asarray(image[tuple(nearest)])
+    """Missing pixels take a mean of those round them, or beyond reach the nearest one's value."""
+    known = np.where(missing, np.float32(0), image)
+    there = (~missing).astype(np.float32)
+    smooth, weight = (ndimage.gaussian_filter(a, 0.8, mode="nearest") for a in (known, there))
+    filled = np.where(missing & (weight > 0.05), smooth / np.maximum(weight, 1e-6), image)
+    beyond = missing & (weight <= 0.05)
+    if beyond.any():
+        nearest = ndimage.distance_transform_edt(
+            missing, return_distances=False, return_indices=True
+        )
+        filled = np.where(beyond, image[tuple(nearest)], filled)
+    return np.asarray(filled, dtype=np.float32)
+
+
+def _wide_gaps(missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Missing pixels in gaps too wide to be bridged: single pixels, columns and rows are not.
+
+    Where they lie so dense that every third pixel around is missing, nothing is bridged.
+    """
+    wide = ndimage.binary_opening(missing, np.ones((_SMALL_GAP + 1, _SMALL_GAP + 1)))
+    dense = ndimage.uniform_filter(missing.astype(np.float32), 9, mode="nearest") > 0.34
+    return np.asarray(ndimage.binary_propagation(wide | (dense & missing), mask=missing)
+                      if wide.any() or dense.any() else wide)  # fmt: skip
 
 
 def _working_images(
@@ -264,7 +289,9 @@ def _working_images(
         if missing.any():
             valid = np.ones(images.shape, dtype=bool) if valid is None else valid
             # a band-passed pixel sees this far
-            reach = ndimage.binary_dilation(missing, iterations=6 * binning)
+            reach = _wide_gaps(missing)
+            if reach.any():
+                reach = ndimage.binary_dilation(reach, iterations=6 * binning)
             valid[e] = bin_image((~reach).astype(np.float32), binning) > 0.99
             if missing.all():
                 continue

@@ -51,7 +51,9 @@ def despike(counts: NDArray[np.float32], *, progress: Progress = SILENT) -> int:
     for number, frame in enumerate(progress.track(counts, "despike")):
         median = median_3x3(frame)
         difference = np.abs(frame - median)
-        spread = 1.4826 * float(np.median(difference[:: max(1, frame.shape[0] // 256)]))
+        some = difference[:: max(1, frame.shape[0] // 256)]
+        some = some[np.isfinite(some)]
+        spread = 1.4826 * float(np.median(some)) if some.size else 0.0
         limit = _SPIKE_LIMIT * np.maximum(spread, np.sqrt(np.maximum(median, 1.0)))
         wild = difference > limit
         # A spike has nothing like it beside it; the rim of a particle has.
@@ -141,7 +143,7 @@ def check_frames(counts: NDArray[np.float32], energy: NDArray[np.float64], sourc
     # A scan that was aborted leaves zeros; readers know nothing of other constants.
     remedies = {
         "an aborted scan? drop them with --partial": np.any(empty),
-        "leave those energies out of the file": np.any(constant),
+        "leave those energies out with --leave-out": np.any(constant),
     }
     raise InputError(
         f"{np.count_nonzero(bad)} of {len(energy)} frames are empty or constant "

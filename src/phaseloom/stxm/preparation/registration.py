@@ -195,8 +195,12 @@ def refine_shifts(
 
     state = Shifts(start - start.mean(axis=0), np.full(n, np.inf), np.zeros(n), np.zeros(n))
     for _ in progress.track(range(iterations), "Aligning"):
-        field = common_field(state.shift, shape, border=_FINE_BORDER)
-        if field is None or min(part.stop - part.start for part in field) < 8:
+        # Beyond the border filters see what the transform wraps round; a narrow field has to bear
+        # some of that.
+        border = int(np.clip((min(shape) - 8) // 4, 2, _FINE_BORDER))
+        field = common_field(state.shift, shape, border=border)
+        least = min(8, min(shape) // 2)
+        if field is None or min(part.stop - part.start for part in field) < least:
             raise InputError(
                 "the images share no field that could be compared",
                 "check that they show the same place, or go on with --no-align",

@@ -31,12 +31,41 @@ def pearson(spectra: NDArray[np.float32], references: NDArray[np.float64]) -> ND
     Returns
     -------
     ndarray
-        −1 to 1; NaN for a spectrum with a missing value or without variation.
+        −1 to 1; NaN for a spectrum without variation. Missing readings (NaN) are left out of
+        both, the spectrum and the reference.
     """
+    there = np.isfinite(spectra)
+    gaps = ~there.all(axis=0)
+    result = np.empty((len(references), spectra.shape[1]), dtype=np.float32)
+    result[:, ~gaps] = _of_whole(spectra[:, ~gaps], references)
+    if gaps.any():
+        result[:, gaps] = _of_gapped(spectra[:, gaps], there[:, gaps], references)
+    return result
+
+
+def _of_whole(spectra: NDArray[np.float32], references: NDArray[np.float64]) -> NDArray[np.float32]:
     centred = spectra - spectra.mean(axis=0)
     length = np.sqrt(np.einsum("ep,ep->p", centred, centred))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray((_unit(references) @ centred) / np.where(length > 0, length, np.nan))
+
+
+def _of_gapped(
+    spectra: NDArray[np.float32], there: NDArray[np.bool_], references: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Correlation over the readings (energy, pixel) that are there."""
+    number = np.maximum(there.sum(axis=0), 1)
+    weight = there.astype(np.float64)
+    # Less the mean over all energies first: what is subtracted below stays small.
+    centred = references - references.mean(axis=1, keepdims=True)
+    mean = centred @ weight / number
+    length = centred**2 @ weight - number * mean**2
+    known = np.where(there, spectra, 0.0).astype(np.float64)
+    known = np.where(there, known - known.sum(axis=0) / number, 0.0)
+    own = np.einsum("ep,ep->p", known, known)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        product = np.sqrt(np.maximum(length, 0.0) * own)
+        return np.asarray(centred @ known / np.where(product > 0, product, np.nan), np.float32)
 
 
 def noise_margin(
@@ -62,10 +91,12 @@ def noise_margin(
     unit = _unit(references)
     best, second = np.argsort(correlation, axis=0)[:-3:-1]
     gap = np.take_along_axis(correlation, np.stack([best, second]), 0)
-    centred = spectra - spectra.mean(axis=0)
+    there = np.isfinite(spectra)
+    centred = np.where(there, spectra - np.nanmean(spectra, axis=0), np.float32(0))
     length = np.sqrt(np.einsum("ep,ep->p", centred, centred))
     slope = (unit[best] - unit[second]).T - (gap[0] - gap[1]) * centred / length
     slope -= slope.mean(axis=0)
+    variance = np.where(there, variance, np.float32(0))
     return np.asarray(_ONE_SIDED_95 * np.sqrt((slope**2 * variance).sum(axis=0)) / length)
 
 

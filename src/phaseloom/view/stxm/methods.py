@@ -63,6 +63,13 @@ def _preparation(stacks: Stacks, recipe: Mapping[str, Any]) -> list[str]:
             f"{spikes:,} single wild readings (spikes, beyond 8 standard deviations of their 3×3 "
             "neighbourhood) were replaced by its median."
         )
+    unusable = {name: str(d.attrs.get("unusable", "")) for name, d in stacks.items()}
+    said = [text + (f" ({n})" if len(stacks) > 1 else "") for n, text in unusable.items() if text]
+    if said:
+        sentences.append(
+            f"Unusable readings were left out one by one: {'; '.join(said)}; correlation and fits "
+            "use the readings that are there, and a pixel needs half of them."
+        )
     if all("shift_y" in dataset for dataset in stacks.values()):
         squared = [(d["shift_y"] ** 2 + d["shift_x"] ** 2).to_numpy() for d in stacks.values()]
         rms = float(np.sqrt(np.nanmean(np.concatenate(squared))))
@@ -123,7 +130,7 @@ def _incident(stacks: Stacks, recipe: Mapping[str, Any]) -> str:
         if dataset.attrs.get("quantity", "counts") != "counts" or "i0" not in dataset:
             continue
         i0 = stated.get(name)
-        if "i0_area" in dataset:
+        if "i0_area" in dataset and "beam" not in dataset:
             number = f"{int(dataset['i0_area'].sum()):,} pixels"
             source = {
                 None: f"{number} of the field",
@@ -134,6 +141,8 @@ def _incident(stacks: Stacks, recipe: Mapping[str, Any]) -> str:
                 None: "a recorded spectrum",
                 "auto": "the record in the measurement's own file",
             }.get(i0, "a separately recorded spectrum")
+            if "beam" in dataset:
+                source = f"a flat field by which every image was divided ({_kind(dataset)})"
         sources.setdefault(source, []).append(name)
     if not sources:
         return ""
@@ -143,6 +152,10 @@ def _incident(stacks: Stacks, recipe: Mapping[str, Any]) -> str:
         for source, names in sources.items()
     ]
     return f"I0 was taken from {'; from '.join(parts)}."
+
+
+def _kind(dataset: xr.Dataset) -> str:
+    return str(dataset.attrs.get("i0_kind", "per pixel"))
 
 
 def _energies(stacks: Stacks) -> list[str]:

@@ -31,6 +31,7 @@ REASONS = (
     (1, "empty or too thin", OUTSIDE_COLOUR),
     (2, "too thick, saturated", "#D55E00"),
     (3, "no common field", "#555555"),
+    (4, "left out", "#BBBBBB"),
 )
 FLAGS = (
     (0, "as correlated", "#D9D9D9"),

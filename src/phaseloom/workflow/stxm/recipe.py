@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -34,8 +35,21 @@ class StackFile(Options):
     )
     i0: str = option(
         "auto",
-        "incident intensity: from the empty area, a file, or a region in pixels as read",
+        "incident intensity: from the empty area; a spectrum, a stack, an image or a folder of "
+        "flats; or a region in pixels as read",
         form="auto|FILE|y0:y1,x0:x1",
+    )
+    i0_channel: str | None = option(
+        None,
+        "column or detector channel of the I0 file, where it has several",
+        form="NAME",
+        expert=True,
+    )
+    mask: str | None = option(
+        None,
+        "what of the field may be mapped: an image that is not zero there (.npy .tif .png), or a "
+        "region in pixels as read",
+        form="FILE|y0:y1,x0:x1",
     )
     quantity: Literal["counts", "transmission", "optical_density"] | None = option(
         None, "what the numbers are, where the file does not say"
@@ -54,10 +68,17 @@ class StackFile(Options):
         return said(self.file)
 
     def moved(self, move: Callable[[Path], Path]) -> Self:
-        """Copy with every path in it moved: I0 may be one, too."""
-        i0 = self.i0 if self.i0 == "auto" or ":" in self.i0 else move(Path(self.i0)).as_posix()
+        """Copy with every path in it moved: I0 and the mask may be some, too."""
+
+        def moved(text: str | None) -> str | None:
+            if text is None or text == "auto" or re.fullmatch(r"[\d:,\s]+", text):
+                return text
+            return move(Path(text)).as_posix()
+
         file = tuple(map(move, self.file)) if isinstance(self.file, tuple) else move(self.file)
-        return self.model_copy(update={"file": file, "i0": i0})
+        return self.model_copy(
+            update={"file": file, "i0": moved(self.i0), "mask": moved(self.mask)}
+        )
 
 
 class Stack(StackFile):

@@ -10,8 +10,9 @@ from phaseloom.io.export.spectra import write_spectra
 from phaseloom.io.image_sets import name_of
 from phaseloom.stxm.preparation.preparation import mean_spectrum, prepare
 from phaseloom.workflow.folder import check_folder_of
+from phaseloom.workflow.stxm.beam import incident, mask, region
 from phaseloom.workflow.stxm.recipe import SpectrumRequest
-from phaseloom.workflow.stxm.run import incident, read_stack, region
+from phaseloom.workflow.stxm.run import read_stack
 
 
 def write_spectrum(request: SpectrumRequest, *, progress: Progress = SILENT) -> dict[str, Any]:
@@ -42,7 +43,8 @@ def write_spectrum(request: SpectrumRequest, *, progress: Progress = SILENT) -> 
     area = None if request.region is None else region(request.region)
     prepared = prepare(
         read_stack(stack),
-        i0=incident(stack.i0),
+        i0=incident(stack.i0, stack.i0_channel),
+        mask=mask(stack.mask),
         preparation=request.preparation,
         progress=progress,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -14,10 +13,11 @@ from phaseloom.compute.execution import Execution
 from phaseloom.errors import InputError
 from phaseloom.workflow.folder import add_files
 from phaseloom.workflow.method import Computed
+from phaseloom.workflow.stxm.beam import incident, mask
 from phaseloom.workflow.stxm.recipe import Reference, Stack, StackFile, StxmRecipe
 
 if TYPE_CHECKING:
-    from phaseloom.stxm.preparation.preparation import Region
+    from phaseloom.stxm.preparation.left_out import Region
 
 _OWNED = ("stxm", "dense", "references", "latent")
 """Groups of the results that belong to this method."""
@@ -50,7 +50,8 @@ def compute_maps(
         results = map_phases(
             stacks,
             references,
-            i0={stack.name: incident(stack.i0) for stack in recipe.stack},
+            i0=_incidents(recipe.stack),
+            mask={stack.name: mask(stack.mask) for stack in recipe.stack},
             preparation=recipe.preparation,
             mapping=recipe.mapping,
             seed=recipe.seed,
@@ -81,34 +82,6 @@ def compute_maps(
         attributes=attributes,
         owned=_OWNED,
     )
-
-
-def incident(text: str) -> Literal["auto"] | Region | xr.DataArray:
-    """Parse an I0 argument: "auto", a region ``y0:y1,x0:x1`` or a file with a spectrum."""
-    if text == "auto":
-        return "auto"
-    if re.fullmatch(r"[\d:,\s]+", text):
-        return region(text)
-    from phaseloom.io.spectra import read_incident
-
-    return read_incident(text).assign_attrs(source=text)
-
-
-def region(text: str) -> Region:
-    """Parse a region ``y0:y1,x0:x1`` into rows and columns.
-
-    Raises
-    ------
-    InputError
-        The text is not of that form, or the region is empty.
-    """
-    match = re.fullmatch(r"\s*(\d+):(\d+)\s*,\s*(\d+):(\d+)\s*", text)
-    if match is None:
-        raise InputError(f"{text!r} is not a region", "write rows and columns as y0:y1,x0:x1")
-    y0, y1, x0, x1 = map(int, match.groups())
-    if y1 <= y0 or x1 <= x0:
-        raise InputError(f"the region {text} is empty", "write rows and columns as y0:y1,x0:x1")
-    return slice(y0, y1), slice(x0, x1)
 
 
 def read_stack(entry: StackFile) -> xr.Dataset:
@@ -150,6 +123,18 @@ class _Stacks(Mapping[str, xr.Dataset]):
         return len(self._entries)
 
 
+def _incidents(
+    entries: tuple[Stack, ...],
+) -> dict[str, Literal["auto"] | Region | xr.Dataset]:
+    """I0 of every stack by name; a file that several share is read once."""
+    read: dict[tuple[str, str | None], Literal["auto"] | Region | xr.Dataset] = {}
+    for entry in entries:
+        key = entry.i0, entry.i0_channel
+        if key not in read:
+            read[key] = incident(*key)
+    return {entry.name: read[entry.i0, entry.i0_channel] for entry in entries}
+
+
 def _references(entry: Reference, recipe: StxmRecipe, execution: Execution) -> list[xr.DataArray]:
     """Read the reference spectra of one file, or average a dense stack."""
     from phaseloom.io.spectra import read_references
@@ -160,10 +145,13 @@ def _references(entry: Reference, recipe: StxmRecipe, execution: Execution) -> l
         return read_references(entry.file, label=entry.label)
     label = entry.label or entry.file.stem
 
+    # energies are left out of the stacks that are mapped, not of what they are compared with
+    preparation = recipe.preparation.model_copy(update={"leave_out": ""})
+
     def mean() -> xr.Dataset:
-        prepared = prepare(measurement, preparation=recipe.preparation, progress=execution.progress)
+        prepared = prepare(measurement, preparation=preparation, progress=execution.progress)
         return mean_spectrum(prepared, label=label).isel(spectrum=0, drop=True)
 
-    key = fingerprint(measurement, recipe.preparation.model_dump())
+    key = fingerprint(measurement, preparation.model_dump())
     spectrum = execution.checkpoints.stage(f"dense/{label}", "mean", key, mean, first=True)
     return [spectrum["absorption"].rename(label)]

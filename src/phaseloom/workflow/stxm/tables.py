@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import xarray as xr
@@ -29,7 +31,8 @@ def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFr
     dict of pandas.DataFrame
         ``phase_fractions`` (a row per stack and phase), ``particles`` (a row per stack and
         particle), ``interfaces`` (a row per stack and pair of phases; length in the unit of the
-        stack's axes).
+        stack's axes); ``incident_intensity`` (a row per stack) where I0 was scaled: dwells (s),
+        ring currents (mA) and the factors that I0 was multiplied by.
     """
     fractions, particles, interfaces = [], [], []
     for name, node in results["stxm"].children.items():
@@ -66,10 +69,33 @@ def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFr
             for b in names[i + 1 :]
         ]
         interfaces.append(_with_stack(pd.DataFrame(rows), name, data))
-    return {
+    tables = {
         "phase_fractions": pd.concat(fractions, ignore_index=True),
         "particles": pd.concat(particles, ignore_index=True),
         "interfaces": pd.concat(interfaces, ignore_index=True),
+    }
+    scaled = [_scaling(name, node.to_dataset().attrs) for name, node in
+              results["stxm"].children.items()]  # fmt: skip
+    if any(len(row) > 3 for row in scaled):
+        tables["incident_intensity"] = pd.DataFrame(scaled)
+    return tables
+
+
+def _scaling(name: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the I0 of a stack came from and what it was multiplied by, as a row."""
+    columns = (
+        "i0_kind",
+        "i0_channel",
+        "dwell",
+        "i0_dwell",
+        "dwell_factor",
+        "ring_current",
+        "i0_ring_current",
+        "ring_factor",
+        "field_factor",
+    )
+    return {"stack": name, "quantity": attrs.get("quantity", "")} | {
+        column: attrs[column] for column in columns if column in attrs
     }
 
 

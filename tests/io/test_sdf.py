@@ -499,6 +499,15 @@ def test_damaged_headers_are_refused(tmp_path: Path, old: str, new: str, fault: 
         sdf.read(path)
 
 
+def test_energies_in_kev(tmp_path: Path) -> None:
+    text = header()
+    path = write_stack(tmp_path, text)
+    energy = sdf.read(path)["energy"].values
+    path.write_text(text.replace('"eV"', '"keV"'))
+    with pytest.warns(InputWarning, match="said to be in keV, but .* they are taken as eV"):
+        np.testing.assert_array_equal(sdf.read(path)["energy"], energy)
+
+
 def test_header_that_breaks_off_behind_the_scan_definition(tmp_path: Path) -> None:
     text = header(tail="\nImage2 = {StorageRingCurrent = 400.5; Time = ")
     path = write_stack(tmp_path, text)

@@ -514,6 +514,14 @@ def test_spec_scans(tmp_path: Path) -> None:
         assert_spectra(path, ["fe 2", "fe 3"], FE2, FE3)
 
 
+def test_kev_of_many_scans_is_said_once(tmp_path: Path) -> None:
+    part = "#S {} escan\n#L Energy  mu\n" + rows(ENERGY / 1000, FE2) + "\n"
+    path = written(tmp_path, "".join(part.format(n) for n in (1, 2, 7)), "s.spec")
+    with pytest.warns(InputWarning, match="taken as keV") as said:
+        assert_spectra(path, ["s 1", "s 2", "s 7"], FE2, FE2, FE2)
+    assert len(said) == 1
+
+
 def test_spectra_written_as_a_scan(tmp_path: Path) -> None:
     text = "#S 1 exported\n#N 3\n#L energy  Fe II  Fe III\n" + rows(ENERGY, FE2, FE3)
     assert_spectra(written(tmp_path, text, "s.dat"), ["Fe II", "Fe III"], FE2, FE3)

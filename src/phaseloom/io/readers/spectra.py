@@ -124,13 +124,18 @@ def _from_scans(text: str, path: Path) -> list[Columns]:
     found: list[Columns] = []
     faults: list[str] = []
     fault: InputError | None = None
-    for number, table in scans:
-        name = path.stem if len(scans) == 1 else f"{path.stem} {number}"
-        try:
-            found += columns_of(table, path, name=name, raw=True)
-        except InputError as error:
-            fault = error
-            faults.append(f"{number} ({error.fault})")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for number, table in scans:
+            name = path.stem if len(scans) == 1 else f"{path.stem} {number}"
+            try:
+                found += columns_of(table, path, name=name, raw=True)
+            except InputError as error:
+                fault = error
+                faults.append(f"{number} ({error.fault})")
+    # What holds for many scans is said once.
+    for message, category in {str(warning.message): warning.category for warning in said}.items():
+        warnings.warn(message, category, stacklevel=4)
     if not found and fault is not None:
         raise fault
     if faults:

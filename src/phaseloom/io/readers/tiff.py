@@ -8,9 +8,9 @@ upwards, so rows are reversed.
 Energies, from the first of these that is there, in eV, one per page:
 
 1. a text file beside it, ``STEM.csv``, ``STEM.txt``, ``STEM_energies.txt`` or
-   ``STEM.energies``, of which the first number in each line counts;
+   ``STEM.energies``, see :func:`phaseloom.io.readers._energy_list.read_energy_list`;
 2. labels of the pages (ImageJ slice labels, OME channel names, page descriptions) which say
-   ``700.5 eV``, or a list ``energy`` in a JSON description;
+   ``700.5 eV`` or ``0.7005 keV``, or a list ``energy`` in a JSON description;
 3. for a single image the file name (``_710.5_eV``), with a warning.
 
 Pixel size: ImageJ ``unit``, OME ``PhysicalSizeX`` or a resolution in pixels per centimetre.

@@ -148,7 +148,7 @@ def fit_one(condition: str, seed: int, size: int) -> tuple[EnergyShift, float, f
         options["substrate"] = 0.5
     if "drift" in condition:
         options["drift"] = 0.7
-    if "one phase" in condition:
+    if "one phase present" in condition:
         share = np.eye(5)[seed % 5]
     if "two phases" in condition:
         share[rng.choice(5, 3, replace=False)] = 0

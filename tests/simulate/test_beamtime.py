@@ -48,7 +48,7 @@ def test_files_hold_what_was_simulated(beamtime: Beamtime) -> None:
     for name in beamtime.sparse:
         sparse, dense = phaseloom.read(beamtime.sparse[name]), phaseloom.read(beamtime.dense[name])
         assert sparse["counts"].shape == (24, 96, 96)
-        assert dense["counts"].shape == (161, 24, 24)
+        assert dense["counts"].shape == (161, 48, 48)
         np.testing.assert_array_equal(sparse["energy"], sparse_energies())
         np.testing.assert_array_equal(sparse["y"], beamtime.truth[name]["y"])
         field = [float(s["x"][-1] - s["x"][0]) + float(s["x"][1] - s["x"][0])

@@ -24,6 +24,8 @@ CHARGE_SERIES = {
 """State of charge (%) and shares of the grains for each particle."""
 
 _BINNING = 4
+_SMALL, _LESS = 256, 2
+"""Below this size frames binned by four are too small to be aligned: they are binned by two."""
 _BLUR = 1.0
 _WINDOW = 3
 
@@ -61,7 +63,8 @@ def write_beamtime(
     """Simulate a charge series of four particles and write its NXstxm files.
 
     Each particle is measured as a sparse high-resolution stack (24 energies, ``size``² pixels)
-    and as a dense low-resolution one (161 energies, a quarter of the pixels each way).
+    and as a dense low-resolution one (161 energies, a quarter of the pixels each way;
+    half of them below a size of 256).
 
     Parameters
     ----------
@@ -75,6 +78,7 @@ def write_beamtime(
         How far the sparse stacks' energy axis reads above the dense stacks', in eV.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    binning = _BINNING if size >= _SMALL else _LESS
     references = nvpf_references()
     labels = [str(r.name) for r in references]
     sparse: dict[str, Path] = {}
@@ -109,10 +113,10 @@ def write_beamtime(
             references,
             dense_energies(),
             counts=4 * counts,
-            binning=_BINNING,
+            binning=binning,
             blur=_BLUR,
             stray_light=stray_light,
-            drift=drift / _BINNING,
+            drift=drift / binning,
             seed=seed + 200 + number,
         )
         sparse[name] = write_nxstxm(folder / f"{name}.hdf5", stack, title=f"{charge:g} % charged")

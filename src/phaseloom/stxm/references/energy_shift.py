@@ -68,6 +68,8 @@ _ELSEWHERE = 0.5
 _SECOND = 1.5
 # A phase has an opinion of its own from this many tiles that are mostly it.
 _FEWEST_TILES = 3
+# A phase that is missing may hold little of the field: this part of the tiles counts as one.
+_PART = 0.025
 # References from one scan agree no better than this (eV).
 _AGREEMENT = 0.02
 
@@ -313,15 +315,15 @@ def _without_answer(shift: float, limit: float, trial: Array, curve: Array, best
 
 
 def _undescribed(tiles: Tiles, fit: Fit, best: float) -> str:
-    """Whether the stack, or a tenth of it, is described by no reference even at this shift."""
+    """Whether the stack, or a small part of it, is described by no reference even at this shift."""
     if best > DESCRIBED:
         return f"even there the references do not describe the stack (reduced χ² {best:.1f})"
     of_tiles = chi2_of_tiles(tiles, fit)
-    worst, middle = np.quantile(of_tiles, [0.9, 0.5])
+    worst, middle = np.quantile(of_tiles, [1 - _PART, 0.5])
     if worst > DESCRIBED * max(middle, 1.0):
         return (
             "a part of the sample fits no reference even there (reduced χ² "
-            f"{worst:.1f} in the worst tenth of it, {middle:.1f} in the middle)"
+            f"{worst:.1f} in the worst {_PART:.1%} of it, {middle:.1f} in the middle)"
         )
     return ""
 

@@ -436,6 +436,14 @@ def test_aborted_image_keeps_the_lines_measured(made: Callable[..., Path]) -> No
     np.testing.assert_array_equal(kept["y"], Y[:4])
 
 
+def test_a_line_that_is_missing_in_every_frame_is_a_dead_one(made: Callable[..., Path]) -> None:
+    counts = COUNTS.astype(float)
+    counts[:, 3] = np.nan
+    stack = read(made(pollux, counts=counts))
+    assert stack.sizes["energy"] == len(ENERGY)
+    np.testing.assert_array_equal(np.isnan(stack["counts"]), np.isnan(counts))
+
+
 def test_single_missing_pixels_stay_nan_and_are_counted(made: Callable[..., Path]) -> None:
     counts = COUNTS.astype(np.float32)
     counts[1, 2, 3] = np.nan

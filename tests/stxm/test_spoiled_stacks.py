@@ -63,7 +63,7 @@ def base(cases: Path, file: str) -> tuple[xr.Dataset, list[xr.DataArray], list[s
     [
         ("base/base.hdf5", ""),
         ("unusable_readings/nan1pc.hdf5", ""),
-        ("unusable_readings/nancol.hdf5", ""),
+        ("unusable_readings/nancol.hdf5", "no reading at any energy in 60 px"),
         ("unusable_readings/dump_rows_mid.hdf5", "not counted .* in 1000 px of 1 of 33 frames"),
         ("unusable_readings/fill_uint32max.hdf5", "8 images hold next to nothing else"),
     ],

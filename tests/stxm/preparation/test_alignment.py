@@ -161,6 +161,28 @@ def test_unfinished_and_missing_lines_do_not_pull() -> None:
     np.testing.assert_allclose(found, truth, atol=0.1)
 
 
+@pytest.mark.parametrize("rows", [(10, 30), (30, 55), (50, 75), (0, 40)])
+def test_a_block_of_missing_lines_invents_no_drift(rows: tuple[int, int]) -> None:
+    truth = np.array([[0, 0], [1.4, -2.2], [-1.6, 2.7], [2.0, 1.0], [0.3, 0.1], [-2.0, 1.6]])
+    images = np.stack([blobs(*s) for s in truth])
+    images += np.random.default_rng(0).normal(0, 0.02, images.shape)
+    images[3, rows[0] : rows[1]] = np.nan
+    images[np.random.default_rng(1).random(images.shape) < 0.02] = np.nan
+    drift = estimate_drift(stack_of(images))
+    found = np.column_stack([drift["shift_y"], drift["shift_x"]])
+    np.testing.assert_allclose(found, truth, atol=0.12)
+
+
+@pytest.mark.parametrize("size", [12, 16, 20, 30])
+def test_narrow_fields_are_aligned(size: int) -> None:
+    truth = np.array([[0, 0], [0.4, -0.6], [-0.5, 0.8], [0.3, 0.5], [-0.2, -0.4]])
+    images = np.stack([blobs(*s, size=96)[30 : 30 + size] for s in truth])
+    images += np.random.default_rng(0).normal(0, 0.01, images.shape)
+    drift = estimate_drift(stack_of(images))
+    found = np.column_stack([drift["shift_y"], drift["shift_x"]])
+    np.testing.assert_allclose(found, truth, atol=0.4 if size < 20 else 0.2)
+
+
 def test_mask_leaves_out_what_does_not_move() -> None:
     truth = np.array([[0, 0], [3.0, -2.0], [6.0, -4.0]])
     images = np.stack([blobs(*s) for s in truth])

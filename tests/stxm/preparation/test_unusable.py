@@ -107,6 +107,52 @@ def test_lines_lost_in_some_frames() -> None:
     assert found == {"not counted (lost lines or readings)": (15 * 36 + 2 * 36, 2)}
 
 
+def _rim(values: Stack) -> None:
+    values[:, :, :3] = 0
+
+
+def test_a_rim_that_was_never_scanned_is_dead() -> None:
+    values = counted()
+    _rim(values)
+    made, found = left_out(values)
+    assert np.isnan(made[:, :, :3]).all()
+    assert not np.isnan(made[:, :, 3:]).any()
+    assert found == {"dead (3 columns)": (12 * 40 * 3, 12)}
+    ratio = values / 3000
+    spoiled = ratio.copy()
+    assert leave_out_unusable(spoiled, np.dtype("float32"), quantity="transmission").total > 0
+    np.testing.assert_array_equal(np.isnan(spoiled), np.isnan(made))
+
+
+@pytest.mark.parametrize("factor", [0.2, 0.6, 0.85, 1.3])
+def test_lines_under_another_beam(factor: float) -> None:
+    values = counted()
+    values[4, 12:25] = np.round(values[4, 12:25] * factor)
+    made, found = left_out(values)
+    expected = np.zeros(values.shape, dtype=bool)
+    expected[4, 12:25] = True
+    np.testing.assert_array_equal(np.isnan(made), expected)
+    assert found == {"lines under another beam": (13 * 36, 1)}
+
+
+def test_a_sample_with_straight_edges_is_no_step_of_the_beam() -> None:
+    edge = np.exp(-(((np.arange(12) - 6) / 2.0) ** 2))
+    density = np.zeros((40, 36))
+    density[10:25] = 0.9
+    expected = 3000 * np.exp(-density * edge[:, None, None])
+    values = np.random.default_rng(0).poisson(expected).astype(np.float32)
+    assert left_out(values)[1] == {}
+
+
+def test_lines_that_repeat_the_one_before() -> None:
+    values = counted()
+    values[5, 30:] = values[5, 29]
+    made, found = left_out(values)
+    assert np.isnan(made[5, 30:]).all()
+    assert not np.isnan(made[5, :30]).any()
+    assert found == {"not counted (lost lines or readings)": (10 * 36, 1)}
+
+
 def test_a_row_through_a_thick_particle_is_not_lost() -> None:
     y = np.arange(40)[:, None]
     edge = np.exp(-(((np.arange(12) - 6) / 2.0) ** 2))
@@ -152,7 +198,7 @@ def test_optical_densities_lose_only_what_is_no_number() -> None:
     values = np.zeros((5, 8, 8), dtype=np.float32)
     values[2, 3, 3] = np.nan
     made = values.copy()
-    found = leave_out_unusable(made, np.dtype("float32"), counted=False)
+    found = leave_out_unusable(made, np.dtype("float32"), quantity="optical_density")
     assert found.readings == {"NaN or infinite": (1, 1)}
     np.testing.assert_array_equal(made, values)
 

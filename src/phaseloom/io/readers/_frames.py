@@ -73,10 +73,12 @@ def unmeasured(
 ) -> NDArray[np.bool_]:
     """Which frames of a stack were not measured, or not to their end.
 
-    A frame without any counts; one with a line that is all NaN; one the file does not hold; and
+    A frame without any counts; one with a line that is all NaN, if other frames have that line;
+    one the file does not hold; and
     the last measured one when it has lines without counts where every other frame has counts.
     """
-    bad = np.asarray((zero | absent).all(axis=1) | absent.any(axis=1))
+    dead = absent.all(axis=0)
+    bad = np.asarray((zero | absent).all(axis=1) | (absent & ~dead).any(axis=1))
     bad[:] |= missing
     good = np.flatnonzero(~bad)
     if good.size > 1:

@@ -3,6 +3,7 @@
 - preparation: all steps for one stack, mean spectra
 - opening: the numbers of a stack as they come, which of them are readings
 - unusable: fill values, saturation, lost lines, dead columns, counts that ran over
+- beam_steps: lines of an image under another beam than the others
 - left_out: energies and parts of the field that a user leaves out
 - readings: dark level, spikes, empty frames
 - row_shift: rows displaced by a scan to and fro

@@ -157,10 +157,11 @@ def check_is_intensity(
         follow the beam, or has the absorption edge of the sample, or is another beam.
     """
     remedy = "give --i0 the counts of the beam without a sample"
-    if not (np.isfinite(intensity).all() and intensity.min() > 0):
+    low = ~(np.isfinite(intensity) & (intensity > 0))
+    if low.any():
         raise InputError(
-            f"falls to {np.nanmin(intensity):.3g}: that is no incident intensity, which is above "
-            "zero everywhere",
+            f"I0 is zero or missing at {np.count_nonzero(low)} of {low.size} energies (lowest: "
+            f"{np.nanmin(intensity):.3g}), and an incident intensity is above zero everywhere",
             remedy,
             source=source,
         )

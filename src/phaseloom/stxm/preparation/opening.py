@@ -91,7 +91,8 @@ def open_stack(measurement: xr.Dataset, *, leave_out: str = "", name: str = "sta
     stack = stack.astype(np.float32, copy=True)
     values = stack.to_numpy()
     never_read = np.array([not np.isfinite(frame).any() for frame in values])
-    unusable = leave_out_unusable(values, dtype, counted=quantity == "counts")
+    seen = np.logical_or.reduce([np.isfinite(frame) for frame in values])
+    unusable = leave_out_unusable(values, dtype, quantity=quantity)
     lost = unusable_frames(values) & ~never_read
     if lost.any() and not lost.all():
         kept = np.flatnonzero(~lost)
@@ -100,7 +101,7 @@ def open_stack(measurement: xr.Dataset, *, leave_out: str = "", name: str = "sta
         if unusable.clipped is not None:
             unusable.clipped = unusable.clipped[kept]
         _check_sizes(stack)
-    _say(unusable, lost, len(lost))
+    _say(unusable, lost, len(lost), 0 if never_read.all() else int(np.count_nonzero(~seen)))
     readings.check_frames(values, stack["energy"].to_numpy(), name)
     if quantity == "counts":
         _check_counts(values)
@@ -120,12 +121,14 @@ def _check_sizes(stack: xr.DataArray) -> None:
         )
 
 
-def _say(unusable: Unusable, lost: NDArray[np.bool_], frames: int) -> None:
-    """Say what was left out; NaN alone was said when the file was read."""
+def _say(unusable: Unusable, lost: NDArray[np.bool_], frames: int, never: int) -> None:
+    """Say what was left out; how many readings are NaN was said when the file was read."""
     kinds = {k: v for k, v in unusable.readings.items() if k != "NaN or infinite"}
-    if not kinds:
+    if not kinds and not never:
         return
     text = Unusable(kinds).sentence(frames)
+    if never:
+        text = f"no reading at any energy in {never} px" + (f"; {text}" if text else "")
     if lost.any() and not lost.all():
         text += f"; {np.count_nonzero(lost)} images hold next to nothing else and are left out"
     warnings.warn(f"unusable readings are left out: {text}", InputWarning, stacklevel=3)

@@ -22,6 +22,10 @@ Images = NDArray[np.float32]
 COARSE_BAND = (1.0, 4.0)
 # a correlation surface of pure noise peaks near 8 times its noise
 _NOISE_PEAK = 8.0
+# Images that lack more than the rest of this have gaps; shifts at which less than this part of the
+# widest overlap is left are not looked at.
+_WHOLE = 0.95
+_OVERLAP = 0.4
 # Distances (in images) between the images of a pair: neighbours look alike, far ones stop the
 # errors of the neighbours from adding up.
 _DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
@@ -72,10 +76,13 @@ def coarse_shifts(images: Images, valid: NDArray[np.bool_]) -> NDArray[np.float6
     -----
     Two correlations per pair: of the band-passed images (taken by magnitude, a phase may go from
     bright to dark across an edge) and of the gradient magnitudes (the same whichever way the
-    contrast goes). Each is divided by its own noise, then they are added.
+    contrast goes). Each is divided by its own noise, then they are added. Where an image has gaps
+    the correlations are normalised by what overlaps at each shift (D. Padfield, IEEE Trans. Image
+    Process. 21 (2012) 2706): else the part that is left finds its like elsewhere.
     """
     n, ny, nx = images.shape
-    spectra = _features(images, valid)
+    spectra, plain, window = _features(images, valid)
+    gapped = valid.mean(axis=(1, 2)) < _WHOLE
     first, second = (
         np.concatenate(side)
         for side in zip(
@@ -85,8 +92,12 @@ def coarse_shifts(images: Images, valid: NDArray[np.bool_]) -> NDArray[np.float6
     offset = np.empty((first.size, 2))
     strength = np.empty(first.size)
     for pair, (i, j) in enumerate(zip(first, second, strict=True)):
-        crosses = [feature[j] * np.conj(feature[i]) for feature in spectra]
-        offset[pair], strength[pair] = _peak(_surface(crosses, (ny, nx)))
+        if gapped[i] or gapped[j]:
+            surface = _gapped_surface([f[[i, j]] for f in plain], window[[i, j]])
+        else:
+            crosses = [feature[j] * np.conj(feature[i]) for feature in spectra]
+            surface = _surface(crosses, (ny, nx))
+        offset[pair], strength[pair] = _peak(surface)
     return _solve_graph(n, first, second, offset, strength)
 
 
@@ -98,24 +109,60 @@ def _surface(crosses: Sequence[NDArray[Any]], shape: tuple[int, int]) -> Images:
     return np.asarray(sum(part / max(by, 1e-12) for part, by in zip(parts, noise, strict=True)))
 
 
-def _features(images: Images, valid: NDArray[np.bool_]) -> list[NDArray[Any]]:
-    """Half-whitened spectra of the band-passed images and of their gradient magnitudes."""
+def _gapped_surface(features: Sequence[Images], window: Images) -> Images:
+    """As :func:`_surface`, of two images (2, y, x) normalised by what overlaps, twice as wide."""
+    ny, nx = window.shape[1:]
+    shape = (2 * ny, 2 * nx)
+
+    def correlated(second: Images, first: Images) -> Images:
+        spectra = fft.rfft2(second, s=shape) * np.conj(fft.rfft2(first, s=shape))
+        return np.asarray(fft.irfft2(spectra, s=shape))
+
+    overlap = correlated(window[1], window[0])
+    enough = overlap > _OVERLAP * float(overlap.max())
+    total = np.zeros(shape, dtype=np.float32)
+    for feature, either_sign in zip(features, (True, False), strict=True):
+        middle = (feature * window).sum(axis=(1, 2), keepdims=True)
+        values = feature - middle / np.maximum(window.sum(axis=(1, 2), keepdims=True), 1e-6)
+        first, second = values * window
+        of_first, of_second = correlated(window[1], first), correlated(second, window[0])
+        both = correlated(second, first) - of_first * of_second / np.maximum(overlap, 1e-6)
+        powers = [
+            correlated(window[1], first * values[0]) - of_first**2 / np.maximum(overlap, 1e-6),
+            correlated(second * values[1], window[0]) - of_second**2 / np.maximum(overlap, 1e-6),
+        ]
+        scale = np.sqrt(
+            np.maximum(powers[0] * powers[1], 1e-12 * powers[0].max() * powers[1].max())
+        )
+        likeness = np.abs(both / scale) if either_sign else both / scale
+        part = np.where(enough, likeness * np.sqrt(np.maximum(overlap, 0.0)), 0.0)
+        total += part / max(1.4826 * float(np.median(np.abs(part[enough]))), 1e-12)
+    return total
+
+
+def _features(
+    images: Images, valid: NDArray[np.bool_]
+) -> tuple[list[NDArray[Any]], list[Images], Images]:
+    """Half-whitened spectra of the band-passed images and of their gradient magnitudes.
+
+    And both as they are (image, y, x), and the window (image, y, x) put on them.
+    """
     _, ny, nx = images.shape
     window = np.hanning(ny + 2)[1:-1, None] * np.hanning(nx + 2)[None, 1:-1]
-    window = (window * valid).astype(np.float32)
+    weights: Images = (window * valid).astype(np.float32)
     transform = fft.rfft2(_centred(images))
     passed = fft.irfft2(transform * band_pass((ny, nx), *COARSE_BAND), s=(ny, nx))
     smooth = fft.irfft2(transform * low_pass((ny, nx), COARSE_BAND[0]), s=(ny, nx))
     steepness = np.hypot(*np.gradient(smooth, axis=(1, 2)))
     # the steepest pixels (spikes, dust) must not speak for all
     steepness = np.minimum(steepness, np.quantile(steepness, 0.995, axis=(1, 2), keepdims=True))
-    features = []
+    features: list[NDArray[Any]] = []
     for feature in (passed, _centred(steepness)):
-        spectrum = fft.rfft2(_centred(feature * window))
+        spectrum = fft.rfft2(_centred(feature * weights))
         # between cross-correlation (blunt) and phase correlation (all noise): root whitening
         spectrum /= np.sqrt(np.abs(spectrum) + 1e-12)
         features.append(spectrum)
-    return features
+    return features, [passed, steepness], weights
 
 
 def _centred(images: NDArray[Any]) -> Images:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from phaseloom.stxm.preparation.beam_steps import stepped_lines
 from phaseloom.stxm.preparation.readings import median_3x3
 
 Values = NDArray[np.float32]
@@ -96,7 +97,9 @@ class Unusable:
             )
 
 
-def leave_out_unusable(values: Values, dtype: np.dtype[Any], *, counted: bool = True) -> Unusable:
+def leave_out_unusable(
+    values: Values, dtype: np.dtype[Any], *, quantity: str = "counts"
+) -> Unusable:
     """Make unusable readings NaN, in place.
 
     Parameters
@@ -105,8 +108,9 @@ def leave_out_unusable(values: Values, dtype: np.dtype[Any], *, counted: bool = 
         (energy, y, x) as read.
     dtype
         Of the readings in the file: its ends are fill values and ends of scales.
-    counted
-        The numbers are counts; else only what is no number at all is taken out.
+    quantity
+        What the numbers are. Of optical densities only what is no number at all is taken out, of a
+        transmission also columns and rows that are zero throughout.
 
     Returns
     -------
@@ -123,7 +127,9 @@ def leave_out_unusable(values: Values, dtype: np.dtype[Any], *, counted: bool = 
       largest, or more readings pile up on it than counting could;
     - wrapped: low islands in a 16-bit frame whose every shore is at the end of the scale;
     - dead: columns, rows and pixels without counts among such with, and readings that never change;
-    - lost: no counts where a pixel has 50 else, and lines below a tenth of what they have else.
+    - lost: no counts where a pixel has 50 else, lines below a tenth of what they have else, and
+      lines that repeat the one before;
+    - lines scanned under another beam than the others of their image.
     """
     found = Unusable()
     _leave_out(values, found, "NaN or infinite", lambda frame: ~np.isfinite(frame))
@@ -131,7 +137,9 @@ def leave_out_unusable(values: Values, dtype: np.dtype[Any], *, counted: bool = 
     if dtype.kind in "iu" and dtype.itemsize >= 4:
         end = np.float32(np.iinfo(dtype).max)
         _leave_out(values, found, f"fill value {np.iinfo(dtype).max}", lambda frame: frame >= end)
-    if not counted:
+    if quantity != "counts":
+        if quantity == "transmission":
+            _never_lit(values, found)
         return found
     _fill_values(values, found)
     if negative_part(values) > MOST_NEGATIVE:
@@ -254,13 +262,16 @@ def _dead_and_lost(values: Values, found: Unusable) -> None:
     for e, frame in enumerate(values):
         if not np.any(frame > 0):
             continue  # a frame without counts: an aborted scan, which is another matter
-        lost = (frame == 0) & sure
+        lost = ((frame == 0) & sure) | _repeated_lines(frame)[:, None]
         if _looks_lost(frame, sure, expected):
             lost |= _lost_lines(frame, mean, sure) & np.isfinite(frame)
         counted[e] = np.count_nonzero(lost)
         if counted[e]:
             frame[lost] = np.nan
     found.add("not counted (lost lines or readings)", counted)
+    stepped = stepped_lines(values, np.where(sure, mean, np.float32(np.nan)))
+    values[stepped] = np.nan
+    found.add("lines under another beam", stepped.sum(axis=1) * values.shape[2])
 
 
 def _levels(values: Values) -> tuple[Values, Values, Values, NDArray[np.int32]]:
@@ -281,11 +292,30 @@ def _levels(values: Values) -> tuple[Values, Values, Values, NDArray[np.int32]]:
     return mean.astype(np.float32), low, high, number
 
 
+def _blank_lines(zero: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels (y, x) of columns and rows that are nothing but zero."""
+    columns, rows = (np.all(zero, axis=axis, keepdims=True) for axis in (0, 1))
+    return np.asarray(columns | rows)
+
+
+def _never_lit(values: Values, found: Unusable) -> None:
+    """Columns and rows that are zero at all energies, of a transmission; others stay."""
+    zero = np.ones(values.shape[1:], dtype=bool)
+    for frame in values:
+        zero &= frame == 0
+    blank = _blank_lines(zero)
+    if blank.any() and not blank.all():
+        _leave_out(values, found, f"dead {_shape_of(blank)}", lambda frame: blank & (frame == 0))
+
+
 def _silent(mean: Values) -> NDArray[np.bool_]:
     """Columns and rows far below those beside them, and single pixels without any counts."""
-    silent = mean == 0
+    silent: NDArray[np.bool_] = np.equal(mean, 0)
+    blank = _blank_lines(silent)
     if silent.any():
         silent &= ndimage.median_filter(mean, 5, mode="nearest") >= _SURELY_COUNTED
+    if not blank.all() and np.median(mean[~blank]) >= _SURELY_COUNTED:
+        silent |= blank
     for axis in (0, 1):
         line = np.median(mean, axis=axis)
         beside = ndimage.median_filter(line, min(9, line.size), mode="nearest")
@@ -299,6 +329,16 @@ def _shape_of(dead: NDArray[np.bool_]) -> str:
     rows = int(np.count_nonzero(dead.mean(axis=1) > 0.9))
     named = [f"{n} {what}{'s' * (n > 1)}" for n, what in ((columns, "column"), (rows, "row")) if n]
     return f"({' and '.join(named)})" if named else "pixels"
+
+
+def _repeated_lines(frame: Values) -> NDArray[np.bool_]:
+    """Rows (y,) equal to the one before, reading by reading: no noise repeats itself."""
+    repeated = np.zeros(frame.shape[0], dtype=bool)
+    same = (frame[1:, :8] == frame[:-1, :8]).all(axis=1)
+    for y in np.flatnonzero(same):
+        there = np.isfinite(frame[y + 1])
+        repeated[y + 1] = np.array_equal(frame[y + 1], frame[y]) and np.ptp(frame[y][there]) > 0
+    return repeated
 
 
 def _looks_lost(frame: Values, sure: NDArray[np.bool_], expected: Values) -> bool:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from phaseloom.errors import InputError, InputWarning
+from phaseloom.io.incident import read_incident
 from phaseloom.io.readers import spectra as reader
 from phaseloom.io.reading import find_reader, read
-from phaseloom.io.spectra import read_incident, read_references
+from phaseloom.io.spectra import read_references
 
 ENERGY = np.arange(700, 730, 0.5)
 FE2 = 0.1 + 1 / (1 + np.exp(708 - ENERGY)) + np.exp(-((ENERGY - 708) ** 2))
@@ -318,19 +319,19 @@ def test_phases_beside_readings_stay(tmp_path: Path) -> None:
 
 def test_i0_is_no_phase_and_a_phase_is_no_i0(tmp_path: Path) -> None:
     one = written(tmp_path, "energy,I0\n" + rows(ENERGY, I0, separator=","))
-    np.testing.assert_allclose(read_incident(one), I0)
+    np.testing.assert_allclose(read_incident(one)["intensity"], I0)
     with pytest.raises(InputError, match=r"detector readings \(I0\) and no absorption.*--i0"):
         read_references(one)
     two = written(tmp_path, "energy,I0,ring\n" + rows(ENERGY, I0, 0 * I0 + 250, separator=","))
-    np.testing.assert_allclose(read_incident(two), I0)
-    np.testing.assert_allclose(read_incident(two, channel="RING"), 250)
+    np.testing.assert_allclose(read_incident(two)["intensity"], I0)
+    np.testing.assert_allclose(read_incident(two, channel="RING")["intensity"], 250)
     assert list(read(two)["role"].values) == ["I0", "current"]
-    with pytest.raises(InputError, match="no channel 'gold'; its columns are I0, ring"):
+    with pytest.raises(InputError, match=r"no channel 'gold'.*I0, ring"):
         read_incident(two, channel="gold")
     bare = written(tmp_path, rows(ENERGY, I0))
-    np.testing.assert_allclose(read_incident(bare), I0)
+    np.testing.assert_allclose(read_incident(bare)["intensity"], I0)
     several = written(tmp_path, "energy,a,b\n" + rows(ENERGY, I0, I0, separator=","))
-    with pytest.raises(InputError, match="2 spectra that may be I0; its columns are a, b"):
+    with pytest.raises(InputError, match=r"2 channels \(a, b\)"):
         read_incident(several)
 
 
@@ -599,7 +600,7 @@ def test_cases_of_energy_lists(cases: Path, name: str) -> None:
 def test_cases_of_i0(cases: Path, name: str) -> None:
     path = cases / "xray" / "i0" / name
     np.testing.assert_allclose(
-        read_incident(path), np.loadtxt(path, delimiter=",", skiprows=1)[:, 1]
+        read_incident(path)["intensity"], np.loadtxt(path, delimiter=",", skiprows=1)[:, 1]
     )
     with pytest.raises(InputError, match="no absorption"):
         read_references(path)

@@ -14,6 +14,7 @@ import xarray as xr
 
 from phaseloom.errors import InputError, InputWarning
 from phaseloom.io import reading
+from phaseloom.io.energies import in_electronvolts
 from phaseloom.io.readers import spectra as spectra_reader
 from phaseloom.io.readers._table import read_table
 from phaseloom.io.readers._text import read_text
@@ -210,7 +211,9 @@ def _spectrum(path: Path, channel: str | None) -> xr.Dataset:
     numbers = table.numbers
     headings = list(table.headings) or [f"column {k + 1}" for k in range(numbers.shape[1])]
     units = list(getattr(table, "units", [])) or [""] * len(headings)
-    energy = _energy(headings[0] + " " + units[0], numbers[:, 0])
+    said = re.search(r"k?ev\b", headings[0] + " " + units[0], re.IGNORECASE)
+    unit_said = None if said is None else "keV" if said[0][0] in "kK" else "eV"
+    energy = in_electronvolts(numbers[:, 0], unit=unit_said, source=path, gaps=True, stacklevel=4)
     names = headings[1:]
     chosen = 1 + _column(names, channel, bool(table.headings), path)
     known = np.isfinite(energy) & np.isfinite(numbers[:, chosen])
@@ -282,9 +285,3 @@ def _column(names: Sequence[str], channel: str | None, headed: bool, path: Path)
             source=path,
         )
     return others[0]
-
-
-def _energy(heading: str, values: np.ndarray) -> np.ndarray:
-    """Energies in eV: of keV where the heading says so, or no soft X-rays are as soft."""
-    kilo = re.search(r"kev", heading, re.IGNORECASE) or np.nanmax(values) < 30
-    return values * (1000.0 if kilo else 1.0)

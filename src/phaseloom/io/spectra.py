@@ -76,59 +76,6 @@ def read_references(path: str | PathLike[str], *, label: str | None = None) -> l
     return references
 
 
-def read_incident(path: str | PathLike[str], *, channel: str | None = None) -> xr.DataArray:
-    """Read the incident intensity I0 of a file of spectra.
-
-    Parameters
-    ----------
-    path
-        Spectra as text, see :func:`read_references`.
-    channel
-        Heading of the column; by default the one that says I0, or the only spectrum.
-
-    Returns
-    -------
-    xarray.DataArray
-        Intensity over ``energy`` (eV, ascending, without gaps); ``name`` is the heading of the
-        column, ``attrs["source"]`` the file name.
-
-    Raises
-    ------
-    InputError
-        The file holds no spectra, no such column, or several that may be meant.
-    """
-    path = Path(path)
-    spectra = _read(path)
-    columns: dict[str, xr.DataArray] = {}
-    for variable, dim in (("intensity", "channel"), ("absorption", "spectrum")):
-        for index, name in enumerate(spectra[dim].values if variable in spectra else ()):
-            columns[str(name)] = spectra[variable].isel({dim: index}, drop=True)
-    if channel is not None:
-        meant = [name for name in columns if name.lower() == channel.strip().lower()]
-    else:
-        readings = "intensity" in spectra
-        meant = [
-            str(name)
-            for name in (spectra["channel"].values if readings else ())
-            if spectra["role"].sel(channel=name) == "I0"
-        ]
-        # A spectrum without any word on what it is may be of I0.
-        meant = meant or (list(columns) if len(columns) == 1 else [])
-    if len(meant) != 1:
-        raise InputError(
-            f"holds no channel {channel!r}"
-            if channel is not None
-            else f"holds {len(meant) or len(columns)} spectra that may be I0",
-            f"its columns are {', '.join(columns)}; head the one that is meant I0",
-            source=path,
-        )
-    incident = columns[meant[0]]
-    incident = incident.isel(energy=np.flatnonzero(np.isfinite(incident.values)))
-    incident = incident.drop_vars(["value", "role"], errors="ignore").rename(meant[0])
-    incident.attrs = {"source": path.name}
-    return incident
-
-
 def _read(path: Path) -> xr.Dataset:
     """The spectra of a file.
 

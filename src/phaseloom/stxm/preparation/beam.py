@@ -262,8 +262,8 @@ def _mean(
     if few.any():
         energies = ", ".join(f"{e:g}" for e in stack["energy"].to_numpy()[few][:5])
         raise InputError(
-            f"the area for I0 has too few readings at {np.count_nonzero(few)} of {few.size} "
-            f"energies ({energies} eV): they are saturated or missing",
+            f"I0 is zero or missing at {np.count_nonzero(few)} of {few.size} energies ({energies} "
+            "eV): too few readings of its area are left, the others are saturated or none",
             "give I0 as a file (--i0 FILE) or leave those energies out (--leave-out)",
         )
     return absorption.incident_intensity(values, area)

@@ -31,7 +31,7 @@ from phaseloom.stxm.preparation.left_out import Region
 from phaseloom.stxm.preparation.preparation import prepare
 from phaseloom.stxm.references.references import sample_references
 
-_VERSION = 4
+_VERSION = 5
 """Raised when a stage computes something else from the same input."""
 
 _SAME_ENERGY = 0.2

@@ -203,7 +203,7 @@ def complete(
         taken = without_rims(
             result,
             prepared["optical_density"],
-            baseline=prepared["baseline"].to_numpy(),
+            baseline=counted_baseline(prepared),
             counts=(np.ones(prepared.sizes["energy"]) if counts is None else counts)
             / judged.attrs["noise_scale"],
         )

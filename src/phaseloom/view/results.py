@@ -121,6 +121,11 @@ def resolution_method(tree: xr.DataTree) -> str | None:
     return "gmvae" if any("latent" in dataset for dataset in stacks) else None
 
 
+def has_edge(dataset: xr.Dataset) -> bool:
+    """Whether some pixel has a quantity of the edge: an edge jump at least."""
+    return "edge_jump" in dataset and bool(np.isfinite(dataset["edge_jump"]).any())
+
+
 def numbers(dataset: xr.Dataset) -> dict[str, str]:
     """Key numbers of a map, as text by their label.
 

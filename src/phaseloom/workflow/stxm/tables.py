@@ -1,9 +1,10 @@
-"""Tables of phase maps: phase fractions, particles, interfaces, spectra per phase."""
+"""Tables of phase maps: phase fractions, particles, interfaces, the edge, spectra per phase."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -11,6 +12,7 @@ from phaseloom.io.export.spectra import write_spectra
 from phaseloom.maps.boundaries import interface_lengths
 from phaseloom.maps.regions import particle_table
 from phaseloom.maps.statistics import phase_fractions, spectra_per_phase
+from phaseloom.stxm.quantities.edge import QUANTITIES
 from phaseloom.workflow.stxm.recipe import StxmRecipe
 
 
@@ -29,9 +31,9 @@ def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFr
     dict of pandas.DataFrame
         ``phase_fractions`` (a row per stack and phase), ``particles`` (a row per stack and
         particle), ``interfaces`` (a row per stack and pair of phases; length in the unit of the
-        stack's axes).
+        stack's axes), ``edge`` (a row per stack, phase and quantity of the edge).
     """
-    fractions, particles, interfaces = [], [], []
+    fractions, particles, interfaces, edges = [], [], [], []
     for name, node in results["stxm"].children.items():
         data = node.to_dataset()
         names = [str(n) for n in data["reference"].to_numpy()]
@@ -66,11 +68,41 @@ def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFr
             for b in names[i + 1 :]
         ]
         interfaces.append(_with_stack(pd.DataFrame(rows), name, data))
+        edges.append(_with_stack(_edge_table(data, names), name, data))
     return {
         "phase_fractions": pd.concat(fractions, ignore_index=True),
         "particles": pd.concat(particles, ignore_index=True),
         "interfaces": pd.concat(interfaces, ignore_index=True),
+        "edge": pd.concat(edges, ignore_index=True),
     }
+
+
+def _edge_table(data: xr.Dataset, names: list[str]) -> pd.DataFrame:
+    """Mean of each quantity of the edge over a phase's pixels, its counting error, their spread.
+
+    The mean is over the pixels in which the quantity is determined (``pixels`` of them);
+    ``pixel_error`` is the median standard error of one pixel, to hold the spread against.
+    """
+    rows = []
+    for quantity in QUANTITIES:
+        values, errors = data[quantity].to_numpy(), data[f"{quantity}_error"].to_numpy()
+        for p, label in enumerate(names):
+            chosen = (data["phase"].to_numpy() == p) & np.isfinite(values)
+            of_phase, error = values[chosen].astype(float), errors[chosen].astype(float)
+            n = of_phase.size
+            rows.append(
+                {
+                    "phase": label,
+                    "quantity": quantity,
+                    "unit": data[quantity].attrs["units"],
+                    "pixels": n,
+                    "mean": of_phase.mean() if n else np.nan,
+                    "standard_error": np.sqrt(np.square(error).sum()) / n if n else np.nan,
+                    "spread": of_phase.std() if n else np.nan,
+                    "pixel_error": np.median(error) if n else np.nan,
+                }
+            )
+    return pd.DataFrame(rows)
 
 
 def write_phase_spectra(recipe: StxmRecipe, results: xr.DataTree) -> list[Path]:

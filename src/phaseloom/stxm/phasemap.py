@@ -28,7 +28,7 @@ from phaseloom.stxm.preparation.preparation import Region, prepare
 from phaseloom.stxm.quantities.edge import edge_quantities
 from phaseloom.stxm.references.references import sample_references
 
-_VERSION = 3
+_VERSION = 4
 """Raised when a stage computes something else from the same input."""
 
 _SAME_ENERGY = 0.2

@@ -26,6 +26,7 @@ VARIABLES = {
     "phase": ("y x", "int8"),
     "posterior": ("reference y x", "float32"),
     "abundance": ("reference y x", "float32"),
+    "abundance_error": ("reference y x", "float32"),
     "value": ("y x", "float32"),
     "value_mean": ("y x", "float32"),
     "false_assignment": ("y x", "bool"),

@@ -66,7 +66,7 @@ def judge(
     -------
     xarray.Dataset
         What :func:`correlate` returns; ``likelihood`` (reference, y, x), the posterior of the
-        count-weighted fits, ``abundance``, ``chi2``;
+        count-weighted fits, ``abundance``, ``abundance_error``, ``chi2``;
         ``reference_spectrum`` (reference, energy); ``energy_shift_trial``,
         ``energy_shift_trial_chi2``; attrs ``energy_shift`` …
     """
@@ -94,6 +94,7 @@ def judge(
     result = maps.assign(
         likelihood=fits["posterior"],
         abundance=fits["abundance"],
+        abundance_error=fits["abundance_error"],
         chi2=fits["chi2"],
         reference_spectrum=sampled,
         energy_shift_trial=("trial", fitted.curve["shift"].to_numpy(), {"units": "eV"}),
@@ -299,6 +300,10 @@ def _as_maps(resolution: Resolution, place: slice, inside: NDArray[np.bool_]) ->
             "phase": (("y", "x"), painted(resolution.phase, -1)),
             "posterior": (("reference", "y", "x"), painted(resolution.posterior, np.nan)),
             "abundance": (("reference", "y", "x"), painted(resolution.abundance, np.nan)),
+            "abundance_error": (
+                ("reference", "y", "x"),
+                painted(resolution.abundance_error, np.nan),
+            ),
             "false_assignment": (("y", "x"), painted(resolution.false_assignment, False)),
             "transition": (("y", "x"), painted(resolution.transition, False)),
             "latent": (("latent", "y", "x"), painted(resolution.latent, np.nan)),

@@ -163,6 +163,7 @@ def test_folder_holds_report_figures_tables_and_recipe(folder: Path) -> None:
         "particles.csv",
         "interfaces.csv",
         "edge.csv",
+        "linear_combination.csv",
         "a_spectra.csv",
     } <= tables
     assert (folder / "figures" / "a_edge.png").stat().st_size > 10_000

@@ -1,4 +1,4 @@
-"""Tables of phase maps: phase fractions, particles, interfaces, the edge, spectra per phase."""
+"""Tables of phase maps: fractions, particles, interfaces, edge, combinations, spectra."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from phaseloom.maps.boundaries import interface_lengths
 from phaseloom.maps.regions import particle_table
 from phaseloom.maps.statistics import phase_fractions, spectra_per_phase
 from phaseloom.stxm.quantities.edge import QUANTITIES
+from phaseloom.stxm.quantities.linear_combination import particle_combinations
 from phaseloom.workflow.stxm.recipe import StxmRecipe
+
+_COMBINATION = ["pixels", "weight", "weight_error", "sum_of_weights", "r_factor", "chi2"]
+"""Columns of the table of linear combinations."""
 
 
 def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFrame]:
@@ -31,9 +35,10 @@ def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFr
     dict of pandas.DataFrame
         ``phase_fractions`` (a row per stack and phase), ``particles`` (a row per stack and
         particle), ``interfaces`` (a row per stack and pair of phases; length in the unit of the
-        stack's axes), ``edge`` (a row per stack, phase and quantity of the edge).
+        stack's axes), ``edge`` (a row per stack, phase and quantity of the edge),
+        ``linear_combination`` (a row per stack, particle, constraint and phase).
     """
-    fractions, particles, interfaces, edges = [], [], [], []
+    fractions, particles, interfaces, edges, combinations = [], [], [], [], []
     for name, node in results["stxm"].children.items():
         data = node.to_dataset()
         names = [str(n) for n in data["reference"].to_numpy()]
@@ -69,11 +74,13 @@ def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFr
         ]
         interfaces.append(_with_stack(pd.DataFrame(rows), name, data))
         edges.append(_with_stack(_edge_table(data, names), name, data))
+        combinations.append(_with_stack(_combination_table(data), name, data))
     return {
         "phase_fractions": pd.concat(fractions, ignore_index=True),
         "particles": pd.concat(particles, ignore_index=True),
         "interfaces": pd.concat(interfaces, ignore_index=True),
         "edge": pd.concat(edges, ignore_index=True),
+        "linear_combination": pd.concat(combinations, ignore_index=True),
     }
 
 
@@ -103,6 +110,14 @@ def _edge_table(data: xr.Dataset, names: list[str]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _combination_table(data: xr.Dataset) -> pd.DataFrame:
+    """Linear-combination fits of the particles: weights with errors, their sum, quality."""
+    fits = particle_combinations(data)
+    fits["sum_of_weights"] = fits["weight"].sum("reference", skipna=False)
+    table = fits[_COMBINATION].to_dataframe(dim_order=["particle", "constraint", "reference"])
+    return table[_COMBINATION].reset_index().rename(columns={"reference": "phase"})
 
 
 def write_phase_spectra(recipe: StxmRecipe, results: xr.DataTree) -> list[Path]:

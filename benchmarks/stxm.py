@@ -1,6 +1,6 @@
 """How right, how fast and how large the STXM chain is: writes benchmarks/STXM.md.
 
-python benchmarks/stxm.py [accuracy] [latent] [speed] [memory]      (all by default)
+python benchmarks/stxm.py [accuracy] [quantities] [latent] [speed] [memory]     (all by default)
 
 Everything runs on simulated stacks of known truth. "speed" and "memory" run each chain in a
 process of its own on two threads; memory is that process's peak resident set.
@@ -26,6 +26,7 @@ from phaseloom.io.export.nexus import write_nxstxm
 from phaseloom.simulate import measure, nvpf_references, particle, sparse_energies
 from phaseloom.stxm import map_phases
 from phaseloom.workflow.stxm.demo import score
+from stxm_quantities import quantities
 
 HERE = Path(__file__).parent
 REFERENCES = nvpf_references()
@@ -170,7 +171,13 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         _chain(*sys.argv[2:4])
         sys.exit()
-    sections = {"accuracy": accuracy, "latent": latent, "speed": speed, "memory": memory}
+    sections = {
+        "accuracy": accuracy,
+        "quantities": quantities,
+        "latent": latent,
+        "speed": speed,
+        "memory": memory,
+    }
     kept = HERE / "STXM.md"
     texts = dict.fromkeys(sections, "")
     if kept.exists():

@@ -145,6 +145,13 @@ def numbers(dataset: xr.Dataset) -> dict[str, str]:
         "Energies": f"{energy.size}, {energy[0]:.1f} to {energy[-1]:.1f} eV",
         "Particle pixels": f"{int(mask.sum()):,}",
     }
+    if dataset.attrs.get("edge_undetermined"):
+        texts["Edge position, white line"] = f"none: {dataset.attrs['edge_undetermined']}"
+    elif has_edge(dataset):
+        position, error = (
+            float(dataset[name].median()) for name in ("edge_position", "edge_position_error")
+        )
+        texts["Edge position, median pixel"] = f"{position:.2f} ± {error:.2f} eV"
     if "mask_reason" in dataset:
         reason = dataset["mask_reason"].to_numpy()
         for code, label in (

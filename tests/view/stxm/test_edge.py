@@ -10,6 +10,7 @@ import xarray as xr
 from reading import titles
 
 from phaseloom import InputError
+from phaseloom.view.results import numbers
 from phaseloom.view.stxm.edge import PANELS, edge_figure
 
 Make = Callable[..., xr.Dataset]
@@ -42,3 +43,10 @@ def test_what_is_nowhere_determined_is_left_out(make_result: Make) -> None:
     assert not any(title.startswith("White line,") for title in shown)
     with pytest.raises(InputError, match="no quantities"):
         edge_figure(make_result())
+
+
+def test_the_numbers_say_the_edge_position_or_why_there_is_none(make_result: Make) -> None:
+    shown = numbers(with_edge(make_result()))
+    assert shown["Edge position, median pixel"] == "500.49 ± 0.06 eV"
+    none = make_result().assign_attrs(edge_undetermined="no energy lies before the edge")
+    assert numbers(none)["Edge position, white line"] == "none: no energy lies before the edge"

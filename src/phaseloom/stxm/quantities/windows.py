@@ -16,7 +16,7 @@ from phaseloom.stxm.preparation.absorption import pre_edge
 
 Array = NDArray[np.float64]
 
-_OF_RISE, _OF_BREADTH = 0.4, 0.35
+_OF_RISE, _OF_BREADTH = 0.33, 0.42
 """Bandwidth of the smoothing about edge position and white line: wide enough to average readings,
 narrow enough to leave what is averaged where it is."""
 

@@ -171,6 +171,23 @@ def test_energies_that_cannot_tell_give_nothing_and_say_why(energies: Array, why
     assert all(result[name].isnull().all() for name in result.data_vars)
 
 
+def test_an_energy_recorded_twice_counts_for_both_readings() -> None:
+    grid = GRIDS["1 eV"]
+    twice = np.sort(np.r_[grid, grid[(grid > 7115) & (grid < 7126)]])
+    once, again = (
+        edge_quantities(prepared(e, np.stack([iron(e, 0.0)]), 3000)) for e in (grid, twice)
+    )
+    assert float(again["edge_position"].mean()) == pytest.approx(
+        float(once["edge_position"].mean()), abs=0.02
+    )
+    assert float(again["edge_position_error"].mean()) < 0.9 * float(
+        once["edge_position_error"].mean()
+    )
+    few = np.array([7100.0, 7118, 7118, 7121, 7121, 7121, 7124, 7190, 7195])
+    few_result = edge_quantities(prepared(few, np.stack([iron(few, 0.0)]), 3000, pixels=5))
+    assert few_result["edge_jump"].dims == ("y", "x")
+
+
 def test_unknown_noise_is_refused_and_a_known_scale_taken() -> None:
     grid = GRIDS["1 eV"]
     stack = prepared(grid, np.stack([iron(grid, s) for s in SHIFTS]), 3000, pixels=5)

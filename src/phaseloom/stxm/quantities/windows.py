@@ -94,7 +94,7 @@ def find_windows(energy: Array, mean: Array, options: EdgeWindows) -> Windows | 
     if first_after <= last_before:
         return "the energies after the edge do not lie above those before it"
     between = (energy >= last_before) & (energy <= first_after)
-    if np.count_nonzero(between) < 5:
+    if np.unique(energy[between]).size < 5:
         return "fewer than three energies lie on the edge"
     level = mean - mean[before].mean()
     jump = float(level[after].mean())
@@ -106,7 +106,7 @@ def find_windows(energy: Array, mean: Array, options: EdgeWindows) -> Windows | 
     if options.pre_edge == "auto" and crossing - float(energy[0]) < _FOOT * 0.5 * rise:
         return "the energies begin on the edge"
     peaked = _chosen(energy, options.white_line, between & (energy > crossing) & ~after)
-    if np.count_nonzero(peaked) < 3:
+    if np.unique(energy[peaked]).size < 3:
         return "fewer than three energies lie about the white line"
     peak = int(np.argmax(np.where(peaked, level, -np.inf)))
     steps = np.diff(place)

@@ -151,7 +151,11 @@ def numbers(dataset: xr.Dataset) -> dict[str, str]:
         position, error = (
             float(dataset[name].median()) for name in ("edge_position", "edge_position_error")
         )
-        texts["Edge position, median pixel"] = f"{position:.2f} ± {error:.2f} eV"
+        found = int(np.isfinite(dataset["edge_position"]).sum())
+        share = f"in {100 * found / inside:.0f} % of the pixels"
+        texts["Edge position, median pixel"] = (
+            f"{position:.2f} ± {error:.2f} eV {share}" if found else "determined in no pixel"
+        )
     if "mask_reason" in dataset:
         reason = dataset["mask_reason"].to_numpy()
         for code, label in (

@@ -47,6 +47,9 @@ def test_what_is_nowhere_determined_is_left_out(make_result: Make) -> None:
 
 def test_the_numbers_say_the_edge_position_or_why_there_is_none(make_result: Make) -> None:
     shown = numbers(with_edge(make_result()))
-    assert shown["Edge position, median pixel"] == "500.49 ± 0.06 eV"
+    assert shown["Edge position, median pixel"] == "500.49 ± 0.06 eV in 100 % of the pixels"
+    nowhere = with_edge(make_result())
+    nowhere["edge_position"] = nowhere["edge_position"] * np.nan
+    assert numbers(nowhere)["Edge position, median pixel"] == "determined in no pixel"
     none = make_result().assign_attrs(edge_undetermined="no energy lies before the edge")
     assert numbers(none)["Edge position, white line"] == "none: no energy lies before the edge"

@@ -148,7 +148,7 @@ def _of_pixels(
         "edge_position": crossing(readings, level, curves[0], windows),
         "white_line": line,
         "white_line_height": height,
-        "centroid": centroid(readings, np.where(none, np.nan, before), energy, windows),
+        "centroid": centroid(readings, before, energy, windows),
     }
 
 

@@ -1,6 +1,7 @@
 """How right, how fast and how large the STXM chain is: writes benchmarks/STXM.md.
 
-python benchmarks/stxm.py [accuracy] [readings] [latent] [speed] [memory]   (all by default)
+python benchmarks/stxm.py [accuracy] [readings] [quantities] [latent] [speed] [memory]
+    (all by default)
 
 Everything runs on simulated stacks of known truth. "speed" and "memory" run each chain in a
 process of its own on two threads; memory is that process's peak resident set.
@@ -27,6 +28,7 @@ from phaseloom.io.export.nexus import write_nxstxm
 from phaseloom.simulate import measure, nvpf_references, particle, sparse_energies
 from phaseloom.stxm import map_phases
 from phaseloom.workflow.stxm.demo import score
+from stxm_quantities import quantities
 
 HERE = Path(__file__).parent
 REFERENCES = nvpf_references()
@@ -276,6 +278,7 @@ if __name__ == "__main__":
     sections = {
         "accuracy": accuracy,
         "readings": readings,
+        "quantities": quantities,
         "latent": latent,
         "speed": speed,
         "memory": memory,

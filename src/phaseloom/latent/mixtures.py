@@ -33,6 +33,13 @@ class Paths:
     group: NDArray[np.intp]
     abundance: Array
 
+    @property
+    def mean_square_abundance(self) -> Array:
+        """Mean square of the fraction (member, phase), each standing for those about it."""
+        mixed = (self.abundance > 0) & (self.abundance < 1)
+        step = float(_FRACTIONS[1] - _FRACTIONS[0])
+        return np.asarray(np.square(self.abundance) + mixed * step**2 / 12)
+
 
 def mixture_paths(centres: NDArray[np.floating], amplitude: NDArray[np.floating]) -> Paths:
     """Spectra of pure phases and of two-phase pixels, centred and scaled again.

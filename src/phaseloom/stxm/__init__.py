@@ -3,6 +3,7 @@
 ``map_phases(stacks, references)`` runs all steps; each is also usable alone, from its module.
 
 - phasemap: all steps from stacks and references to phase maps
+- quantities: edge jump, edge position, white line, centroid, with standard errors
 - assignment: likelihood, latent space, spatial prior, final phases
 - preparation: drift, incident intensity, optical density, particle mask
 - references: reference spectra, energy shift, Pearson correlation
@@ -18,10 +19,12 @@ from phaseloom.lazy import lazy_names
 if TYPE_CHECKING:
     from phaseloom.stxm.phasemap import map_phases
     from phaseloom.stxm.preparation.preparation import mean_spectrum, prepare
+    from phaseloom.stxm.quantities.edge import edge_quantities
 
-__all__ = ["map_phases", "mean_spectrum", "prepare"]
+__all__ = ["edge_quantities", "map_phases", "mean_spectrum", "prepare"]
 
 _HOMES = {
+    "edge_quantities": "quantities.edge",
     "map_phases": "phasemap",
     "mean_spectrum": "preparation.preparation",
     "prepare": "preparation.preparation",

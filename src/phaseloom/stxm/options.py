@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import NonNegativeFloat
+from pydantic import BeforeValidator, NonNegativeFloat
 
 from phaseloom.options import Options, option
+
+
+def energy_range(value: Any) -> Any:
+    """Two energies from "LOW:HIGH", as a command line or a recipe has them.
+
+    Parameters
+    ----------
+    value
+        Text of that form; "auto" stays as it is, lists become tuples.
+
+    Raises
+    ------
+    ValueError
+        The text has another form, or the range is empty.
+    """
+    if isinstance(value, str) and value == "auto":
+        return value
+    parts: Any = value.split(":") if isinstance(value, str) else value
+    try:
+        numbers = tuple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != 2 or not numbers[0] < numbers[1]:
+        raise ValueError(f"{value!r} is no range of energies: write it as LOW:HIGH")
+    return numbers
+
+
+EnergyRange = Annotated[Literal["auto"] | tuple[float, float], BeforeValidator(energy_range)]
+"""Lowest and highest energy in eV."""
 
 
 class Preparation(Options):
@@ -65,4 +94,27 @@ class PhaseMapping(Options):
         "covariance of the Mahalanobis distance: counting noise of each pixel, or pooled within "
         "classes",
         expert=True,
+    )
+
+
+class EdgeWindows(Options):
+    """Which energies the edge's quantities are read at."""
+
+    pre_edge: EnergyRange = option(
+        "auto",
+        "energies before the edge, for edge jump, edge position and white line",
+        unit="eV",
+        form="auto|LOW:HIGH",
+    )
+    post_edge: EnergyRange = option(
+        "auto",
+        "energies after the edge; auto: the last fifth",
+        unit="eV",
+        form="auto|LOW:HIGH",
+    )
+    white_line: EnergyRange = option(
+        "auto",
+        "energies among which the white line's maximum is looked for; auto: between both",
+        unit="eV",
+        form="auto|LOW:HIGH",
     )

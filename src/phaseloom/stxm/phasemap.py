@@ -2,7 +2,7 @@
 
 For every stack: preparation → energy shift → references at the stack's energies → Pearson
 correlation → likelihood. Then for all together: one latent space in which the ambiguous
-pixels are resolved. Then for every stack: values, particles.
+pixels are resolved. Then for every stack: values, particles, quantities of the edge.
 
 Source: Adrar et al., arXiv 2603.07666; where this departs from it, the modules say why.
 """
@@ -24,11 +24,12 @@ from phaseloom.compute.keywords import takes_options
 from phaseloom.errors import InputError
 from phaseloom.stxm.assignment.assignment import by_argmax, complete, in_latent_space, judge
 from phaseloom.stxm.assignment.description import examine, refuse, warn_of_misfit
-from phaseloom.stxm.options import PhaseMapping, Preparation
+from phaseloom.stxm.options import EdgeWindows, PhaseMapping, Preparation
 from phaseloom.stxm.preparation.beam import FROM_FIELD, Incident
 from phaseloom.stxm.preparation.incident import check_empty
 from phaseloom.stxm.preparation.left_out import Region
 from phaseloom.stxm.preparation.preparation import prepare
+from phaseloom.stxm.quantities.edge import edge_quantities
 from phaseloom.stxm.references.references import sample_references
 
 _VERSION = 5
@@ -41,7 +42,7 @@ Given = TypeVar("Given")
 Mask = ArrayLike | Region | None
 
 
-@takes_options(preparation=Preparation, mapping=PhaseMapping)
+@takes_options(preparation=Preparation, mapping=PhaseMapping, edge=EdgeWindows)
 @one_thread()
 def map_phases(
     stacks: xr.Dataset | Mapping[str, xr.Dataset],
@@ -52,6 +53,7 @@ def map_phases(
     seed: int = 0,
     preparation: Preparation,
     mapping: PhaseMapping,
+    edge: EdgeWindows,
     execution: Execution,
 ) -> xr.DataTree:
     """Map the phases of one stack, or of several in one shared latent space.
@@ -70,13 +72,14 @@ def map_phases(
         What of the field may be mapped, likewise.
     seed
         Same seed, same result.
-    preparation, mapping, execution
+    preparation, mapping, edge, execution
         Instead of single options: all of a step, and how the chain is carried out. Finished
         stages are kept in ``execution.checkpoints``, and taken from there when nothing that they
         depend on changed.
     **options
-        See :class:`phaseloom.stxm.options.Preparation` and
-        :class:`phaseloom.stxm.options.PhaseMapping`.
+        See :class:`phaseloom.stxm.options.Preparation`,
+        :class:`phaseloom.stxm.options.PhaseMapping` and
+        :class:`phaseloom.stxm.options.EdgeWindows`.
 
     Returns
     -------
@@ -144,8 +147,17 @@ def map_phases(
     tree: dict[str, xr.Dataset] = {}
     for name, data in prepared.items():
         maps = checkpoints.stage(f"stxm/{name}", "phases", key, maps_of(name))
+        scale = float(maps.attrs["noise_scale"])
+        quantities = checkpoints.stage(
+            f"stxm/{name}",
+            "edge",
+            fingerprint(_VERSION, keys[name], edge.model_dump(), scale),
+            partial(edge_quantities, data, windows=edge, noise_scale=scale),
+        )
         both = data.assign(maps.variables).set_coords(list(maps.coords))
-        tree[f"/stxm/{name}"] = both.assign_attrs(maps.attrs, input_fingerprint=inputs[name])
+        tree[f"/stxm/{name}"] = both.assign(quantities.data_vars).assign_attrs(
+            maps.attrs, **quantities.attrs, input_fingerprint=inputs[name]
+        )
     if mapping.resolve == "gmvae":
         tree["/latent"] = checkpoints.stage("latent", "space", key, lambda: mapped()[1], first=True)
     for reference in references:

@@ -121,6 +121,11 @@ def resolution_method(tree: xr.DataTree) -> str | None:
     return "gmvae" if any("latent" in dataset for dataset in stacks) else None
 
 
+def has_edge(dataset: xr.Dataset) -> bool:
+    """Whether some pixel has a quantity of the edge: an edge jump at least."""
+    return "edge_jump" in dataset and bool(np.isfinite(dataset["edge_jump"]).any())
+
+
 def numbers(dataset: xr.Dataset) -> dict[str, str]:
     """Key numbers of a map, as text by their label.
 
@@ -140,6 +145,17 @@ def numbers(dataset: xr.Dataset) -> dict[str, str]:
         "Energies": f"{energy.size}, {energy[0]:.1f} to {energy[-1]:.1f} eV",
         "Particle pixels": f"{int(mask.sum()):,}",
     }
+    if dataset.attrs.get("edge_undetermined"):
+        texts["Edge position, white line"] = f"none: {dataset.attrs['edge_undetermined']}"
+    elif has_edge(dataset):
+        position, error = (
+            float(dataset[name].median()) for name in ("edge_position", "edge_position_error")
+        )
+        found = int(np.isfinite(dataset["edge_position"]).sum())
+        share = f"in {100 * found / inside:.0f} % of the pixels"
+        texts["Edge position, median pixel"] = (
+            f"{position:.2f} ± {error:.2f} eV {share}" if found else "determined in no pixel"
+        )
     if "mask_reason" in dataset:
         reason = dataset["mask_reason"].to_numpy()
         for code, label in (

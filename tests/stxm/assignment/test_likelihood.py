@@ -281,3 +281,41 @@ def test_bad_references_and_stacks_get_one_clear_sentence():
         likelihood(density, references, variance=density**2, i0=i0)
     with pytest.raises(InputError, match="variance has sizes"):
         likelihood(density, references, variance=abs(density[:, :3]) + 1)
+
+
+@pytest.mark.parametrize("phases", [(0, 2, 4), (0, 1, 2, 3, 4)])
+@pytest.mark.parametrize("counts", [1000.0, 3000.0, 10_000.0])
+def test_abundance_errors_are_those_of_the_scatter_about_the_truth(
+    phases: tuple[int, ...], counts: float
+) -> None:
+    rng = np.random.default_rng(4)
+    references = sampled_references()[list(phases)]
+    pixels = 4000
+    share = np.zeros((pixels, len(phases)))
+    first, second = (rng.permuted(np.tile(np.arange(len(phases)), (pixels, 1)), axis=1).T)[:2]
+    part = np.where(rng.random(pixels) < 0.2, rng.random(pixels), 1.0)
+    share[np.arange(pixels), first] = part
+    share[np.arange(pixels), second] += 1 - part
+    clean = (rng.uniform(0.5, 1.2, (pixels, 1)) * share) @ references.to_numpy()
+    density = -np.log(np.maximum(rng.poisson(counts * np.exp(-clean)), 1) / counts)
+    found = likelihood(
+        stack_of(density.T[:, None, :]), references, i0=np.full(ENERGIES.size, counts)
+    )
+    error = found["abundance"].to_numpy()[:, 0].T - share
+    said = found["abundance_error"].to_numpy()[:, 0].T
+    assert 0.9 < np.sqrt(np.mean(error**2) / np.mean(said**2)) < 1.1
+    uncertain = said > 0.01
+    assert 0.8 < np.sqrt(np.mean((error / np.maximum(said, 1e-9))[uncertain] ** 2)) < 1.2
+
+
+def test_the_abundance_error_of_one_reference_is_zero_and_nan_outside() -> None:
+    references = sampled_references()
+    density = np.tile(references.to_numpy()[0][:, None, None], (1, 1, 2))
+    found = likelihood(
+        stack_of(density),
+        references[:1],
+        i0=np.full(ENERGIES.size, 3000.0),
+        mask=np.array([[True, False]]),
+    )
+    assert found["abundance_error"].to_numpy()[0, 0, 0] == 0.0
+    assert np.isnan(found["abundance_error"].to_numpy()[0, 0, 1])

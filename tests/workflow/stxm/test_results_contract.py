@@ -26,6 +26,7 @@ VARIABLES = {
     "phase": ("y x", "int8"),
     "posterior": ("reference y x", "float32"),
     "abundance": ("reference y x", "float32"),
+    "abundance_error": ("reference y x", "float32"),
     "value": ("y x", "float32"),
     "value_mean": ("y x", "float32"),
     "false_assignment": ("y x", "bool"),
@@ -36,6 +37,11 @@ VARIABLES = {
     "latent": ("latent y x", "float32"),
     "chi2": ("y x", "float32"),
     "particle": ("y x", "int32"),
+    **{
+        name + error: ("y x", "float32")
+        for name in ("edge_jump", "edge_position", "white_line", "white_line_height", "centroid")
+        for error in ("", "_error")
+    },
     "i0": ("energy", "float64"),
     "shift_y": ("energy", "float64"),
     "shift_x": ("energy", "float64"),
@@ -47,7 +53,12 @@ VARIABLES = {
     "x": ("x", "float64"),
 }
 MISSING = [n for n, (dims, dtype) in VARIABLES.items() if dtype == "float32" and dims != "y x"]
-MISSING = [n for n in MISSING if n != "optical_density"] + ["value", "value_mean", "chi2"]
+MISSING = [n for n in MISSING if n != "optical_density"] + [
+    "value",
+    "value_mean",
+    "chi2",
+    "edge_jump",
+]
 
 
 @pytest.fixture(scope="module")
@@ -150,5 +161,13 @@ def test_folder_holds_report_figures_tables_and_recipe(folder: Path) -> None:
     assert "sodium content x" in html
     assert (folder / "figures" / "a_workflow.png").stat().st_size > 10_000
     tables = {p.name for p in (folder / "tables").iterdir()}
-    assert {"phase_fractions.csv", "particles.csv", "interfaces.csv", "a_spectra.csv"} <= tables
+    assert {
+        "phase_fractions.csv",
+        "particles.csv",
+        "interfaces.csv",
+        "edge.csv",
+        "linear_combination.csv",
+        "a_spectra.csv",
+    } <= tables
+    assert (folder / "figures" / "a_edge.png").stat().st_size > 10_000
     assert (folder / "recipe.toml").is_file()

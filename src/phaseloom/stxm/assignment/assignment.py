@@ -57,7 +57,7 @@ def judge(
     -------
     xarray.Dataset
         What :func:`correlate` returns; ``likelihood`` (reference, y, x), the posterior of the
-        count-weighted fits, ``abundance``, ``chi2``;
+        count-weighted fits, ``abundance``, ``abundance_error``, ``chi2``;
         ``reference_spectrum`` (reference, energy); variables and attributes of the energy shift
         (:func:`phaseloom.stxm.assignment.description.shift_variables`); attr ``noise_scale``.
     """
@@ -83,6 +83,7 @@ def judge(
     result = maps.assign(
         likelihood=fits["posterior"],
         abundance=fits["abundance"],
+        abundance_error=fits["abundance_error"],
         chi2=fits["chi2"],
         reference_spectrum=sampled,
         **shift_variables(fitted),
@@ -270,6 +271,10 @@ def _as_maps(resolution: Resolution, place: slice, inside: NDArray[np.bool_]) ->
             "phase": (("y", "x"), painted(resolution.phase, -1)),
             "posterior": (("reference", "y", "x"), painted(resolution.posterior, np.nan)),
             "abundance": (("reference", "y", "x"), painted(resolution.abundance, np.nan)),
+            "abundance_error": (
+                ("reference", "y", "x"),
+                painted(resolution.abundance_error, np.nan),
+            ),
             "false_assignment": (("y", "x"), painted(resolution.false_assignment, False)),
             "transition": (("y", "x"), painted(resolution.transition, False)),
             "latent": (("latent", "y", "x"), painted(resolution.latent, np.nan)),

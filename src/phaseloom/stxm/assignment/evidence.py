@@ -194,8 +194,10 @@ def fit(sums: Sums, model: Model) -> Fits:
     )
 
 
-def judge(sums: Sums, model: Model) -> tuple[Array, Array, Array]:
-    """Posterior (phase, pixel), mean abundance (phase, pixel) and reduced χ² (pixel,).
+def judge(sums: Sums, model: Model) -> tuple[Array, Array, Array, Array]:
+    """Posterior, mean abundance and its standard error (phase, pixel), reduced χ² (pixel,).
+
+    The standard error is the standard deviation of the posterior over all explanations.
 
     Where even the best fit has a reduced χ² above 1, all χ² of that pixel are divided by it.
     """
@@ -213,7 +215,7 @@ def judge(sums: Sums, model: Model) -> tuple[Array, Array, Array]:
         + log_ndtr(sums.cross / fits.own / sigma)
         + np.log((1 - model.mixed if len(p) else 1.0) / model.n_phases)
     )
-    above, below, share = _pairs(fits, sums, model, temper)
+    above, below, share, variance = _pairs(fits, sums, model, temper)
     terms = [
         np.concatenate([one[k : k + 1], above[p == k], below[q == k]])
         for k in range(model.n_phases)
@@ -224,15 +226,23 @@ def judge(sums: Sums, model: Model) -> tuple[Array, Array, Array]:
     posterior /= total
 
     abundance = np.exp(one - peak) / total
+    second = abundance.copy()  # moment of the share, which is 1 for one phase alone
     pair = (np.exp(above - peak) + np.exp(below - peak)) / total
     for k in range(len(p)):
         abundance[p[k]] += pair[k] * share[k]
         abundance[q[k]] += pair[k] * (1 - share[k])
-    return posterior, abundance, chi2
+        second[p[k]] += pair[k] * (share[k] ** 2 + variance[k])
+        second[q[k]] += pair[k] * ((1 - share[k]) ** 2 + variance[k])
+    error = np.sqrt(np.maximum(second - abundance**2, 0.0))
+    return posterior, abundance, error, chi2
 
 
-def _pairs(fits: Fits, sums: Sums, model: Model, temper: Array) -> tuple[Array, Array, Array]:
-    """Log evidence of each pair with the first phase (second phase) in the lead, mean share.
+def _pairs(
+    fits: Fits, sums: Sums, model: Model, temper: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Log evidence of each pair with the first phase (second phase) in the lead, share, variance.
+
+    The share is the mean one of the first phase, with its variance.
 
     In thickness t = a + b and difference v = a − b the Gaussian is integrated over t ≥ 0 and
     over v in [−t, 0] and [0, t] at the fitted t (t is far better known than v).
@@ -258,10 +268,12 @@ def _pairs(fits: Fits, sums: Sums, model: Model, temper: Array) -> tuple[Array, 
     below = _log_between(low, middle)
     # Mean of a Gaussian cut off at both ends.
     mass = np.logaddexp(above, below)
-    pull = np.exp(-(low**2) / 2 - mass) - np.exp(-(high**2) / 2 - mass)
-    mean = difference + sigma * pull / np.sqrt(2 * np.pi)
+    at_low, at_high = (np.exp(-(end**2) / 2 - mass) / np.sqrt(2 * np.pi) for end in (low, high))
+    pull = at_low - at_high
+    mean = difference + sigma * pull
     share = np.clip(0.5 + 0.5 * mean / thickness, 0.0, 1.0)
-    return common + above, common + below, share
+    width = np.clip(1.0 + low * at_low - high * at_high - pull**2, 0.0, 1.0)
+    return common + above, common + below, share, width * np.square(0.5 * sigma / thickness)
 
 
 def _log_between(low: Array, high: Array) -> Array:

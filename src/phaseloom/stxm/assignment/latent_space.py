@@ -72,6 +72,8 @@ class Resolution:
         (n, phase) probability that a phase is the largest part of the pixel.
     abundance
         (n, phase) posterior mean of the phases' fractions, at most two phases at a time.
+    abundance_error
+        (n, phase) its standard deviation over the posterior.
     distance
         (n, phase) Mahalanobis distance from each phase's centre in the latent space; NaN for an
         absent phase.
@@ -99,6 +101,7 @@ class Resolution:
     phase: NDArray[np.int8]
     posterior: Array
     abundance: Array
+    abundance_error: Array
     distance: Array
     false_assignment: NDArray[np.bool_]
     transition: NDArray[np.bool_]
@@ -214,6 +217,8 @@ def resolve(
     n_phases = len(references)
     posterior = np.zeros((n, n_phases), dtype=np.float32)
     abundance = np.zeros((n, n_phases), dtype=np.float32)
+    abundance_error = np.zeros((n, n_phases), dtype=np.float32)
+    squares = paths.mean_square_abundance
     distance = np.full((n, n_phases), np.nan, dtype=np.float32)
     latent = np.empty((n, latent_dims), dtype=np.float32)
     mixed = np.empty(n, dtype=np.float32)
@@ -227,7 +232,9 @@ def resolve(
         d2 /= noise_scale**2
         weight = member_posterior(d2, prior)
         posterior[rows, kept] = weight @ paths.owner
-        abundance[rows, kept] = weight @ paths.abundance
+        mean = weight @ paths.abundance
+        abundance[rows, kept] = mean
+        abundance_error[rows, kept] = np.sqrt(np.maximum(weight @ squares - mean**2, 0.0))
         distance[rows, kept] = np.sqrt(d2[:, : kept.size])
         mixed[rows] = weight[:, two].sum(axis=1)
         nearest[rows] = d2.min(axis=1)
@@ -243,6 +250,7 @@ def resolve(
         ambiguous,
         posterior=posterior,
         abundance=abundance,
+        abundance_error=abundance_error,
         distance=distance,
         latent=latent,
         transition=((mixed > 0.5) | far) & ~unknown,
@@ -278,6 +286,7 @@ def _decide(
     *,
     posterior: Array,
     abundance: Array,
+    abundance_error: Array,
     distance: Array,
     latent: Array,
     transition: NDArray[np.bool_],
@@ -298,6 +307,7 @@ def _decide(
         phase=np.where(unknown, -2, phase).astype(np.int8),
         posterior=posterior,
         abundance=abundance,
+        abundance_error=abundance_error,
         distance=distance,
         false_assignment=false_assignment,
         transition=transition,

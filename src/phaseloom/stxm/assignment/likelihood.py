@@ -81,7 +81,8 @@ def likelihood(
         float32, NaN outside the mask and where fewer than four readings are usable,
         with the references' coordinates on ``reference``:
         ``posterior`` (reference, y, x), probability that the phase has the largest share;
-        ``abundance`` (reference, y, x), posterior-mean share, sums to 1;
+        ``abundance`` (reference, y, x), posterior-mean share, sums to 1; ``abundance_error``,
+        its standard deviation over the posterior;
         ``chi2`` (y, x), reduced χ² of the best fit with at most two phases (not tempered).
         ``attrs["noise_scale"]``: factor put on the variance (1 with "counts").
 
@@ -101,7 +102,7 @@ def likelihood(
     n_phases = references.sizes["reference"]
     maps = {
         name: np.full((n_phases, *shape), np.nan, dtype=np.float32)
-        for name in ("posterior", "abundance")
+        for name in ("posterior", "abundance", "abundance_error")
     }
     chi2 = np.full(shape, np.nan, dtype=np.float32)
     for rows, _ in progress.track(list(slabs(inside)), "likelihood"):

@@ -30,6 +30,7 @@ from phaseloom.view.stxm.diagnostics import (
     i0_figure,
     spectra_figure,
 )
+from phaseloom.view.stxm.edge import edge_figure
 from phaseloom.view.stxm.latent import latent_view
 from phaseloom.view.stxm.quality import quality_figure
 from phaseloom.view.style import (
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 __all__ = [
     "comparison_figure",
     "drift_figure",
+    "edge_figure",
     "energy_shift_figure",
     "fractions_figure",
     "i0_figure",

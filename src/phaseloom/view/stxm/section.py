@@ -10,6 +10,7 @@ import xarray as xr
 
 from phaseloom.view.parts import Contents, Draws, Figures, Section, Tables, percent
 from phaseloom.view.results import (
+    has_edge,
     has_energy_shift_curve,
     numbers,
     phase_names,
@@ -22,7 +23,7 @@ from phaseloom.view.stxm import maps as draw
 from phaseloom.view.stxm.methods import methods_text
 from phaseloom.view.style import phase_colours
 
-KINDS = ("workflow", "spectra", "quality", "i0", "drift", "energy_shift")
+KINDS = ("workflow", "spectra", "edge", "quality", "i0", "drift", "energy_shift")
 
 CAPTIONS = {
     "comparison": "Final phase maps and value maps of all stacks, each with its own scale bar; "
@@ -30,6 +31,9 @@ CAPTIONS = {
     "fractions": "Phase fractions of the stacks.",
     "spectra": "Mean spectrum of the pixels of every phase, with their standard deviation, and "
     "the reference as used, scaled and offset to the mean by least squares.",
+    "edge": "Quantities of every pixel's own spectrum that need no references, where they are "
+    "determined; in the headings the median standard error of a pixel. Edge position: where half "
+    "of the edge jump is reached; white line: maximum after it; centroid: first moment in energy.",
     "quality": "Where the map can be trusted: fit residual, posterior probability of the "
     "likeliest phase, flagged pixels, and why pixels were left out.",
     "i0": "Outline of the particle pixels (orange) and, when the incident intensity comes from "
@@ -74,6 +78,8 @@ def figures(tree: xr.DataTree, tables: Tables) -> Draws:
             draw.workflow_figure, dataset, latent, references=references
         )
         drawn[f"{name}_spectra"] = partial(draw.spectra_figure, dataset)
+        if has_edge(dataset):
+            drawn[f"{name}_edge"] = partial(draw.edge_figure, dataset)
         drawn[f"{name}_quality"] = partial(draw.quality_figure, dataset)
         if "i0" in dataset and bool(dataset["i0"].notnull().any()):
             drawn[f"{name}_i0"] = partial(draw.i0_figure, dataset)

@@ -54,6 +54,7 @@ def compute_maps(
             mask={stack.name: mask(stack.mask) for stack in recipe.stack},
             preparation=recipe.preparation,
             mapping=recipe.mapping,
+            edge=recipe.edge,
             seed=recipe.seed,
             execution=execution,
         )

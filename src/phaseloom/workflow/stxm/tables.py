@@ -1,4 +1,4 @@
-"""Tables of phase maps: phase fractions, particles, interfaces, spectra per phase."""
+"""Tables of phase maps: fractions, particles, interfaces, edge, combinations, spectra."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -13,7 +14,12 @@ from phaseloom.io.export.spectra import write_spectra
 from phaseloom.maps.boundaries import interface_lengths
 from phaseloom.maps.regions import particle_table
 from phaseloom.maps.statistics import phase_fractions, spectra_per_phase
+from phaseloom.stxm.quantities.edge import QUANTITIES
+from phaseloom.stxm.quantities.linear_combination import particle_combinations
 from phaseloom.workflow.stxm.recipe import StxmRecipe
+
+_COMBINATION = ["pixels", "weight", "weight_error", "sum_of_weights", "r_factor", "chi2"]
+"""Columns of the table of linear combinations."""
 
 
 def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFrame]:
@@ -31,10 +37,12 @@ def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFr
     dict of pandas.DataFrame
         ``phase_fractions`` (a row per stack and phase), ``particles`` (a row per stack and
         particle), ``interfaces`` (a row per stack and pair of phases; length in the unit of the
-        stack's axes); ``incident_intensity`` (a row per stack) where I0 was scaled: dwells (s),
-        ring currents (mA) and the factors that I0 was multiplied by.
+        stack's axes), ``edge`` (a row per stack, phase and quantity of the edge),
+        ``linear_combination`` (a row per stack, particle, constraint and phase);
+        ``incident_intensity`` (a row per stack) where I0 was scaled: dwells (s), ring currents
+        (mA) and the factors that I0 was multiplied by.
     """
-    fractions, particles, interfaces = [], [], []
+    fractions, particles, interfaces, edges, combinations = [], [], [], [], []
     for name, node in results["stxm"].children.items():
         data = node.to_dataset()
         names = [str(n) for n in data["reference"].to_numpy()]
@@ -69,10 +77,15 @@ def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFr
             for b in names[i + 1 :]
         ]
         interfaces.append(_with_stack(pd.DataFrame(rows), name, data))
-    tables = {
+        stack's axes), ``edge`` (a row per stack, phase and quantity of the edge),
+        ``linear_combination`` (a row per stack, particle, constraint and phase);
+        ``incident_intensity`` (a row per stack) where I0 was scaled: dwells (s), ring currents
+        (mA) and the factors that I0 was multiplied by.
         "phase_fractions": pd.concat(fractions, ignore_index=True),
         "particles": pd.concat(particles, ignore_index=True),
         "interfaces": pd.concat(interfaces, ignore_index=True),
+        "edge": pd.concat(edges, ignore_index=True),
+        "linear_combination": pd.concat(combinations, ignore_index=True),
     }
     scaled = [_scaling(name, node.to_dataset().attrs) for name, node in
               results["stxm"].children.items()]  # fmt: skip
@@ -97,6 +110,42 @@ def _scaling(name: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
     return {"stack": name, "quantity": attrs.get("quantity", "")} | {
         column: attrs[column] for column in columns if column in attrs
     }
+
+
+def _edge_table(data: xr.Dataset, names: list[str]) -> pd.DataFrame:
+    """Mean of each quantity of the edge over a phase's pixels, its counting error, their spread.
+
+    The mean is over the pixels in which the quantity is determined (``pixels`` of them);
+    ``pixel_error`` is the median standard error of one pixel, to hold the spread against.
+    """
+    rows = []
+    for quantity in QUANTITIES:
+        values, errors = data[quantity].to_numpy(), data[f"{quantity}_error"].to_numpy()
+        for p, label in enumerate(names):
+            chosen = (data["phase"].to_numpy() == p) & np.isfinite(values)
+            of_phase, error = values[chosen].astype(float), errors[chosen].astype(float)
+            n = of_phase.size
+            rows.append(
+                {
+                    "phase": label,
+                    "quantity": quantity,
+                    "unit": data[quantity].attrs["units"],
+                    "pixels": n,
+                    "mean": of_phase.mean() if n else np.nan,
+                    "standard_error": np.sqrt(np.square(error).sum()) / n if n else np.nan,
+                    "spread": of_phase.std() if n else np.nan,
+                    "pixel_error": np.median(error) if n else np.nan,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _combination_table(data: xr.Dataset) -> pd.DataFrame:
+    """Linear-combination fits of the particles: weights with errors, their sum, quality."""
+    fits = particle_combinations(data)
+    fits["sum_of_weights"] = fits["weight"].sum("reference", skipna=False)
+    table = fits[_COMBINATION].to_dataframe(dim_order=["particle", "constraint", "reference"])
+    return table[_COMBINATION].reset_index().rename(columns={"reference": "phase"})
 
 
 def write_phase_spectra(recipe: StxmRecipe, results: xr.DataTree) -> list[Path]:

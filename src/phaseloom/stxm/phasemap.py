@@ -23,7 +23,8 @@ from phaseloom.compute.execution import Execution
 from phaseloom.compute.keywords import takes_options
 from phaseloom.errors import InputError
 from phaseloom.stxm.assignment.assignment import by_argmax, complete, in_latent_space, judge
-from phaseloom.stxm.options import PhaseMapping, Preparation
+from phaseloom.stxm.boundaries.boundary_test import boundary_test
+from phaseloom.stxm.options import BoundaryTest, PhaseMapping, Preparation
 from phaseloom.stxm.preparation.preparation import Region, prepare
 from phaseloom.stxm.references.references import sample_references
 
@@ -36,7 +37,7 @@ _SAME_ENERGY = 0.2
 Incident = Literal["auto"] | Region | xr.DataArray
 
 
-@takes_options(preparation=Preparation, mapping=PhaseMapping)
+@takes_options(preparation=Preparation, mapping=PhaseMapping, boundaries=BoundaryTest)
 @one_thread()
 def map_phases(
     stacks: xr.Dataset | Mapping[str, xr.Dataset],
@@ -46,6 +47,7 @@ def map_phases(
     seed: int = 0,
     preparation: Preparation,
     mapping: PhaseMapping,
+    boundaries: BoundaryTest,
     execution: Execution,
 ) -> xr.DataTree:
     """Map the phases of one stack, or of several in one shared latent space.
@@ -62,13 +64,14 @@ def map_phases(
         Incident intensity, for all stacks or by name: see :func:`phaseloom.stxm.prepare`.
     seed
         Same seed, same result.
-    preparation, mapping, execution
+    preparation, mapping, boundaries, execution
         Instead of single options: all of a step, and how the chain is carried out. Finished
         stages are kept in ``execution.checkpoints``, and taken from there when nothing that they
         depend on changed.
     **options
-        See :class:`phaseloom.stxm.options.Preparation` and
-        :class:`phaseloom.stxm.options.PhaseMapping`.
+        See :class:`phaseloom.stxm.options.Preparation`,
+        :class:`phaseloom.stxm.options.PhaseMapping` and
+        :class:`phaseloom.stxm.options.BoundaryTest`.
 
     Returns
     -------
@@ -130,7 +133,24 @@ def map_phases(
     for name, data in prepared.items():
         maps = checkpoints.stage(f"stxm/{name}", "phases", key, maps_of(name))
         both = data.assign(maps.variables).set_coords(list(maps.coords))
-        tree[f"/stxm/{name}"] = both.assign_attrs(maps.attrs, input_fingerprint=inputs[name])
+        both = both.assign_attrs(maps.attrs, input_fingerprint=inputs[name])
+        if boundaries.boundary_test:
+            tested = checkpoints.stage(
+                f"stxm/{name}",
+                "boundaries",
+                fingerprint(_VERSION, key, name, boundaries.model_dump()),
+                partial(
+                    boundary_test,
+                    data,
+                    maps,
+                    options=boundaries,
+                    seed=seed,
+                    progress=execution.progress,
+                ),
+            )
+            both = both.assign(tested.variables).set_coords(list(tested.coords))
+            both = both.assign_attrs(tested.attrs)
+        tree[f"/stxm/{name}"] = both
     if mapping.resolve == "gmvae":
         tree["/latent"] = checkpoints.stage("latent", "space", key, lambda: mapped()[1], first=True)
     for reference in references:

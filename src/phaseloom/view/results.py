@@ -185,6 +185,8 @@ def numbers(dataset: xr.Dataset) -> dict[str, str]:
             texts["Fit residual, median reduced χ²"] = f"{np.nanmedian(chi2):.2f}"
     if np.isfinite(dataset.attrs.get("residual", np.nan)):
         texts["Fit residual, rms"] = f"{dataset.attrs['residual']:.4f} optical density"
+    if "boundary_verdict" in dataset.attrs:
+        texts["Boundary test"] = str(dataset.attrs["boundary_verdict"])
     if "posterior" in dataset:
         winner = dataset["posterior"].max("reference").to_numpy()[mask]
         if np.isfinite(winner).any():

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from phaseloom.options import Options, option
-from phaseloom.stxm.options import PhaseMapping, Preparation
+from phaseloom.stxm.options import BoundaryTest, PhaseMapping, Preparation
 from phaseloom.workflow.recipe import InputFile, Recipe
 
 _NAME = r"^([^./\\_]|_[^_/\\])[^/\\]*$"
@@ -84,6 +84,7 @@ class StxmRecipe(Recipe):
     device: Literal["auto", "cpu", "cuda"] = option("auto", "where torch computes")
     preparation: Preparation = Field(default_factory=Preparation)
     mapping: PhaseMapping = Field(default_factory=PhaseMapping)
+    boundaries: BoundaryTest = Field(default_factory=BoundaryTest)
     values: dict[str, float] = option(
         {}, "number of each phase, such as its sodium content", form="LABEL=NUMBER", flag="value"
     )

@@ -46,6 +46,7 @@ def compute_maps(
         i0={stack.name: incident(stack.i0) for stack in recipe.stack},
         preparation=recipe.preparation,
         mapping=recipe.mapping,
+        boundaries=recipe.boundaries,
         seed=recipe.seed,
         execution=execution,
     )

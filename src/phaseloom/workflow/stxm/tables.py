@@ -29,9 +29,11 @@ def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFr
     dict of pandas.DataFrame
         ``phase_fractions`` (a row per stack and phase), ``particles`` (a row per stack and
         particle), ``interfaces`` (a row per stack and pair of phases; length in the unit of the
-        stack's axes).
+        stack's axes); where they were tested ``boundary_test`` (a row per stack) and
+        ``boundary_distance`` (a row per stack and distance from the phase boundary, in px).
     """
     fractions, particles, interfaces = [], [], []
+    tests, distances = [], []
     for name, node in results["stxm"].children.items():
         data = node.to_dataset()
         names = [str(n) for n in data["reference"].to_numpy()]
@@ -66,11 +68,53 @@ def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFr
             for b in names[i + 1 :]
         ]
         interfaces.append(_with_stack(pd.DataFrame(rows), name, data))
-    return {
+        if "boundary_class" in data.dims:
+            tests.append(_with_stack(_boundary_test(data), name, data))
+            distances.append(_with_stack(_boundary_distance(data), name, data))
+    tables = {
         "phase_fractions": pd.concat(fractions, ignore_index=True),
         "particles": pd.concat(particles, ignore_index=True),
         "interfaces": pd.concat(interfaces, ignore_index=True),
     }
+    if tests:
+        tables["boundary_test"] = pd.concat(tests, ignore_index=True)
+        tables["boundary_distance"] = pd.concat(distances, ignore_index=True)
+    return tables
+
+
+def _boundary_test(data: xr.Dataset) -> pd.DataFrame:
+    """Odds ratios of a stack with their intervals, counts, the optics, the sentence."""
+    names = [
+        *(
+            f"{name}{end}"
+            for name in ("odds_ratio", "odds_ratio_optics", "odds_ratio_relative")
+            for end in ("", "_low", "_high")
+        ),
+        "boundary_near",
+        "boundary_segments",
+        "boundary_transitions",
+        "boundary_transitions_optics",
+        "boundary_transitions_beyond",
+        "point_spread_width",
+        "point_spread_error",
+        "point_spread_tails",
+        "boundary_verdict",
+    ]
+    return pd.DataFrame([{name: data.attrs.get(name, float("nan")) for name in names}])
+
+
+def _boundary_distance(data: xr.Dataset) -> pd.DataFrame:
+    """Share of transition pixels by distance, measured and expected from the optics alone."""
+    names = ["boundary_pixels"] + [
+        f"{name}{end}"
+        for name in ("boundary_share", "optics_share")
+        for end in ("", "_low", "_high")
+    ]
+    distance = data["boundary_class"].to_numpy()
+    last = distance.max()
+    labels = [f"{d}{' and more' * (d == last)}" for d in distance]
+    columns = {name: data[name].to_numpy() for name in names}
+    return pd.DataFrame({"distance_px": labels, **columns})
 
 
 def write_phase_spectra(recipe: StxmRecipe, results: xr.DataTree) -> list[Path]:

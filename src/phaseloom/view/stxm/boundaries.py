@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DATA, _OPTICS, _BEYOND = "#0072B2", "#999999", "#D55E00"
+_AXIS = 0.42
+"""Room for the labels of the vertical axis, in inches."""
 PIXELS = ((0, "no transition", "#D9D9D9"), (1, "as the optics", _DATA), (2, "beyond", _BEYOND))
 
 
@@ -46,7 +48,9 @@ def boundary_figure(dataset: xr.Dataset) -> Figure:
     pixels[~tested] = -1
     with publication():
         boxes = equal_boxes(2, columns=2)
-        height = map_height(boxes[0][1], map_aspect(dataset))
+        height = map_height(boxes[1][1], map_aspect(dataset))
+        left, width = boxes[0]
+        boxes = [(left + _AXIS, width - _AXIS), boxes[1]]
         figure, rows = page([Row(boxes=boxes, height=height, below=0.52)])
         panels = [panel for row in rows for panel in row]
         _draw_shares(panels[0], dataset)

@@ -112,7 +112,7 @@ def _boundary_distance(data: xr.Dataset) -> pd.DataFrame:
     ]
     distance = data["boundary_class"].to_numpy()
     last = distance.max()
-    labels = [f"{d}{' and more' * (d == last)}" for d in distance]
+    labels = [f"{d} and more" if d == last else str(d) for d in distance]
     columns = {name: data[name].to_numpy() for name in names}
     return pd.DataFrame({"distance_px": labels, **columns})
 

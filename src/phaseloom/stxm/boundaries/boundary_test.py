@@ -26,7 +26,7 @@ from phaseloom.stxm.preparation.preparation import incident_counts
 DISTANCES = 8
 """Classes of distance; the last holds all that are farther, too."""
 _BETWEEN = 2
-"""Width in px of what is neither near nor far."""
+"""Width of what is neither near nor far, in px and in widths of the optics."""
 _FEWEST_PIXELS = 50
 _FEWEST_SEGMENTS = 5
 _INCLUSION = 6
@@ -119,13 +119,14 @@ def _tested(
         raise _UntestableError("No boundary between two phases: nothing to test.")
     near = used & (distance <= options.near)
     # Between the two lie pixels that the layer or the optics just reach: they speak for neither.
-    compared = near | (used & (distance > options.near + _BETWEEN))
+    between = _BETWEEN * max(1.0, _FWHM * optics.width)
+    compared = near | (used & (distance > options.near + between))
     _, of_segment = np.unique(segment[used], return_inverse=True)
     counted = int(near.sum()), int((compared & ~near).sum())
     if min(counted) < _FEWEST_PIXELS or int(of_segment.max()) + 1 < _FEWEST_SEGMENTS:
         raise _UntestableError(
             f"Too little boundary to test: {counted[0]} pixels within {options.near} px of it, "
-            f"{counted[1]} more than {options.near + _BETWEEN} px away, "
+            f"{counted[1]} more than {options.near + between:.1f} px away, "
             f"{int(of_segment.max()) + 1} segments."
         )
     mixed_null, foreign_null = simulate(

@@ -5,6 +5,7 @@
 - phasemap: all steps from stacks and references to phase maps
 - quantities: edge jump, edge position, white line, centroid, with standard errors
 - assignment: likelihood, latent space, spatial prior, final phases
+- boundaries: transition pixels at phase boundaries against what the optics alone mix
 - preparation: drift, incident intensity, optical density, particle mask
 - references: reference spectra, energy shift, Pearson correlation
 - options: options of the steps

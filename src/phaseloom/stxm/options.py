@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, NonNegativeFloat
+from pydantic import BeforeValidator, NonNegativeFloat, PositiveFloat
 
 from phaseloom.options import Options, option
 
@@ -117,4 +117,32 @@ class EdgeWindows(Options):
         "energies among which the white line's maximum is looked for; auto: between both",
         unit="eV",
         form="auto|LOW:HIGH",
+    )
+
+
+class BoundaryTest(Options):
+    """Whether transition pixels sit at phase boundaries by more than the optics make them."""
+
+    boundary_test: bool = option(
+        True, "compare the transition pixels at phase boundaries with what the optics alone mix"
+    )
+    blur: Literal["auto"] | PositiveFloat = option(
+        "auto",
+        "full width at half maximum of the optics' point-spread function (px where the pixel size "
+        "is unknown); auto: from the particles' sharp edges",
+        unit="nm",
+    )
+    tails: float = option(
+        0.6, "part of a given point-spread function in its long tails", expert=True, ge=0, lt=1
+    )
+    near: int = option(
+        2,
+        "pixels up to this distance from a phase boundary are near it",
+        unit="px",
+        expert=True,
+        ge=1,
+        le=6,
+    )
+    simulations: int = option(
+        20, "simulated stacks behind the expectation from the optics", expert=True, ge=10, le=1000
     )

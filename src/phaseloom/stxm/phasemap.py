@@ -24,7 +24,8 @@ from phaseloom.compute.keywords import takes_options
 from phaseloom.errors import InputError
 from phaseloom.stxm.assignment.assignment import by_argmax, complete, in_latent_space, judge
 from phaseloom.stxm.assignment.description import examine, refuse, warn_of_misfit
-from phaseloom.stxm.options import EdgeWindows, PhaseMapping, Preparation
+from phaseloom.stxm.boundaries.boundary_test import boundary_test
+from phaseloom.stxm.options import BoundaryTest, EdgeWindows, PhaseMapping, Preparation
 from phaseloom.stxm.preparation.beam import FROM_FIELD, Incident
 from phaseloom.stxm.preparation.incident import check_empty
 from phaseloom.stxm.preparation.left_out import Region
@@ -42,7 +43,9 @@ Given = TypeVar("Given")
 Mask = ArrayLike | Region | None
 
 
-@takes_options(preparation=Preparation, mapping=PhaseMapping, edge=EdgeWindows)
+@takes_options(
+    preparation=Preparation, mapping=PhaseMapping, edge=EdgeWindows, boundaries=BoundaryTest
+)
 @one_thread()
 def map_phases(
     stacks: xr.Dataset | Mapping[str, xr.Dataset],
@@ -54,6 +57,7 @@ def map_phases(
     preparation: Preparation,
     mapping: PhaseMapping,
     edge: EdgeWindows,
+    boundaries: BoundaryTest,
     execution: Execution,
 ) -> xr.DataTree:
     """Map the phases of one stack, or of several in one shared latent space.
@@ -72,14 +76,15 @@ def map_phases(
         What of the field may be mapped, likewise.
     seed
         Same seed, same result.
-    preparation, mapping, edge, execution
+    preparation, mapping, edge, boundaries, execution
         Instead of single options: all of a step, and how the chain is carried out. Finished
         stages are kept in ``execution.checkpoints``, and taken from there when nothing that they
         depend on changed.
     **options
         See :class:`phaseloom.stxm.options.Preparation`,
-        :class:`phaseloom.stxm.options.PhaseMapping` and
-        :class:`phaseloom.stxm.options.EdgeWindows`.
+        :class:`phaseloom.stxm.options.PhaseMapping`,
+        :class:`phaseloom.stxm.options.EdgeWindows` and
+        :class:`phaseloom.stxm.options.BoundaryTest`.
 
     Returns
     -------
@@ -155,9 +160,26 @@ def map_phases(
             partial(edge_quantities, data, windows=edge, noise_scale=scale),
         )
         both = data.assign(maps.variables).set_coords(list(maps.coords))
-        tree[f"/stxm/{name}"] = both.assign(quantities.data_vars).assign_attrs(
+        both = both.assign(quantities.data_vars).assign_attrs(
             maps.attrs, **quantities.attrs, input_fingerprint=inputs[name]
         )
+        if boundaries.boundary_test:
+            tested = checkpoints.stage(
+                f"stxm/{name}",
+                "boundaries",
+                fingerprint(_VERSION, key, name, boundaries.model_dump()),
+                partial(
+                    boundary_test,
+                    data,
+                    maps,
+                    options=boundaries,
+                    seed=seed,
+                    progress=execution.progress,
+                ),
+            )
+            both = both.assign(tested.variables).set_coords(list(tested.coords))
+            both = both.assign_attrs(tested.attrs)
+        tree[f"/stxm/{name}"] = both
     if mapping.resolve == "gmvae":
         tree["/latent"] = checkpoints.stage("latent", "space", key, lambda: mapped()[1], first=True)
     for reference in references:

@@ -223,6 +223,8 @@ def numbers(dataset: xr.Dataset) -> dict[str, str]:
                 texts["Noise (variance) against counting"] = f"{scale:.3g}"
     if np.isfinite(dataset.attrs.get("residual", np.nan)):
         texts["Fit residual, rms"] = f"{dataset.attrs['residual']:.4f} optical density"
+    if "boundary_verdict" in dataset.attrs:
+        texts["Boundary test"] = str(dataset.attrs["boundary_verdict"])
     if "posterior" in dataset:
         winner = dataset["posterior"].max("reference").to_numpy()[mask]
         if np.isfinite(winner).any():

@@ -93,7 +93,7 @@ def edge_quantities(
     energy = prepared["energy"].to_numpy().astype(np.float64)
     mask = prepared["mask"].to_numpy()
     density = prepared["optical_density"].to_numpy()
-    baseline = prepared["baseline"].to_numpy()
+    baseline = counted_baseline(prepared)
     incident = incident_counts(prepared)
     if incident is None and noise_scale is None:
         raise InputError("the stack holds no counts: its noise is not known", "give a noise_scale")

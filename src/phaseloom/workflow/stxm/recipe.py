@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from phaseloom.io.image_sets import name_of, said
 from phaseloom.options import Options, option
-from phaseloom.stxm.options import EdgeWindows, PhaseMapping, Preparation
+from phaseloom.stxm.options import BoundaryTest, EdgeWindows, PhaseMapping, Preparation
 from phaseloom.workflow.recipe import InputFile, Recipe
 from phaseloom.workflow.stxm.image_sets import joined_images, spread
 
@@ -136,6 +136,7 @@ class StxmRecipe(Recipe):
     preparation: Preparation = Field(default_factory=Preparation)
     mapping: PhaseMapping = Field(default_factory=PhaseMapping)
     edge: EdgeWindows = Field(default_factory=EdgeWindows)
+    boundaries: BoundaryTest = Field(default_factory=BoundaryTest)
     values: dict[str, float] = option(
         {}, "number of each phase, such as its sodium content", form="LABEL=NUMBER", flag="value"
     )

@@ -55,6 +55,7 @@ def compute_maps(
             preparation=recipe.preparation,
             mapping=recipe.mapping,
             edge=recipe.edge,
+            boundaries=recipe.boundaries,
             seed=recipe.seed,
             execution=execution,
         )

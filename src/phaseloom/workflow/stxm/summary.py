@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def facts(results: xr.DataTree) -> dict[str, Any]:
-    """Facts ``stacks``: by name, fractions of the phases, energy shift, residual."""
+    """Facts ``stacks``: by name, fractions of the phases, energy shift, residual, boundary test."""
     stacks = {}
     for name, node in results["stxm"].children.items():
         data = node.to_dataset()
@@ -31,6 +31,12 @@ def facts(results: xr.DataTree) -> dict[str, Any]:
             "energy_shift_error": data.attrs["energy_shift_error"],
             "residual": data.attrs["residual"],
         }
+        if "boundary_verdict" in data.attrs:
+            stacks[name]["boundary_odds_ratio"] = data.attrs["odds_ratio"]
+            stacks[name]["boundary_beyond_optics"] = [
+                data.attrs[f"odds_ratio_relative{end}"] for end in ("", "_low", "_high")
+            ]
+            stacks[name]["boundary_verdict"] = data.attrs["boundary_verdict"]
     return {"stacks": stacks}
 
 
@@ -49,6 +55,9 @@ def show_stacks(facts: dict[str, Any], console: Console) -> None:
     table.add_row("energy shift found (eV)", *shifts)
     table.add_row("… taken off (eV)", *(f"{s['energy_shift']:+.3f}" for s in shown))
     console.print(table)
+    for name, stack in stacks.items():
+        if "boundary_verdict" in stack:
+            console.print(f"{escape(name)}: {stack['boundary_verdict']}", highlight=False)
 
 
 def show_phase_scores(scores: dict[str, dict[str, float]], console: Console) -> None:

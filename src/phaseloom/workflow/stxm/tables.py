@@ -40,9 +40,12 @@ def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFr
         stack's axes), ``edge`` (a row per stack, phase and quantity of the edge),
         ``linear_combination`` (a row per stack, particle, constraint and phase);
         ``incident_intensity`` (a row per stack) where I0 was scaled: dwells (s), ring currents
-        (mA) and the factors that I0 was multiplied by.
+        (mA) and the factors that I0 was multiplied by; where they were tested ``boundary_test`` (a
+        row per stack) and ``boundary_distance`` (a row per stack and distance from the phase
+        boundary, in px).
     """
     fractions, particles, interfaces, edges, combinations = [], [], [], [], []
+    tests, distances = [], []
     for name, node in results["stxm"].children.items():
         data = node.to_dataset()
         names = [str(n) for n in data["reference"].to_numpy()]
@@ -77,10 +80,12 @@ def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFr
             for b in names[i + 1 :]
         ]
         interfaces.append(_with_stack(pd.DataFrame(rows), name, data))
-        stack's axes), ``edge`` (a row per stack, phase and quantity of the edge),
-        ``linear_combination`` (a row per stack, particle, constraint and phase);
-        ``incident_intensity`` (a row per stack) where I0 was scaled: dwells (s), ring currents
-        (mA) and the factors that I0 was multiplied by.
+        edges.append(_with_stack(_edge_table(data, names), name, data))
+        combinations.append(_with_stack(_combination_table(data), name, data))
+        if "boundary_class" in data.dims:
+            tests.append(_with_stack(_boundary_test(data), name, data))
+            distances.append(_with_stack(_boundary_distance(data), name, data))
+    tables = {
         "phase_fractions": pd.concat(fractions, ignore_index=True),
         "particles": pd.concat(particles, ignore_index=True),
         "interfaces": pd.concat(interfaces, ignore_index=True),
@@ -91,6 +96,9 @@ def stxm_tables(results: xr.DataTree, recipe: StxmRecipe) -> dict[str, pd.DataFr
               results["stxm"].children.items()]  # fmt: skip
     if any(len(row) > 3 for row in scaled):
         tables["incident_intensity"] = pd.DataFrame(scaled)
+    if tests:
+        tables["boundary_test"] = pd.concat(tests, ignore_index=True)
+        tables["boundary_distance"] = pd.concat(distances, ignore_index=True)
     return tables
 
 
@@ -146,6 +154,41 @@ def _combination_table(data: xr.Dataset) -> pd.DataFrame:
     fits["sum_of_weights"] = fits["weight"].sum("reference", skipna=False)
     table = fits[_COMBINATION].to_dataframe(dim_order=["particle", "constraint", "reference"])
     return table[_COMBINATION].reset_index().rename(columns={"reference": "phase"})
+
+
+def _boundary_test(data: xr.Dataset) -> pd.DataFrame:
+    """Odds ratios of a stack with their intervals, counts, the optics, the sentence."""
+    names = [
+        *(
+            f"{name}{end}"
+            for name in ("odds_ratio", "odds_ratio_optics", "odds_ratio_relative")
+            for end in ("", "_low", "_high")
+        ),
+        "boundary_near",
+        "boundary_segments",
+        "boundary_transitions",
+        "boundary_transitions_optics",
+        "boundary_transitions_beyond",
+        "point_spread_width",
+        "point_spread_error",
+        "point_spread_tails",
+        "boundary_verdict",
+    ]
+    return pd.DataFrame([{name: data.attrs.get(name, float("nan")) for name in names}])
+
+
+def _boundary_distance(data: xr.Dataset) -> pd.DataFrame:
+    """Share of transition pixels by distance, measured and expected from the optics alone."""
+    names = ["boundary_pixels"] + [
+        f"{name}{end}"
+        for name in ("boundary_share", "optics_share")
+        for end in ("", "_low", "_high")
+    ]
+    distance = data["boundary_class"].to_numpy()
+    last = distance.max()
+    labels = [f"{d} and more" if d == last else str(d) for d in distance]
+    columns = {name: data[name].to_numpy() for name in names}
+    return pd.DataFrame({"distance_px": labels, **columns})
 
 
 def write_phase_spectra(recipe: StxmRecipe, results: xr.DataTree) -> list[Path]:

@@ -152,9 +152,9 @@ def numbers(dataset: xr.Dataset) -> dict[str, str]:
             float(dataset[name].median()) for name in ("edge_position", "edge_position_error")
         )
         found = int(np.isfinite(dataset["edge_position"]).sum())
-        share = f"in {100 * found / inside:.0f} % of the pixels"
+        where = f"in {100 * found / inside:.0f} % of the pixels"
         texts["Edge position, median pixel"] = (
-            f"{position:.2f} ± {error:.2f} eV {share}" if found else "determined in no pixel"
+            f"{position:.2f} ± {error:.2f} eV {where}" if found else "determined in no pixel"
         )
     if "mask_reason" in dataset:
         reason = dataset["mask_reason"].to_numpy()

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from phaseloom.compute.blocks import slabs
 from phaseloom.errors import InputError
 from phaseloom.stxm.options import EdgeWindows
-from phaseloom.stxm.preparation.preparation import incident_counts
+from phaseloom.stxm.preparation.preparation import counted_baseline, incident_counts
 from phaseloom.stxm.quantities.estimates import (
     SIGNIFICANT,
     Curve,

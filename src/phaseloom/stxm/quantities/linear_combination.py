@@ -18,7 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from phaseloom.stxm.preparation.preparation import incident_counts
+from phaseloom.stxm.preparation.preparation import counted_baseline, incident_counts
 
 Array = NDArray[np.float64]
 
@@ -169,7 +169,7 @@ def _mean_spectra(
     """
     inside = particle >= 0
     label, thickness = particle[inside], maps["thickness"].to_numpy()[inside]
-    baseline = maps["baseline"].to_numpy()[inside]
+    baseline = counted_baseline(maps)[inside]
     counts = incident_counts(maps)
     scale = float(maps.attrs["noise_scale"])
     spectra = np.full((number, maps.sizes["energy"]), np.nan)

@@ -50,7 +50,7 @@ def boundary_figure(dataset: xr.Dataset) -> Figure:
         boxes = equal_boxes(2, columns=2)
         height = map_height(boxes[1][1], map_aspect(dataset))
         left, width = boxes[0]
-        boxes = [(left + _AXIS, width - _AXIS), boxes[1]]
+        boxes = ((left + _AXIS, width - _AXIS), boxes[1])
         figure, rows = page([Row(boxes=boxes, height=height, below=0.52)])
         panels = [panel for row in rows for panel in row]
         _draw_shares(panels[0], dataset)

@@ -31,18 +31,15 @@ VARIABLES = {
     "value_mean": ("y x", "float32"),
     "false_assignment": ("y x", "bool"),
     "transition": ("y x", "bool"),
-<<<<<<< HEAD
     "rim": ("y x", "bool"),
     "phase_energy_shift": ("reference", "float64"),
     "phase_energy_shift_error": ("reference", "float64"),
-=======
     "boundary_distance": ("y x", "float32"),
     "boundary_transition": ("y x", "bool"),
     "beyond_optics": ("y x", "bool"),
     "boundary_pixels": ("boundary_class", "int64"),
     "boundary_share": ("boundary_class", "float64"),
     "optics_share": ("boundary_class", "float64"),
->>>>>>> boundary
     "latent": ("latent y x", "float32"),
     "chi2": ("y x", "float32"),
     "particle": ("y x", "int32"),

@@ -125,7 +125,8 @@ def test_candidates_are_picked_by_their_names(tmp_path: Path, reopened: bool) ->
         data["reference_spectrum"].sel(reference=name), data["reference_spectrum"][1]
     )
     assert data["phase_value"].sel(reference=name) == REFERENCES[1].attrs["value"]
-    assert set(data.coords) == {"energy", "y", "x", "reference", "phase_value"}
+    coordinates = {"energy", "y", "x", "reference", "phase_value", "boundary_class"}
+    assert set(data.coords) == coordinates
     assert data["phase"].dims == ("y", "x")
 
 

@@ -66,7 +66,8 @@ def test_references_that_are_counts_or_short_give_no_map(cases: Path) -> None:
 def test_an_axis_two_volts_high_is_found(cases: Path, name: str, quantity: str) -> None:
     folder = cases / "xray" / "kev"
     energy = np.loadtxt(folder / f"{name}_energies.txt") * 1000
-    read = phaseloom.read(folder / f"{name}.tif")["counts"]
+    with pytest.warns(InputWarning, match="taken as keV"):
+        read = phaseloom.read(folder / f"{name}.tif")["counts"]
     stack = read.rename(quantity).assign_coords(energy=energy).to_dataset()
     references = []
     for label in ("NiO", "LNO"):

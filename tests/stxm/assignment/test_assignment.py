@@ -79,6 +79,8 @@ def test_a_missing_reference_is_noticed_and_its_pixels_become_unknown() -> None:
     assert unknown[inside & pure & ~missing].mean() < 0.02
 
 
+# Seven of its 123 images have lines that were recorded under another beam.
+@pytest.mark.filterwarnings("ignore:.*unusable readings are left out")
 def test_measured_iron_has_coherent_domains_of_both_valences(measured: Path) -> None:
     folder = measured / "stxm_fe_l23_als" / "71214078_FigS4" / "Aligned"
     stack = phaseloom.read(folder / "71214078.hdr")

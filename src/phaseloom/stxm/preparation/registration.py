@@ -197,7 +197,8 @@ def refine_shifts(
     for _ in progress.track(range(iterations), "Aligning"):
         # Beyond the border filters see what the transform wraps round; a narrow field has to bear
         # some of that.
-        border = int(np.clip((min(shape) - 8) // 4, 2, _FINE_BORDER))
+        narrow = int(np.clip((min(shape) - 8) // 4, 2, _FINE_BORDER))
+        border = _FINE_BORDER if min(shape) >= 2 * _FINE_BORDER + 16 else narrow
         field = common_field(state.shift, shape, border=border)
         least = min(8, min(shape) // 2)
         if field is None or min(part.stop - part.start for part in field) < least:

@@ -195,10 +195,11 @@ def refine_shifts(
 
     state = Shifts(start - start.mean(axis=0), np.full(n, np.inf), np.zeros(n), np.zeros(n))
     for _ in progress.track(range(iterations), "Aligning"):
-        # Beyond the border filters see what the transform wraps round; a narrow field has to bear
-        # some of that.
-        narrow = int(np.clip((min(shape) - 8) // 4, 2, _FINE_BORDER))
-        border = _FINE_BORDER if min(shape) >= 2 * _FINE_BORDER + 16 else narrow
+        # Beyond the border filters see what the transform wraps round; a narrow field, or one with
+        # gaps, has to bear some of that.
+        border = _FINE_BORDER
+        if min(shape) < 2 * _FINE_BORDER + 16 or valid is not None:
+            border = int(np.clip((min(shape) - 8) // 4, 2, _FINE_BORDER))
         field = common_field(state.shift, shape, border=border)
         least = min(8, min(shape) // 2)
         if field is None or min(part.stop - part.start for part in field) < least:

@@ -17,7 +17,6 @@ from phaseloom.orientation.certainty.pairs import Pairs, with_pairs
 from phaseloom.orientation.certainty.pseudo_symmetry import pseudo_symmetry
 from phaseloom.orientation.certainty.rehearsal import SAMPLE, Rehearsal, rehearse, rehearsed
 from phaseloom.orientation.certainty.reliability import posterior, reliability
-from phaseloom.orientation.refinement.chance import gains
 from phaseloom.orientation.refinement.quality import quality
 from phaseloom.orientation.refinement.solutions import Solutions
 from phaseloom.orientation.remarks import remarks, scale_sentence
@@ -81,8 +80,8 @@ def orientation_maps(
     )
     library, physics, peaks = calibrated.library, calibrated.physics, calibrated.peaks
     counts = np.diff(calibrated.patterns.offset)
-    gain = gains(refined, calibrated.patterns, physics)
-    rarity = np.where(counts >= 3, calibrated.chance.rarity(gain, counts), np.nan)
+    rarity = calibrated.chance.rarity_of(refined, calibrated.patterns, physics)
+    rarity = np.where(counts >= 3, rarity, np.nan)
     rarity = rarity if calibrated.fits else np.full(rarity.shape, np.nan)
     reason = explanation(rarity, quality(refined, calibrated.patterns, physics))
     nothing = reason.nothing

@@ -25,7 +25,7 @@ from phaseloom.orientation.matching.library import Library, make_library
 from phaseloom.orientation.matching.matching import match
 from phaseloom.orientation.matching.patterns import Patterns, direct_beam_radius, patterns_of
 from phaseloom.orientation.options import Matching
-from phaseloom.orientation.refinement.chance import Chance, gains, measure_chance
+from phaseloom.orientation.refinement.chance import Chance, measure_chance
 from phaseloom.orientation.refinement.likelihood import Physics
 from phaseloom.orientation.refinement.model import SAMPLE, estimate, first_physics
 from phaseloom.orientation.refinement.quality import quality
@@ -215,7 +215,7 @@ def _fitted(
         if chance is None:
             few = sample.take(sampled(sample, _FEW, seed))
             chance = measure_chance(few, library, physics, seed=seed, decoys=_FEW_DECOYS)
-        rarity = chance.rarity(gains(solved, sample, physics), np.diff(sample.offset))
+        rarity = chance.rarity_of(solved, sample, physics)
         fit = fit_correction(sample, solved, rarity < RARE, library, physics)
         if fit is None or (rarity < RARE).mean() < _EXPLAINED:
             return Correction.none(), ScaleRivals.exact(), None
@@ -259,7 +259,7 @@ def _closely(
     Related crystals (close packings, common sublattices) explain so a fifth of the patterns, those
     of few spots that show what they share.
     """
-    rarity = chance.rarity(gains(solved, sample, physics), np.diff(sample.offset))
+    rarity = chance.rarity_of(solved, sample, physics)
     return (rarity < RARE) & (quality(solved, sample, physics) >= _CLOSE)
 
 

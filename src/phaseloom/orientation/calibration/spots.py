@@ -11,7 +11,6 @@ from phaseloom.orientation.calibration.calibrating import RARE, Calibrated
 from phaseloom.orientation.calibration.joint_fit import paired_spots
 from phaseloom.orientation.calibration.scale_search import sampled
 from phaseloom.orientation.matching.matching import match
-from phaseloom.orientation.refinement.chance import gains
 from phaseloom.orientation.refinement.model import SAMPLE
 from phaseloom.orientation.refinement.solving import solve
 
@@ -51,7 +50,7 @@ def calibration_spots(calibrated: Calibrated, *, seed: int) -> CalibrationSpots:
     library, physics = calibrated.library, calibrated.physics
     sample = calibrated.patterns.take(sampled(calibrated.patterns, SAMPLE, seed))
     solved = solve(sample, match(sample, library), library, physics, solutions=1)
-    rarity = calibrated.chance.rarity(gains(solved, sample, physics), np.diff(sample.offset))
+    rarity = calibrated.chance.rarity_of(solved, sample, physics)
     pairs = paired_spots(sample, solved, rarity < RARE, library, physics)
     residual = pairs.peak - pairs.place
     for number in np.unique(pairs.pattern):

@@ -69,6 +69,18 @@ class Chance(NamedTuple):
         below = 1.0 - (1.0 - _TAIL) * np.clip(gain / level, 0.0, 1.0)
         return np.where(gain >= level, above, below)
 
+    def rarity_of(
+        self, solutions: Solutions, patterns: Patterns, physics: Physics
+    ) -> NDArray[np.float64]:
+        """:meth:`rarity` of the likeliest solutions of patterns.
+
+        Parameters
+        ----------
+        solutions, patterns, physics
+            What was found, in what, with what.
+        """
+        return self.rarity(gains(solutions, patterns, physics), np.diff(patterns.offset))
+
 
 def gains(solutions: Solutions, patterns: Patterns, physics: Physics) -> NDArray[np.float64]:
     """Ln likelihood of the likeliest solutions over unexplained peaks; −inf without one.
